@@ -1,0 +1,318 @@
+"""Data sets as plain arrays behind one `Digits` value, and the split that training may see.
+
+Files lie where torchvision (`MNIST/raw/`) and UCI (`optdigits/`) lay them out, below `data_folder()`. Missing
+ones are downloaded there; every file is checked against its published content before it is used.
+"""
+
+import gzip
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from digits_core.errors import EnvironmentFailure, unknown_name
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.uint8]
+
+TEST_FRACTION = 0.2  # of data sets without a published test part
+VALIDATION_FRACTION = 0.25  # of what is left for training, but never more than:
+LARGEST_VALIDATION_COUNT = 5_000
+SPLIT_SEED = 0  # fixed, so that every sweep on a data set keeps the same images sealed
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages:
+    """images: uint8 (N, H, W), ink is bright; labels: uint8 (N,), 0..9."""
+
+    images: Images
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(LabelledImages):
+    """One whole data set. Where its publisher set a test part aside, those are its last images."""
+
+    name: str
+    provenance: str
+    published_test_count: int = 0
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 over shape, pixels and labels."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels))
+        return digest.hexdigest()
+
+    @property
+    def side(self) -> int:
+        """Height (and width) in pixels."""
+        return int(self.images.shape[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What training and search may see. The sealed test part is not in here."""
+
+    train: LabelledImages
+    validation: LabelledImages
+    split_id: str
+
+
+def split_digits(digits: Digits) -> Split:
+    """Stratified train and validation parts; the test part stays out."""
+    train, validation, test = _split_indices(digits)
+    digest = hashlib.sha256(digits.checksum.encode())
+    for indices in (train, validation, test):
+        digest.update(np.ascontiguousarray(indices))
+    return Split(train=_take(digits, train), validation=_take(digits, validation), split_id=digest.hexdigest()[:12])
+
+
+def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
+    """The test part and its image numbers in the data set. Only `digits_core.sealed` may call this."""
+    _, _, test = _split_indices(digits)
+    return _take(digits, test), test
+
+
+def _take(digits: Digits, indices: npt.NDArray[np.int64]) -> LabelledImages:
+    return LabelledImages(images=digits.images[indices], labels=digits.labels[indices])
+
+
+def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
+    from sklearn.model_selection import train_test_split  # takes a second to import
+
+    def cut(pool: npt.NDArray[np.int64], count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        kept, drawn = train_test_split(
+            pool, test_size=count, random_state=SPLIT_SEED, stratify=digits.labels[pool]
+        )
+        return np.sort(kept), np.sort(drawn)
+
+    everything = np.arange(len(digits), dtype=np.int64)
+    if digits.published_test_count:
+        available, test = np.split(everything, [len(digits) - digits.published_test_count])
+    else:
+        available, test = cut(everything, round(len(digits) * TEST_FRACTION))
+    validation_count = min(LARGEST_VALIDATION_COUNT, round(len(available) * VALIDATION_FRACTION))
+    train, validation = cut(available, validation_count)
+    return train, validation, test
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """One published file: where it lies, what it must contain, where it comes from."""
+
+    path: str  # below data_folder(); a packed copy may lie beside it as path + ".gz"
+    sha256: str  # of the unpacked content
+    byte_count: int
+    url: str
+    packed_md5: str | None = None  # of the .gz at `url`, where the publisher packs it
+
+
+def _mnist_file(name: str, sha256: str, byte_count: int, packed_md5: str) -> DataFile:
+    return DataFile(
+        path=f"MNIST/raw/{name}",
+        sha256=sha256,
+        byte_count=byte_count,
+        url=f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}.gz",
+        packed_md5=packed_md5,
+    )
+
+
+MNIST_FILES = (
+    _mnist_file(
+        "train-images-idx3-ubyte",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        47_040_016,
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    ),
+    _mnist_file(
+        "train-labels-idx1-ubyte",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        60_008,
+        "d53e105ee54ea40749a09fcbcd1e9432",
+    ),
+    _mnist_file(
+        "t10k-images-idx3-ubyte",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        7_840_016,
+        "9fb629c4189551a2d022fa330f9573f3",
+    ),
+    _mnist_file(
+        "t10k-labels-idx1-ubyte",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        10_008,
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+)
+_UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/optdigits"
+OPTDIGITS_FILES = (
+    DataFile(
+        path="optdigits/optdigits.tra",
+        sha256="e1b683cc211604fe8fd8c4417e6a69f31380e0c61d4af22e93cc21e9257ffedd",
+        byte_count=563_639,
+        url=f"{_UCI}/optdigits.tra",
+    ),
+    DataFile(
+        path="optdigits/optdigits.tes",
+        sha256="6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8",
+        byte_count=264_712,
+        url=f"{_UCI}/optdigits.tes",
+    ),
+)
+
+
+def data_folder() -> Path:
+    """Where data sets are read from and downloaded to: $DIGITS_DATA_DIR, else the platform's user cache."""
+    configured = os.environ.get("DIGITS_DATA_DIR")
+    return Path(configured).expanduser() if configured else Path(platformdirs.user_cache_dir("digits"))
+
+
+def is_at_hand(file: DataFile) -> bool:
+    """Whether the file, or its packed form, lies in the data folder (its content is not checked)."""
+    path = data_folder() / file.path
+    return path.is_file() or _packed(path).is_file()
+
+
+def _packed(path: Path) -> Path:
+    return path.with_name(path.name + ".gz")
+
+
+def _read_checked(file: DataFile) -> bytes:
+    """The content of a data file, downloaded if it is missing, and only if it is the published content."""
+    path = data_folder() / file.path
+    source = path if path.is_file() or not _packed(path).is_file() else _packed(path)
+    if not source.is_file():
+        source = _download(file, path)
+    try:
+        with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as stream:
+            content = stream.read(file.byte_count + 1)  # never more, whatever a packed file claims
+    except (OSError, EOFError) as error:
+        raise EnvironmentFailure(f"cannot read {source}: {error}; delete it to have it downloaded again") from error
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise EnvironmentFailure(
+            f"{source} is damaged or not the published file ({min(len(content), file.byte_count):,} of"
+            f" {file.byte_count:,} bytes could be used); delete it to have it downloaded again"
+        )
+    return content
+
+
+def _download(file: DataFile, path: Path) -> Path:
+    """Fetch into the data folder under a temporary name, check, then rename."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")
+    target = _packed(path) if file.packed_md5 else path
+    known_hash = f"md5:{file.packed_md5}" if file.packed_md5 else f"sha256:{file.sha256}"
+    try:
+        pooch.retrieve(
+            file.url,
+            known_hash=known_hash,
+            fname=target.name,
+            path=target.parent,
+            downloader=pooch.HTTPDownloader(timeout=30),
+        )
+    except (requests.RequestException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise EnvironmentFailure(
+            f"could not fetch {file.url} ({type(error).__name__}: {reason}). Put that file at {target} by hand,"
+            " or use --dataset sklearn-digits, which needs no network"
+        ) from error
+    return target
+
+
+# --- the data sets ---------------------------------------------------------------------------------------
+
+
+def _sixteenths_to_bytes(values: npt.NDArray[np.generic]) -> Images:
+    """Map 0..16 onto 0..255 without merging any two levels."""
+    return np.rint(values.astype(np.float64) * (255 / 16)).astype(np.uint8)
+
+
+def _load_sklearn_digits() -> Digits:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return Digits(
+        name="sklearn-digits",
+        images=_sixteenths_to_bytes(bunch.images),
+        labels=bunch.target.astype(np.uint8),
+        provenance="scikit-learn load_digits: the test half of UCI optdigits (Alpaydin and Kaynak 1998)",
+    )
+
+
+def _load_mnist() -> Digits:
+    train_images, train_labels, test_images, test_labels = (_read_checked(file) for file in MNIST_FILES)
+    pixels = np.frombuffer(train_images[16:] + test_images[16:], dtype=np.uint8)  # 16 and 8 bytes of IDX header
+    return Digits(
+        name="mnist",
+        images=pixels.reshape(-1, 28, 28),
+        labels=np.frombuffer(train_labels[8:] + test_labels[8:], dtype=np.uint8),
+        provenance="MNIST, the published IDX files (LeCun, Cortes, Burges)",
+        published_test_count=10_000,
+    )
+
+
+def _optdigits(name: str, published_test_count: int) -> Digits:
+    rows = np.concatenate(
+        [np.loadtxt(_read_checked(file).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8) for file in OPTDIGITS_FILES]
+    )
+    return Digits(
+        name=name,
+        images=_sixteenths_to_bytes(rows[:, :64]).reshape(-1, 8, 8),
+        labels=rows[:, 64],
+        provenance="UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998)",
+        published_test_count=published_test_count,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """How a named data set is loaded, and which files it needs."""
+
+    load: Callable[[], Digits]
+    description: str
+    side: int
+    files: tuple[DataFile, ...] = ()
+
+
+DATASETS: dict[str, DataSource] = {
+    "sklearn-digits": DataSource(
+        load=_load_sklearn_digits, side=8, description="1,797 images of 8x8, embedded in scikit-learn"
+    ),
+    "mnist": DataSource(
+        load=_load_mnist, side=28, files=MNIST_FILES, description="60,000 + 10,000 images of 28x28"
+    ),
+    "optdigits": DataSource(
+        load=lambda: _optdigits("optdigits", 1_797),
+        side=8,
+        files=OPTDIGITS_FILES,
+        description="UCI, 3,823 + 1,797 images of 8x8",
+    ),
+    "optdigits-pooled": DataSource(
+        load=lambda: _optdigits("optdigits-pooled", 0),
+        side=8,
+        files=OPTDIGITS_FILES,
+        description="UCI, all 5,620 images of 8x8 in one pool",
+    ),
+}
+
+
+def load_digits(name: str) -> Digits:
+    """Load a data set by name. Raises UsageError for an unknown name, EnvironmentFailure for its files."""
+    if name not in DATASETS:
+        raise unknown_name("data set", name, DATASETS)
+    return DATASETS[name].load()

@@ -1,0 +1,66 @@
+"""Combining stored probabilities of several models: (labels, probabilities by model) -> weights. numpy only."""
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.metrics import image_nll
+
+Weights = npt.NDArray[np.float64]
+GREEDY_ROUNDS = 50
+
+
+def uniform_weights(model_count: int) -> Weights:
+    """(M,): the plain soft vote."""
+    return np.full(model_count, 1 / model_count)
+
+
+def combine(probabilities: npt.NDArray[np.floating], weights: Weights) -> npt.NDArray[np.float64]:
+    """Weighted mean of probabilities. probabilities: (M, N, C), weights: (M,) -> (N, C)."""
+    return np.tensordot(weights, probabilities.astype(np.float64), axes=1)
+
+
+def greedy_weights(
+    labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating], rounds: int = GREEDY_ROUNDS
+) -> Weights:
+    """Caruana's forward selection with replacement on NLL (Caruana et al. 2004, ICML, sec. 2).
+
+    In every round the model joins (again) that lowers the mean NLL of the bag most; the weights are the
+    counts at the round with the lowest NLL, ties to the smaller bag. labels: (N,), probabilities: (M, N, C).
+    """
+    true_class = np.take_along_axis(probabilities, labels.astype(np.int64)[None, :, None], axis=2)[:, :, 0]
+    true_class = true_class.astype(np.float64)  # (M, N): NLL needs nothing but p(true)
+    bag = np.zeros(true_class.shape[1])
+    counts = np.zeros(len(true_class), dtype=np.int64)
+    best_nll, best_counts = np.inf, counts.copy()
+    for size in range(1, rounds + 1):
+        candidate_nll = -np.log(np.maximum((bag + true_class) / size, 1e-12)).mean(axis=1)
+        chosen = int(candidate_nll.argmin())
+        bag += true_class[chosen]
+        counts[chosen] += 1
+        if candidate_nll[chosen] < best_nll - 1e-12:
+            best_nll, best_counts = float(candidate_nll[chosen]), counts.copy()
+    return best_counts / best_counts.sum()
+
+
+def cross_fitted_greedy(
+    labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating], fold_count: int = 5
+) -> npt.NDArray[np.float64]:
+    """(N, C): every image combined with greedy weights that were fitted on the other folds.
+
+    This is the honest validation figure of the greedy ensemble; the weights fitted on all images see the
+    labels they are scored on.
+    """
+    folds = np.arange(len(labels)) % fold_count
+    combined = np.empty(probabilities.shape[1:], dtype=np.float64)
+    for fold in range(fold_count):
+        held_out = folds == fold
+        weights = greedy_weights(labels[~held_out], probabilities[:, ~held_out])
+        combined[held_out] = combine(probabilities[:, held_out], weights)
+    return combined
+
+
+def nll_difference(
+    labels: npt.NDArray[np.integer], first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """(N,): per-image NLL of the first minus the second; negative where the first is better."""
+    return image_nll(labels, first) - image_nll(labels, second)

@@ -1,0 +1,178 @@
+"""A recipe: everything that decides how one classifier is trained, as one frozen value.
+
+>>> recipe = Recipe()
+>>> recipe.with_overrides({"optimizer.learning_rate": 0.01}).optimizer.learning_rate
+0.01
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, get_type_hints
+
+from digits_core.errors import UsageError, unknown_name
+
+Scalar = str | int | float | bool
+ARCHITECTURES = ("cnn", "lenet", "mlp", "resnet")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+SCHEDULES = ("constant", "cosine", "linear", "one-cycle")
+PRECISIONS = ("auto", "bfloat16", "float32")
+
+
+def _check_range(what: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # also refuses NaN
+        raise UsageError(f"{what} must lie between {low:g} and {high:g}, got {value!r}")
+
+
+def _check_choice(what: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise unknown_name(what, value, valid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The network. Which fields an architecture reads is stated in `digits_core.models`."""
+
+    name: str = "cnn"
+    width: int = 16  # channels of the first convolution
+    kernel_size: int = 3  # pixels, odd
+    hidden_units: int = 128  # units of a hidden dense layer
+    dropout: float = 0.25  # probability that a unit before a dense layer is dropped
+
+    def __post_init__(self) -> None:
+        _check_choice("architecture", self.name, ARCHITECTURES)
+        _check_range("model.width", self.width, 1, 1024)
+        _check_range("model.kernel_size", self.kernel_size, 1, 7)
+        if self.kernel_size % 2 == 0:
+            raise UsageError(f"model.kernel_size must be odd, got {self.kernel_size}")
+        _check_range("model.hidden_units", self.hidden_units, 1, 8192)
+        _check_range("model.dropout", self.dropout, 0.0, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """The update rule and its peak learning rate."""
+
+    name: str = "adamw"
+    learning_rate: float = 0.005
+    weight_decay: float = 0.0001  # decoupled for adamw, an L2 term in the gradient for the others
+    momentum: float = 0.9  # sgd only (Nesterov)
+
+    def __post_init__(self) -> None:
+        _check_choice("optimizer", self.name, OPTIMIZERS)
+        _check_range("optimizer.learning_rate", self.learning_rate, 1e-8, 100.0)
+        _check_range("optimizer.weight_decay", self.weight_decay, 0.0, 10.0)
+        _check_range("optimizer.momentum", self.momentum, 0.0, 0.999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the learning rate moves from the first to the last step."""
+
+    name: str = "one-cycle"
+    warmup_fraction: float = 0.25  # share of all steps until the peak; not read by constant and linear
+
+    def __post_init__(self) -> None:
+        _check_choice("schedule", self.name, SCHEDULES)
+        _check_range("schedule.warmup_fraction", self.warmup_fraction, 0.0, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Limits of the random affine map of every training image; each image draws its own."""
+
+    rotation_degrees: float = 10.0
+    shear_degrees: float = 5.0
+    zoom_fraction: float = 0.1  # scale factor from 1 - z to 1 + z
+    shift_fraction: float = 0.1  # of the image's side
+
+    def __post_init__(self) -> None:
+        _check_range("augmentation.rotation_degrees", self.rotation_degrees, 0.0, 180.0)
+        _check_range("augmentation.shear_degrees", self.shear_degrees, 0.0, 60.0)
+        _check_range("augmentation.zoom_fraction", self.zoom_fraction, 0.0, 0.9)
+        _check_range("augmentation.shift_fraction", self.shift_fraction, 0.0, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How long, in what portions, from which seed."""
+
+    epochs: int = 10
+    batch_size: int = 64
+    seed: int = 0
+    precision: str = "auto"  # auto: bfloat16 where the device has it natively and it is faster
+
+    def __post_init__(self) -> None:
+        _check_range("training.epochs", self.epochs, 0, 100_000)
+        _check_range("training.batch_size", self.batch_size, 1, 1_000_000)
+        _check_range("training.seed", self.seed, 0, 2**32 - 1)
+        _check_choice("precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One complete training run, minus the data."""
+
+    model: Model = field(default_factory=Model)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    training: Training = field(default_factory=Training)
+
+    def with_overrides(self, overrides: Mapping[str, Scalar]) -> "Recipe":
+        """Return a copy with dotted fields replaced, e.g. {"model.name": "lenet"}.
+
+        Raises UsageError for an unknown field (naming the nearest) or a value of the wrong type or range.
+        """
+        by_part: dict[str, dict[str, Scalar]] = {}
+        for dotted, value in overrides.items():
+            if dotted not in FIELD_TYPES:
+                raise unknown_name("recipe field", dotted, FIELD_TYPES)
+            part, _, name = dotted.partition(".")
+            by_part.setdefault(part, {})[name] = _coerce(dotted, value)
+        changed: dict[str, Any] = {
+            part: replace(getattr(self, part), **values)  # type: ignore[arg-type]
+            for part, values in by_part.items()
+        }
+        return replace(self, **changed)
+
+    def as_overrides(self) -> dict[str, Scalar]:
+        """All fields under their dotted names."""
+        return {f"{part}.{name}": value for part, values in asdict(self).items() for name, value in values.items()}
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @staticmethod
+    def from_dict(parts: Mapping[str, Mapping[str, Scalar]]) -> "Recipe":
+        """Inverse of `dataclasses.asdict`; missing fields take their defaults."""
+        flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+        return Recipe().with_overrides(flat)
+
+    @property
+    def recipe_id(self) -> str:
+        """Twelve hexadecimal digits that name the configuration. The seed is not part of it."""
+        seedless = replace(self, training=replace(self.training, seed=0))
+        return hashlib.sha256(seedless.to_json().encode()).hexdigest()[:12]
+
+
+def _field_types() -> dict[str, type]:
+    parts = get_type_hints(Recipe)
+    return {f"{part.name}.{f.name}": get_type_hints(parts[part.name])[f.name] for part in fields(Recipe) for f in fields(parts[part.name])}
+
+
+FIELD_TYPES: dict[str, type] = _field_types()
+"""Every dotted recipe field and its type: the vocabulary of overrides and search spaces."""
+
+
+def _coerce(dotted: str, value: Scalar) -> Scalar:
+    expected = FIELD_TYPES[dotted]
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if expected is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if type(value) is not expected:
+        raise UsageError(f"{dotted} takes a {expected.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,42 @@
+"""Intervals and paired comparisons. scipy does the statistics; this names what we ask of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats as scipy_stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+def accuracy_interval(error_count: int, n: int) -> Interval:
+    """Wilson's score interval for the accuracy (n - errors) / n (Wilson 1927)."""
+    proportion = scipy_stats.binomtest(n - error_count, n).proportion_ci(CONFIDENCE, method="wilson")
+    return Interval(low=float(proportion.low), high=float(proportion.high))
+
+
+def paired_mean_interval(differences: npt.NDArray[np.floating]) -> Interval:
+    """Student's interval for the mean of per-image differences (N,) between two models."""
+    mean = float(differences.mean())
+    if len(differences) < 2 or float(np.ptp(differences)) == 0.0:
+        return Interval(low=mean, high=mean)
+    standard_error = float(scipy_stats.sem(differences))
+    low, high = scipy_stats.t.interval(CONFIDENCE, len(differences) - 1, loc=mean, scale=standard_error)
+    return Interval(low=float(low), high=float(high))
+
+
+def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool_]) -> float:
+    """Exact two-sided McNemar test on the same images (McNemar 1947): 1.0 where the models never differ."""
+    only_a = int((wrong_a & ~wrong_b).sum())
+    only_b = int((wrong_b & ~wrong_a).sum())
+    if only_a + only_b == 0:
+        return 1.0
+    return float(scipy_stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)

@@ -1,0 +1,1 @@
+"""Stored arrays in, one self-contained HTML page out. Loads neither torch nor ray."""

@@ -1,0 +1,1 @@
+"""Search: Ray Tune runs the trials, Optuna chooses their recipes."""
