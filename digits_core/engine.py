@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from digits_core.metrics import Score, score
 from digits_core.models import build_model, count_parameters
 from digits_core.optim import build_optimizer, learning_rate_factor
 from digits_core.recipe import Recipe
+from digits_core.records import EpochRow
 
 SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below, casting costs more than the matrix units give back (docs/lab-log.md)
 
@@ -34,28 +36,13 @@ class Diverged(RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochRow:
-    """One point of a learning curve."""
-
-    epoch: int  # 1 for the first
-    train_loss: float  # mean cross-entropy of the augmented training images, nats
-    train_error_count: int  # on those augmented images, while the weights moved
-    train_n: int
-    validation_nll: float
-    validation_error_count: int
-    validation_n: int
-    seconds: float  # wall time of this epoch, its validation included
-    busy_seconds: float  # processor time on CPU, wall time elsewhere
-
-
-@dataclass(frozen=True, kw_only=True)
 class BestEpoch:
     """The epoch that counts: lowest validation NLL, ties to the earlier one."""
 
     epoch: int
     validation: Score
     validation_probabilities: npt.NDArray[np.float32]  # (N, 10)
-    weights: dict[str, torch.Tensor]  # on the CPU
+    weights: dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +102,11 @@ def default_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def gpu_count() -> int:
+    """How many CUDA devices this process may use."""
+    return torch.cuda.device_count()
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
@@ -181,7 +173,7 @@ class Trainer:
                 epoch=epoch,
                 validation=validation,
                 validation_probabilities=probabilities,
-                weights={name: value.detach().to("cpu", copy=True) for name, value in self.model.state_dict().items()},
+                weights={name: value.detach().to("cpu", copy=True).numpy() for name, value in self.model.state_dict().items()},
             )
         seconds = time.perf_counter() - wall
         row = EpochRow(

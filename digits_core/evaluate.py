@@ -1,5 +1,8 @@
 """From a model and images to probabilities: the only place with evaluation mode."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,6 +15,11 @@ CHUNK_SIZE = {"cpu": 500, "cuda": 5_000, "mps": 2_000}
 def to_model_input(images: torch.Tensor) -> torch.Tensor:
     """uint8 (N, 1, H, W) -> float 0..1 in channels-last order, a copy."""
     return images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Fill a model with stored weights; names and shapes must match exactly."""
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
 
 @torch.inference_mode()

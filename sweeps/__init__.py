@@ -1,1 +1,22 @@
-"""Search: Ray Tune runs the trials, Optuna chooses their recipes."""
+"""Search: Ray Tune runs the trials, Optuna chooses their recipes.
+
+Ray reads its settings when it is imported, so they are made here, before any module of this package can
+import it. What the user has set in the environment wins.
+"""
+
+import os
+
+_RAY_SETTINGS = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as on a Mac: bind to the loopback interface only
+    "RAY_AUTH_MODE": "token",  # even on loopback; the token is made by sweeps.ray_session
+    "RAY_AIR_NEW_OUTPUT": "0",  # our own live view instead of Tune's tables
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # keep relative paths meaning what they meant
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # Tune dies as a whole when the monitor kills one trial
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our store keeps the results; the loggers cost 4 ms a trial
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # nor do we read Tune's snapshots
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks go into the trial's record
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+for _name, _value in _RAY_SETTINGS.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,35 @@
+"""What this machine is and which versions run on it, as recorded with every sweep."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+RECORDED_PACKAGES = ("digits", "torch", "ray", "optuna", "numpy", "scikit-learn", "plotly")
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of what decides the results; Python first."""
+    versions = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def hardware_name() -> str:
+    """Processor and count, e.g. `AMD EPYC, 2 processors`."""
+    return f"{processor_name()}, {os.cpu_count()} processors"
+
+
+def processor_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

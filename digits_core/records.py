@@ -1,0 +1,163 @@
+"""What is kept of a trial, a combination and an opening of the test set, as plain frozen values."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from digits_core.metrics import Score
+from digits_core.recipe import Recipe
+
+Status = Literal["finished", "stopped", "failed"]
+"""finished: all epochs done; stopped: ended early by the scheduler; failed: see the record's error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """One point of a learning curve."""
+
+    epoch: int  # 1 for the first
+    train_loss: float  # mean cross-entropy of the augmented training images, nats
+    train_error_count: int  # on those augmented images, while the weights moved
+    train_n: int
+    validation_nll: float
+    validation_error_count: int
+    validation_n: int
+    seconds: float  # wall time of this epoch, its validation included
+    busy_seconds: float  # processor time on CPU, wall time elsewhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One trial. A failed one has an error; one that validated at least once has a best epoch and its score."""
+
+    trial: int
+    status: Status
+    recipe: Recipe
+    started_at: float  # seconds since 1970
+    ended_at: float
+    device: str = ""
+    precision: str = ""
+    thread_count: int = 0
+    parameter_count: int = 0
+    curve: tuple[EpochRow, ...] = ()
+    best_epoch: int | None = None
+    validation: Score | None = None  # at the best epoch
+    error: str | None = None
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall time inside training and validation."""
+        return sum(row.seconds for row in self.curve)
+
+    @property
+    def busy_seconds(self) -> float:
+        """Processor time inside training and validation (wall time on a GPU)."""
+        return sum(row.busy_seconds for row in self.curve)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, with the recipe's id beside the recipe."""
+        return dataclasses.asdict(self) | {"recipe_id": self.recipe.recipe_id}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "RunRecord":
+        """Inverse of `to_dict`."""
+        fields = dict(values)
+        fields.pop("recipe_id", None)
+        fields["recipe"] = Recipe.from_dict(fields["recipe"])
+        fields["curve"] = tuple(EpochRow(**row) for row in fields["curve"])
+        fields["validation"] = Score(**fields["validation"]) if fields["validation"] else None
+        return RunRecord(**fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way to answer: a single model or a weighted vote. `weights` are by trial and sum to one."""
+
+    method: str  # "single", "uniform" or "greedy"
+    weights: dict[int, float]
+    validation: Score  # for fitted weights: cross-fitted
+    test: Score
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Contender":
+        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        return Contender(
+            method=values["method"],
+            weights={int(trial): weight for trial, weight in values["weights"].items()},
+            validation=Score(**values["validation"]),
+            test=Score(**values["test"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleRecord:
+    """The stored combination: which contender is used, why, and the others beside it."""
+
+    method: str
+    reason: str
+    created_at: float
+    contenders: tuple[Contender, ...]  # the best single model first
+
+    @property
+    def chosen(self) -> Contender:
+        """The contender that `method` names."""
+        return next(contender for contender in self.contenders if contender.method == self.method)
+
+    @property
+    def best_single(self) -> Contender:
+        """The single model with the lowest validation NLL."""
+        return next(contender for contender in self.contenders if contender.method == "single")
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "EnsembleRecord":
+        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        return EnsembleRecord(
+            **{**values, "contenders": tuple(Contender.from_dict(contender) for contender in values["contenders"])}
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOpening:
+    """One line of the ledger: who looked at the sealed test part, and for what."""
+
+    number: int  # 1 for the first
+    at: float  # seconds since 1970
+    purpose: str
+    trials: tuple[int, ...]
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "TestOpening":
+        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        return TestOpening(**{**values, "trials": tuple(values["trials"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepHeader:
+    """What a sweep was asked to do, on what, with what: written once, before the first trial."""
+
+    name: str
+    created_at: float
+    dataset: str
+    side: int
+    data_checksum: str
+    split_id: str
+    train_n: int
+    validation_n: int
+    trial_count: int
+    max_epochs: int
+    seed: int
+    concurrency: int
+    device: str
+    space: dict[str, str]  # dotted field -> readable range
+    hardware: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """How the search went: written once, after the last trial."""
+
+    seconds: float  # wall time from the command's start to the last trial's end
+    training_share: float  # 0..1, share of the workers' time inside training or validation
+    interrupted: bool

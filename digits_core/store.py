@@ -1,0 +1,280 @@
+"""A sweep's folder on disk. Whatever is read back is either complete or absent.
+
+    RUNS/NAME/sweep.json               SweepHeader, written before the first trial
+             /summary.json             SweepSummary, written after the last one
+             /validation_labels.npy
+             /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
+                          /weights.safetensors  weights of the best epoch
+                          /progress.json        the record so far, rewritten after every epoch
+                          /record.json          RunRecord; written last, so it means "this trial is over"
+                          /test.npy             only after the sealed test part was opened for this trial
+             /ledger.jsonl             one line for every opening of the test part
+             /test_labels.npy, test_indices.npy
+             /ensemble.json, ensemble_validation.npy, ensemble_test.npy
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
+from digits_core.records import EnsembleRecord, RunRecord, SweepHeader, SweepSummary, TestOpening
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def check_name(name: str) -> str:
+    """Return a sweep's name if it can safely be a folder's name, else raise UsageError."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a sweep's name; use up to 80 letters, digits, dots, dashes and underscores,"
+            " beginning with a letter or digit"
+        )
+    return name
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write under a temporary name in the same folder, sync, rename: readers see all of it or none."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)  # noqa: S103 - mkstemp gives 0600, a shared runs folder needs readers
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _write_array(path: Path, array: npt.NDArray[Any], *, durable: bool = True) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue(), durable=durable)
+
+
+def _read_array(path: Path) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise EnvironmentFailure(f"cannot read {path}: {error}") from error
+    return array
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EnvironmentFailure(f"cannot read {path}: {error}") from error
+
+
+class TrialFolder:
+    """One trial's files. The worker writes the first three kinds, the driver seals the record."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create(self) -> None:
+        """Make the folder; an unfinished earlier try leaves its files to be overwritten."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write_best(
+        self, validation_probabilities: npt.NDArray[np.float32], weights: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Keep the best epoch so far."""
+        from safetensors.numpy import save
+
+        _write_array(self.folder / "validation.npy", validation_probabilities, durable=False)
+        content = save({name: np.ascontiguousarray(value) for name, value in weights.items()})
+        write_atomically(self.folder / "weights.safetensors", content, durable=False)
+
+    def write_progress(self, record: RunRecord) -> None:
+        """Keep the record as it stands after an epoch."""
+        write_atomically(self.folder / "progress.json", _json_bytes(record.to_dict()), durable=False)
+
+    def read_progress(self) -> RunRecord | None:
+        """The last record that the worker wrote, if it wrote any."""
+        path = self.folder / "progress.json"
+        return RunRecord.from_dict(_read_json(path)) if path.is_file() else None
+
+    def seal(self, record: RunRecord) -> None:
+        """Write the final record: from now on the trial counts."""
+        self.create()
+        write_atomically(self.folder / "record.json", _json_bytes(record.to_dict()))
+        (self.folder / "progress.json").unlink(missing_ok=True)
+
+    def weights(self) -> dict[str, npt.NDArray[Any]]:
+        """The best epoch's weights."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self.folder / "weights.safetensors"
+        try:
+            loaded: dict[str, npt.NDArray[Any]] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise EnvironmentFailure(f"the weights of trial {self.folder.name} cannot be read: {error}") from error
+        return loaded
+
+
+class SweepStore:
+    """Reads and writes one sweep's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def create(runs: Path, header: SweepHeader, validation_labels: npt.NDArray[np.uint8]) -> "SweepStore":
+        """Start a new sweep's folder. Raises if it exists or cannot be written."""
+        folder = runs / check_name(header.name)
+        check_new(runs, header.name)
+        try:
+            (folder / "trials").mkdir(parents=True)
+        except OSError as error:
+            raise EnvironmentFailure(f"cannot write to {runs}: {error.strerror}; choose another --runs") from error
+        store = SweepStore(folder)
+        _write_array(folder / "validation_labels.npy", validation_labels)
+        write_atomically(folder / "sweep.json", _json_bytes(dataclasses.asdict(header)))
+        return store
+
+    @staticmethod
+    def open(runs: Path, name: str | None = None) -> "SweepStore":
+        """Open a sweep by name, or the latest one."""
+        names = sweep_names(runs)
+        if name is None:
+            if not names:
+                raise UsageError(f"there is no sweep in {runs} yet; start one with: digits sweep --trials 100")
+            return SweepStore(runs / names[-1])
+        if check_name(name) not in names:
+            raise unknown_name("sweep", name, names)
+        return SweepStore(runs / name)
+
+    @property
+    def header(self) -> SweepHeader:
+        """What the sweep was asked to do."""
+        return SweepHeader(**_read_json(self.folder / "sweep.json"))
+
+    def write_summary(self, summary: SweepSummary) -> None:
+        """Say how the search went."""
+        write_atomically(self.folder / "summary.json", _json_bytes(dataclasses.asdict(summary)))
+
+    def summary(self) -> SweepSummary | None:
+        """How the search went; None while it runs or if it was killed."""
+        path = self.folder / "summary.json"
+        return SweepSummary(**_read_json(path)) if path.is_file() else None
+
+    def trial(self, trial: int) -> TrialFolder:
+        """The folder of one trial, which need not exist yet."""
+        return TrialFolder(self.folder / "trials" / f"{trial:05d}")
+
+    def records(self) -> list[RunRecord]:
+        """All trials that are over, by number."""
+        paths = sorted((self.folder / "trials").glob("*/record.json"))
+        return [RunRecord.from_dict(_read_json(path)) for path in paths]
+
+    def ranked(self) -> list[RunRecord]:
+        """The trials that have a validation score, best first: lowest NLL, ties to the earlier trial."""
+        scored = [(record.validation.nll, record.trial, record) for record in self.records() if record.validation]
+        return [record for _, _, record in sorted(scored, key=lambda row: row[:2])]
+
+    def validation_labels(self) -> npt.NDArray[np.int64]:
+        """(N,)."""
+        return _read_array(self.folder / "validation_labels.npy").astype(np.int64)
+
+    def validation_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
+        """(N, 10) of the trial's best epoch."""
+        return _read_array(self.trial(trial).folder / "validation.npy")
+
+    # --- the sealed test part: written by digits_core.sealed alone ---
+
+    def ledger(self) -> list[TestOpening]:
+        """Every opening of the test part so far."""
+        path = self.folder / "ledger.jsonl"
+        if not path.is_file():
+            return []
+        return [TestOpening.from_dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def append_to_ledger(self, opening: TestOpening) -> None:
+        """Add a line, on disk before this returns."""
+        with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(dataclasses.asdict(opening)) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
+        """Keep a named finalist's test probabilities (N, 10)."""
+        _write_array(self.trial(trial).folder / "test.npy", probabilities)
+
+    def write_test_part(self, labels: npt.NDArray[np.uint8], indices: npt.NDArray[np.int64]) -> None:
+        """Keep the labels (N,) of the test part and its image numbers in the data set."""
+        _write_array(self.folder / "test_labels.npy", labels)
+        _write_array(self.folder / "test_indices.npy", indices)
+
+    def test_labels(self) -> npt.NDArray[np.int64]:
+        """(N,); only there once the test part was opened."""
+        return _read_array(self.folder / "test_labels.npy").astype(np.int64)
+
+    def test_indices(self) -> npt.NDArray[np.int64]:
+        """(N,): the images' numbers in the data set."""
+        return _read_array(self.folder / "test_indices.npy")
+
+    def test_probabilities(self, trial: int) -> npt.NDArray[np.float32] | None:
+        """(N, 10), or None for a trial for which the test part was never opened."""
+        path = self.trial(trial).folder / "test.npy"
+        return _read_array(path) if path.is_file() else None
+
+    # --- the ensemble ---
+
+    def write_ensemble(
+        self, record: EnsembleRecord, validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating]
+    ) -> None:
+        """Keep the combination and its probabilities; the record last."""
+        _write_array(self.folder / "ensemble_validation.npy", validation.astype(np.float32))
+        _write_array(self.folder / "ensemble_test.npy", test.astype(np.float32))
+        write_atomically(self.folder / "ensemble.json", _json_bytes(dataclasses.asdict(record)))
+
+    def ensemble(self) -> EnsembleRecord | None:
+        """The stored combination, if one was made."""
+        path = self.folder / "ensemble.json"
+        return EnsembleRecord.from_dict(_read_json(path)) if path.is_file() else None
+
+    def ensemble_test_probabilities(self) -> npt.NDArray[np.float32]:
+        """(N, 10)."""
+        return _read_array(self.folder / "ensemble_test.npy")
+
+
+def sweep_names(runs: Path) -> list[str]:
+    """The sweeps in a runs folder, oldest first."""
+    created = []
+    for path in runs.glob("*/sweep.json"):
+        with contextlib.suppress(EnvironmentFailure, KeyError, TypeError):
+            created.append((float(_read_json(path)["created_at"]), path.parent.name))
+    return [name for _, name in sorted(created)]
+
+
+def check_new(runs: Path, name: str) -> None:
+    """Raise unless a sweep of this name can be started: the name is free and the folder takes files."""
+    if (runs / check_name(name)).exists():
+        raise UsageError(f"there is already a sweep {name!r} in {runs}; choose another --name")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs):
+            pass
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write to {runs}: {error.strerror}; choose another --runs") from error

@@ -1,0 +1,210 @@
+"""The live view of a sweep, fed by events: one calm block on a terminal, a line now and then elsewhere."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from digits_core.records import RunRecord
+from digits_core.stats import accuracy_interval
+
+TOP_COUNT = 5
+PLAIN_INTERVAL_SECONDS = 15.0
+
+
+class SweepView(Protocol):
+    """Receives what happens in a sweep. `tick` comes often and must be cheap."""
+
+    def trial_started(self, trial: int) -> None:
+        """A worker took the trial."""
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        """The trial finished an epoch."""
+
+    def trial_over(self, record: RunRecord) -> None:
+        """The trial's record is on disk."""
+
+    def tick(self) -> None:
+        """Time passed."""
+
+    def close(self) -> None:
+        """No more events come."""
+
+
+@dataclass
+class Tally:
+    """The state of a sweep as its events tell it."""
+
+    trial_count: int
+    max_epochs: int
+    started_at: float = field(default_factory=time.monotonic)
+    first_trial_at: float | None = None
+    running: dict[int, int] = field(default_factory=dict)  # trial -> epochs done
+    over: dict[str, int] = field(default_factory=lambda: {"finished": 0, "stopped": 0, "failed": 0})
+    top: list[RunRecord] = field(default_factory=list)
+    last_error: str = ""
+
+    @property
+    def over_count(self) -> int:
+        """Trials that will not run again."""
+        return sum(self.over.values())
+
+    def start(self, trial: int) -> None:
+        """Count a trial as running."""
+        self.running[trial] = 0
+        if self.first_trial_at is None:
+            self.first_trial_at = time.monotonic()
+
+    def finish(self, record: RunRecord) -> None:
+        """Count a trial as over and keep the best few."""
+        self.running.pop(record.trial, None)
+        self.over[record.status] += 1
+        if record.error:
+            self.last_error = f"trial {record.trial}: {record.error.strip().splitlines()[-1]}"
+        if record.validation is not None:
+            self.top = sorted([*self.top, record], key=_nll)[:TOP_COUNT]
+
+    def seconds_left(self) -> float | None:
+        """A forecast from the trials that are over; None before there is anything to go by."""
+        if self.first_trial_at is None or self.over_count == 0:
+            return None
+        per_trial = (time.monotonic() - self.first_trial_at) / self.over_count
+        return per_trial * (self.trial_count - self.over_count)
+
+
+def _nll(record: RunRecord) -> float:
+    assert record.validation is not None
+    return record.validation.nll
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 07 s` or `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def describe(record: RunRecord) -> str:
+    """A recipe in one short line."""
+    recipe = record.recipe
+    size = {"cnn": f" {recipe.model.width}x{recipe.model.kernel_size}", "resnet": f" {recipe.model.width}"}
+    return (
+        f"{recipe.model.name}{size.get(recipe.model.name, '')}, {recipe.optimizer.name}"
+        f" {recipe.optimizer.learning_rate:.2g}, batch {recipe.training.batch_size}"
+    )
+
+
+class PlainView:
+    """For pipes and logs: a line when something new is worth it, never more than one every 15 seconds."""
+
+    def __init__(self, tally: Tally, console: Console) -> None:
+        self.tally, self.console = tally, console
+        self.last_line_at = time.monotonic()
+
+    def trial_started(self, trial: int) -> None:
+        """See SweepView."""
+        self.tally.start(trial)
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        """See SweepView."""
+        self.tally.running[trial] = epoch
+
+    def trial_over(self, record: RunRecord) -> None:
+        """See SweepView."""
+        self.tally.finish(record)
+        if record.error:
+            self.console.print(f"  failed: {self.tally.last_error}", markup=False, highlight=False, soft_wrap=True)
+
+    def tick(self) -> None:
+        """See SweepView."""
+        if time.monotonic() - self.last_line_at >= PLAIN_INTERVAL_SECONDS:
+            self.print_line()
+
+    def close(self) -> None:
+        """See SweepView."""
+        self.print_line()
+
+    def print_line(self) -> None:
+        """One line with the whole state."""
+        self.last_line_at = time.monotonic()
+        self.console.print(f"  {status_line(self.tally)}", markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveView(PlainView):
+    """For a terminal: bar, counts and the top five, redrawn in place."""
+
+    def __init__(self, tally: Tally, console: Console) -> None:
+        super().__init__(tally, console)
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+        self.live.start()
+        self.tick()
+
+    def trial_over(self, record: RunRecord) -> None:
+        """See SweepView."""
+        self.tally.finish(record)
+
+    def tick(self) -> None:
+        """Redraw, at most five times a second."""
+        now = time.monotonic()
+        if not self.live.is_started or now - self.last_line_at < 0.2:
+            return
+        self.last_line_at = now
+        self.live.update(block(self.tally), refresh=True)
+
+    def close(self) -> None:
+        """Remove the block and leave one line."""
+        self.live.stop()
+        self.print_line()
+        if self.tally.last_error:
+            self.console.print(f"  last failure: {self.tally.last_error}", markup=False, highlight=False)
+
+
+def status_line(tally: Tally) -> str:
+    """The state in one line of text."""
+    parts = [f"{tally.over_count}/{tally.trial_count} trials"]
+    parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none over yet")
+    if tally.running:
+        parts.append(f"{len(tally.running)} running")
+    if tally.top:
+        parts.append(f"best {_accuracy_text(tally.top[0])} (trial {tally.top[0].trial})")
+    parts.append(duration(time.monotonic() - tally.started_at))
+    left = tally.seconds_left()
+    if left and tally.over_count < tally.trial_count:
+        parts.append(f"about {duration(left)} left")
+    return " · ".join(parts)
+
+
+def _accuracy_text(record: RunRecord) -> str:
+    assert record.validation is not None
+    interval = accuracy_interval(record.validation.error_count, record.validation.n)
+    return f"{record.validation.accuracy:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
+
+
+def block(tally: Tally) -> RenderableType:
+    """The whole live block."""
+    running = "  ".join(f"{trial}: {epoch}/{tally.max_epochs}" for trial, epoch in sorted(tally.running.items())[:8])
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("trial", "validation NLL", "accuracy [95 % interval]", "recipe"):
+        table.add_column(heading, no_wrap=True)
+    for record in tally.top:
+        table.add_row(str(record.trial), f"{_nll(record):.4f}", _accuracy_text(record), describe(record))
+    return Group(
+        ProgressBar(total=tally.trial_count, completed=tally.over_count, width=60),
+        Text(status_line(tally)),
+        Text(f"running (epoch): {running or 'starting workers'}", style="dim"),
+        table,
+    )
+
+
+def make_view(trial_count: int, max_epochs: int, console: Console) -> SweepView:
+    """The view that fits where the output goes."""
+    tally = Tally(trial_count=trial_count, max_epochs=max_epochs)
+    return LiveView(tally, console) if console.is_terminal else PlainView(tally, console)

@@ -1,0 +1,261 @@
+"""The only place that knows Ray Tune: prepares a sweep, runs it, leaves its folder."""
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+from ray import tune
+from ray.tune.experiment import Trial
+
+from digits_core.data import Digits, Split, load_digits, split_digits
+from digits_core.engine import DeviceSplit, default_device, gpu_count
+from digits_core.environment import hardware_name, package_versions
+from digits_core.errors import UsageError
+from digits_core.recipe import Recipe
+from digits_core.records import SweepHeader, SweepSummary
+from digits_core.store import SweepStore, TrialFolder, check_new
+from sweeps.objective import TrialRun, failed_record
+from sweeps.progress import SweepView
+from sweeps.ray_session import local_ray
+from sweeps.search import EPOCH, METRIC, SCHEDULERS, SEARCHERS, TRIAL_KEY
+from sweeps.space import Space, check_space, default_max_epochs, default_recipe, default_space, point_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """What the user asked for."""
+
+    runs: Path
+    name: str
+    dataset: str = "sklearn-digits"
+    trials: int = 100
+    seed: int = 0
+    max_epochs: int | None = None  # None: what suits the data set
+    concurrency: int | None = None  # None: all processors, or one trial a GPU
+
+    def __post_init__(self) -> None:
+        for option, value in (("--trials", self.trials), ("--max-epochs", self.max_epochs), ("--concurrency", self.concurrency)):
+            if value is not None and value < 1:
+                raise UsageError(f"{option} must be at least 1, got {value}")
+        if not 0 <= self.seed + self.trials < 2**32:
+            raise UsageError(f"--seed must be between 0 and {2**32 - 1 - self.trials}, got {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """A checked configuration: everything that can be wrong was looked at before any worker starts."""
+
+    config: SweepConfig
+    digits: Digits
+    split: Split
+    base_recipe: Recipe
+    space_name: str
+    space: Space
+    concurrency: int
+    device_type: str
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs of a trial that is not stopped early."""
+        return self.base_recipe.training.epochs
+
+
+def plan_sweep(config: SweepConfig) -> SweepPlan:
+    """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing yet."""
+    check_new(config.runs, config.name)
+    digits = load_digits(config.dataset)
+    device_type = default_device().type
+    space_name, space = default_space(device_type)
+    check_space(space)
+    return SweepPlan(
+        config=config,
+        digits=digits,
+        split=split_digits(digits),
+        base_recipe=default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side)),
+        space_name=space_name,
+        space=space,
+        concurrency=config.concurrency or gpu_count() or joblib.cpu_count(),
+        device_type=device_type,
+    )
+
+
+def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummary]:
+    """Run all trials (or until Ctrl-C) and return the sweep's store and how it went."""
+    started = time.time()
+    with contextlib.ExitStack() as stack:
+        stack.callback(view.close)
+        slots = _slots(plan)
+        stack.enter_context(local_ray(round(slots["cpu"] * plan.concurrency)))
+        store = SweepStore.create(plan.config.runs, _header(plan), plan.split.validation.labels)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="digits-tune-"))
+        _fit(plan, store, view, slots, scratch)
+    records = store.records()
+    summary = SweepSummary(
+        seconds=time.time() - started,
+        training_share=training_share([(r.started_at, r.ended_at, r.busy_seconds) for r in records], plan.concurrency),
+        interrupted=len(records) < plan.config.trials,
+    )
+    store.write_summary(summary)
+    return store, summary
+
+
+def training_share(trials: list[tuple[float, float, float]], concurrency: int) -> float:
+    """Share (0..1) of the workers' time between first start and last end that went into training.
+
+    trials: (started, ended, busy) in seconds.
+    """
+    if not trials:
+        return 0.0
+    wall = max(ended for _, ended, _ in trials) - min(started for started, _, _ in trials)
+    return sum(busy for _, _, busy in trials) / (wall * concurrency) if wall > 0 else 0.0
+
+
+def _header(plan: SweepPlan) -> SweepHeader:
+    return SweepHeader(
+        name=plan.config.name,
+        created_at=time.time(),
+        dataset=plan.digits.name,
+        side=plan.digits.side,
+        data_checksum=plan.digits.checksum,
+        split_id=plan.split.split_id,
+        train_n=len(plan.split.train),
+        validation_n=len(plan.split.validation),
+        trial_count=plan.config.trials,
+        max_epochs=plan.max_epochs,
+        seed=plan.config.seed,
+        concurrency=plan.concurrency,
+        device=plan.device_type,
+        space={name: str(parameter) for name, parameter in plan.space.items()},
+        hardware=hardware_name(),
+        versions=package_versions(),
+    )
+
+
+def _slots(plan: SweepPlan) -> dict[str, float]:
+    """What one trial reserves: a processor, and its share of a GPU where there are GPUs."""
+    gpus = gpu_count()
+    if not gpus:
+        return {"cpu": 1}
+    return {"cpu": 1, "gpu": 1 / -(-plan.concurrency // gpus)}
+
+
+def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, slots: Mapping[str, float], scratch: str) -> None:
+    searcher = SEARCHERS["tpe"](
+        plan.space, [point_of(plan.space, plan.base_recipe)], plan.max_epochs, plan.config.seed
+    )
+    worker = tune.with_parameters(
+        Worker, split=plan.split, base_recipe=plan.base_recipe, seed=plan.config.seed, trials_folder=store.folder / "trials"
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(worker, dict(slots)),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=SCHEDULERS["asha"](plan.max_epochs),
+            metric=METRIC,
+            mode="min",
+            num_samples=plan.config.trials,
+            max_concurrent_trials=plan.concurrency,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=scratch,
+            verbose=0,
+            callbacks=[Sealer(plan, store, view)],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+
+
+def recipe_of(config: Mapping[str, Any], base: Recipe, sweep_seed: int) -> Recipe:
+    """The recipe behind a Tune configuration; every trial trains from a seed of its own."""
+    drawn = {name: value for name, value in config.items() if name != TRIAL_KEY}
+    return base.with_overrides({**drawn, "training.seed": sweep_seed + int(config[TRIAL_KEY])})
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """Runs one trial after another in one process: the data stays on the device, torch stays imported."""
+
+    def setup(
+        self, config: dict[str, Any], split: Split, base_recipe: Recipe, seed: int, trials_folder: Path
+    ) -> None:
+        """Upload the data once, then begin the first trial."""
+        self.base_recipe, self.seed, self.trials_folder = base_recipe, seed, trials_folder
+        self.device = default_device()
+        self.data = DeviceSplit.from_split(split, self.device)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin the next trial in the same process."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        trial = int(config[TRIAL_KEY])
+        folder = TrialFolder(self.trials_folder / f"{trial:05d}")
+        self.run = TrialRun(trial, recipe_of(config, self.base_recipe, self.seed), self.data, self.device, folder)
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch."""
+        self.run.advance()
+        return {METRIC: self.run.best_nll, tune.result.DONE: self.run.finished}
+
+
+class Sealer(tune.Callback):  # type: ignore[misc]
+    """Turns Tune's events into sealed records and the view's events. Lives in the driver."""
+
+    def __init__(self, plan: SweepPlan, store: SweepStore, view: SweepView) -> None:
+        self.plan, self.store, self.view = plan, store, view
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; terminals and open files stay out of that.
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A worker took a trial."""
+        self.view.trial_started(int(trial.config[TRIAL_KEY]))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """An epoch is done."""
+        self.view.trial_advanced(int(trial.config[TRIAL_KEY]), int(result[EPOCH]))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The trial ran to its end or was stopped by the scheduler."""
+        folder = self.store.trial(int(trial.config[TRIAL_KEY]))
+        record = folder.read_progress()
+        assert record is not None, "a trial that reported has progress on disk"
+        folder.seal(record)
+        self.view.trial_over(record)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The trial raised, or its process died: a failed row, and the sweep goes on."""
+        number = int(trial.config[TRIAL_KEY])
+        folder = self.store.trial(number)
+        record = folder.read_progress()
+        if record is None:
+            recipe = recipe_of(trial.config, self.plan.base_recipe, self.plan.config.seed)
+            record = failed_record(number, recipe, time.time(), _error_text(trial))
+        elif record.error is None:
+            record = replace(record, status="failed", error=_error_text(trial))
+        folder.seal(record)
+        self.view.trial_over(record)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Tune's event loop went round once."""
+        self.view.tick()
+
+
+def _error_text(trial: Trial) -> str:
+    """What Ray knows of a death that the worker could not write down itself."""
+    if trial.error_file and os.path.exists(trial.error_file):
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    return "the worker process died"

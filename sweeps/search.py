@@ -1,0 +1,102 @@
+"""Optuna behind Ray Tune: how the next recipe is drawn and what the study is told of each trial."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from digits_core.recipe import Scalar
+from sweeps.space import Choice, Float, Parameter, Space, is_active
+
+METRIC = "validation_nll"
+EPOCH = "training_iteration"
+TRIAL_KEY = "trial"
+
+
+class DrawFrom:
+    """Draws one point of a space through an Optuna trial; the trial's number travels along.
+
+    A class at module level, because Ray Tune pickles the search with everything it refers to.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+
+    def __call__(self, trial: optuna.Trial) -> dict[str, Scalar]:
+        drawn: dict[str, Scalar] = {}
+        for name, parameter in self.space.items():
+            if is_active(parameter, drawn):
+                drawn[name] = _draw(trial, name, parameter)
+        return {TRIAL_KEY: trial.number}
+
+
+def _draw(trial: optuna.Trial, name: str, parameter: Parameter) -> Scalar:
+    if isinstance(parameter, Choice):
+        return trial.suggest_categorical(name, parameter.options)
+    if isinstance(parameter, Float):
+        return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+    return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
+
+
+class HonestOptunaSearch(OptunaSearch):  # type: ignore[misc]
+    """Tells Optuna the truth about trials that did not run to their end.
+
+    Ray's own class tells an early-stopped trial as complete with its truncated value, and leaves one that
+    ends in NaN running for ever. Here the first is pruned and the second failed.
+    """
+
+    def __init__(self, max_epochs: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.max_epochs = max_epochs
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report an intermediate value, if it is one."""
+        if _finite(result) is not None:
+            super().on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how the trial ended: complete, pruned or failed."""
+        if result is not None and not error:
+            value = _finite(result)
+            if value is None:
+                result, error = None, True
+            elif result[EPOCH] < self.max_epochs:
+                self._ot_trials[trial_id].report(value, result[EPOCH])
+                result = None  # without a result, Ray's class tells PRUNED
+        super().on_trial_complete(trial_id, result, error)
+
+
+def _finite(result: dict[str, Any]) -> float | None:
+    value = result.get(METRIC)
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def tpe(space: Space, first_points: list[dict[str, Scalar]], max_epochs: int, seed: int) -> HonestOptunaSearch:
+    """Tree-structured Parzen estimators (Bergstra et al. 2011), as Optuna implements them."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=seed)
+    return HonestOptunaSearch(
+        max_epochs,
+        space=DrawFrom(space),
+        metric=METRIC,
+        mode="min",
+        points_to_evaluate=first_points,
+        sampler=sampler,
+    )
+
+
+def asha(max_epochs: int) -> TrialScheduler:
+    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934): of three, one goes on at each rung."""
+    return AsyncHyperBandScheduler(
+        time_attr=EPOCH, max_t=max(max_epochs, 1), grace_period=max(1, max_epochs // 8), reduction_factor=3
+    )
+
+
+SEARCHERS: dict[str, Callable[[Space, list[dict[str, Scalar]], int, int], HonestOptunaSearch]] = {"tpe": tpe}
+SCHEDULERS: dict[str, Callable[[int], TrialScheduler]] = {"asha": asha}

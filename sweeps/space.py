@@ -1,0 +1,164 @@
+"""Search spaces: dotted recipe field -> what may be drawn for it."""
+
+import math
+from dataclasses import dataclass
+
+from digits_core.errors import UsageError, unknown_name
+from digits_core.recipe import FIELD_TYPES, Recipe, Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class When:
+    """The parameter is only drawn if `field` was drawn as one of `values`."""
+
+    field: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Float:
+    """A real number from low to high, uniform, or uniform in its logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+    when: When | None = None
+
+    def __str__(self) -> str:
+        return f"{self.low:g} .. {self.high:g}{' (log)' if self.log else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int:
+    """A whole number from low to high, both included."""
+
+    low: int
+    high: int
+    log: bool = False
+    when: When | None = None
+
+    def __str__(self) -> str:
+        return f"{self.low} .. {self.high}{' (log)' if self.log else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of the given values."""
+
+    options: tuple[Scalar, ...]
+    when: When | None = None
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.options))
+
+
+Parameter = Float | Int | Choice
+Space = dict[str, Parameter]
+
+
+def check_space(space: Space) -> None:
+    """Raise UsageError for a field that no recipe has, an empty range, or a condition on nothing."""
+    seen: set[str] = set()
+    for name, parameter in space.items():
+        if name not in FIELD_TYPES:
+            raise unknown_name("recipe field", name, FIELD_TYPES)
+        if parameter.when is not None and parameter.when.field not in seen:
+            raise UsageError(f"{name} depends on {parameter.when.field}, which is not drawn before it")
+        if isinstance(parameter, Choice):
+            if not parameter.options:
+                raise UsageError(f"{name} has no values to choose from")
+        elif not parameter.low <= parameter.high:
+            raise UsageError(f"{name}: the range {parameter.low} .. {parameter.high} is empty")
+        elif parameter.log and parameter.low <= 0:
+            raise UsageError(f"{name}: a logarithmic range must begin above zero, not at {parameter.low}")
+        for value in _corner_values(parameter):
+            Recipe().with_overrides({name: value})
+        seen.add(name)
+
+
+def _corner_values(parameter: Parameter) -> tuple[Scalar, ...]:
+    return parameter.options if isinstance(parameter, Choice) else (parameter.low, parameter.high)
+
+
+def is_active(parameter: Parameter, drawn: dict[str, Scalar]) -> bool:
+    """Whether the parameter is drawn, given what was drawn before it."""
+    return parameter.when is None or drawn.get(parameter.when.field) in parameter.when.values
+
+
+def point_of(space: Space, recipe: Recipe) -> dict[str, Scalar]:
+    """The recipe's place in the space: its values of the fields that are active for it.
+
+    Raises UsageError where a value lies outside the space.
+    """
+    values = recipe.as_overrides()
+    point: dict[str, Scalar] = {}
+    for name, parameter in space.items():
+        if not is_active(parameter, point):
+            continue
+        value = values[name]
+        inside = (
+            value in parameter.options
+            if isinstance(parameter, Choice)
+            else isinstance(value, (int, float)) and parameter.low <= value <= parameter.high
+        )
+        if not inside:
+            raise UsageError(f"{name} = {value} lies outside the search space ({parameter})")
+        point[name] = value
+    return point
+
+
+def dimension(space: Space) -> str:
+    """How large the space is, in words."""
+    continuous = sum(isinstance(parameter, Float) for parameter in space.values())
+    combinations = math.prod(
+        len(parameter.options) if isinstance(parameter, Choice) else parameter.high - parameter.low + 1
+        for parameter in space.values()
+        if not isinstance(parameter, Float)
+    )
+    return f"{len(space)} parameters: {combinations:,} combinations x {continuous} continuous ranges"
+
+
+def _space(widths: tuple[int, ...], hidden_units: tuple[int, ...], batch_sizes: tuple[int, ...]) -> Space:
+    return {
+        "model.name": Choice(options=("cnn", "resnet", "lenet", "mlp")),
+        "model.width": Choice(options=widths, when=When(field="model.name", values=("cnn", "resnet"))),
+        "model.kernel_size": Choice(options=(3, 5), when=When(field="model.name", values=("cnn",))),
+        "model.hidden_units": Choice(options=hidden_units, when=When(field="model.name", values=("cnn", "mlp"))),
+        "model.dropout": Float(low=0.0, high=0.5),
+        "optimizer.name": Choice(options=("adamw", "adam", "rmsprop", "sgd")),
+        "optimizer.learning_rate": Float(low=5e-4, high=2e-2, log=True),
+        "optimizer.weight_decay": Float(low=1e-6, high=1e-2, log=True),
+        "optimizer.momentum": Float(low=0.8, high=0.98, when=When(field="optimizer.name", values=("sgd",))),
+        "schedule.name": Choice(options=("one-cycle", "cosine", "linear", "constant")),
+        "training.batch_size": Choice(options=batch_sizes),
+        "augmentation.rotation_degrees": Float(low=0.0, high=20.0),
+        "augmentation.shear_degrees": Float(low=0.0, high=15.0),
+        "augmentation.zoom_fraction": Float(low=0.0, high=0.2),
+        "augmentation.shift_fraction": Float(low=0.0, high=0.15),
+    }
+
+
+def default_space(device_type: str) -> tuple[str, Space]:
+    """The default space for a kind of device, with its name: small nets on a CPU, larger ones on a GPU."""
+    if device_type == "cpu":
+        return "small", _space(widths=(8, 16, 24, 32), hidden_units=(64, 128, 256), batch_sizes=(32, 64, 128))
+    return "large", _space(widths=(32, 64, 96, 128), hidden_units=(128, 256, 512), batch_sizes=(128, 256, 512, 1024))
+
+
+def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
+    """A known-good start inside the default space: trial 0 of every sweep."""
+    small = device_type == "cpu"
+    overrides: dict[str, Scalar] = {
+        "model.name": "cnn",
+        "model.width": 24 if small else 64,
+        "model.kernel_size": 3 if side < 16 else 5,
+        "model.hidden_units": 128 if small else 256,
+        "training.batch_size": (32 if side < 16 else 64) if small else 256,
+        "training.epochs": epochs,
+    }
+    return Recipe().with_overrides(overrides)
+
+
+def default_max_epochs(side: int) -> int:
+    """Epochs of a full trial: cheap small images get more passes."""
+    return 30 if side < 16 else 8
