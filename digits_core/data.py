@@ -54,6 +54,13 @@ class Digits(LabelledImages):
         digest.update(np.ascontiguousarray(self.labels))
         return digest.hexdigest()
 
+    def published_name(self, index: int) -> str:
+        """How an image is named outside this project: "test 947", or its plain number in the data set."""
+        first_test = len(self) - self.published_test_count
+        if not self.published_test_count:
+            return str(index)
+        return f"test {index - first_test}" if index >= first_test else f"train {index}"
+
     @property
     def side(self) -> int:
         """Height (and width) in pixels."""
@@ -66,6 +73,7 @@ class Split:
 
     train: LabelledImages
     validation: LabelledImages
+    validation_indices: npt.NDArray[np.int64]  # the images' numbers in the data set
     split_id: str
 
 
@@ -75,7 +83,12 @@ def split_digits(digits: Digits) -> Split:
     digest = hashlib.sha256(digits.checksum.encode())
     for indices in (train, validation, test):
         digest.update(np.ascontiguousarray(indices))
-    return Split(train=_take(digits, train), validation=_take(digits, validation), split_id=digest.hexdigest()[:12])
+    return Split(
+        train=_take(digits, train),
+        validation=_take(digits, validation),
+        validation_indices=validation,
+        split_id=digest.hexdigest()[:12],
+    )
 
 
 def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int64]]:

@@ -104,9 +104,9 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
-def gpu_count() -> int:
-    """How many CUDA devices this process may use."""
-    return torch.cuda.device_count()
+def gpu_names() -> list[str]:
+    """The CUDA devices that this process may use."""
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

@@ -3,10 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.metrics import image_nll
+from digits_core.metrics import SMALLEST_PROBABILITY, image_nll
 
 Weights = npt.NDArray[np.float64]
 GREEDY_ROUNDS = 50
+BAG_COUNT = 20
+BAG_SEED = 0
 
 
 def uniform_weights(model_count: int) -> Weights:
@@ -19,23 +21,38 @@ def combine(probabilities: npt.NDArray[np.floating], weights: Weights) -> npt.ND
     return np.tensordot(weights, probabilities.astype(np.float64), axes=1)
 
 
-def greedy_weights(
-    labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating], rounds: int = GREEDY_ROUNDS
-) -> Weights:
-    """Caruana's forward selection with replacement on NLL (Caruana et al. 2004, ICML, sec. 2).
+def greedy_weights(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> Weights:
+    """(M,): Caruana's ensemble selection with replacement on NLL, bagged over models (Caruana et al. 2004).
 
-    In every round the model joins (again) that lowers the mean NLL of the bag most; the weights are the
-    counts at the round with the lowest NLL, ties to the smaller bag. labels: (N,), probabilities: (M, N, C).
+    Each of 20 bags selects from a random half of the models (sec. 2.3 of the paper: against overfitting the
+    model that happened to look best); the weights are the bags' mean. labels: (N,), probabilities: (M, N, C).
     """
     true_class = np.take_along_axis(probabilities, labels.astype(np.int64)[None, :, None], axis=2)[:, :, 0]
     true_class = true_class.astype(np.float64)  # (M, N): NLL needs nothing but p(true)
-    bag = np.zeros(true_class.shape[1])
+    model_count = len(true_class)
+    if model_count <= 2:
+        return _select(true_class)
+    stream = np.random.default_rng(BAG_SEED)
+    weights = np.zeros(model_count)
+    for _ in range(BAG_COUNT):
+        bag = stream.choice(model_count, size=-(-model_count // 2), replace=False)
+        weights[bag] += _select(true_class[bag]) / BAG_COUNT
+    return weights / weights.sum()
+
+
+def _select(true_class: npt.NDArray[np.float64]) -> Weights:
+    """Forward selection with replacement (sec. 2.1, 2.2): in every round the model joins, perhaps again, that
+    lowers the mean NLL most. The weights are the counts at the round with the lowest NLL, ties to the earlier.
+
+    true_class: (M, N) probabilities of the true class.
+    """
+    total = np.zeros(true_class.shape[1])
     counts = np.zeros(len(true_class), dtype=np.int64)
     best_nll, best_counts = np.inf, counts.copy()
-    for size in range(1, rounds + 1):
-        candidate_nll = -np.log(np.maximum((bag + true_class) / size, 1e-12)).mean(axis=1)
+    for size in range(1, GREEDY_ROUNDS + 1):
+        candidate_nll = -np.log(np.maximum((total + true_class) / size, SMALLEST_PROBABILITY)).mean(axis=1)
         chosen = int(candidate_nll.argmin())
-        bag += true_class[chosen]
+        total += true_class[chosen]
         counts[chosen] += 1
         if candidate_nll[chosen] < best_nll - 1e-12:
             best_nll, best_counts = float(candidate_nll[chosen]), counts.copy()

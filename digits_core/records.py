@@ -99,15 +99,19 @@ class EnsembleRecord:
     created_at: float
     contenders: tuple[Contender, ...]  # the best single model first
 
+    def contender(self, method: str) -> Contender:
+        """The contender of that method."""
+        return next(contender for contender in self.contenders if contender.method == method)
+
     @property
     def chosen(self) -> Contender:
-        """The contender that `method` names."""
-        return next(contender for contender in self.contenders if contender.method == self.method)
+        """The contender that is used."""
+        return self.contender(self.method)
 
     @property
     def best_single(self) -> Contender:
         """The single model with the lowest validation NLL."""
-        return next(contender for contender in self.contenders if contender.method == "single")
+        return self.contender("single")
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "EnsembleRecord":
@@ -118,7 +122,7 @@ class EnsembleRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestOpening:
+class Opening:
     """One line of the ledger: who looked at the sealed test part, and for what."""
 
     number: int  # 1 for the first
@@ -127,9 +131,9 @@ class TestOpening:
     trials: tuple[int, ...]
 
     @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "TestOpening":
+    def from_dict(values: Mapping[str, Any]) -> "Opening":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        return TestOpening(**{**values, "trials": tuple(values["trials"])})
+        return Opening(**{**values, "trials": tuple(values["trials"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from digits_core.engine import default_device
 from digits_core.errors import EnvironmentFailure
 from digits_core.evaluate import load_weights, predict
 from digits_core.models import build_model
-from digits_core.records import RunRecord, TestOpening
+from digits_core.records import RunRecord, Opening
 from digits_core.store import SweepStore
 
 
@@ -31,7 +31,7 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
     stored = {record.trial: store.test_probabilities(record.trial) for record in finalists}
     weights = {record.trial: store.trial(record.trial).weights() for record in finalists if stored[record.trial] is None}
     store.append_to_ledger(
-        TestOpening(
+        Opening(
             number=len(store.ledger()) + 1,
             at=time.time(),
             purpose=purpose,

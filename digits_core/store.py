@@ -2,7 +2,7 @@
 
     RUNS/NAME/sweep.json               SweepHeader, written before the first trial
              /summary.json             SweepSummary, written after the last one
-             /validation_labels.npy
+             /validation_labels.npy, validation_indices.npy
              /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
                           /weights.safetensors  weights of the best epoch
                           /progress.json        the record so far, rewritten after every epoch
@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.data import Split
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
-from digits_core.records import EnsembleRecord, RunRecord, SweepHeader, SweepSummary, TestOpening
+from digits_core.records import EnsembleRecord, RunRecord, SweepHeader, SweepSummary, Opening
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -102,7 +103,7 @@ class TrialFolder:
         from safetensors.numpy import save
 
         _write_array(self.folder / "validation.npy", validation_probabilities, durable=False)
-        content = save({name: np.ascontiguousarray(value) for name, value in weights.items()})
+        content = save({name: np.asarray(value, order="C") for name, value in weights.items()})
         write_atomically(self.folder / "weights.safetensors", content, durable=False)
 
     def write_progress(self, record: RunRecord) -> None:
@@ -140,7 +141,7 @@ class SweepStore:
         self.folder = folder
 
     @staticmethod
-    def create(runs: Path, header: SweepHeader, validation_labels: npt.NDArray[np.uint8]) -> "SweepStore":
+    def create(runs: Path, header: SweepHeader, split: Split) -> "SweepStore":
         """Start a new sweep's folder. Raises if it exists or cannot be written."""
         folder = runs / check_name(header.name)
         check_new(runs, header.name)
@@ -149,7 +150,8 @@ class SweepStore:
         except OSError as error:
             raise EnvironmentFailure(f"cannot write to {runs}: {error.strerror}; choose another --runs") from error
         store = SweepStore(folder)
-        _write_array(folder / "validation_labels.npy", validation_labels)
+        _write_array(folder / "validation_labels.npy", split.validation.labels)
+        _write_array(folder / "validation_indices.npy", split.validation_indices)
         write_atomically(folder / "sweep.json", _json_bytes(dataclasses.asdict(header)))
         return store
 
@@ -197,20 +199,24 @@ class SweepStore:
         """(N,)."""
         return _read_array(self.folder / "validation_labels.npy").astype(np.int64)
 
+    def validation_indices(self) -> npt.NDArray[np.int64]:
+        """(N,): the images' numbers in the data set."""
+        return _read_array(self.folder / "validation_indices.npy")
+
     def validation_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
         """(N, 10) of the trial's best epoch."""
         return _read_array(self.trial(trial).folder / "validation.npy")
 
     # --- the sealed test part: written by digits_core.sealed alone ---
 
-    def ledger(self) -> list[TestOpening]:
+    def ledger(self) -> list[Opening]:
         """Every opening of the test part so far."""
         path = self.folder / "ledger.jsonl"
         if not path.is_file():
             return []
-        return [TestOpening.from_dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [Opening.from_dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
-    def append_to_ledger(self, opening: TestOpening) -> None:
+    def append_to_ledger(self, opening: Opening) -> None:
         """Add a line, on disk before this returns."""
         with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dataclasses.asdict(opening)) + "\n")
@@ -253,6 +259,10 @@ class SweepStore:
         """The stored combination, if one was made."""
         path = self.folder / "ensemble.json"
         return EnsembleRecord.from_dict(_read_json(path)) if path.is_file() else None
+
+    def ensemble_validation_probabilities(self) -> npt.NDArray[np.float32]:
+        """(N, 10)."""
+        return _read_array(self.folder / "ensemble_validation.npy")
 
     def ensemble_test_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""

@@ -14,7 +14,7 @@ from digits_core.stats import paired_mean_interval
 from digits_core.store import SweepStore
 
 
-def test_winner(store: SweepStore) -> tuple[RunRecord, Score] | None:
+def score_winner_on_test(store: SweepStore) -> tuple[RunRecord, Score] | None:
     """Open the sealed test part for the trial with the lowest validation NLL; None if no trial has one."""
     ranked = store.ranked()
     if not ranked:

@@ -14,6 +14,7 @@ from digits_core.records import RunRecord
 from digits_core.stats import accuracy_interval
 
 TOP_COUNT = 5
+FORECAST_FROM = 5  # the first trials run to their end, so they say little about the many that are stopped
 PLAIN_INTERVAL_SECONDS = 15.0
 
 
@@ -70,8 +71,8 @@ class Tally:
             self.top = sorted([*self.top, record], key=_nll)[:TOP_COUNT]
 
     def seconds_left(self) -> float | None:
-        """A forecast from the trials that are over; None before there is anything to go by."""
-        if self.first_trial_at is None or self.over_count == 0:
+        """A forecast from the trials that are over; None before there are enough to go by."""
+        if self.first_trial_at is None or self.over_count < FORECAST_FROM:
             return None
         per_trial = (time.monotonic() - self.first_trial_at) / self.over_count
         return per_trial * (self.trial_count - self.over_count)

@@ -14,7 +14,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from digits_core.data import Digits, Split, load_digits, split_digits
-from digits_core.engine import DeviceSplit, default_device, gpu_count
+from digits_core.engine import DeviceSplit, default_device, gpu_names
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
@@ -68,8 +68,8 @@ class SweepPlan:
 
 def plan_sweep(config: SweepConfig) -> SweepPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing yet."""
-    check_new(config.runs, config.name)
     digits = load_digits(config.dataset)
+    check_new(config.runs, config.name)
     device_type = default_device().type
     space_name, space = default_space(device_type)
     check_space(space)
@@ -80,7 +80,7 @@ def plan_sweep(config: SweepConfig) -> SweepPlan:
         base_recipe=default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side)),
         space_name=space_name,
         space=space,
-        concurrency=config.concurrency or gpu_count() or joblib.cpu_count(),
+        concurrency=config.concurrency or len(gpu_names()) or joblib.cpu_count(),
         device_type=device_type,
     )
 
@@ -92,7 +92,7 @@ def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummar
         stack.callback(view.close)
         slots = _slots(plan)
         stack.enter_context(local_ray(round(slots["cpu"] * plan.concurrency)))
-        store = SweepStore.create(plan.config.runs, _header(plan), plan.split.validation.labels)
+        store = SweepStore.create(plan.config.runs, _header(plan), plan.split)
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="digits-tune-"))
         _fit(plan, store, view, slots, scratch)
     records = store.records()
@@ -139,7 +139,7 @@ def _header(plan: SweepPlan) -> SweepHeader:
 
 def _slots(plan: SweepPlan) -> dict[str, float]:
     """What one trial reserves: a processor, and its share of a GPU where there are GPUs."""
-    gpus = gpu_count()
+    gpus = len(gpu_names())
     if not gpus:
         return {"cpu": 1}
     return {"cpu": 1, "gpu": 1 / -(-plan.concurrency // gpus)}

@@ -1,0 +1,83 @@
+"""Rows -> Plotly figures. Colours are the Okabe-Ito palette, which colour-blind readers can tell apart."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from digits_core.records import RunRecord
+from reports.tables import HistoryPoint
+
+BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
+SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
+STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open"), "failed": (VERMILION, "x")}
+CURVE_COUNT = 5
+
+
+def _layout(figure: go.Figure, x_title: str, y_title: str) -> go.Figure:
+    # Colours of text, grid and background come from the page's style, which knows light from dark.
+    figure.update_layout(
+        template="none",
+        height=380,
+        margin={"l": 70, "r": 20, "t": 20, "b": 50},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.12, "x": 0},
+        hovermode="closest",
+    )
+    figure.update_xaxes(title=x_title, zeroline=False)
+    figure.update_yaxes(title=y_title, zeroline=False)
+    return figure
+
+
+def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
+    """Validation NLL of every trial against the seconds at which it ended, and the best so far."""
+    figure = go.Figure()
+    for status, (colour, symbol) in STATUS_STYLE.items():
+        chosen = [point for point in points if point.status == status]
+        if chosen:
+            figure.add_scatter(
+                x=np.array([point.ended_seconds for point in chosen]),
+                y=np.array([point.nll for point in chosen]),
+                customdata=np.array([point.trial for point in chosen]),
+                mode="markers",
+                name=status,
+                marker={"color": colour, "symbol": symbol, "size": 8},
+                hovertemplate="trial %{customdata}<br>NLL %{y:.4f}<br>%{x:.1f} s<extra></extra>",
+            )
+    figure.add_scatter(
+        x=np.array([point.ended_seconds for point in points]),
+        y=np.array([point.incumbent_nll for point in points]),
+        mode="lines",
+        name="best so far",
+        line={"color": GREEN, "shape": "hv", "width": 2},
+        hovertemplate="best so far %{y:.4f}<extra></extra>",
+    )
+    _layout(figure, "seconds since the first trial started", "validation NLL (log scale)")
+    figure.update_yaxes(type="log")
+    return figure
+
+
+def learning_curves(records: list[RunRecord]) -> go.Figure:
+    """Train and validation loss by epoch of the best few trials, the epoch that counts marked."""
+    figure = go.Figure()
+    for record, colour in zip(records[:CURVE_COUNT], SERIES_COLOURS, strict=False):
+        epochs = np.array([row.epoch for row in record.curve])
+        validation = np.array([row.validation_nll for row in record.curve])
+        name, group = f"trial {record.trial}", str(record.trial)
+        figure.add_scatter(
+            x=epochs, y=validation, mode="lines", name=name, legendgroup=group, line={"color": colour, "width": 2},
+            hovertemplate=f"{name}, validation<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=epochs, y=np.array([row.train_loss for row in record.curve]), mode="lines", showlegend=False,
+            legendgroup=group, line={"color": colour, "width": 1, "dash": "dot"},
+            hovertemplate=f"{name}, training (augmented)<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+        )  # fmt: skip
+        chosen = epochs == record.best_epoch
+        figure.add_scatter(
+            x=epochs[chosen], y=validation[chosen], mode="markers", showlegend=False, legendgroup=group,
+            marker={"color": colour, "size": 11, "symbol": "star"},
+            hovertemplate=f"{name}, chosen epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+        )  # fmt: skip
+    _layout(figure, "epoch", "loss, nats (log scale)")
+    figure.update_yaxes(type="log")
+    return figure

@@ -1,0 +1,110 @@
+"""Rows and figures -> one self-contained HTML file: no network, every string escaped, scripts named by hash."""
+
+import base64
+import hashlib
+import io
+import json
+import math
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from digits_core.errors import EnvironmentFailure
+from digits_core.store import SweepStore, write_atomically
+from reports.charts import learning_curves, optimisation_history
+from reports.tables import ReportData, Result, collect
+
+
+def write_report(store: SweepStore, output: Path | None = None) -> Path:
+    """Write the sweep's page (default: report.html in its folder) and return its absolute path."""
+    path = (output or store.folder / "report.html").absolute()
+    content = render(collect(store)).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; choose another --output") from error
+    return path
+
+
+def render(data: ReportData) -> str:
+    """The whole page as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent, interval=interval, png=png_uri, day=day, last_line=last_line, cell_strength=cell_strength
+    )
+    plotly, script = get_plotlyjs(), _asset("script.js")
+    figures = {
+        "history": _figure_json(optimisation_history(data.history)),
+        "curves": _figure_json(learning_curves([row.record for row in data.leaderboard])),
+    }
+    return environment.get_template("page.html.j2").render(
+        data=data,
+        winner=data.leaderboard[0],
+        figures=figures,
+        style=Markup(_asset("style.css")),  # noqa: S704 - our own file
+        plotly=Markup(plotly),  # noqa: S704 - the library's own bundle
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hashes=" ".join(f"'{source_hash(source)}'" for source in (plotly, script)),
+    )
+
+
+def source_hash(source: str) -> str:
+    """The name under which a Content-Security-Policy lets exactly this inline script run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+
+
+def _asset(name: str) -> str:
+    return resources.files("reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _figure_json(figure: Any) -> Any:
+    return json.loads(figure.to_json())
+
+
+def percent(share: float) -> str:
+    """`99.72 %` with a narrow space."""
+    return f"{100 * share:.2f}\u202f%"
+
+
+def interval(result: Result) -> str:
+    """`98.44 - 99.95`, in percent."""
+    return f"{100 * result.interval.low:.2f} \u2013 {100 * result.interval.high:.2f}"
+
+
+def png_uri(pixels: npt.NDArray[np.uint8]) -> str:
+    """An image (H, W) as a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def day(seconds: float) -> str:
+    """Local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def last_line(text: str | None) -> str:
+    """The line of a traceback that says what happened."""
+    return (text or "").strip().rpartition("\n")[2]
+
+
+def cell_strength(count: int, row_total: int) -> float:
+    """0..1 on a logarithmic scale, so that single errors stay visible beside a full diagonal."""
+    if count <= 0 or row_total <= 0:
+        return 0.0
+    return 0.15 + 0.85 * math.log1p(count) / math.log1p(max(row_total, count))

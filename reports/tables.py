@@ -1,0 +1,251 @@
+"""A sweep's stored arrays -> the rows that the page shows. Plain values, no HTML, no figures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.data import Digits, load_digits
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
+from digits_core.records import EnsembleRecord, RunRecord, SweepHeader, SweepSummary, Opening
+from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
+from digits_core.store import SweepStore
+
+WORST_IMAGE_COUNT = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A score with the interval of its accuracy."""
+
+    score: Score
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardRow:
+    """One trial with a validation score."""
+
+    rank: int  # 1 has the lowest validation NLL
+    record: RunRecord
+    validation: Result
+    test: Result | None  # only where the sealed test part was opened for it
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPoint:
+    """One trial in the order in which trials ended."""
+
+    trial: int
+    status: str
+    ended_seconds: float  # after the first trial's start
+    nll: float
+    incumbent_nll: float  # the lowest so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One wrongly classified image."""
+
+    name: str  # its published name or number
+    true_digit: int
+    predicted_digit: int
+    p_true: float
+    p_predicted: float
+    pixels: npt.NDArray[np.uint8] | None  # (H, W); None where the data set is not at hand
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """How one model, or the ensemble, does on one part of the data."""
+
+    title: str
+    part: str  # "sealed test" or "validation"
+    result: Result
+    confusion: npt.NDArray[np.int64]  # (10, 10): true by row
+    mistakes: tuple[Mistake, ...]  # worst first
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleRow:
+    """One way to answer, beside the others."""
+
+    method: str
+    chosen: bool
+    members: str
+    validation: Result
+    test: Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything on the page."""
+
+    header: SweepHeader
+    summary: SweepSummary | None
+    openings: tuple[Opening, ...]
+    leaderboard: tuple[LeaderboardRow, ...]
+    failures: tuple[RunRecord, ...]
+    history: tuple[HistoryPoint, ...]
+    ensemble: EnsembleRecord | None
+    ensemble_rows: tuple[EnsembleRow, ...]
+    ensemble_p_value: float | None  # McNemar, ensemble against the best single model, test part
+    judgements: tuple[Judgement, ...]  # the winner, then the ensemble if there is one
+    images_missing: str  # why no pictures are shown; empty where they are
+
+
+def result_of(figures: Score) -> Result:
+    """Add the interval to a score."""
+    return Result(score=figures, interval=accuracy_interval(figures.error_count, figures.n))
+
+
+def collect(store: SweepStore) -> ReportData:
+    """Read a sweep and compute all rows. Raises UsageError where no trial has been validated."""
+    header, records = store.header, store.records()
+    ranked = store.ranked()
+    if not ranked:
+        raise UsageError(
+            f"sweep {header.name!r} has no validated trial to report ({len(records)} recorded,"
+            f" {sum(r.status == 'failed' for r in records)} failed); run a new sweep"
+        )
+    ensemble = store.ensemble()
+    digits, images_missing = _images(header)
+    judgements = [_judge_winner(store, ranked[0], digits)]
+    if ensemble:
+        judgements.append(_judge_ensemble(store, ensemble, digits))
+    return ReportData(
+        header=header,
+        summary=store.summary(),
+        openings=tuple(store.ledger()),
+        leaderboard=tuple(
+            LeaderboardRow(rank=rank, record=record, validation=result_of(record.validation), test=_test(store, record))
+            for rank, record in enumerate(ranked, start=1)
+            if record.validation
+        ),
+        failures=tuple(record for record in records if record.status == "failed"),
+        history=history(records),
+        ensemble=ensemble,
+        ensemble_rows=_ensemble_rows(ensemble),
+        ensemble_p_value=_ensemble_p_value(store, ensemble),
+        judgements=tuple(judgements),
+        images_missing=images_missing,
+    )
+
+
+def history(records: list[RunRecord]) -> tuple[HistoryPoint, ...]:
+    """Validated trials in the order in which they ended, each with the best so far."""
+    validated = sorted((record for record in records if record.validation), key=lambda record: record.ended_at)
+    start = min((record.started_at for record in validated), default=0.0)
+    points: list[HistoryPoint] = []
+    for record in validated:
+        assert record.validation is not None
+        nll = record.validation.nll
+        points.append(
+            HistoryPoint(
+                trial=record.trial,
+                status=record.status,
+                ended_seconds=record.ended_at - start,
+                nll=nll,
+                incumbent_nll=min(nll, points[-1].incumbent_nll) if points else nll,
+            )
+        )
+    return tuple(points)
+
+
+def mistakes(
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.floating],
+    indices: npt.NDArray[np.int64],
+    digits: Digits | None,
+    limit: int = WORST_IMAGE_COUNT,
+) -> tuple[Mistake, ...]:
+    """The wrongly classified images, the most confident mistake first: by p(predicted) - p(true)."""
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst_first = wrong[np.argsort(-wrong_margin(labels, probabilities)[wrong], kind="stable")][:limit]
+    return tuple(
+        Mistake(
+            name=digits.published_name(int(indices[i])) if digits else str(indices[i]),
+            true_digit=int(labels[i]),
+            predicted_digit=int(predicted[i]),
+            p_true=float(probabilities[i, labels[i]]),
+            p_predicted=float(probabilities[i, predicted[i]]),
+            pixels=digits.images[indices[i]] if digits else None,
+        )
+        for i in worst_first
+    )
+
+
+def _images(header: SweepHeader) -> tuple[Digits | None, str]:
+    try:
+        digits = load_digits(header.dataset)
+    except (EnvironmentFailure, UsageError) as error:
+        return None, str(error)
+    if digits.checksum != header.data_checksum:
+        return None, f"the data set {header.dataset!r} at hand is not the one this sweep was run on"
+    return digits, ""
+
+
+def _test(store: SweepStore, record: RunRecord) -> Result | None:
+    probabilities = store.test_probabilities(record.trial)
+    return None if probabilities is None else result_of(score(store.test_labels(), probabilities))
+
+
+def _judge(
+    title: str,
+    part: str,
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.floating],
+    indices: npt.NDArray[np.int64],
+    digits: Digits | None,
+) -> Judgement:
+    return Judgement(
+        title=title,
+        part=part,
+        result=result_of(score(labels, probabilities)),
+        confusion=confusion_matrix(labels, probabilities.argmax(axis=1)),
+        mistakes=mistakes(labels, probabilities, indices, digits),
+    )
+
+
+def _judge_winner(store: SweepStore, winner: RunRecord, digits: Digits | None) -> Judgement:
+    title, test = f"Winner (trial {winner.trial})", store.test_probabilities(winner.trial)
+    if test is not None:
+        return _judge(title, "sealed test", store.test_labels(), test, store.test_indices(), digits)
+    validation = store.validation_probabilities(winner.trial)
+    return _judge(title, "validation", store.validation_labels(), validation, store.validation_indices(), digits)
+
+
+def _judge_ensemble(store: SweepStore, ensemble: EnsembleRecord, digits: Digits | None) -> Judgement:
+    title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)})"
+    test = store.ensemble_test_probabilities()
+    return _judge(title, "sealed test", store.test_labels(), test, store.test_indices(), digits)
+
+
+def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:
+    if ensemble is None:
+        return ()
+    return tuple(
+        EnsembleRow(
+            method=contender.method,
+            chosen=contender.method == ensemble.method,
+            members=", ".join(f"{trial} ({weight:.2f})" for trial, weight in contender.weights.items()),
+            validation=result_of(contender.validation),
+            test=result_of(contender.test),
+        )
+        for contender in ensemble.contenders
+    )
+
+
+def _ensemble_p_value(store: SweepStore, ensemble: EnsembleRecord | None) -> float | None:
+    if ensemble is None:
+        return None
+    (single,) = ensemble.best_single.weights
+    single_test = store.test_probabilities(single)
+    if single_test is None:
+        return None
+    labels = store.test_labels()
+    return mcnemar_p_value(
+        store.ensemble_test_probabilities().argmax(axis=1) != labels, single_test.argmax(axis=1) != labels
+    )

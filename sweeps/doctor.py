@@ -1,0 +1,66 @@
+"""What this machine offers and what a sweep on it would use."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+
+from digits_core.data import DATASETS, data_folder, is_at_hand
+from digits_core.engine import default_device, gpu_names, has_native_bfloat16
+from digits_core.environment import package_versions, processor_name
+from digits_core.store import sweep_names
+from sweeps.space import default_space, dimension
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """The findings of `digits doctor`."""
+
+    versions: dict[str, str]
+    processor: str
+    processor_count: int  # that this process may use
+    gpus: list[str]
+    native_bfloat16: bool
+    datasets: dict[str, str]  # name -> "at hand" or what is missing
+    data_folder: str
+    runs_folder: str
+    runs_writable: bool
+    sweep_count: int
+    would_use: str
+
+
+def examine(runs: Path) -> Diagnosis:
+    """Look, change nothing."""
+    device, gpus, processors = default_device(), gpu_names(), joblib.cpu_count()
+    space_name, space = default_space(device.type)
+    return Diagnosis(
+        versions=package_versions(),
+        processor=processor_name(),
+        processor_count=processors,
+        gpus=gpus,
+        native_bfloat16=has_native_bfloat16(device),
+        datasets={name: _availability(name) for name in DATASETS},
+        data_folder=str(data_folder()),
+        runs_folder=str(runs.absolute()),
+        runs_writable=_is_writable(runs.absolute()),
+        sweep_count=len(sweep_names(runs)),
+        would_use=f"{len(gpus) or processors} trials at a time on {device.type}, the {space_name} space ({dimension(space)})",
+    )
+
+
+def _availability(name: str) -> str:
+    source = DATASETS[name]
+    missing = [file.path for file in source.files if not is_at_hand(file)]
+    if missing:
+        return f"not at hand, would be downloaded: {', '.join(missing)}"
+    if not source.files and importlib.util.find_spec("sklearn") is None:
+        return "scikit-learn is not installed"
+    return f"at hand ({source.description})"
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether the folder, or the nearest one above it that exists, takes files."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)

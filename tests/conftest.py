@@ -1,0 +1,131 @@
+"""Shared fixtures: a tiny real split, a tiny real sweep trained without Ray, one Ray for the whole run."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from digits_core.data import MNIST_FILES, OPTDIGITS_FILES, Digits, LabelledImages, Split, is_at_hand, load_digits, split_digits
+from digits_core.engine import DeviceSplit
+from digits_core.recipe import Recipe
+from digits_core.records import RunRecord, SweepHeader
+from digits_core.store import SweepStore
+from sweeps.objective import TrialRun, failed_record
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on real data say why they are skipped where the data is not."""
+    if all(is_at_hand(file) for file in (*MNIST_FILES, *OPTDIGITS_FILES)):
+        return
+    reason = "the MNIST and optdigits files are not in the data folder (set DIGITS_DATA_DIR)"
+    for item in items:
+        if item.get_closest_marker("mnist"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    # As in a worker: the same bits whatever machine the tests run on.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Digits:
+    """scikit-learn's images."""
+    return load_digits("sklearn-digits")
+
+
+@pytest.fixture(scope="session")
+def split(digits: Digits) -> Split:
+    """Their train and validation parts."""
+    return split_digits(digits)
+
+
+@pytest.fixture(scope="session")
+def tiny_split(split: Split) -> Split:
+    """200 training and 100 validation images, read-only as Ray would share them."""
+
+    def cut(part: LabelledImages, count: int) -> LabelledImages:
+        images, labels = part.images[:count].copy(), part.labels[:count].copy()
+        images.setflags(write=False)
+        labels.setflags(write=False)
+        return LabelledImages(images=images, labels=labels)
+
+    return Split(
+        train=cut(split.train, 200),
+        validation=cut(split.validation, 100),
+        validation_indices=split.validation_indices[:100],
+        split_id="tiny",
+    )
+
+
+def make_header(digits: Digits, split: Split, name: str = "tiny", created_at: float = 1_000_000.0) -> SweepHeader:
+    """The header of a small sweep."""
+    return SweepHeader(
+        name=name, created_at=created_at, dataset=digits.name, side=digits.side, data_checksum=digits.checksum,
+        split_id=split.split_id, train_n=len(split.train), validation_n=len(split.validation), trial_count=5,
+        max_epochs=3, seed=0, concurrency=1, device="cpu", space={"model.name": "cnn | mlp"},
+        hardware="a test", versions={"python": "3"},
+    )  # fmt: skip
+
+
+def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epochs: int) -> RunRecord:
+    """Run a real trial in this process for some epochs and seal it."""
+    device = torch.device("cpu")
+    folder = store.trial(trial)
+    run = TrialRun(trial, recipe, DeviceSplit.from_split(split, device), device, folder)
+    for _ in range(epochs):
+        run.advance()
+    record = run.record("finished" if run.finished else "stopped")
+    folder.seal(record)
+    return record
+
+
+@pytest.fixture(scope="session")
+def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, split: Split) -> Path:
+    """Three trained trials, one stopped early, one failed with a hostile error."""
+    store = SweepStore.create(tmp_path_factory.mktemp("runs"), make_header(digits, split), split)
+    base = Recipe().with_overrides({"training.epochs": 3, "model.width": 8})
+    train_into(store, split, 0, base, 3)
+    train_into(store, split, 1, base.with_overrides({"model.name": "mlp", "training.seed": 1}), 3)
+    train_into(store, split, 2, base.with_overrides({"training.seed": 2}), 3)
+    train_into(store, split, 3, base.with_overrides({"model.name": "lenet", "training.seed": 3}), 1)
+    store.trial(4).seal(failed_record(4, base, 1.0, f"Traceback\nRuntimeError: {HOSTILE}"))
+    return store.folder
+
+
+@pytest.fixture
+def sweep_store(_trained_sweep: Path, tmp_path: Path) -> SweepStore:
+    """A private copy of the small trained sweep, in tmp_path/runs/tiny."""
+    shutil.copytree(_trained_sweep, tmp_path / "runs" / "tiny")
+    return SweepStore(tmp_path / "runs" / "tiny")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One Ray for the whole test run, two slots."""
+    from sweeps.ray_session import local_ray
+
+    with local_ray(2):
+        yield
+
+
+@pytest.fixture
+def random_probabilities() -> np.ndarray:
+    """(4, 200, 10): four models' probabilities that sum to one."""
+    raw = np.random.default_rng(0).gamma(0.3, size=(4, 200, 10)) + 1e-6
+    return raw / raw.sum(axis=2, keepdims=True)
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder of its own."""
+    folder = tmp_path / "data"
+    monkeypatch.setitem(os.environ, "DIGITS_DATA_DIR", str(folder))
+    return folder

@@ -1,0 +1,69 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from digits_core.augment import random_affine
+from digits_core.recipe import Augmentation
+
+NONE = Augmentation(rotation_degrees=0, shear_degrees=0, zoom_fraction=0, shift_fraction=0)
+ALL = Augmentation(rotation_degrees=30, shear_degrees=20, zoom_fraction=0.3, shift_fraction=0.2)
+
+
+def stream(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(16, 1, 12, 12, generator=stream(9))
+
+
+def test_zero_limits_change_nothing(images: torch.Tensor) -> None:
+    assert random_affine(images, NONE, stream()) is images
+
+
+def test_every_image_draws_its_own_parameters(images: torch.Tensor) -> None:
+    same = images[:1].expand(16, -1, -1, -1)
+    moved = random_affine(same, ALL, stream())
+    distances = torch.pdist(moved.flatten(1))
+    assert distances.min() > 0.05
+
+
+def test_the_stream_alone_decides(images: torch.Tensor) -> None:
+    assert torch.equal(random_affine(images, ALL, stream(1)), random_affine(images, ALL, stream(1)))
+    assert not torch.equal(random_affine(images, ALL, stream(1)), random_affine(images, ALL, stream(2)))
+
+
+def test_input_is_never_written_to(images: torch.Tensor) -> None:
+    before = images.clone()
+    random_affine(images, ALL, stream())
+    assert torch.equal(images, before)
+
+
+def test_sampling_equals_torchs_own_grid(images: torch.Tensor) -> None:
+    # The same five draws, put together by torch.nn.functional.affine_grid instead of one matrix product.
+    draws = torch.rand(5, 16, generator=stream(3)) * 2 - 1
+    angle = torch.deg2rad(draws[0] * ALL.rotation_degrees)
+    shear = torch.tan(torch.deg2rad(draws[1] * ALL.shear_degrees))
+    scale = 1 / (1 + draws[2] * ALL.zoom_fraction)
+    rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(16, 2, 2)
+    shearing = torch.stack([torch.ones(16), shear, torch.zeros(16), torch.ones(16)], 1).view(16, 2, 2)
+    matrix = scale[:, None, None] * rotation @ shearing
+    shift = (draws[3:] * ALL.shift_fraction * 2).T[:, :, None]
+    grid = F.affine_grid(torch.cat([matrix, shift], 2), [16, 1, 12, 12], align_corners=False)
+    expected = F.grid_sample(images, grid, align_corners=False)
+    torch.testing.assert_close(random_affine(images, ALL, stream(3)), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "largest_offset"),
+    [(Augmentation(rotation_degrees=0, shear_degrees=0, zoom_fraction=0, shift_fraction=0.25), 0.25 * 24)],
+)
+def test_shift_moves_the_ink_by_at_most_its_limit(settings: Augmentation, largest_offset: float) -> None:
+    dots = torch.zeros(500, 1, 24, 24)
+    dots[:, :, 11:13, 11:13] = 1
+    moved = random_affine(dots, settings, stream())
+    columns = (moved.sum((1, 2)) * torch.arange(24)).sum(1) / moved.sum((1, 2, 3)) - 11.5
+    assert columns.abs().max() <= largest_offset + 1e-3
+    assert columns.abs().max() > 0.95 * largest_offset
+    assert abs(float(columns.mean())) < 0.5

@@ -1,0 +1,44 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from digits_core.data import Digits, sealed_test_part
+from digits_core.errors import EnvironmentFailure
+from digits_core.metrics import score
+from digits_core.sealed import open_test
+from digits_core.store import SweepStore
+
+
+def test_opening_is_counted_and_kept(sweep_store: SweepStore, digits: Digits) -> None:
+    finalists = sweep_store.ranked()[:2]
+    assert sweep_store.test_probabilities(finalists[0].trial) is None
+    probabilities = open_test(sweep_store, finalists, "a test")
+    test, indices = sealed_test_part(digits)
+    assert probabilities.shape == (2, len(test), 10)
+    assert np.array_equal(sweep_store.test_labels(), test.labels)
+    assert np.array_equal(sweep_store.test_indices(), indices)
+    assert score(sweep_store.test_labels(), probabilities[0]).accuracy > 0.7  # three epochs of training
+    again = open_test(sweep_store, finalists[:1], "another")
+    assert np.array_equal(again[0], probabilities[0])
+    assert [(o.number, o.purpose, o.trials) for o in sweep_store.ledger()] == [
+        (1, "a test", tuple(f.trial for f in finalists)),
+        (2, "another", (finalists[0].trial,)),
+    ]
+
+
+def test_missing_weights_open_nothing(sweep_store: SweepStore) -> None:
+    winner = sweep_store.ranked()[0]
+    (sweep_store.trial(winner.trial).folder / "weights.safetensors").unlink()
+    with pytest.raises(EnvironmentFailure, match="weights"):
+        open_test(sweep_store, [winner], "a test")
+    assert sweep_store.ledger() == []
+
+
+def test_another_data_set_opens_nothing(sweep_store: SweepStore) -> None:
+    header = dataclasses.replace(sweep_store.header, data_checksum="0" * 64)
+    (sweep_store.folder / "sweep.json").write_text(json.dumps(dataclasses.asdict(header)))
+    with pytest.raises(EnvironmentFailure, match="not the one sweep 'tiny' was run on"):
+        open_test(sweep_store, sweep_store.ranked()[:1], "a test")
+    assert sweep_store.ledger() == []

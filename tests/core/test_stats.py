@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_core.stats import accuracy_interval, mcnemar_p_value, paired_mean_interval
+
+
+def test_wilson_interval_of_a_published_accuracy() -> None:
+    interval = accuracy_interval(30, 10_000)  # 99.70 % on MNIST's test images
+    assert (round(100 * interval.low, 2), round(100 * interval.high, 2)) == (99.57, 99.79)
+
+
+@given(st.integers(1, 5_000), st.data())
+def test_interval_holds_the_estimate_and_stays_inside_zero_and_one(n: int, data: st.DataObject) -> None:
+    errors = data.draw(st.integers(0, n))
+    interval = accuracy_interval(errors, n)
+    assert 0.0 <= interval.low <= (n - errors) / n + 1e-9
+    assert (n - errors) / n - 1e-9 <= interval.high <= 1.0
+
+
+def test_perfect_model_still_has_a_lower_bound_below_one() -> None:
+    assert accuracy_interval(0, 360).low == pytest.approx(0.98944, abs=1e-4)
+
+
+def test_paired_interval_by_hand() -> None:
+    # mean 1, standard error 1/sqrt(3), t(2, 0.975) = 4.3027
+    interval = paired_mean_interval(np.array([0.0, 1.0, 2.0]))
+    assert interval.low == pytest.approx(1 - 4.3027 / np.sqrt(3), abs=1e-3)
+    assert interval.high == pytest.approx(1 + 4.3027 / np.sqrt(3), abs=1e-3)
+
+
+@pytest.mark.parametrize("values", [[2.0], [0.0, 0.0, 0.0]])
+def test_paired_interval_without_spread_is_a_point(values: list[float]) -> None:
+    interval = paired_mean_interval(np.array(values))
+    assert interval.low == interval.high == values[0]
+
+
+def test_mcnemar_exact() -> None:
+    # 10 images that only A gets wrong, 2 that only B does: 2 * P(X <= 2 | 12, 1/2) = 158 / 4096
+    wrong_a = np.array([True] * 10 + [False] * 2 + [True] * 5 + [False] * 83)
+    wrong_b = np.array([False] * 10 + [True] * 2 + [True] * 5 + [False] * 83)
+    assert mcnemar_p_value(wrong_a, wrong_b) == pytest.approx(158 / 4096)
+    assert mcnemar_p_value(wrong_a, wrong_a) == 1.0

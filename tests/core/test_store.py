@@ -1,0 +1,142 @@
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_core.data import Digits, Split
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.records import RunRecord, Opening
+from digits_core.store import SweepStore, check_name, check_new, sweep_names, write_atomically
+from tests.conftest import HOSTILE, make_header
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a\nb", "a" * 81, HOSTILE, "a\0", "C:x", "é"])
+def test_names_that_could_leave_the_runs_folder_are_refused(name: str, tmp_path: Path) -> None:
+    for use in (check_name, lambda n: check_new(tmp_path, n), lambda n: SweepStore.open(tmp_path, n)):
+        with pytest.raises(UsageError, match="cannot be a sweep's name"):
+            use(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True))
+def test_ordinary_names_stay_inside(name: str) -> None:
+    assert (Path("/runs") / check_name(name)).parent == Path("/runs")
+
+
+def test_records_survive_the_trip_to_disk(sweep_store: SweepStore) -> None:
+    records = sweep_store.records()
+    assert [record.trial for record in records] == [0, 1, 2, 3, 4]
+    assert [record.status for record in records] == ["finished"] * 3 + ["stopped", "failed"]
+    for record in records:
+        assert RunRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_ranking_is_by_validation_nll_and_leaves_out_the_unvalidated(sweep_store: SweepStore) -> None:
+    ranked = sweep_store.ranked()
+    nll = [record.validation.nll for record in ranked if record.validation]
+    assert len(ranked) == 4
+    assert nll == sorted(nll)
+
+
+def test_trial_without_a_record_does_not_exist(sweep_store: SweepStore) -> None:
+    (sweep_store.trial(0).folder / "record.json").unlink()
+    assert [record.trial for record in sweep_store.records()] == [1, 2, 3, 4]
+
+
+def test_sealing_removes_the_progress(sweep_store: SweepStore) -> None:
+    folder = sweep_store.trial(9)
+    folder.create()
+    record = replace(sweep_store.records()[0], trial=9)
+    folder.write_progress(record)
+    assert folder.read_progress() == record
+    assert 9 not in [r.trial for r in sweep_store.records()]
+    folder.seal(record)
+    assert folder.read_progress() is None
+    assert sweep_store.records()[-1] == record
+
+
+def test_weights_round_trip_bit_for_bit(sweep_store: SweepStore) -> None:
+    weights = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "n": np.array(3, dtype=np.int64)}
+    folder = sweep_store.trial(9)
+    folder.create()
+    folder.write_best(np.full((2, 10), 0.1, dtype=np.float32), weights)
+    loaded = folder.weights()
+    assert {key: value.tolist() for key, value in loaded.items()} == {k: v.tolist() for k, v in weights.items()}
+
+
+def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
+    weights = sweep_store.trial(0).folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:50])
+    with pytest.raises(EnvironmentFailure, match="weights of trial 00000"):
+        sweep_store.trial(0).weights()
+    (sweep_store.folder / "validation_labels.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(EnvironmentFailure, match=r"validation_labels\.npy"):
+        sweep_store.validation_labels()
+    (sweep_store.folder / "sweep.json").write_text("{")
+    with pytest.raises(EnvironmentFailure, match=r"sweep\.json"):
+        _ = sweep_store.header
+
+
+def test_pickled_arrays_are_refused(sweep_store: SweepStore) -> None:
+    np.save(sweep_store.folder / "validation_labels.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(EnvironmentFailure, match="cannot read"):
+        sweep_store.validation_labels()
+
+
+def test_latest_sweep_is_the_one_created_last(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
+    with pytest.raises(UsageError, match="there is no sweep"):
+        SweepStore.open(tmp_path)
+    for name, created_at in (("b", 3.0), ("a", 7.0), ("c", 5.0)):
+        SweepStore.create(tmp_path, make_header(digits, tiny_split, name, created_at), tiny_split)
+    (tmp_path / "not-a-sweep").mkdir()
+    assert sweep_names(tmp_path) == ["b", "c", "a"]
+    assert SweepStore.open(tmp_path).folder.name == "a"
+    with pytest.raises(UsageError, match="unknown sweep 'bb'; did you mean 'b'"):
+        SweepStore.open(tmp_path, "bb")
+
+
+def test_a_name_is_used_once(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
+    header = make_header(digits, tiny_split)
+    SweepStore.create(tmp_path, header, tiny_split)
+    with pytest.raises(UsageError, match="already a sweep 'tiny'"):
+        SweepStore.create(tmp_path, header, tiny_split)
+
+
+def test_runs_folder_that_takes_no_files(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(EnvironmentFailure, match="choose another --runs"):
+        check_new(tmp_path / "file", "x")
+
+
+def test_ledger_keeps_every_opening(sweep_store: SweepStore) -> None:
+    assert sweep_store.ledger() == []
+    openings = [Opening(number=i, at=float(i), purpose=HOSTILE, trials=(i, 2)) for i in (1, 2)]
+    for opening in openings:
+        sweep_store.append_to_ledger(opening)
+    assert sweep_store.ledger() == openings
+
+
+def test_readers_see_all_of_a_file_or_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "value"
+    contents = [bytes([i]) * 200_000 for i in range(2)]
+    write_atomically(path, contents[0])
+    stop = threading.Event()
+
+    def write() -> None:
+        for i in range(200):
+            write_atomically(path, contents[i % 2], durable=False)
+        stop.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    while not stop.is_set():
+        seen.add(path.read_bytes())
+    writer.join()
+    assert seen <= set(contents)
+    assert [p.name for p in tmp_path.iterdir()] == ["value"]

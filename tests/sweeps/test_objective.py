@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from digits_core.data import Split
+from digits_core.engine import DeviceSplit, Diverged, train
+from digits_core.errors import UsageError
+from digits_core.recipe import Recipe
+from digits_core.store import TrialFolder
+from sweeps.objective import TrialRun
+
+CPU = torch.device("cpu")
+RECIPE = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
+
+
+def start(recipe: Recipe, split: Split, folder: Path) -> TrialRun:
+    return TrialRun(7, recipe, DeviceSplit.from_split(split, CPU), CPU, TrialFolder(folder / "00007"))
+
+
+def test_after_every_epoch_the_folder_holds_what_counts(tiny_split: Split, tmp_path: Path) -> None:
+    run = start(RECIPE, tiny_split, tmp_path)
+    for epoch in range(1, 5):
+        row = run.advance()
+        record = run.folder.read_progress()
+        assert record is not None
+        assert record.curve[-1] == row
+        assert (row.epoch, record.status) == (epoch, "finished" if epoch == 4 else "stopped")
+        assert record.validation is not None
+        assert record.validation.nll == run.best_nll == min(r.validation_nll for r in record.curve)
+    stored = np.load(run.folder.folder / "validation.npy")
+    expected = train(RECIPE, tiny_split, CPU)
+    assert np.array_equal(stored, expected.best.validation_probabilities)
+    assert set(run.folder.weights()) == set(expected.best.weights)
+    assert not (run.folder.folder / "record.json").exists()  # sealing is the driver's
+
+
+def test_an_exception_is_kept_with_its_traceback_and_raised(tiny_split: Split, tmp_path: Path) -> None:
+    recipe = RECIPE.with_overrides({"optimizer.name": "sgd", "optimizer.learning_rate": 100.0, "training.epochs": 50})
+    run = start(recipe, tiny_split, tmp_path)
+    with pytest.raises(Diverged):
+        while True:
+            run.advance()
+    record = run.folder.read_progress()
+    assert record is not None
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error.startswith("Traceback")
+    assert "Diverged: the training" in record.error or "Diverged: the validation" in record.error
+
+
+def test_a_recipe_that_cannot_start_is_kept_too(tiny_split: Split, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        start(RECIPE.with_overrides({"training.batch_size": 5000}), tiny_split, tmp_path)
+    record = TrialFolder(tmp_path / "00007").read_progress()
+    assert record is not None
+    assert (record.status, record.validation, record.curve) == ("failed", None, ())
+    assert record.error is not None
+    assert "larger than the 200 training images" in record.error

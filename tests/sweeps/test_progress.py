@@ -1,0 +1,81 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from digits_core.store import SweepStore
+from sweeps.progress import LiveView, PlainView, Tally, block, describe, duration, make_view, status_line
+from tests.conftest import HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (187, "3 min 07 s"), (7500, "2 h 05 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_tally_counts_and_ranks(sweep_store: SweepStore) -> None:
+    tally = Tally(trial_count=10, max_epochs=3)
+    for record in sweep_store.records():
+        tally.start(record.trial)
+        tally.finish(record)
+    tally.start(9)
+    tally.running[9] = 2
+    assert tally.over == {"finished": 3, "stopped": 1, "failed": 1}
+    assert [record.trial for record in tally.top] == [record.trial for record in sweep_store.ranked()]
+    assert tally.running == {9: 2}
+    assert tally.last_error == f"trial 4: RuntimeError: {HOSTILE}"
+    line = status_line(tally)
+    assert line.startswith("5/10 trials · 3 finished, 1 stopped, 1 failed · 1 running · best ")
+    assert f"(trial {sweep_store.ranked()[0].trial})" in line
+    assert " left" in line
+
+
+def test_forecast_waits_for_enough_trials(sweep_store: SweepStore) -> None:
+    tally = Tally(trial_count=100, max_epochs=3)
+    tally.start(0)
+    tally.finish(sweep_store.records()[0])
+    assert tally.seconds_left() is None
+
+
+def test_nothing_is_animated_where_there_is_no_terminal(sweep_store: SweepStore) -> None:
+    stream = io.StringIO()
+    view = make_view(5, 3, Console(file=stream, force_terminal=False))
+    assert type(view) is PlainView
+    for record in sweep_store.records():
+        view.trial_started(record.trial)
+        view.trial_advanced(record.trial, 1)
+        view.trial_over(record)
+        view.tick()
+    view.close()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2  # the failure and the last state: no line for every trial
+    assert lines[0] == f"  failed: trial 4: RuntimeError: {HOSTILE}"
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_live_view_cleans_up_after_itself(sweep_store: SweepStore) -> None:
+    stream = io.StringIO()
+    view = make_view(5, 3, Console(file=stream, force_terminal=True, width=100))
+    assert isinstance(view, LiveView)
+    view.trial_started(0)
+    view.trial_over(sweep_store.records()[0])
+    view.tick()
+    view.close()
+    view.tick()  # late events of a stopped sweep are harmless
+    assert "1/5 trials" in stream.getvalue().splitlines()[-1]
+
+
+def test_block_shows_the_best_five_with_intervals(sweep_store: SweepStore) -> None:
+    tally = Tally(trial_count=10, max_epochs=3)
+    best = sweep_store.ranked()[0]
+    for trial in range(7):
+        tally.finish(replace(best, trial=trial))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(block(tally))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count(describe(best)) == 5
+    assert "[9" in text or "[8" in text  # the interval

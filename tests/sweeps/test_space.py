@@ -1,0 +1,70 @@
+import pytest
+
+from digits_core.errors import UsageError
+from digits_core.recipe import Recipe
+from sweeps.space import (
+    Choice,
+    Float,
+    Int,
+    Space,
+    When,
+    check_space,
+    default_max_epochs,
+    default_recipe,
+    default_space,
+    dimension,
+    is_active,
+    point_of,
+)
+
+
+@pytest.mark.parametrize("device_type", ["cpu", "cuda", "mps"])
+@pytest.mark.parametrize("side", [8, 16, 28])
+def test_default_recipe_lies_inside_the_default_space(device_type: str, side: int) -> None:
+    _, space = default_space(device_type)
+    check_space(space)
+    recipe = default_recipe(device_type, side, default_max_epochs(side))
+    point = point_of(space, recipe)
+    assert recipe.with_overrides(point) == recipe
+    assert "optimizer.momentum" not in point  # adamw has none
+    assert point["model.name"] == "cnn"
+
+
+def test_spaces_say_which_they_are() -> None:
+    assert default_space("cpu")[0] == "small"
+    assert default_space("cuda")[0] == "large"
+    assert dimension({"model.width": Int(low=1, high=4), "model.dropout": Float(low=0, high=1)}) == (
+        "2 parameters: 4 combinations x 1 continuous ranges"
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"model.widht": Int(low=1, high=2)}, "did you mean 'model.width'"),
+        ({"model.width": Int(low=3, high=2)}, "3 .. 2 is empty"),
+        ({"model.dropout": Float(low=0.0, high=0.5, log=True)}, "must begin above zero"),
+        ({"model.name": Choice(options=())}, "no values"),
+        ({"model.name": Choice(options=("cnn", "cmm"))}, "unknown architecture 'cmm'"),
+        ({"model.dropout": Float(low=0.0, high=1.5)}, "between 0 and 0.95"),
+        (
+            {"optimizer.momentum": Float(low=0.1, high=0.9, when=When(field="optimizer.name", values=("sgd",)))},
+            "depends on optimizer.name, which is not drawn before it",
+        ),
+    ],
+)
+def test_impossible_spaces_are_refused(space: Space, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_space(space)
+
+
+def test_conditions() -> None:
+    momentum = Float(low=0.1, high=0.9, when=When(field="optimizer.name", values=("sgd",)))
+    assert is_active(momentum, {"optimizer.name": "sgd"})
+    assert not is_active(momentum, {"optimizer.name": "adam"})
+    assert not is_active(momentum, {})
+
+
+def test_point_outside_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"model\.width = 16 lies outside"):
+        point_of({"model.width": Choice(options=(8, 32))}, Recipe())
