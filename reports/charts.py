@@ -28,6 +28,10 @@ def _layout(figure: go.Figure, x_title: str, y_title: str) -> go.Figure:
     return figure
 
 
+def _log_axis(figure: go.Figure) -> None:
+    figure.update_yaxes(type="log", dtick=1, exponentformat="none", minor={"ticks": "outside", "dtick": "D1"})
+
+
 def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
     """Validation NLL of every trial against the seconds at which it ended, and the best so far."""
     figure = go.Figure()
@@ -52,7 +56,7 @@ def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
         hovertemplate="best so far %{y:.4f}<extra></extra>",
     )
     _layout(figure, "seconds since the first trial started", "validation NLL (log scale)")
-    figure.update_yaxes(type="log")
+    _log_axis(figure)
     return figure
 
 
@@ -79,5 +83,5 @@ def learning_curves(records: list[RunRecord]) -> go.Figure:
             hovertemplate=f"{name}, chosen epoch %{{x}}: %{{y:.4f}}<extra></extra>",
         )  # fmt: skip
     _layout(figure, "epoch", "loss, nats (log scale)")
-    figure.update_yaxes(type="log")
+    _log_axis(figure)
     return figure

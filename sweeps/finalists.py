@@ -27,8 +27,8 @@ def score_winner_on_test(store: SweepStore) -> tuple[RunRecord, Score] | None:
 def build_ensemble(store: SweepStore, top: int) -> EnsembleRecord:
     """Combine the `top` best trials from their stored predictions, keep the result and return it.
 
-    Uniform soft vote and greedy selection are both fitted on validation. Greedy is used only where its
-    cross-fitted NLL beats the uniform vote's by more than the paired 95 % interval.
+    Uniform soft vote and greedy selection are both fitted on validation. Greedy is used only where
+    its cross-fitted NLL beats the uniform vote's by more than the paired 95 % interval allows for chance.
     """
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
@@ -61,8 +61,13 @@ def build_ensemble(store: SweepStore, top: int) -> EnsembleRecord:
         )
         for name in ("uniform", "greedy")
     ]
+    contenders = (single, *voted)
+    chosen = next(contender for contender in contenders if contender.method == method)
     record = EnsembleRecord(
-        method=method, reason=reason, created_at=time.time(), contenders=(single, *voted)
+        method=method,
+        reason=reason + _against_single(chosen.validation, single.validation),
+        created_at=time.time(),
+        contenders=contenders,
     )
     store.write_ensemble(record, combined[method], combine(test, weights[method]))
     return record
@@ -72,7 +77,13 @@ def _choose(
     labels: npt.NDArray[np.int64], greedy: npt.NDArray[np.float64], uniform: npt.NDArray[np.float64]
 ) -> tuple[str, str]:
     difference = paired_mean_interval(nll_difference(labels, greedy, uniform))
-    shown = f"difference in validation NLL, greedy minus uniform: 95 % interval {difference.low:+.5f} .. {difference.high:+.5f}"
+    shown = f"validation NLL, greedy minus uniform: 95 % interval {difference.low:+.5f} .. {difference.high:+.5f}"
     if difference.high < 0:
-        return "greedy", f"greedy beats the uniform vote ({shown})"
-    return "uniform", f"greedy does not beat the uniform vote ({shown})"
+        return "greedy", f"it beats the uniform vote ({shown})"
+    return "uniform", f"greedy does not beat it ({shown})"
+
+
+def _against_single(chosen: Score, single: Score) -> str:
+    if chosen.nll < single.nll:
+        return ""
+    return f"; on validation the best single model is better (NLL {single.nll:.4f} against {chosen.nll:.4f})"

@@ -19,7 +19,7 @@
   const draw = () => {
     for (const chart of charts) {
       const figure = JSON.parse(document.getElementById(chart.dataset.figure).textContent);
-      Plotly.react(chart, figure.data, themed(figure.layout), { responsive: true, displaylogo: false });
+      Plotly.react(chart, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
     }
   };
 

@@ -1,0 +1,134 @@
+import json
+import re
+from dataclasses import asdict, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits_core.errors import EnvironmentFailure
+from digits_core.store import SweepStore
+from reports.pages import cell_strength, png_uri, render, write_report
+from reports.tables import collect
+from sweeps.finalists import build_ensemble
+from tests.conftest import HOSTILE
+
+
+class Page(HTMLParser):
+    """Collects tags, and the text outside scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.scripts: list[str] = []
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.text += data
+
+
+@pytest.fixture
+def hostile_store(sweep_store: SweepStore) -> SweepStore:
+    """A sweep whose every free text tries to break out of the page."""
+    header = replace(sweep_store.header, name=HOSTILE, hardware=HOSTILE, space={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE})
+    (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
+    return sweep_store
+
+
+def test_page_is_one_file_without_network(sweep_store: SweepStore) -> None:
+    build_ensemble(sweep_store, top=3)
+    html = write_report(sweep_store).read_text()
+    page = Page(html)
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "srcset", "action", "poster", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:image/png;base64,", "#")), (tag, name, value)
+    assert not re.search(r"@import|url\(", html[: html.index("</style>")])
+    assert html.count("plotly.js v") == 1
+    assert len(html) < 6_000_000
+
+
+def test_every_script_that_runs_is_named_by_its_hash(sweep_store: SweepStore) -> None:
+    import base64
+    import hashlib
+
+    page = Page(render(collect(sweep_store)))
+    policy = next(a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    kinds = [attributes.get("type") for tag, attributes in page.tags if tag == "script"]
+    running = [source for source, kind in zip(page.scripts, kinds, strict=True) if kind is None]
+    assert len(running) == 2
+    for source in running:
+        digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
+    build_ensemble(sweep_store, top=3)
+    data = collect(sweep_store)
+    page = Page(render(data))
+    images = [a for tag, a in page.tags if tag == "img"]
+    assert len(images) == sum(len(judgement.mistakes) for judgement in data.judgements)
+    text = " ".join(page.text.split())
+    for row in data.leaderboard:
+        assert f"{row.validation.score.error_count}/{row.validation.score.n}" in text
+    for judgement in data.judgements:
+        assert f"{judgement.title}, {judgement.part}, n = 359" in text
+    assert "Test opened 1 time." in text
+    assert "exact McNemar p" in text
+    figures = [json.loads(s) for s, (_, a) in zip(page.scripts, [t for t in page.tags if t[0] == "script"], strict=True) if a.get("type") == "application/json"]
+    assert len(figures) == 2
+    assert all(figure["data"] for figure in figures)
+
+
+def test_hostile_strings_stay_text(hostile_store: SweepStore) -> None:
+    page = Page(render(collect(hostile_store)))
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert page.text.count(HOSTILE) >= 7  # title, heading, space twice, hardware, versions, the failed trial
+
+
+def test_one_trial_is_enough_for_a_page(sweep_store: SweepStore) -> None:
+    for trial in (1, 2, 3, 4):
+        (sweep_store.trial(trial).folder / "record.json").unlink()
+    assert "Winner (trial 0), validation" in render(collect(sweep_store))
+
+
+def test_output_that_cannot_be_written(sweep_store: SweepStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFailure, match="choose another --output"):
+        write_report(sweep_store, tmp_path / "file" / "report.html")
+    assert write_report(sweep_store, tmp_path / "new" / "a.html").is_file()
+
+
+def test_cell_colour_is_logarithmic() -> None:
+    assert cell_strength(0, 100) == 0.0
+    assert cell_strength(100, 100) == pytest.approx(1.0)
+    assert cell_strength(1, 1000) > 0.2
+    assert cell_strength(1, 0) == 0.0
+
+
+def test_image_survives_the_trip_through_png() -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    encoded = png_uri(pixels).removeprefix("data:image/png;base64,")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))), pixels)

@@ -1,0 +1,120 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.recipe import Recipe
+from digits_core.records import RunRecord
+from sweeps.runner import SweepConfig, plan_sweep, recipe_of, run_sweep, training_share
+from sweeps.space import Choice, Float, Space
+
+
+class Recorder:
+    """A view that remembers its events."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.epochs: dict[int, list[int]] = {}
+        self.over: list[RunRecord] = []
+        self.closed = False
+
+    def trial_started(self, trial: int) -> None:
+        self.started.append(trial)
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        self.epochs.setdefault(trial, []).append(epoch)
+
+    def trial_over(self, record: RunRecord) -> None:
+        self.over.append(record)
+
+    def tick(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def config(runs: Path, **changes: object) -> SweepConfig:
+    return SweepConfig(**{"runs": runs, "name": "test", "trials": 6, "max_epochs": 3, "concurrency": 2, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trials": 0}, "--trials must be at least 1, got 0"),
+        ({"max_epochs": -1}, "--max-epochs must be at least 1"),
+        ({"concurrency": 0}, "--concurrency must be at least 1"),
+        ({"seed": -7}, "--seed must be between 0 and"),
+        ({"name": "../x"}, "cannot be a sweep's name"),
+        ({"dataset": "mnits"}, "did you mean 'mnist'"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan_sweep(config(tmp_path / "runs", **changes))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFailure, match="cannot write"):
+        plan_sweep(config(tmp_path / "file"))
+
+
+def test_every_trial_has_a_seed_of_its_own() -> None:
+    drawn = {"trial": 4, "model.name": "mlp"}
+    recipe = recipe_of(drawn, Recipe(), sweep_seed=100)
+    assert (recipe.training.seed, recipe.model.name) == (104, "mlp")
+
+
+def test_training_share_by_hand() -> None:
+    # Two workers for 10 s: 20 s of worker time, 15 of them busy.
+    assert training_share([(0.0, 6.0, 5.0), (0.0, 10.0, 8.0), (6.0, 9.0, 2.0)], 2) == pytest.approx(0.75)
+    assert training_share([], 2) == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_sweep_runs_every_trial(tmp_path: Path) -> None:
+    plan, view = plan_sweep(config(tmp_path)), Recorder()
+    store, summary = run_sweep(plan, view)
+    records = store.records()
+    assert [record.trial for record in records] == list(range(6))
+    assert sorted(view.started) == list(range(6))
+    assert {record.trial: record for record in view.over} == {record.trial: record for record in records}
+    assert view.closed
+    assert not summary.interrupted
+    assert 0 < summary.training_share < 1
+    assert store.summary() == summary
+    for record in records:
+        assert record.recipe.training.seed == record.trial
+        assert view.epochs[record.trial] == list(range(1, len(record.curve) + 1))
+        assert record.status == ("finished" if len(record.curve) == 3 else "stopped")
+        assert not (store.trial(record.trial).folder / "progress.json").exists()
+    assert records[0].recipe == plan.base_recipe
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    # Learning rates that reach far beyond what trains, so that some trials diverge for real.
+    plan = plan_sweep(config(tmp_path, trials=8))
+    wild: Space = {
+        "optimizer.name": Choice(options=("adamw", "sgd")),
+        "optimizer.learning_rate": Float(low=0.005, high=100.0, log=True),
+    }
+    view = Recorder()
+    store, summary = run_sweep(replace(plan, space=wild), view)
+    records = store.records()
+    failed = [record for record in records if record.status == "failed"]
+    assert len(records) == 8
+    assert 0 < len(failed) < 8
+    assert not summary.interrupted
+    for record in failed:
+        assert record.error is not None
+        assert "Diverged" in record.error
+        assert not any(row.validation_nll != row.validation_nll for row in record.curve)
+    assert records[0].status == "finished"
