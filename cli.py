@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from digits_core.metrics import Score
-    from digits_core.records import Contender, RunRecord, SweepSummary
+    from digits_core.records import Contender, SweepSummary
     from digits_core.store import SweepStore
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -110,12 +110,12 @@ def sweep(
     Ctrl-C keeps everything that is finished.
 
     Examples:
-
         digits sweep --trials 100
 
         digits sweep --dataset mnist --trials 30 --name first
 
         digits sweep --trials 20 --max-epochs 5 --json > result.json
+
     """
     from rich.console import Console
 
@@ -161,7 +161,7 @@ def _emit_sweep(store: "SweepStore", summary: "SweepSummary", test: "Score | Non
     from sweeps.progress import describe, duration
 
     report, winner, header = write_report(store), store.ranked()[0], store.header
-    counts = {status: 0 for status in ("finished", "stopped", "failed")}
+    counts = dict.fromkeys(("finished", "stopped", "failed"), 0)
     for record in store.records():
         counts[record.status] += 1
     assert winner.validation is not None
@@ -197,7 +197,10 @@ def _emit_sweep(store: "SweepStore", summary: "SweepSummary", test: "Score | Non
         ("report", str(report)),
     ]
     if summary.interrupted:
-        lines.insert(0, ("interrupted", f"{sum(counts.values())} of {header.trial_count} trials are kept"))
+        kept = sum(counts.values())
+        lines.insert(0, ("interrupted", f"{kept} of {header.trial_count} trials are kept"))
+        rest = f"digits sweep --dataset {header.dataset} --trials {header.trial_count - kept}"
+        lines.append(("to search on", f"{rest} --seed {header.seed + header.trial_count} (a new sweep)"))
     lines.append(("next", f"digits ensemble --top 5 --sweep {header.name}{_runs_option(store)}"))
     _emit(document, lines, as_json=as_json)
 
@@ -216,10 +219,10 @@ def ensemble(
     where it beats the uniform vote by more than chance would explain.
 
     Examples:
-
         digits ensemble --top 5
 
         digits ensemble --top 10 --sweep first --json
+
     """
     from digits_core.store import SweepStore
     from reports.pages import write_report
@@ -272,10 +275,10 @@ def report(
     """Write the HTML report of a sweep: one file that opens from disk, without a network.
 
     Examples:
-
         digits report
 
         digits report --sweep first --output first.html
+
     """
     from digits_core.store import SweepStore
     from reports.pages import write_report
@@ -292,10 +295,10 @@ def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """Print versions, processors, GPUs, data sets at hand, folders, and what a sweep would use.
 
     Examples:
-
         digits doctor
 
         digits doctor --json
+
     """
     from sweeps.doctor import examine
 
@@ -307,7 +310,10 @@ def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         ("bfloat16", "in hardware" if found.native_bfloat16 else "not in hardware; float32 is used"),
         *((f"data: {name}", availability) for name, availability in found.datasets.items()),
         ("data folder", f"{found.data_folder} (DIGITS_DATA_DIR changes it)"),
-        ("runs folder", f"{found.runs_folder}, {found.sweep_count} sweeps{'' if found.runs_writable else ', NOT WRITABLE'}"),
+        (
+            "runs folder",
+            f"{found.runs_folder}, {found.sweep_count} sweeps{'' if found.runs_writable else ', NOT WRITABLE'}",
+        ),
         ("would use", found.would_use),
         ("next", "digits sweep --trials 100"),
     ]

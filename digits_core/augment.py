@@ -30,7 +30,12 @@ def is_active(settings: Augmentation) -> bool:
     """False where every limit is zero, so that the images would come back unchanged."""
     return any(
         limit > 0
-        for limit in (settings.rotation_degrees, settings.shear_degrees, settings.zoom_fraction, settings.shift_fraction)
+        for limit in (
+            settings.rotation_degrees,
+            settings.shear_degrees,
+            settings.zoom_fraction,
+            settings.shift_fraction,
+        )
     )
 
 

@@ -50,8 +50,8 @@ class Digits(LabelledImages):
     def checksum(self) -> str:
         """SHA-256 over shape, pixels and labels."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images))
-        digest.update(np.ascontiguousarray(self.labels))
+        digest.update(self.images.tobytes())
+        digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
     def published_name(self, index: int) -> str:
@@ -82,7 +82,7 @@ def split_digits(digits: Digits) -> Split:
     train, validation, test = _split_indices(digits)
     digest = hashlib.sha256(digits.checksum.encode())
     for indices in (train, validation, test):
-        digest.update(np.ascontiguousarray(indices))
+        digest.update(indices.tobytes())
     return Split(
         train=_take(digits, train),
         validation=_take(digits, validation),
@@ -105,9 +105,7 @@ def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
     from sklearn.model_selection import train_test_split  # takes a second to import
 
     def cut(pool: npt.NDArray[np.int64], count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        kept, drawn = train_test_split(
-            pool, test_size=count, random_state=SPLIT_SEED, stratify=digits.labels[pool]
-        )
+        kept, drawn = train_test_split(pool, test_size=count, random_state=SPLIT_SEED, stratify=digits.labels[pool])
         return np.sort(kept), np.sort(drawn)
 
     everything = np.arange(len(digits), dtype=np.int64)
@@ -281,7 +279,10 @@ def _load_mnist() -> Digits:
 
 def _optdigits(name: str, published_test_count: int) -> Digits:
     rows = np.concatenate(
-        [np.loadtxt(_read_checked(file).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8) for file in OPTDIGITS_FILES]
+        [
+            np.loadtxt(_read_checked(file).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8)
+            for file in OPTDIGITS_FILES
+        ]
     )
     return Digits(
         name=name,
@@ -306,9 +307,7 @@ DATASETS: dict[str, DataSource] = {
     "sklearn-digits": DataSource(
         load=_load_sklearn_digits, side=8, description="1,797 images of 8x8, embedded in scikit-learn"
     ),
-    "mnist": DataSource(
-        load=_load_mnist, side=28, files=MNIST_FILES, description="60,000 + 10,000 images of 28x28"
-    ),
+    "mnist": DataSource(load=_load_mnist, side=28, files=MNIST_FILES, description="60,000 + 10,000 images of 28x28"),
     "optdigits": DataSource(
         load=lambda: _optdigits("optdigits", 1_797),
         side=8,

@@ -173,7 +173,9 @@ class Trainer:
                 epoch=epoch,
                 validation=validation,
                 validation_probabilities=probabilities,
-                weights={name: value.detach().to("cpu", copy=True).numpy() for name, value in self.model.state_dict().items()},
+                weights={
+                    name: value.detach().to("cpu", copy=True).numpy() for name, value in self.model.state_dict().items()
+                },
             )
         seconds = time.perf_counter() - wall
         row = EpochRow(
@@ -196,7 +198,7 @@ class Trainer:
         order_stream = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
         augmentation_stream = torch.Generator(self.device).manual_seed(seed_for(seed, "augmentation", epoch))
         count = len(self.data.train.labels)
-        batches = torch.randperm(count, generator=order_stream).to(self.device).split(batch_size)
+        batches = torch.split(torch.randperm(count, generator=order_stream).to(self.device), batch_size)
         steps_before, step_count = (epoch - 1) * len(batches), self.recipe.training.epochs * len(batches)
         loss_sum = torch.zeros((), device=self.device)
         error_count = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -217,9 +219,9 @@ class Trainer:
         images = random_affine(to_model_input(self.data.train.images[indices]), self.recipe.augmentation, stream)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            logits = self.model(images.contiguous(memory_format=torch.channels_last))
-        logits = logits.float()
-        F.cross_entropy(logits, labels).backward()
+            raw: torch.Tensor = self.model(images.contiguous(memory_format=torch.channels_last))
+        logits = raw.float()
+        torch.autograd.backward(F.cross_entropy(logits, labels))
         self.optimizer.step()
         return logits.detach()
 

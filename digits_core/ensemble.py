@@ -27,8 +27,8 @@ def greedy_weights(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[n
     Each of 20 bags selects from a random half of the models (sec. 2.3 of the paper: against overfitting the
     model that happened to look best); the weights are the bags' mean. labels: (N,), probabilities: (M, N, C).
     """
-    true_class = np.take_along_axis(probabilities, labels.astype(np.int64)[None, :, None], axis=2)[:, :, 0]
-    true_class = true_class.astype(np.float64)  # (M, N): NLL needs nothing but p(true)
+    # NLL needs nothing but p(true): (M, N)
+    true_class = probabilities[:, np.arange(len(labels)), labels].astype(np.float64)
     model_count = len(true_class)
     if model_count <= 2:
         return _select(true_class)
@@ -37,7 +37,8 @@ def greedy_weights(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[n
     for _ in range(BAG_COUNT):
         bag = stream.choice(model_count, size=-(-model_count // 2), replace=False)
         weights[bag] += _select(true_class[bag]) / BAG_COUNT
-    return weights / weights.sum()
+    normalised: Weights = weights / weights.sum()
+    return normalised
 
 
 def _select(true_class: npt.NDArray[np.float64]) -> Weights:
@@ -56,7 +57,8 @@ def _select(true_class: npt.NDArray[np.float64]) -> Weights:
         counts[chosen] += 1
         if candidate_nll[chosen] < best_nll - 1e-12:
             best_nll, best_counts = float(candidate_nll[chosen]), counts.copy()
-    return best_counts / best_counts.sum()
+    weights: Weights = best_counts / best_counts.sum()
+    return weights
 
 
 def cross_fitted_greedy(

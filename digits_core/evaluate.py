@@ -23,15 +23,13 @@ def load_weights(model: nn.Module, weights: Mapping[str, npt.NDArray[Any]]) -> N
 
 
 @torch.inference_mode()
-def predict(
-    model: nn.Module, images: torch.Tensor, precision: torch.dtype = torch.float32
-) -> npt.NDArray[np.float32]:
+def predict(model: nn.Module, images: torch.Tensor, precision: torch.dtype = torch.float32) -> npt.NDArray[np.float32]:
     """Class probabilities (N, 10). images: uint8 (N, 1, H, W) on the model's device."""
     was_training = model.training
     model.eval()
     try:
         chunks = []
-        for chunk in images.split(CHUNK_SIZE.get(images.device.type, 500)):
+        for chunk in torch.split(images, CHUNK_SIZE.get(images.device.type, 500)):
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
                 logits = model(to_model_input(chunk))
             chunks.append(torch.softmax(logits.float(), dim=1))

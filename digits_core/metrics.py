@@ -52,7 +52,8 @@ def score(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> Scor
 def image_nll(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> npt.NDArray[np.float64]:
     """(N,): negative log likelihood of each image's true class."""
     true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return -np.log(np.maximum(true_class, SMALLEST_PROBABILITY))
+    nll: npt.NDArray[np.float64] = -np.log(np.maximum(true_class, SMALLEST_PROBABILITY))
+    return nll
 
 
 def expected_calibration_error(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> float:
@@ -73,4 +74,5 @@ def confusion_matrix(labels: npt.NDArray[np.integer], predictions: npt.NDArray[n
 def wrong_margin(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> npt.NDArray[np.float64]:
     """(N,): p(predicted) - p(true); 0 for a correct image, near 1 for a confident mistake."""
     true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return probabilities.max(axis=1).astype(np.float64) - true_class
+    margin: npt.NDArray[np.float64] = probabilities.max(axis=1).astype(np.float64) - true_class
+    return margin

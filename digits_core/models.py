@@ -127,9 +127,11 @@ MODELS: dict[str, Callable[[Model, int], nn.Module]] = {"cnn": cnn, "lenet": len
 def build_model(settings: Model, side: int) -> nn.Module:
     """Build the named architecture for square images of `side` pixels, channels last in memory."""
     if side < SMALLEST_SIDE:
-        raise UsageError(f"images of {side}x{side} are too small: the architectures need {SMALLEST_SIDE}x{SMALLEST_SIDE}")
+        raise UsageError(
+            f"images of {side}x{side} are too small: the architectures need {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        )
     model: nn.Module = MODELS[settings.name](settings, side)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(memory_format=torch.channels_last)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -131,10 +131,7 @@ class Recipe:
                 raise unknown_name("recipe field", dotted, FIELD_TYPES)
             part, _, name = dotted.partition(".")
             by_part.setdefault(part, {})[name] = _coerce(dotted, value)
-        changed: dict[str, Any] = {
-            part: replace(getattr(self, part), **values)  # type: ignore[arg-type]
-            for part, values in by_part.items()
-        }
+        changed: dict[str, Any] = {part: replace(getattr(self, part), **values) for part, values in by_part.items()}
         return replace(self, **changed)
 
     def as_overrides(self) -> dict[str, Scalar]:
@@ -160,7 +157,11 @@ class Recipe:
 
 def _field_types() -> dict[str, type]:
     parts = get_type_hints(Recipe)
-    return {f"{part.name}.{f.name}": get_type_hints(parts[part.name])[f.name] for part in fields(Recipe) for f in fields(parts[part.name])}
+    return {
+        f"{part.name}.{f.name}": get_type_hints(parts[part.name])[f.name]
+        for part in fields(Recipe)
+        for f in fields(parts[part.name])
+    }
 
 
 FIELD_TYPES: dict[str, type] = _field_types()

@@ -12,7 +12,7 @@ from digits_core.engine import default_device
 from digits_core.errors import EnvironmentFailure
 from digits_core.evaluate import load_weights, predict
 from digits_core.models import build_model
-from digits_core.records import RunRecord, Opening
+from digits_core.records import Opening, RunRecord
 from digits_core.store import SweepStore
 
 
@@ -28,8 +28,8 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
             f"the data set {header.dataset!r} in the data folder is not the one sweep {header.name!r} was run on"
         )
     test, indices = sealed_test_part(digits)
-    stored = {record.trial: store.test_probabilities(record.trial) for record in finalists}
-    weights = {record.trial: store.trial(record.trial).weights() for record in finalists if stored[record.trial] is None}
+    unseen = [record for record in finalists if store.test_probabilities(record.trial) is None]
+    weights = [store.trial(record.trial).weights() for record in unseen]  # all of them, or nothing is opened
     store.append_to_ledger(
         Opening(
             number=len(store.ledger()) + 1,
@@ -40,13 +40,11 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
     )
     store.write_test_part(test.labels, indices)
     images = torch.from_numpy(test.images).unsqueeze(1).to(default_device())
-    for record in finalists:
-        if record.trial in weights:
-            model = build_model(record.recipe.model, digits.side).to(images.device)
-            load_weights(model, weights[record.trial])
-            stored[record.trial] = predict(model, images, _precision(record, images.device))
-            store.write_test(record.trial, stored[record.trial])  # type: ignore[arg-type]
-    return np.stack([stored[record.trial] for record in finalists])  # type: ignore[misc]
+    for record, stored in zip(unseen, weights, strict=True):
+        model = build_model(record.recipe.model, digits.side).to(images.device)
+        load_weights(model, stored)
+        store.write_test(record.trial, predict(model, images, _precision(record, images.device)))
+    return np.stack([store.opened_test_probabilities(record.trial) for record in finalists])
 
 
 def _precision(record: RunRecord, device: torch.device) -> torch.dtype:

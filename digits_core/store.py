@@ -1,16 +1,16 @@
 """A sweep's folder on disk. Whatever is read back is either complete or absent.
 
-    RUNS/NAME/sweep.json               SweepHeader, written before the first trial
-             /summary.json             SweepSummary, written after the last one
-             /validation_labels.npy, validation_indices.npy
-             /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
-                          /weights.safetensors  weights of the best epoch
-                          /progress.json        the record so far, rewritten after every epoch
-                          /record.json          RunRecord; written last, so it means "this trial is over"
-                          /test.npy             only after the sealed test part was opened for this trial
-             /ledger.jsonl             one line for every opening of the test part
-             /test_labels.npy, test_indices.npy
-             /ensemble.json, ensemble_validation.npy, ensemble_test.npy
+RUNS/NAME/sweep.json               SweepHeader, written before the first trial
+         /summary.json             SweepSummary, written after the last one
+         /validation_labels.npy, validation_indices.npy
+         /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
+                      /weights.safetensors  weights of the best epoch
+                      /progress.json        the record so far, rewritten after every epoch
+                      /record.json          RunRecord; written last, so it means "this trial is over"
+                      /test.npy             only after the sealed test part was opened for this trial
+         /ledger.jsonl             one line for every opening of the test part
+         /test_labels.npy, test_indices.npy
+         /ensemble.json, ensemble_validation.npy, ensemble_test.npy
 """
 
 import contextlib
@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from digits_core.data import Split
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
-from digits_core.records import EnsembleRecord, RunRecord, SweepHeader, SweepSummary, Opening
+from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -53,7 +53,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # noqa: S103 - mkstemp gives 0600, a shared runs folder needs readers
+        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -242,8 +242,12 @@ class SweepStore:
 
     def test_probabilities(self, trial: int) -> npt.NDArray[np.float32] | None:
         """(N, 10), or None for a trial for which the test part was never opened."""
-        path = self.trial(trial).folder / "test.npy"
-        return _read_array(path) if path.is_file() else None
+        is_opened = (self.trial(trial).folder / "test.npy").is_file()
+        return self.opened_test_probabilities(trial) if is_opened else None
+
+    def opened_test_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
+        """(N, 10) of a trial for which the test part was opened."""
+        return _read_array(self.trial(trial).folder / "test.npy")
 
     # --- the ensemble ---
 

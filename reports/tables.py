@@ -8,7 +8,7 @@ import numpy.typing as npt
 from digits_core.data import Digits, load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
-from digits_core.records import EnsembleRecord, RunRecord, SweepHeader, SweepSummary, Opening
+from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary
 from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
 from digits_core.store import SweepStore
 

@@ -46,7 +46,9 @@ def examine(runs: Path) -> Diagnosis:
         runs_folder=str(runs.absolute()),
         runs_writable=_is_writable(runs.absolute()),
         sweep_count=len(sweep_names(runs)),
-        would_use=f"{len(gpus) or processors} trials at a time on {device.type}, the {space_name} space ({dimension(space)})",
+        would_use=(
+            f"{len(gpus) or processors} trials at a time on {device.type}, the {space_name} space ({dimension(space)})"
+        ),
     )
 
 

@@ -14,7 +14,9 @@ from digits_core.store import TrialFolder
 class TrialRun:
     """A trial in progress. After every epoch its folder holds all that would be needed if it ended there."""
 
-    def __init__(self, trial: int, recipe: Recipe, data: DeviceSplit, device: torch.device, folder: TrialFolder) -> None:
+    def __init__(
+        self, trial: int, recipe: Recipe, data: DeviceSplit, device: torch.device, folder: TrialFolder
+    ) -> None:
         self.trial, self.recipe, self.device, self.folder = trial, recipe, device, folder
         self.started_at = time.time()
         folder.create()

@@ -169,16 +169,21 @@ class LiveView(PlainView):
 
 
 def status_line(tally: Tally) -> str:
-    """The state in one line of text."""
+    """Counts, times and the best trial in one line of text."""
+    parts = [_counts(tally)]
+    if tally.top:
+        parts.append(f"best {_accuracy_text(tally.top[0])} (trial {tally.top[0].trial})")
+    return " · ".join(parts)
+
+
+def _counts(tally: Tally) -> str:
     parts = [f"{tally.over_count}/{tally.trial_count} trials"]
     parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none over yet")
     if tally.running:
         parts.append(f"{len(tally.running)} running")
-    if tally.top:
-        parts.append(f"best {_accuracy_text(tally.top[0])} (trial {tally.top[0].trial})")
     parts.append(duration(time.monotonic() - tally.started_at))
     left = tally.seconds_left()
-    if left and tally.over_count < tally.trial_count:
+    if left is not None and left >= 1:
         parts.append(f"about {duration(left)} left")
     return " · ".join(parts)
 
@@ -197,9 +202,11 @@ def block(tally: Tally) -> RenderableType:
         table.add_column(heading, no_wrap=True)
     for record in tally.top:
         table.add_row(str(record.trial), f"{_nll(record):.4f}", _accuracy_text(record), describe(record))
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=tally.trial_count, completed=tally.over_count, width=60))
     return Group(
-        ProgressBar(total=tally.trial_count, completed=tally.over_count, width=60),
-        Text(status_line(tally)),
+        bar,
+        Text(_counts(tally)),
         Text(f"running (epoch): {running or 'starting workers'}", style="dim"),
         table,
     )

@@ -40,7 +40,11 @@ class SweepConfig:
     concurrency: int | None = None  # None: all processors, or one trial a GPU
 
     def __post_init__(self) -> None:
-        for option, value in (("--trials", self.trials), ("--max-epochs", self.max_epochs), ("--concurrency", self.concurrency)):
+        for option, value in (
+            ("--trials", self.trials),
+            ("--max-epochs", self.max_epochs),
+            ("--concurrency", self.concurrency),
+        ):
             if value is not None and value < 1:
                 raise UsageError(f"{option} must be at least 1, got {value}")
         if not 0 <= self.seed + self.trials < 2**32:
@@ -146,11 +150,13 @@ def _slots(plan: SweepPlan) -> dict[str, float]:
 
 
 def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, slots: Mapping[str, float], scratch: str) -> None:
-    searcher = SEARCHERS["tpe"](
-        plan.space, [point_of(plan.space, plan.base_recipe)], plan.max_epochs, plan.config.seed
-    )
+    searcher = SEARCHERS["tpe"](plan.space, [point_of(plan.space, plan.base_recipe)], plan.max_epochs, plan.config.seed)
     worker = tune.with_parameters(
-        Worker, split=plan.split, base_recipe=plan.base_recipe, seed=plan.config.seed, trials_folder=store.folder / "trials"
+        Worker,
+        split=plan.split,
+        base_recipe=plan.base_recipe,
+        seed=plan.config.seed,
+        trials_folder=store.folder / "trials",
     )
     tuner = tune.Tuner(
         tune.with_resources(worker, dict(slots)),
@@ -183,9 +189,7 @@ def recipe_of(config: Mapping[str, Any], base: Recipe, sweep_seed: int) -> Recip
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after another in one process: the data stays on the device, torch stays imported."""
 
-    def setup(
-        self, config: dict[str, Any], split: Split, base_recipe: Recipe, seed: int, trials_folder: Path
-    ) -> None:
+    def setup(self, config: dict[str, Any], split: Split, base_recipe: Recipe, seed: int, trials_folder: Path) -> None:
         """Upload the data once, then begin the first trial."""
         self.base_recipe, self.seed, self.trials_folder = base_recipe, seed, trials_folder
         self.device = default_device()

@@ -27,6 +27,7 @@ class DrawFrom:
         self.space = space
 
     def __call__(self, trial: optuna.Trial) -> dict[str, Scalar]:
+        """Suggest every active parameter; Ray Tune adds what is returned to what was suggested."""
         drawn: dict[str, Scalar] = {}
         for name, parameter in self.space.items():
             if is_active(parameter, drawn):
@@ -36,7 +37,8 @@ class DrawFrom:
 
 def _draw(trial: optuna.Trial, name: str, parameter: Parameter) -> Scalar:
     if isinstance(parameter, Choice):
-        return trial.suggest_categorical(name, parameter.options)
+        option: Scalar = trial.suggest_categorical(name, parameter.options)  # type: ignore[assignment]
+        return option
     if isinstance(parameter, Float):
         return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
     return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.data import MNIST_FILES, OPTDIGITS_FILES, Digits, LabelledImages, Split, is_at_hand, load_digits, split_digits
+from digits_core.data import (
+    MNIST_FILES,
+    OPTDIGITS_FILES,
+    Digits,
+    LabelledImages,
+    Split,
+    is_at_hand,
+    load_digits,
+    split_digits,
+)
 from digits_core.engine import DeviceSplit
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader

@@ -22,7 +22,9 @@ def test_figures_equal_scikit_learns(seed: int, n: int) -> None:
     figures = score(labels, probabilities)
     assert figures.nll == pytest.approx(log_loss(labels, probabilities, labels=range(10)))
     assert figures.error_count == int((probabilities.argmax(1) != labels).sum())
-    assert figures.brier == pytest.approx(np.mean([(p - one_hot([y])[0]) @ (p - one_hot([y])[0]) for p, y in zip(probabilities, labels, strict=True)]))
+    assert figures.brier == pytest.approx(
+        np.mean([(p - one_hot([y])[0]) @ (p - one_hot([y])[0]) for p, y in zip(probabilities, labels, strict=True)])
+    )
     expected = sklearn_confusion_matrix(labels, probabilities.argmax(1), labels=range(10))
     assert np.array_equal(confusion_matrix(labels, probabilities.argmax(1)), expected)
 

@@ -18,9 +18,7 @@ def test_every_optimizer_descends(name: str) -> None:
     assert weight.square().sum() < 4.0  # from 36
 
 
-@given(
-    st.sampled_from(sorted(SCHEDULES)), st.floats(0.0, 0.9), st.floats(0.0, 1.0)
-)
+@given(st.sampled_from(sorted(SCHEDULES)), st.floats(0.0, 0.9), st.floats(0.0, 1.0))
 def test_factor_stays_between_zero_and_the_peak(name: str, warmup: float, progress: float) -> None:
     assert 0.0 <= learning_rate_factor(Schedule(name=name, warmup_fraction=warmup), progress) <= 1.0
 

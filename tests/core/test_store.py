@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from digits_core.data import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.records import RunRecord, Opening
+from digits_core.records import Opening, RunRecord
 from digits_core.store import SweepStore, check_name, check_new, sweep_names, write_atomically
 from tests.conftest import HOSTILE, make_header
 

@@ -34,7 +34,11 @@ def test_page_draws_its_charts_and_says_nothing_on_the_console(sweep_store: Swee
     assert console == []
     assert document.count('class="main-svg"') >= 2
     page = Page(document)
-    points = [attributes for tag, attributes in page.tags if tag == "path" and "point" in (attributes.get("class") or "").split()]
+    points = [
+        attributes
+        for tag, attributes in page.tags
+        if tag == "path" and "point" in (attributes.get("class") or "").split()
+    ]
     assert len(points) == 4 + 4  # four trials in the history, four chosen epochs
 
 

@@ -45,7 +45,9 @@ class Page(HTMLParser):
 @pytest.fixture
 def hostile_store(sweep_store: SweepStore) -> SweepStore:
     """A sweep whose every free text tries to break out of the page."""
-    header = replace(sweep_store.header, name=HOSTILE, hardware=HOSTILE, space={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE})
+    header = replace(
+        sweep_store.header, name=HOSTILE, hardware=HOSTILE, space={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE}
+    )
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
     return sweep_store
 
@@ -68,7 +70,9 @@ def test_every_script_that_runs_is_named_by_its_hash(sweep_store: SweepStore) ->
     import hashlib
 
     page = Page(render(collect(sweep_store)))
-    policy = next(a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy is not None
     assert "default-src 'none'" in policy
     kinds = [attributes.get("type") for tag, attributes in page.tags if tag == "script"]
@@ -92,7 +96,11 @@ def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
         assert f"{judgement.title}, {judgement.part}, n = 359" in text
     assert "Test opened 1 time." in text
     assert "exact McNemar p" in text
-    figures = [json.loads(s) for s, (_, a) in zip(page.scripts, [t for t in page.tags if t[0] == "script"], strict=True) if a.get("type") == "application/json"]
+    figures = [
+        json.loads(s)
+        for s, (_, a) in zip(page.scripts, [t for t in page.tags if t[0] == "script"], strict=True)
+        if a.get("type") == "application/json"
+    ]
     assert len(figures) == 2
     assert all(figure["data"] for figure in figures)
 

@@ -19,6 +19,11 @@ def start(recipe: Recipe, split: Split, folder: Path) -> TrialRun:
     return TrialRun(7, recipe, DeviceSplit.from_split(split, CPU), CPU, TrialFolder(folder / "00007"))
 
 
+def _run_to_the_end(run: TrialRun) -> None:
+    while not run.finished:
+        run.advance()
+
+
 def test_after_every_epoch_the_folder_holds_what_counts(tiny_split: Split, tmp_path: Path) -> None:
     run = start(RECIPE, tiny_split, tmp_path)
     for epoch in range(1, 5):
@@ -40,8 +45,7 @@ def test_an_exception_is_kept_with_its_traceback_and_raised(tiny_split: Split, t
     recipe = RECIPE.with_overrides({"optimizer.name": "sgd", "optimizer.learning_rate": 100.0, "training.epochs": 50})
     run = start(recipe, tiny_split, tmp_path)
     with pytest.raises(Diverged):
-        while True:
-            run.advance()
+        _run_to_the_end(run)
     record = run.folder.read_progress()
     assert record is not None
     assert record.status == "failed"

@@ -1,0 +1,38 @@
+# make sweep   set up, search, combine, print where the report is
+# make test    set up, run all tests that this machine can run
+# make check   lint, types, import contracts
+# make bench   measured ratios, side by side in one run
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup sweep test check bench clean
+
+setup: $(INSTALLED)
+
+# Installed again only when what is to be installed changed.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "digits needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+sweep: setup
+	$(VENV)/bin/digits sweep --trials 100
+	$(VENV)/bin/digits ensemble --top 5
+
+test: setup
+	$(VENV)/bin/python -m pytest
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: setup
+	$(VENV)/bin/python -m benchmarks.engine
+	$(VENV)/bin/python -m benchmarks.memory
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,108 @@
+"""Decisions that became checks. The import contracts themselves are in pyproject.toml (`make check`)."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from digits_core.data import Split
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [
+    ROOT / "cli.py",
+    *sorted(path for folder in ("digits_core", "sweeps", "reports") for path in (ROOT / folder).glob("*.py")),
+]
+
+
+def calls(path: Path) -> list[tuple[str, ast.Call]]:
+    tree = ast.parse(path.read_text())
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        ("reports.pages, digits_core.stats, digits_core.store, digits_core.ensemble", ("torch", "ray", "optuna")),
+        ("cli", ("torch", "ray", "optuna", "numpy", "plotly", "rich.live")),
+        ("digits_core.engine, digits_core.sealed", ("ray", "optuna", "torchvision", "plotly", "sklearn")),
+    ],
+)
+def test_imports_stay_light(modules: str, unwanted: tuple[str, ...]) -> None:
+    code = f"import sys, {modules}; print([name for name in {unwanted!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_is_the_top_and_imports_nothing_heavy_by_itself() -> None:
+    for path in SOURCES:
+        modules = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        assert "cli" not in modules, path
+    top_level = ast.parse((ROOT / "cli.py").read_text()).body
+    imported = {node.module for node in top_level if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in top_level if isinstance(node, ast.Import) for alias in node.names}
+    assert {str(name).partition(".")[0] for name in imported} <= {*sys.stdlib_module_names, "typer"}
+
+
+def test_only_the_seal_touches_the_test_part() -> None:
+    callers = [path.name for path in SOURCES for name, _ in calls(path) if name.endswith("sealed_test_part")]
+    assert callers == ["sealed.py"]
+    writers = {
+        path.name for path in SOURCES for name, _ in calls(path) if name.endswith(("write_test", "write_test_part"))
+    }
+    assert writers == {"sealed.py"}
+    openers = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_test")}
+    assert openers == {"finalists.py"}
+
+
+def test_what_a_trial_gets_does_not_hold_the_test_part() -> None:
+    assert [field.name for field in fields(Split)] == ["train", "validation", "validation_indices", "split_id"]
+
+
+def test_nothing_is_unpickled_or_printed() -> None:
+    for path in SOURCES:
+        for name, call in calls(path):
+            assert name not in ("print", "eval", "exec", "torch.load", "torch.save"), path
+            assert not name.startswith(("pickle.", "cloudpickle.", "joblib.load")), path
+            if name == "np.load":
+                assert ast.unparse(call.keywords[0].value) == "False", path
+
+
+def test_one_training_loop() -> None:
+    loops = [path.name for path in SOURCES for name, _ in calls(path) if name.endswith(("backward", "optimizer.step"))]
+    assert sorted(loops) == ["engine.py", "engine.py"]
+
+
+def test_files_and_functions_stay_readable() -> None:
+    for path in SOURCES:
+        text = path.read_text()
+        assert text.count("\n") <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno <= 60, f"{path.name}: {node.name}"
+
+
+def test_every_command_is_in_the_readme_and_has_examples() -> None:
+    import cli
+
+    readme = (ROOT / "README.md").read_text()
+    commands = [command.callback for command in cli.app.registered_commands if command.callback]
+    assert len(commands) >= 4
+    for command in commands:
+        assert f"digits {command.__name__}" in readme
+        assert command.__doc__ is not None
+        assert f"digits {command.__name__}" in command.__doc__.partition("Examples:")[2]
+
+
+def test_readme_tree_names_every_module() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in SOURCES:
+        if path.name != "__init__.py":
+            assert path.name in readme, path

@@ -1,0 +1,133 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from digits_core.store import SweepStore
+
+RUNNER = CliRunner()
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = RUNNER.invoke(app, list(arguments))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("sweep", "--trials", "0"), 2, "--trials must be at least 1, got 0"),
+        (("sweep", "--dataset", "mnits"), 2, "did you mean 'mnist'?"),
+        (("sweep", "--name", "../x"), 2, "cannot be a sweep's name"),
+        (("sweep", "--max-epochs", "0"), 2, "--max-epochs must be at least 1"),
+        (("ensemble", "--sweep", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
+        (("ensemble", "--top", "0"), 2, "--top must be at least 1"),
+        (("report", "--sweep", "../tiny"), 2, "cannot be a sweep's name"),
+        (("sweep", "--runs", "FILE"), 1, "choose another --runs"),
+        (("report", "--output", "FILE/report.html"), 1, "choose another --output"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    sweep_store: SweepStore, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = [word.replace("FILE", str(tmp_path / "file")) for word in arguments]
+    if "--runs" not in words:
+        words += ["--runs", str(sweep_store.folder.parent)]
+    exit_code, out, err = run(*words)
+    assert (exit_code, out) == (code, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_damaged_sweep_is_one_clear_line(sweep_store: SweepStore) -> None:
+    winner = sweep_store.ranked()[0].trial
+    (sweep_store.trial(winner).folder / "weights.safetensors").write_bytes(b"not weights")
+    code, out, err = run("ensemble", "--runs", str(sweep_store.folder.parent))
+    assert (code, out) == (1, "")
+    assert "weights of trial" in err
+
+
+def test_no_sweep_yet(tmp_path: Path) -> None:
+    code, _, err = run("report", "--runs", str(tmp_path))
+    assert code == 2
+    assert "start one with: digits sweep --trials 100" in err
+
+
+def test_ensemble_document(sweep_store: SweepStore) -> None:
+    code, out, err = run("ensemble", "--top", "9", "--json", "--runs", str(sweep_store.folder.parent))
+    document = json.loads(out)
+    assert code == 0
+    assert document["sweep"] == "tiny"
+    assert Path(document["report"]).is_file()
+    assert document["ensemble"]["method"] in ("uniform", "greedy")
+    assert sum(member["weight"] for member in document["ensemble"]["members"]) == pytest.approx(1)
+    for part in ("ensemble", "best_single"):
+        for figures, n in ((document[part]["validation"], 360), (document[part]["test"], 359)):
+            assert figures["n"] == n
+            assert figures["accuracy"] == pytest.approx(1 - figures["error_count"] / n)
+            low, high = figures["accuracy_interval"]
+            assert low < figures["accuracy"] < high
+    assert document["best_single"]["trial"] == sweep_store.ranked()[0].trial
+    assert document["test_openings"] == 1
+    assert err == "only 4 trials are there to combine, not 9\n"
+
+
+def test_report_command_writes_where_it_says(sweep_store: SweepStore, tmp_path: Path) -> None:
+    target = tmp_path / "out.html"
+    code, out, _ = run("report", "--runs", str(sweep_store.folder.parent), "--output", str(target))
+    assert code == 0
+    assert out.splitlines()[0].split() == ["report", str(target)]
+    assert out.splitlines()[-1].startswith("next")
+    assert target.stat().st_size > 1_000_000
+    code, out, _ = run("report", "--json", "--runs", str(sweep_store.folder.parent))
+    assert json.loads(out)["report"] == str(sweep_store.folder / "report.html")
+
+
+def test_doctor_tells_what_would_be_used(data_folder: Path, tmp_path: Path) -> None:
+    code, out, _ = run("doctor", "--json", "--runs", str(tmp_path / "runs"))
+    found = json.loads(out)
+    assert code == 0
+    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["datasets"]["sklearn-digits"].startswith("at hand")
+    assert found["datasets"]["mnist"].startswith("not at hand, would be downloaded: MNIST/raw/train-images")
+    assert found["data_folder"] == str(data_folder)
+    assert found["runs_writable"] is True
+    assert "trials at a time on" in found["would_use"]
+    code, out, _ = run("doctor")
+    assert out.splitlines()[-1].split(maxsplit=1) == ["next", "digits sweep --trials 100"]
+
+
+def test_truncated_data_file_is_named_before_any_worker_starts(data_folder: Path, tmp_path: Path) -> None:
+    raw = data_folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03")
+    code, out, err = run("sweep", "--dataset", "mnist", "--runs", str(tmp_path / "runs"))
+    assert (code, out) == (1, "")
+    assert str(raw / "train-images-idx3-ubyte") in err
+    assert "damaged" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_installed_command_answers_without_heavy_imports() -> None:
+    environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    digits = Path(sys.executable).with_name("digits")
+    done = subprocess.run([digits, "--help"], capture_output=True, text=True, check=True, env=environment)
+    assert "Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"torch", "ray", "optuna", "numpy", "plotly", "sklearn"}
+
+
+def test_usage_errors_exit_with_two() -> None:
+    assert run("sweep", "--no-such-option")[0] == 2
+    assert run("swep")[0] == 2
+    assert run("--version")[0] == 0

@@ -1,0 +1,94 @@
+"""The main job on real images: sweep -> ensemble -> report, through the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from digits_core.store import SweepStore
+from reports.tables import collect
+from tests.reports.test_pages import Page
+
+pytestmark = pytest.mark.slow
+
+
+def run_json(*arguments: str) -> dict[str, object]:
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.stderr
+    document: dict[str, object] = json.loads(result.stdout)
+    return document
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_sweep_ensemble_report(tmp_path: Path) -> None:
+    runs = str(tmp_path / "runs")
+    sweep = run_json("sweep", "--trials", "6", "--max-epochs", "4", "--name", "small", "--runs", runs)
+    assert sum(sweep["trials"].values()) == 6  # type: ignore[attr-defined]
+    assert sweep["trials"]["failed"] == 0  # type: ignore[index]
+    assert 0 < sweep["training_share"] < 1  # type: ignore[operator]
+    best = sweep["best"]
+    assert (best["validation"]["n"], best["test"]["n"]) == (360, 359)  # type: ignore[index]
+    assert best["test"]["accuracy"] > 0.85  # type: ignore[index]
+
+    ensemble = run_json("ensemble", "--top", "3", "--runs", runs)
+    assert ensemble["sweep"] == "small"
+    assert ensemble["best_single"]["trial"] == best["trial"]  # type: ignore[index]
+    assert ensemble["best_single"]["test"] == best["test"]  # type: ignore[index]
+    assert ensemble["test_openings"] == 2
+
+    report = run_json("report", "--runs", runs)
+    assert report["report"] == sweep["report"] == ensemble["report"]
+    html = Path(str(report["report"])).read_text()
+    page = Page(html)
+    data = collect(SweepStore.open(tmp_path / "runs", "small"))
+    assert len(data.leaderboard) == 6
+    rows = [attributes["id"] for tag, attributes in page.tags if tag == "tr" and "id" in attributes]
+    assert rows == [f"trial-{row.record.trial}" for row in data.leaderboard]
+    shown = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(shown) == sum(min(24, judgement.result.score.error_count) for judgement in data.judgements)
+    for _, attributes in page.tags:
+        for name in ("src", "href"):
+            assert not (attributes.get(name) or "").startswith(("http", "//"))
+
+
+@pytest.mark.mnist
+@pytest.mark.usefixtures("ray_session")
+def test_sweep_on_real_mnist(tmp_path: Path) -> None:
+    runs = str(tmp_path / "runs")
+    sweep = run_json("sweep", "--dataset", "mnist", "--trials", "2", "--max-epochs", "1", "--runs", runs)
+    best = sweep["best"]
+    assert (best["validation"]["n"], best["test"]["n"]) == (5_000, 10_000)  # type: ignore[index]
+    assert best["test"]["accuracy"] > 0.98  # type: ignore[index]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Signals) -> None:
+    digits = Path(sys.executable).with_name("digits")
+    arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "2", "--name", "cut", "--runs", tmp_path, "--json"]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("cut/trials/*/record.json"))) < 3:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    document = json.loads(out)
+    kept = SweepStore.open(tmp_path, "cut").records()
+    assert document["interrupted"] is True
+    assert sum(document["trials"].values()) == len(kept) >= 3
+    assert document["best"]["test"] is None
+    assert Path(document["report"]).is_file()
+    assert SweepStore.open(tmp_path).ledger() == []
