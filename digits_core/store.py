@@ -11,6 +11,7 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /ledger.jsonl             one line for every opening of the test part
          /test_labels.npy, test_indices.npy
          /ensemble.json, ensemble_validation.npy, ensemble_test.npy
+         /report.html, leaderboard.csv
 """
 
 import contextlib

@@ -20,15 +20,22 @@ from plotly.offline import get_plotlyjs
 from digits_core.errors import EnvironmentFailure
 from digits_core.store import SweepStore, write_atomically
 from reports.charts import learning_curves, optimisation_history
+from reports.frames import leaderboard_frame
 from reports.tables import ReportData, Result, collect
 
 
 def write_report(store: SweepStore, output: Path | None = None) -> Path:
-    """Write the sweep's page (default: report.html in its folder) and return its absolute path."""
+    """Write the sweep's page (default: report.html in its folder) and return its absolute path.
+
+    The leaderboard goes into leaderboard.csv in the sweep's folder as well.
+    """
     path = (output or store.folder / "report.html").absolute()
-    content = render(collect(store)).encode()
+    data = collect(store)
+    table = leaderboard_frame(data.leaderboard).to_csv(index=False)
+    content = render(data).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(store.folder / "leaderboard.csv", table.encode())
         write_atomically(path, content)
     except OSError as error:
         raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; choose another --output") from error

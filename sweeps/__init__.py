@@ -5,6 +5,7 @@ import it. What the user has set in the environment wins.
 """
 
 import os
+import sys
 
 _RAY_SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as on a Mac: bind to the loopback interface only
@@ -18,5 +19,8 @@ _RAY_SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks go into the trial's record
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+RAY_CAME_FIRST = "ray" in sys.modules
+"""Ray was imported before these settings could be made; `ray_session` then refuses to start one."""
+
 for _name, _value in _RAY_SETTINGS.items():
     os.environ.setdefault(_name, _value)

@@ -86,4 +86,7 @@ def _choose(
 def _against_single(chosen: Score, single: Score) -> str:
     if chosen.nll < single.nll:
         return ""
-    return f"; on validation the best single model is better (NLL {single.nll:.4f} against {chosen.nll:.4f})"
+    return (
+        f"; on validation, where it was picked, the best single model looks better"
+        f" (NLL {single.nll:.4f} against {chosen.nll:.4f})"
+    )

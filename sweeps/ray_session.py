@@ -13,6 +13,9 @@ from types import FrameType
 
 import ray
 
+from digits_core.errors import EnvironmentFailure
+from sweeps import RAY_CAME_FIRST
+
 OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's default reserves a third of the memory
 
 
@@ -22,6 +25,10 @@ def local_ray(cpu_count: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if RAY_CAME_FIRST:
+        raise EnvironmentFailure(
+            "ray was imported before sweeps, so it would listen on every network interface; import sweeps first"
+        )
     with _restored_signal_handlers(), _session_folder() as folder:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         logging.getLogger("ray").setLevel(logging.ERROR)

@@ -156,7 +156,7 @@ def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, slots: Mapping[str
         split=plan.split,
         base_recipe=plan.base_recipe,
         seed=plan.config.seed,
-        trials_folder=store.folder / "trials",
+        trials_folder=(store.folder / "trials").absolute(),
     )
     tuner = tune.Tuner(
         tune.with_resources(worker, dict(slots)),

@@ -94,9 +94,13 @@ def tpe(space: Space, first_points: list[dict[str, Scalar]], max_epochs: int, se
 
 
 def asha(max_epochs: int) -> TrialScheduler:
-    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934): of three, one goes on at each rung."""
+    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934): at each rung the better half goes on.
+
+    The first rung is a sixth of the epochs and only half is stopped, because one-cycle and cosine schedules
+    look worse than they are before the learning rate has come down (docs/lab-log.md has the rank correlations).
+    """
     return AsyncHyperBandScheduler(
-        time_attr=EPOCH, max_t=max(max_epochs, 1), grace_period=max(1, max_epochs // 8), reduction_factor=3
+        time_attr=EPOCH, max_t=max_epochs, grace_period=max(1, max_epochs // 6), reduction_factor=2
     )
 
 

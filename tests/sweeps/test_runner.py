@@ -1,3 +1,6 @@
+import contextlib
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,3 +121,48 @@ def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path) -> None:
         assert "Diverged" in record.error
         assert not any(row.validation_nll != row.validation_nll for row in record.curve)
     assert records[0].status == "finished"
+
+
+class WorkerKiller(Recorder):
+    """Kills the process of the first trial that reports an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.victims: list[int] = []
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        super().trial_advanced(trial, epoch)
+        if not self.victims:
+            self.victims = own_workers()
+            os.kill(self.victims[0], signal.SIGKILL)
+
+
+def own_workers() -> list[int]:
+    """Processes of Ray's workers whose raylet is a child of this process (Linux)."""
+
+    def parent(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            pid = int(path.parent.name)
+            if b"ray::Worker" in path.read_bytes() and parent(parent(pid)) == os.getpid():
+                found.append(pid)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
+@pytest.mark.usefixtures("ray_session")
+def test_a_killed_worker_is_a_failed_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    view = WorkerKiller()
+    store, summary = run_sweep(plan_sweep(config(tmp_path)), view)
+    records = store.records()
+    assert view.victims
+    assert len(records) == 6
+    assert not summary.interrupted
+    (failed,) = (record for record in records if record.status == "failed")
+    assert failed.error is not None
+    assert "died" in failed.error.lower()
+    assert all(record.validation is not None for record in records if record is not failed)

@@ -1,0 +1,75 @@
+"""What a worker holds in private memory: after importing torch, with MNIST attached, and after one trained epoch.
+
+Runs a real Ray worker for each figure; `uss` is memory that no other process shares.
+"""
+
+import os
+
+import numpy as np
+
+from digits_core.data import LabelledImages, Split
+from sweeps.ray_session import local_ray
+
+MEBIBYTE = 1024**2
+
+
+def private_bytes() -> int:
+    """Private memory of this process (Linux)."""
+    with open("/proc/self/smaps_rollup", encoding="ascii") as lines:
+        return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def measure(split: Split) -> dict[str, float]:
+    """Private MiB at each stage, in a fresh worker."""
+    import torch
+
+    from digits_core.engine import DeviceSplit, Trainer
+    from digits_core.recipe import Recipe
+
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    # One update with every part of torch that training needs, on nothing: this is "torch itself".
+    warm = Recipe().with_overrides({"training.epochs": 1, "training.batch_size": 2, "model.width": 1})
+    tiny = LabelledImages(images=np.zeros((4, 28, 28), np.uint8), labels=np.arange(4, dtype=np.uint8))
+    indices = np.arange(4, dtype=np.int64)
+    nothing = Split(train=tiny, validation=tiny, validation_indices=indices, split_id="none")
+    Trainer(warm, DeviceSplit.from_split(nothing, device), device).run_epoch()
+    figures = {"torch, warm": private_bytes() / MEBIBYTE}
+    data = DeviceSplit.from_split(split, device)
+    figures["with MNIST attached"] = private_bytes() / MEBIBYTE
+    recipe = Recipe().with_overrides({"training.epochs": 1, "model.width": 24, "model.kernel_size": 5})
+    trainer = Trainer(recipe, data, device)
+    trainer.run_epoch()
+    figures["after an epoch"] = private_bytes() / MEBIBYTE
+    return figures
+
+
+def main() -> None:
+    """Print the stages and what MNIST adds."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    random = np.random.default_rng(0)
+
+    def part(count: int) -> LabelledImages:
+        # MNIST's sizes; what the pixels show does not matter here.
+        return LabelledImages(
+            images=random.integers(0, 256, (count, 28, 28), dtype=np.uint8),
+            labels=random.integers(0, 10, count, dtype=np.uint8),
+        )
+
+    split = Split(
+        train=part(55_000),
+        validation=part(5_000),
+        validation_indices=np.arange(5_000, dtype=np.int64),
+        split_id="bench",
+    )
+    with local_ray(1):
+        import ray  # after sweeps, which tells Ray to stay on the loopback interface
+
+        figures: dict[str, float] = ray.get(ray.remote(measure).remote(ray.put(split)))
+    base = figures["torch, warm"]
+    for stage, mebibytes in figures.items():
+        print(f"{stage:22s} {mebibytes:7.1f} MiB private  ({mebibytes - base:+.1f} beyond torch)")
+
+
+if __name__ == "__main__":
+    main()

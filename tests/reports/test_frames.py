@@ -1,0 +1,24 @@
+import io
+
+import pandas as pd
+
+from digits_core.recipe import FIELD_TYPES
+from digits_core.store import SweepStore
+from reports.frames import leaderboard_frame
+from reports.pages import write_report
+from reports.tables import collect
+from sweeps.finalists import score_winner_on_test
+
+
+def test_table_holds_every_figure_and_survives_csv(sweep_store: SweepStore) -> None:
+    score_winner_on_test(sweep_store)
+    rows = collect(sweep_store).leaderboard
+    frame = leaderboard_frame(rows)
+    assert list(frame["trial"]) == [row.record.trial for row in rows]
+    assert list(frame["validation_nll"]) == [row.validation.score.nll for row in rows]
+    assert frame["test_nll"].notna().tolist() == [True, False, False, False]
+    assert set(FIELD_TYPES) <= set(frame.columns)
+    write_report(sweep_store)
+    read_back = pd.read_csv(sweep_store.folder / "leaderboard.csv")
+    pd.testing.assert_frame_equal(read_back, pd.read_csv(io.StringIO(frame.to_csv(index=False))))
+    assert list(read_back["validation_error_count"]) == [row.validation.score.error_count for row in rows]
