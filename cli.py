@@ -50,6 +50,9 @@ def _errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         except EnvironmentFailure as error:
             _say(f"error: {error}")
             raise typer.Exit(FAILED) from None
+        except OSError as error:  # a full disk, a folder that was removed: nothing that a traceback would explain
+            _say(f"error: {error}")
+            raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             _say("interrupted")
             raise typer.Exit(INTERRUPTED) from None

@@ -13,9 +13,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from digits_core.data import MNIST_FILES, Split, is_at_hand, load_digits, split_digits
+from digits_core.data import MNIST_FILES, Split, load_digits, split_digits
 from digits_core.engine import DeviceSplit, Trainer
 from digits_core.environment import hardware_name
+from digits_core.files import is_at_hand
 from digits_core.models import build_model
 from digits_core.recipe import Recipe, Scalar
 

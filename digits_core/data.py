@@ -1,22 +1,15 @@
-"""Data sets as plain arrays behind one `Digits` value, and the split that training may see.
+"""Data sets as plain arrays behind one `Digits` value, and the split that training may see."""
 
-Files lie where torchvision (`MNIST/raw/`) and UCI (`optdigits/`) lay them out, below `data_folder()`. Missing
-ones are downloaded there; every file is checked against its published content before it is used.
-"""
-
-import gzip
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
-from digits_core.errors import EnvironmentFailure, unknown_name
+from digits_core.errors import unknown_name
+from digits_core.files import DataFile, read_checked
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
@@ -118,20 +111,6 @@ def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
     return train, validation, test
 
 
-# --- files -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataFile:
-    """One published file: where it lies, what it must contain, where it comes from."""
-
-    path: str  # below data_folder(); a packed copy may lie beside it as path + ".gz"
-    sha256: str  # of the unpacked content
-    byte_count: int
-    url: str
-    packed_md5: str | None = None  # of the .gz at `url`, where the publisher packs it
-
-
 def _mnist_file(name: str, sha256: str, byte_count: int, packed_md5: str) -> DataFile:
     return DataFile(
         path=f"MNIST/raw/{name}",
@@ -185,69 +164,6 @@ OPTDIGITS_FILES = (
 )
 
 
-def data_folder() -> Path:
-    """Where data sets are read from and downloaded to: $DIGITS_DATA_DIR, else the platform's user cache."""
-    configured = os.environ.get("DIGITS_DATA_DIR")
-    return Path(configured).expanduser() if configured else Path(platformdirs.user_cache_dir("digits"))
-
-
-def is_at_hand(file: DataFile) -> bool:
-    """Whether the file, or its packed form, lies in the data folder (its content is not checked)."""
-    path = data_folder() / file.path
-    return path.is_file() or _packed(path).is_file()
-
-
-def _packed(path: Path) -> Path:
-    return path.with_name(path.name + ".gz")
-
-
-def _read_checked(file: DataFile) -> bytes:
-    """The content of a data file, downloaded if it is missing, and only if it is the published content."""
-    path = data_folder() / file.path
-    source = path if path.is_file() or not _packed(path).is_file() else _packed(path)
-    if not source.is_file():
-        source = _download(file, path)
-    try:
-        with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as stream:
-            content = stream.read(file.byte_count + 1)  # never more, whatever a packed file claims
-    except (OSError, EOFError) as error:
-        raise EnvironmentFailure(f"cannot read {source}: {error}; delete it to have it downloaded again") from error
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise EnvironmentFailure(
-            f"{source} is damaged or not the published file ({min(len(content), file.byte_count):,} of"
-            f" {file.byte_count:,} bytes could be used); delete it to have it downloaded again"
-        )
-    return content
-
-
-def _download(file: DataFile, path: Path) -> Path:
-    """Fetch into the data folder under a temporary name, check, then rename."""
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("ERROR")
-    target = _packed(path) if file.packed_md5 else path
-    known_hash = f"md5:{file.packed_md5}" if file.packed_md5 else f"sha256:{file.sha256}"
-    try:
-        pooch.retrieve(
-            file.url,
-            known_hash=known_hash,
-            fname=target.name,
-            path=target.parent,
-            downloader=pooch.HTTPDownloader(timeout=30),
-        )
-    except (requests.RequestException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise EnvironmentFailure(
-            f"could not fetch {file.url} ({type(error).__name__}: {reason}). Put that file at {target} by hand,"
-            " or use --dataset sklearn-digits, which needs no network"
-        ) from error
-    return target
-
-
-# --- the data sets ---------------------------------------------------------------------------------------
-
-
 def _sixteenths_to_bytes(values: npt.NDArray[np.generic]) -> Images:
     """Map 0..16 onto 0..255 without merging any two levels."""
     return np.rint(values.astype(np.float64) * (255 / 16)).astype(np.uint8)
@@ -266,7 +182,7 @@ def _load_sklearn_digits() -> Digits:
 
 
 def _load_mnist() -> Digits:
-    train_images, train_labels, test_images, test_labels = (_read_checked(file) for file in MNIST_FILES)
+    train_images, train_labels, test_images, test_labels = (read_checked(file) for file in MNIST_FILES)
     pixels = np.frombuffer(train_images[16:] + test_images[16:], dtype=np.uint8)  # 16 and 8 bytes of IDX header
     return Digits(
         name="mnist",
@@ -280,7 +196,7 @@ def _load_mnist() -> Digits:
 def _optdigits(name: str, published_test_count: int) -> Digits:
     rows = np.concatenate(
         [
-            np.loadtxt(_read_checked(file).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8)
+            np.loadtxt(read_checked(file).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8)
             for file in OPTDIGITS_FILES
         ]
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import joblib
 
-from digits_core.data import DATASETS, data_folder, is_at_hand
+from digits_core.data import DATASETS
 from digits_core.engine import default_device, gpu_names, has_native_bfloat16
 from digits_core.environment import package_versions, processor_name
+from digits_core.files import data_folder, is_at_hand
 from digits_core.store import sweep_names
 from sweeps.space import default_space, dimension
 

@@ -32,6 +32,17 @@ def local_ray(cpu_count: int) -> Iterator[None]:
     with _restored_signal_handlers(), _session_folder() as folder:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         logging.getLogger("ray").setLevel(logging.ERROR)
+        _start(cpu_count, folder)
+        # Ray's own SIGTERM handler prints a C++ stack and drops what runs; ours ends the sweep as Ctrl-C does.
+        signal.signal(signal.SIGTERM, _as_interrupt)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(cpu_count: int, folder: Path) -> None:
+    try:
         ray.init(
             address="local",
             num_cpus=cpu_count,
@@ -41,12 +52,9 @@ def local_ray(cpu_count: int) -> Iterator[None]:
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=str(folder),
         )
-        # Ray's own SIGTERM handler prints a C++ stack and drops what runs; ours ends the sweep as Ctrl-C does.
-        signal.signal(signal.SIGTERM, _as_interrupt)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    except (RuntimeError, OSError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EnvironmentFailure(f"Ray could not start on this machine: {reason}") from error
 
 
 def _as_interrupt(signal_number: int, frame: FrameType | None) -> None:

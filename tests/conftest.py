@@ -15,11 +15,11 @@ from digits_core.data import (
     Digits,
     LabelledImages,
     Split,
-    is_at_hand,
     load_digits,
     split_digits,
 )
 from digits_core.engine import DeviceSplit
+from digits_core.files import is_at_hand
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader
 from digits_core.store import SweepStore

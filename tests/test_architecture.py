@@ -27,7 +27,10 @@ def calls(path: Path) -> list[tuple[str, ast.Call]]:
     [
         ("reports.pages, digits_core.stats, digits_core.store, digits_core.ensemble", ("torch", "ray", "optuna")),
         ("cli", ("torch", "ray", "optuna", "numpy", "plotly", "rich.live")),
-        ("digits_core.engine, digits_core.sealed", ("ray", "optuna", "torchvision", "plotly", "sklearn")),
+        (
+            "digits_core.engine, digits_core.sealed",
+            ("ray", "optuna", "torchvision", "plotly", "sklearn", "pooch", "requests"),
+        ),
     ],
 )
 def test_imports_stay_light(modules: str, unwanted: tuple[str, ...]) -> None:

@@ -1,0 +1,87 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+LISTENERS = """
+import os, signal, subprocess, sys
+from pathlib import Path
+before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+folders = set(Path("/tmp").glob("digits-*"))
+from sweeps.ray_session import local_ray
+
+def listening():
+    # Sockets in state LISTEN (0A) of this network namespace, as /proc shows them: address in hexadecimal.
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                found.add((fields[1], fields[9]))
+    return found
+
+def inodes_of_descendants():
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            pass
+    mine, grown = {os.getpid()}, True
+    while grown:
+        grown = {pid for pid, parent in parents.items() if parent in mine} - mine
+        mine |= grown
+    inodes = set()
+    for pid in mine:
+        for handle in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                target = os.readlink(handle)
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    return inodes
+
+with local_ray(1):
+    import ray
+    assert ray.get(ray.remote(lambda: 7).remote()) == 7
+    inodes = inodes_of_descendants()
+    ours = [address.rpartition(":")[0] for address, inode in listening() if inode in inodes]
+loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+print(len(ours), sorted(set(ours) - loopback))
+print({number: signal.getsignal(number) for number in before} == before)
+print(set(Path("/tmp").glob("digits-*")) - folders)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads the sockets from /proc")
+def test_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENERS], capture_output=True, text=True, check=True, cwd=ROOT,
+        env={**environment, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    sockets, handlers, folders = done.stdout.splitlines()
+    count, elsewhere = sockets.split(maxsplit=1)
+    assert int(count) >= 3  # the store, the raylet and the driver at least: the look itself works
+    assert elsewhere == "[]"
+    assert handlers == "True"
+    assert folders == "set()"
+    assert list(tmp_path.iterdir()) == []  # no token file in the home folder either
+
+
+def test_a_ray_that_was_imported_first_is_not_started() -> None:
+    code = (
+        "import ray\nfrom sweeps.ray_session import local_ray\n"
+        "try:\n    local_ray(1).__enter__()\nexcept Exception as error:\n    print(type(error).__name__, error)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert done.stdout.startswith("EnvironmentFailure ray was imported before sweeps")
