@@ -5,6 +5,7 @@ import pytest
 
 from digits_core.data import Digits, load_digits, sealed_test_part, split_digits
 from digits_core.errors import UsageError
+from digits_core.files import data_folder
 
 
 def test_embedded_data_set(digits: Digits) -> None:
@@ -69,3 +70,14 @@ def test_sklearn_digits_are_the_test_half_of_optdigits(digits: Digits) -> None:
     assert np.array_equal(optdigits.labels[3_823:], digits.labels)
     assert pooled.published_test_count == 0
     assert len(sealed_test_part(pooled)[0]) == 1_124
+
+
+@pytest.mark.mnist
+def test_real_mnist_is_what_torchvision_reads() -> None:
+    from torchvision.datasets import MNIST
+
+    mnist = load_digits("mnist")
+    for train, part in ((True, slice(0, 60_000)), (False, slice(60_000, None))):
+        theirs = MNIST(root=str(data_folder()), train=train, download=False)
+        assert np.array_equal(mnist.images[part], theirs.data.numpy())
+        assert np.array_equal(mnist.labels[part], theirs.targets.numpy())
