@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -122,6 +123,7 @@ def sweep(
     """
     from rich.console import Console
 
+    from reports.pages import write_report
     from sweeps.finalists import score_winner_on_test
     from sweeps.progress import make_view
     from sweeps.runner import SweepConfig, plan_sweep, run_sweep
@@ -141,71 +143,79 @@ def sweep(
         f" the {plan.space_name} space, at most {plan.max_epochs} epochs a trial"
     )
     store, summary = run_sweep(plan, make_view(trials, plan.max_epochs, Console(stderr=True)))
-    if not store.ranked():
-        _report_nothing(store, summary)
     tested = None if summary.interrupted else score_winner_on_test(store)
-    _emit_sweep(store, summary, tested[1] if tested else None, as_json=as_json)
+    report = write_report(store) if store.ranked() else None
+    test = tested[1] if tested else None
+    _emit(_sweep_document(store, summary, report, test), _sweep_lines(store, summary, report, test), as_json=as_json)
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if report is None:
+        errors = [record.error.strip().splitlines()[-1] for record in store.records() if record.error]
+        _say(f"error: all {len(errors)} trials failed; the last one: {errors[-1]}")
+        raise typer.Exit(FAILED)
 
 
-def _report_nothing(store: "SweepStore", summary: "SweepSummary") -> None:
-    """End a sweep in which no trial was validated."""
-    if summary.interrupted:
-        _say(f"interrupted before any trial was over; {store.folder.absolute()} holds nothing to report")
-        raise typer.Exit(INTERRUPTED)
-    errors = [record.error.strip().splitlines()[-1] for record in store.records() if record.error]
-    _say(f"error: all {len(errors)} trials failed; the last one: {errors[-1]} (all: {store.folder.absolute()}/trials)")
-    raise typer.Exit(FAILED)
-
-
-def _emit_sweep(store: "SweepStore", summary: "SweepSummary", test: "Score | None", *, as_json: bool) -> None:
-    from reports.pages import write_report
-    from sweeps.progress import describe, duration
-
-    report, winner, header = write_report(store), store.ranked()[0], store.header
-    counts = dict.fromkeys(("finished", "stopped", "failed"), 0)
-    for record in store.records():
-        counts[record.status] += 1
-    assert winner.validation is not None
-    document = {
-        "sweep": header.name,
+def _sweep_document(
+    store: "SweepStore", summary: "SweepSummary", report: Path | None, test: "Score | None"
+) -> dict[str, Any]:
+    """What `sweep --json` prints. `report` and `best` are null where no trial counts."""
+    winner = next(iter(store.ranked()), None)
+    best = winner and {
+        "trial": winner.trial,
+        "recipe_id": winner.recipe.recipe_id,
+        "recipe": dataclasses.asdict(winner.recipe),
+        "validation": winner.validation and _score_document(winner.validation),
+        "test": test and _score_document(test),
+    }
+    return {
+        "sweep": store.header.name,
         "folder": str(store.folder.absolute()),
-        "report": str(report),
-        "dataset": header.dataset,
-        "trials": counts,
+        "report": report and str(report),
+        "dataset": store.header.dataset,
+        "trials": store.status_counts(),
         "interrupted": summary.interrupted,
         "seconds": summary.seconds,
         "training_share": summary.training_share,
         "test_openings": len(store.ledger()),
-        "best": {
-            "trial": winner.trial,
-            "recipe_id": winner.recipe.recipe_id,
-            "recipe": dataclasses.asdict(winner.recipe),
-            "validation": _score_document(winner.validation),
-            "test": _score_document(test) if test else None,
-        },
+        "best": best,
     }
-    unopened = "not opened, because the sweep was interrupted"
-    lines = [
-        ("winner", f"trial {winner.trial}: {describe(winner)}"),
-        ("  validation", _score_text(winner.validation)),
-        ("  sealed test", f"{_score_text(test)}; opened {len(store.ledger())} time" if test else unopened),
-        (
-            "trials",
-            f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
-            f" in {duration(summary.seconds)}; {summary.training_share:.0%} of the workers' time spent training",
-        ),
-        ("folder", str(store.folder.absolute())),
-        ("report", str(report)),
-    ]
+
+
+def _sweep_lines(
+    store: "SweepStore", summary: "SweepSummary", report: Path | None, test: "Score | None"
+) -> list[tuple[str, str]]:
+    """What `sweep` prints for people."""
+    from sweeps.progress import describe, duration
+
+    header, counts, lines = store.header, store.status_counts(), []
     if summary.interrupted:
-        kept = sum(counts.values())
-        lines.insert(0, ("interrupted", f"{kept} of {header.trial_count} trials are kept"))
-        rest = f"digits sweep --dataset {header.dataset} --trials {header.trial_count - kept}"
-        lines.append(("to search on", f"{rest} --seed {header.seed + header.trial_count} (a new sweep)"))
-    lines.append(("next", f"digits ensemble --top 5 --sweep {header.name}{_runs_option(store)}"))
-    _emit(document, lines, as_json=as_json)
+        lines.append(("interrupted", f"{sum(counts.values())} of {header.trial_count} trials are kept"))
+    for winner in store.ranked()[:1]:
+        assert winner.validation is not None
+        unopened = "not opened, because the sweep was interrupted"
+        lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
+        lines.append(("  validation", _score_text(winner.validation)))
+        lines.append(("  sealed test", f"{_score_text(test)}; opened {len(store.ledger())} time" if test else unopened))
+    shares = f"{summary.training_share:.0%} of the workers' time spent training"
+    ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
+    lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
+    lines.append(("folder", str(store.folder.absolute())))
+    if summary.interrupted:
+        lines.append(("to search on", f"{_search_on_command(store)} (a new sweep)"))
+    if report:
+        lines.append(("report", str(report)))
+        lines.append(("next", _digits_command("ensemble", "--top", 5, "--sweep", header.name, *_runs_option(store))))
+    return lines
+
+
+def _search_on_command(store: "SweepStore") -> str:
+    """The command that runs what an interrupted sweep did not get to, with seeds that it did not use."""
+    header = store.header
+    return _digits_command(
+        "sweep", "--dataset", header.dataset, "--trials", header.trial_count - len(store.records()),
+        "--seed", header.seed + header.trial_count, "--max-epochs", header.max_epochs,
+        "--concurrency", header.concurrency, *_runs_option(store),
+    )  # fmt: skip
 
 
 @app.command()
@@ -345,13 +355,18 @@ def _score_text(score: "Score") -> str:
     )
 
 
-def _runs_option(store: "SweepStore") -> str:
-    return "" if store.folder.parent == DEFAULT_RUNS else f" --runs {store.folder.parent}"
+def _runs_option(store: "SweepStore") -> list[str]:
+    return [] if store.folder.parent == DEFAULT_RUNS else ["--runs", str(store.folder.parent)]
+
+
+def _digits_command(*words: object) -> str:
+    """A command line that can be pasted into a shell."""
+    return shlex.join(["digits", *map(str, words)])
 
 
 def _open_command(path: Path) -> str:
     opener = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
-    return f"{opener} {path}"
+    return shlex.join([opener, str(path)])
 
 
 if __name__ == "__main__":

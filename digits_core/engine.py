@@ -109,6 +109,11 @@ def gpu_names() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
+def accelerator_count() -> int:
+    """How many trials could have a device of their own: CUDA devices, or Apple's one; 0 on a CPU."""
+    return torch.cuda.device_count() or int(default_device().type == "mps")
+
+
 def has_native_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware (emulation would be slower than float32)."""
     if device.type == "cuda":

@@ -1,7 +1,6 @@
 """What this machine is and which versions run on it, as recorded with every sweep."""
 
 import importlib.metadata
-import os
 import platform
 from pathlib import Path
 
@@ -21,7 +20,14 @@ def package_versions() -> dict[str, str]:
 
 def hardware_name() -> str:
     """Processor and count, e.g. `AMD EPYC, 2 processors`."""
-    return f"{processor_name()}, {os.cpu_count()} processors"
+    return f"{processor_name()}, {processor_count()} processors"
+
+
+def processor_count() -> int:
+    """Processors that this process may use: fewer than the machine has in a container or under affinity."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def processor_name() -> str:

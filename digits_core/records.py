@@ -46,6 +46,17 @@ class RunRecord:
     error: str | None = None
 
     @property
+    def counts(self) -> bool:
+        """Whether the trial can win: it has a score and did not fail. A failed one's files may be half written."""
+        return self.validation is not None and self.status != "failed"
+
+    @property
+    def nll(self) -> float:
+        """The validation NLL that trials are ranked by; only for a trial that counts."""
+        assert self.validation is not None
+        return self.validation.nll
+
+    @property
     def train_seconds(self) -> float:
         """Wall time inside training and validation."""
         return sum(row.seconds for row in self.curve)
@@ -162,6 +173,6 @@ class SweepHeader:
 class SweepSummary:
     """How the search went: written once, after the last trial."""
 
-    seconds: float  # wall time from the command's start to the last trial's end
+    seconds: float  # wall time of the search, the start and the end of the workers included
     training_share: float  # 0..1, share of the workers' time inside training or validation
     interrupted: bool

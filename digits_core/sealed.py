@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.data import load_digits, sealed_test_part
+from digits_core.data import load_digits, sealed_test_part, split_digits
 from digits_core.engine import default_device
 from digits_core.errors import EnvironmentFailure
 from digits_core.evaluate import load_weights, predict
@@ -26,6 +26,12 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
     if digits.checksum != header.data_checksum:
         raise EnvironmentFailure(
             f"the data set {header.dataset!r} in the data folder is not the one sweep {header.name!r} was run on"
+        )
+    split_id = split_digits(digits).split_id
+    if split_id != header.split_id:
+        raise EnvironmentFailure(
+            f"sweep {header.name!r} was run on split {header.split_id}, this version of digits makes split {split_id}:"
+            " what would be opened holds images that the sweep was trained on; run the sweep again"
         )
     test, indices = sealed_test_part(digits)
     unseen = [record for record in finalists if store.test_probabilities(record.trial) is None]

@@ -21,17 +21,18 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from digits_core.data import Split
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
-from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary
+from digits_core.records import EnsembleRecord, Opening, RunRecord, Status, SweepHeader, SweepSummary
 
+T = TypeVar("T")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -62,6 +63,15 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         raise
 
 
+def _sync(path: Path) -> None:
+    """Return once the file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
@@ -80,10 +90,11 @@ def _read_array(path: Path) -> npt.NDArray[Any]:
     return array
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, build: Callable[[Any], T]) -> T:
+    """Read a JSON file and build a value from it; a half or foreign file is named in one line."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return build(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EnvironmentFailure(f"cannot read {path}: {error}") from error
 
 
@@ -114,11 +125,14 @@ class TrialFolder:
     def read_progress(self) -> RunRecord | None:
         """The last record that the worker wrote, if it wrote any."""
         path = self.folder / "progress.json"
-        return RunRecord.from_dict(_read_json(path)) if path.is_file() else None
+        return _read_json(path, RunRecord.from_dict) if path.is_file() else None
 
     def seal(self, record: RunRecord) -> None:
-        """Write the final record: from now on the trial counts."""
+        """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
         self.create()
+        for path in (self.folder / "validation.npy", self.folder / "weights.safetensors", self.folder):
+            if path.exists():
+                _sync(path)
         write_atomically(self.folder / "record.json", _json_bytes(record.to_dict()))
         (self.folder / "progress.json").unlink(missing_ok=True)
 
@@ -171,7 +185,7 @@ class SweepStore:
     @property
     def header(self) -> SweepHeader:
         """What the sweep was asked to do."""
-        return SweepHeader(**_read_json(self.folder / "sweep.json"))
+        return _read_json(self.folder / "sweep.json", lambda values: SweepHeader(**values))
 
     def write_summary(self, summary: SweepSummary) -> None:
         """Say how the search went."""
@@ -180,7 +194,7 @@ class SweepStore:
     def summary(self) -> SweepSummary | None:
         """How the search went; None while it runs or if it was killed."""
         path = self.folder / "summary.json"
-        return SweepSummary(**_read_json(path)) if path.is_file() else None
+        return _read_json(path, lambda values: SweepSummary(**values)) if path.is_file() else None
 
     def trial(self, trial: int) -> TrialFolder:
         """The folder of one trial, which need not exist yet."""
@@ -189,12 +203,17 @@ class SweepStore:
     def records(self) -> list[RunRecord]:
         """All trials that are over, by number."""
         paths = sorted((self.folder / "trials").glob("*/record.json"))
-        return [RunRecord.from_dict(_read_json(path)) for path in paths]
+        return [_read_json(path, RunRecord.from_dict) for path in paths]
+
+    def status_counts(self) -> dict[str, int]:
+        """How many trials ended how; all three kinds are named."""
+        statuses = [record.status for record in self.records()]
+        return {status: statuses.count(status) for status in get_args(Status)}
 
     def ranked(self) -> list[RunRecord]:
-        """The trials that have a validation score, best first: lowest NLL, ties to the earlier trial."""
-        scored = [(record.validation.nll, record.trial, record) for record in self.records() if record.validation]
-        return [record for _, _, record in sorted(scored, key=lambda row: row[:2])]
+        """The trials that count, best first: lowest validation NLL, ties to the earlier trial."""
+        counting = [record for record in self.records() if record.counts]
+        return sorted(counting, key=lambda record: (record.nll, record.trial))
 
     def validation_labels(self) -> npt.NDArray[np.int64]:
         """(N,)."""
@@ -215,7 +234,10 @@ class SweepStore:
         path = self.folder / "ledger.jsonl"
         if not path.is_file():
             return []
-        return [Opening.from_dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        try:
+            return [Opening.from_dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EnvironmentFailure(f"cannot read {path}: {error}") from error
 
     def append_to_ledger(self, opening: Opening) -> None:
         """Add a line, on disk before this returns."""
@@ -263,7 +285,7 @@ class SweepStore:
     def ensemble(self) -> EnsembleRecord | None:
         """The stored combination, if one was made."""
         path = self.folder / "ensemble.json"
-        return EnsembleRecord.from_dict(_read_json(path)) if path.is_file() else None
+        return _read_json(path, EnsembleRecord.from_dict) if path.is_file() else None
 
     def ensemble_validation_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""
@@ -278,8 +300,8 @@ def sweep_names(runs: Path) -> list[str]:
     """The sweeps in a runs folder, oldest first."""
     created = []
     for path in runs.glob("*/sweep.json"):
-        with contextlib.suppress(EnvironmentFailure, KeyError, TypeError):
-            created.append((float(_read_json(path)["created_at"]), path.parent.name))
+        with contextlib.suppress(EnvironmentFailure):  # a damaged neighbour is not a sweep
+            created.append((_read_json(path, lambda values: float(values["created_at"])), path.parent.name))
     return [name for _, name in sorted(created)]
 
 

@@ -6,9 +6,9 @@ import plotly.graph_objects as go
 from digits_core.records import RunRecord
 from reports.tables import HistoryPoint
 
-BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
+BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"
 SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
-STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open"), "failed": (VERMILION, "x")}
+STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open")}
 CURVE_COUNT = 5
 
 

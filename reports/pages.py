@@ -27,16 +27,17 @@ from reports.tables import ReportData, Result, collect
 def write_report(store: SweepStore, output: Path | None = None) -> Path:
     """Write the sweep's page (default: report.html in its folder) and return its absolute path.
 
-    The leaderboard goes into leaderboard.csv in the sweep's folder as well.
+    Where the page goes to its default place, the leaderboard goes beside it as leaderboard.csv.
     """
     path = (output or store.folder / "report.html").absolute()
     data = collect(store)
-    table = leaderboard_frame(data.leaderboard).to_csv(index=False)
     content = render(data).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(store.folder / "leaderboard.csv", table.encode())
         write_atomically(path, content)
+        if output is None:
+            table = leaderboard_frame(data.leaderboard).to_csv(index=False)
+            write_atomically(path.with_name("leaderboard.csv"), table.encode())
     except OSError as error:
         raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; choose another --output") from error
     return path

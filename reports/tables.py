@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import Digits, load_digits
+from digits_core.data import DATASETS, Digits, load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.files import is_at_hand
 from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
 from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary
 from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
@@ -134,13 +135,12 @@ def collect(store: SweepStore) -> ReportData:
 
 
 def history(records: list[RunRecord]) -> tuple[HistoryPoint, ...]:
-    """Validated trials in the order in which they ended, each with the best so far."""
-    validated = sorted((record for record in records if record.validation), key=lambda record: record.ended_at)
-    start = min((record.started_at for record in validated), default=0.0)
+    """The trials that count in the order in which they ended, each with the best so far."""
+    counting = sorted((record for record in records if record.counts), key=lambda record: record.ended_at)
+    start = min((record.started_at for record in counting), default=0.0)
     points: list[HistoryPoint] = []
-    for record in validated:
-        assert record.validation is not None
-        nll = record.validation.nll
+    for record in counting:
+        nll = record.nll
         points.append(
             HistoryPoint(
                 trial=record.trial,
@@ -166,7 +166,7 @@ def mistakes(
     worst_first = wrong[np.argsort(-wrong_margin(labels, probabilities)[wrong], kind="stable")][:limit]
     return tuple(
         Mistake(
-            name=digits.published_name(int(indices[i])) if digits else str(indices[i]),
+            name=digits.published_name(int(indices[i])) if digits else f"{indices[i]} of the whole data set",
             true_digit=int(labels[i]),
             predicted_digit=int(predicted[i]),
             p_true=float(probabilities[i, labels[i]]),
@@ -178,9 +178,13 @@ def mistakes(
 
 
 def _images(header: SweepHeader) -> tuple[Digits | None, str]:
+    """The data set if it is at hand (a report never downloads), else why not."""
+    source = DATASETS.get(header.dataset)
+    if source is None or not all(is_at_hand(file) for file in source.files):
+        return None, f"the data set {header.dataset!r} is not in the data folder of this machine"
     try:
         digits = load_digits(header.dataset)
-    except (EnvironmentFailure, UsageError) as error:
+    except EnvironmentFailure as error:
         return None, str(error)
     if digits.checksum != header.data_checksum:
         return None, f"the data set {header.dataset!r} at hand is not the one this sweep was run on"

@@ -5,11 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
-
 from digits_core.data import DATASETS
-from digits_core.engine import default_device, gpu_names, has_native_bfloat16
-from digits_core.environment import package_versions, processor_name
+from digits_core.engine import accelerator_count, default_device, gpu_names, has_native_bfloat16
+from digits_core.environment import package_versions, processor_count, processor_name
 from digits_core.files import data_folder, is_at_hand
 from digits_core.store import sweep_names
 from sweeps.space import default_space, dimension
@@ -34,22 +32,21 @@ class Diagnosis:
 
 def examine(runs: Path) -> Diagnosis:
     """Look, change nothing."""
-    device, gpus, processors = default_device(), gpu_names(), joblib.cpu_count()
+    device, processors = default_device(), processor_count()
+    at_a_time = accelerator_count() or processors
     space_name, space = default_space(device.type)
     return Diagnosis(
         versions=package_versions(),
         processor=processor_name(),
         processor_count=processors,
-        gpus=gpus,
+        gpus=gpu_names(),
         native_bfloat16=has_native_bfloat16(device),
         datasets={name: _availability(name) for name in DATASETS},
         data_folder=str(data_folder()),
         runs_folder=str(runs.absolute()),
         runs_writable=_is_writable(runs.absolute()),
         sweep_count=len(sweep_names(runs)),
-        would_use=(
-            f"{len(gpus) or processors} trials at a time on {device.type}, the {space_name} space ({dimension(space)})"
-        ),
+        would_use=f"{at_a_time} trials at a time on {device.type}, the {space_name} space ({dimension(space)})",
     )
 
 

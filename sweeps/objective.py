@@ -11,6 +11,11 @@ from digits_core.records import EpochRow, RunRecord, Status
 from digits_core.store import TrialFolder
 
 
+def use_one_thread() -> None:
+    """One thread a trial, whatever OMP_NUM_THREADS says: trials run side by side, and the bits depend on it."""
+    torch.set_num_threads(1)
+
+
 class TrialRun:
     """A trial in progress. After every epoch its folder holds all that would be needed if it ended there."""
 

@@ -67,8 +67,8 @@ class Tally:
         self.over[record.status] += 1
         if record.error:
             self.last_error = f"trial {record.trial}: {record.error.strip().splitlines()[-1]}"
-        if record.validation is not None:
-            self.top = sorted([*self.top, record], key=_nll)[:TOP_COUNT]
+        if record.counts:
+            self.top = sorted([*self.top, record], key=lambda r: (r.nll, r.trial))[:TOP_COUNT]
 
     def seconds_left(self) -> float | None:
         """A forecast from the trials that are over; None before there are enough to go by."""
@@ -76,11 +76,6 @@ class Tally:
             return None
         per_trial = (time.monotonic() - self.first_trial_at) / self.over_count
         return per_trial * (self.trial_count - self.over_count)
-
-
-def _nll(record: RunRecord) -> float:
-    assert record.validation is not None
-    return record.validation.nll
 
 
 def duration(seconds: float) -> str:
@@ -104,7 +99,7 @@ def describe(record: RunRecord) -> str:
 
 
 class PlainView:
-    """For pipes and logs: a line when something new is worth it, never more than one every 15 seconds."""
+    """For pipes and logs: a line every 15 seconds, and one for every failure."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
         self.tally, self.console = tally, console
@@ -146,7 +141,7 @@ class LiveView(PlainView):
         super().__init__(tally, console)
         self.live = Live(console=console, auto_refresh=False, transient=True)
         self.live.start()
-        self.tick()
+        self.live.update(block(tally), refresh=True)
 
     def trial_over(self, record: RunRecord) -> None:
         """See SweepView."""
@@ -201,7 +196,7 @@ def block(tally: Tally) -> RenderableType:
     for heading in ("trial", "validation NLL", "accuracy [95 % interval]", "recipe"):
         table.add_column(heading, no_wrap=True)
     for record in tally.top:
-        table.add_row(str(record.trial), f"{_nll(record):.4f}", _accuracy_text(record), describe(record))
+        table.add_row(str(record.trial), f"{record.nll:.4f}", _accuracy_text(record), describe(record))
     bar = Table.grid()
     bar.add_row(ProgressBar(total=tally.trial_count, completed=tally.over_count, width=60))
     return Group(

@@ -20,8 +20,11 @@ OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's defaul
 
 
 @contextlib.contextmanager
-def local_ray(cpu_count: int) -> Iterator[None]:
-    """Start Ray with `cpu_count` slots, or use the one this process has; stop only what was started here."""
+def local_ray(cpu_count: int, gpu_count: int = 0) -> Iterator[None]:
+    """Start Ray with so many processors and GPUs to give away, or use the one that this process has.
+
+    Only what was started here is stopped.
+    """
     if ray.is_initialized():
         yield
         return
@@ -32,7 +35,8 @@ def local_ray(cpu_count: int) -> Iterator[None]:
     with _restored_signal_handlers(), _session_folder() as folder:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         logging.getLogger("ray").setLevel(logging.ERROR)
-        _start(cpu_count, folder)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are rows of ours, not log lines
+        _start(cpu_count, gpu_count, folder)
         # Ray's own SIGTERM handler prints a C++ stack and drops what runs; ours ends the sweep as Ctrl-C does.
         signal.signal(signal.SIGTERM, _as_interrupt)
         try:
@@ -41,11 +45,12 @@ def local_ray(cpu_count: int) -> Iterator[None]:
             ray.shutdown()
 
 
-def _start(cpu_count: int, folder: Path) -> None:
+def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
     try:
         ray.init(
             address="local",
             num_cpus=cpu_count,
+            num_gpus=gpu_count,  # as torch counts them: Ray would wait for ever for one that it does not see
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",

@@ -1,6 +1,7 @@
 """The only place that knows Ray Tune: prepares a sweep, runs it, leaves its folder."""
 
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -9,18 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import joblib
 from ray import tune
 from ray.tune.experiment import Trial
 
 from digits_core.data import Digits, Split, load_digits, split_digits
-from digits_core.engine import DeviceSplit, default_device, gpu_names
-from digits_core.environment import hardware_name, package_versions
+from digits_core.engine import DeviceSplit, accelerator_count, default_device
+from digits_core.environment import hardware_name, package_versions, processor_count
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
 from digits_core.records import SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
-from sweeps.objective import TrialRun, failed_record
+from sweeps.objective import TrialRun, failed_record, use_one_thread
 from sweeps.progress import SweepView
 from sweeps.ray_session import local_ray
 from sweeps.search import EPOCH, METRIC, SCHEDULERS, SEARCHERS, TRIAL_KEY
@@ -47,7 +47,7 @@ class SweepConfig:
         ):
             if value is not None and value < 1:
                 raise UsageError(f"{option} must be at least 1, got {value}")
-        if not 0 <= self.seed + self.trials < 2**32:
+        if not 0 <= self.seed < 2**32 - self.trials:
             raise UsageError(f"--seed must be between 0 and {2**32 - 1 - self.trials}, got {self.seed}")
 
 
@@ -71,7 +71,7 @@ class SweepPlan:
 
 
 def plan_sweep(config: SweepConfig) -> SweepPlan:
-    """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing yet."""
+    """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
     device_type = default_device().type
@@ -84,7 +84,7 @@ def plan_sweep(config: SweepConfig) -> SweepPlan:
         base_recipe=default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side)),
         space_name=space_name,
         space=space,
-        concurrency=config.concurrency or len(gpu_names()) or joblib.cpu_count(),
+        concurrency=config.concurrency or accelerator_count() or processor_count(),
         device_type=device_type,
     )
 
@@ -94,15 +94,16 @@ def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummar
     started = time.time()
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
-        slots = _slots(plan)
-        stack.enter_context(local_ray(round(slots["cpu"] * plan.concurrency)))
+        gpu_count = accelerator_count() if plan.device_type == "cuda" else 0
+        stack.enter_context(local_ray(plan.concurrency, gpu_count))
         store = SweepStore.create(plan.config.runs, _header(plan), plan.split)
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="digits-tune-"))
-        _fit(plan, store, view, slots, scratch)
+        _fit(plan, store, view, scratch)
     records = store.records()
+    times = [(record.started_at, record.ended_at, record.busy_seconds) for record in records]
     summary = SweepSummary(
         seconds=time.time() - started,
-        training_share=training_share([(r.started_at, r.ended_at, r.busy_seconds) for r in records], plan.concurrency),
+        training_share=training_share(times, min(plan.concurrency, plan.config.trials)),
         interrupted=len(records) < plan.config.trials,
     )
     store.write_summary(summary)
@@ -141,15 +142,14 @@ def _header(plan: SweepPlan) -> SweepHeader:
     )
 
 
-def _slots(plan: SweepPlan) -> dict[str, float]:
-    """What one trial reserves: a processor, and its share of a GPU where there are GPUs."""
-    gpus = len(gpu_names())
-    if not gpus:
+def _reservation(plan: SweepPlan) -> dict[str, float]:
+    """What one trial reserves: a processor, and its share of a GPU where there are CUDA devices."""
+    if plan.device_type != "cuda":
         return {"cpu": 1}
-    return {"cpu": 1, "gpu": 1 / -(-plan.concurrency // gpus)}
+    return {"cpu": 1, "gpu": 1 / math.ceil(plan.concurrency / accelerator_count())}
 
 
-def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, slots: Mapping[str, float], scratch: str) -> None:
+def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: str) -> None:
     searcher = SEARCHERS["tpe"](plan.space, [point_of(plan.space, plan.base_recipe)], plan.max_epochs, plan.config.seed)
     worker = tune.with_parameters(
         Worker,
@@ -159,7 +159,7 @@ def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, slots: Mapping[str
         trials_folder=(store.folder / "trials").absolute(),
     )
     tuner = tune.Tuner(
-        tune.with_resources(worker, dict(slots)),
+        tune.with_resources(worker, _reservation(plan)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=SCHEDULERS["asha"](plan.max_epochs),
@@ -192,6 +192,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], split: Split, base_recipe: Recipe, seed: int, trials_folder: Path) -> None:
         """Upload the data once, then begin the first trial."""
         self.base_recipe, self.seed, self.trials_folder = base_recipe, seed, trials_folder
+        use_one_thread()
         self.device = default_device()
         self.data = DeviceSplit.from_split(split, self.device)
         self._begin(config)

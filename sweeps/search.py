@@ -1,7 +1,6 @@
 """Optuna behind Ray Tune: how the next recipe is drawn and what the study is told of each trial."""
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -80,16 +79,13 @@ def _finite(result: dict[str, Any]) -> float | None:
 def tpe(space: Space, first_points: list[dict[str, Scalar]], max_epochs: int, seed: int) -> HonestOptunaSearch:
     """Tree-structured Parzen estimators (Bergstra et al. 2011), as Optuna implements them."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(seed=seed)
     return HonestOptunaSearch(
         max_epochs,
         space=DrawFrom(space),
         metric=METRIC,
         mode="min",
         points_to_evaluate=first_points,
-        sampler=sampler,
+        sampler=optuna.samplers.TPESampler(seed=seed),
     )
 
 

@@ -121,8 +121,11 @@ def ray_session() -> Iterator[None]:
     """One Ray for the whole test run, two slots."""
     from sweeps.ray_session import local_ray
 
-    with local_ray(2):
-        yield
+    # As cluster and container hosts often have it: a trial must use one thread all the same.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")
+        with local_ray(2):
+            yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cli import app
 from digits_core.store import SweepStore
 from reports.tables import collect
+from sweeps.space import Choice, Float, Space, default_recipe
 from tests.reports.test_pages import Page
 
 pytestmark = pytest.mark.slow
@@ -58,6 +59,41 @@ def test_sweep_ensemble_report(tmp_path: Path) -> None:
             assert not (attributes.get(name) or "").startswith(("http", "//"))
 
 
+@pytest.mark.usefixtures("ray_session")
+def test_what_a_person_sees(tmp_path: Path) -> None:
+    runs = tmp_path / "my runs"
+    arguments = ["sweep", "--trials", "3", "--max-epochs", "2", "--name", "seen", "--runs", str(runs)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    labels = [line[:14].strip() for line in result.stdout.splitlines()]
+    assert labels == ["winner", "validation", "sealed test", "trials", "folder", "report", "next"]
+    assert f"next           digits ensemble --top 5 --sweep seen --runs '{runs}'" in result.stdout
+    assert "3/3 trials" in result.stderr
+    assert "\x1b" not in result.stdout + result.stderr
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2
+    assert again.stderr == f"error: there is already a sweep 'seen' in {runs}; choose another --name\n"
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_sweep_in_which_everything_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A space in which nothing trains: plain gradient descent with a learning rate of 100 diverges for real.
+    hopeless: Space = {
+        "optimizer.name": Choice(options=("sgd",)),
+        "optimizer.learning_rate": Float(low=100.0, high=100.0),
+    }
+    start = default_recipe("cpu", 8, 30).with_overrides({"optimizer.name": "sgd", "optimizer.learning_rate": 100.0})
+    monkeypatch.setattr("sweeps.runner.default_space", lambda device_type: ("hopeless", hopeless))
+    monkeypatch.setattr("sweeps.runner.default_recipe", lambda device_type, side, epochs: start)
+    result = CliRunner().invoke(app, ["sweep", "--trials", "2", "--runs", str(tmp_path), "--json"])
+    document = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert document["trials"] == {"finished": 0, "stopped": 0, "failed": 2}
+    assert (document["best"], document["report"]) == (None, None)
+    assert "error: all 2 trials failed; the last one: " in result.stderr
+    assert "Diverged" in result.stderr
+
+
 @pytest.mark.mnist
 @pytest.mark.usefixtures("ray_session")
 def test_sweep_on_real_mnist(tmp_path: Path) -> None:
@@ -90,5 +126,6 @@ def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Sign
     assert document["interrupted"] is True
     assert sum(document["trials"].values()) == len(kept) >= 3
     assert document["best"]["test"] is None
+    assert "failed" not in err
     assert Path(document["report"]).is_file()
     assert SweepStore.open(tmp_path).ledger() == []

@@ -42,3 +42,10 @@ def test_another_data_set_opens_nothing(sweep_store: SweepStore) -> None:
     with pytest.raises(EnvironmentFailure, match="not the one sweep 'tiny' was run on"):
         open_test(sweep_store, sweep_store.ranked()[:1], "a test")
     assert sweep_store.ledger() == []
+
+
+def test_another_split_opens_nothing(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digits_core.data.SPLIT_SEED", 1)
+    with pytest.raises(EnvironmentFailure, match="holds images that the sweep was trained on"):
+        open_test(sweep_store, sweep_store.ranked()[:1], "a test")
+    assert sweep_store.ledger() == []

@@ -82,6 +82,36 @@ def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
         _ = sweep_store.header
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", "null", '{"trial": 1}', '{"created_at": "monday"}'])
+@pytest.mark.parametrize("name", ["sweep.json", "summary.json", "ensemble.json", "trials/00000/record.json"])
+def test_half_and_foreign_json_is_named_in_one_line(sweep_store: SweepStore, name: str, content: str) -> None:
+    (sweep_store.folder / name).write_text(content)
+    readers = {
+        "sweep.json": lambda: sweep_store.header,
+        "summary.json": sweep_store.summary,
+        "ensemble.json": sweep_store.ensemble,
+        "trials/00000/record.json": sweep_store.records,
+    }
+    with pytest.raises(EnvironmentFailure, match=r"cannot read .*json") as caught:
+        readers[name]()
+    assert "\n" not in str(caught.value)
+    assert sweep_names(sweep_store.folder.parent) == ([] if name == "sweep.json" else ["tiny"])
+
+
+def test_half_a_ledger_line_is_named(sweep_store: SweepStore) -> None:
+    sweep_store.append_to_ledger(Opening(number=1, at=1.0, purpose="x", trials=(1,)))
+    ledger = sweep_store.folder / "ledger.jsonl"
+    ledger.write_text(ledger.read_text()[:-9])
+    with pytest.raises(EnvironmentFailure, match=r"cannot read .*ledger\.jsonl"):
+        sweep_store.ledger()
+
+
+def test_a_failed_trial_never_wins(sweep_store: SweepStore) -> None:
+    best = sweep_store.ranked()[0]
+    sweep_store.trial(best.trial).seal(replace(best, status="failed", error="the worker process died"))
+    assert best.trial not in [record.trial for record in sweep_store.ranked()]
+
+
 def test_pickled_arrays_are_refused(sweep_store: SweepStore) -> None:
     np.save(sweep_store.folder / "validation_labels.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(EnvironmentFailure, match="cannot read"):

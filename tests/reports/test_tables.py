@@ -87,6 +87,18 @@ def test_changed_or_missing_data_costs_only_the_pictures(sweep_store: SweepStore
         assert all(mistake.pixels is None for mistake in data.judgements[0].mistakes)
 
 
+def test_a_report_never_downloads(sweep_store: SweepStore, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr("digits_core.files._download", fail)
+    header = replace(sweep_store.header, dataset="mnist")
+    (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
+    data = collect(sweep_store)
+    assert data.images_missing == "the data set 'mnist' is not in the data folder of this machine"
+    assert data.judgements[0].mistakes[0].name.endswith("of the whole data set")
+
+
 def test_sweep_without_a_validated_trial_is_refused(tmp_path: Path, digits: Digits, split: Split) -> None:
     store = SweepStore.create(tmp_path, make_header(digits, split), split)
     with pytest.raises(UsageError, match="no validated trial to report"):

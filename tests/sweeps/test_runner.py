@@ -48,7 +48,8 @@ def config(runs: Path, **changes: object) -> SweepConfig:
         ({"trials": 0}, "--trials must be at least 1, got 0"),
         ({"max_epochs": -1}, "--max-epochs must be at least 1"),
         ({"concurrency": 0}, "--concurrency must be at least 1"),
-        ({"seed": -7}, "--seed must be between 0 and"),
+        ({"seed": -1}, "--seed must be between 0 and"),
+        ({"seed": 2**32 - 6}, "--seed must be between 0 and 4294967289"),
         ({"name": "../x"}, "cannot be a sweep's name"),
         ({"dataset": "mnits"}, "did you mean 'mnist'"),
     ],
@@ -94,6 +95,7 @@ def test_sweep_runs_every_trial(tmp_path: Path) -> None:
     assert store.summary() == summary
     for record in records:
         assert record.recipe.training.seed == record.trial
+        assert record.thread_count == 1
         assert view.epochs[record.trial] == list(range(1, len(record.curve) + 1))
         assert record.status == ("finished" if len(record.curve) == 3 else "stopped")
         assert not (store.trial(record.trial).folder / "progress.json").exists()
@@ -102,7 +104,7 @@ def test_sweep_runs_every_trial(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path) -> None:
+def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     # Learning rates that reach far beyond what trains, so that some trials diverge for real.
     plan = plan_sweep(config(tmp_path, trials=8))
     wild: Space = {
@@ -121,6 +123,8 @@ def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path) -> None:
         assert "Diverged" in record.error
         assert not any(row.validation_nll != row.validation_nll for row in record.curve)
     assert records[0].status == "finished"
+    assert not set(failed) & set(store.ranked())
+    assert capfd.readouterr() == ("", "")  # rows, not log lines
 
 
 class WorkerKiller(Recorder):
