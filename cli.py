@@ -3,19 +3,12 @@
 import dataclasses
 import functools
 import json
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
-
-if TYPE_CHECKING:
-    from digits_core.metrics import Score
-    from digits_core.records import Contender, SweepSummary
-    from digits_core.store import SweepStore
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
@@ -114,6 +107,7 @@ def sweep(
     Ctrl-C keeps everything that is finished.
 
     Examples:
+
         digits sweep --trials 100
 
         digits sweep --dataset mnist --trials 30 --name first
@@ -126,6 +120,7 @@ def sweep(
     from reports.pages import write_report
     from sweeps.finalists import score_winner_on_test
     from sweeps.progress import make_view
+    from sweeps.results import sweep_document, sweep_lines
     from sweeps.runner import SweepConfig, plan_sweep, run_sweep
 
     config = SweepConfig(
@@ -146,76 +141,13 @@ def sweep(
     tested = None if summary.interrupted else score_winner_on_test(store)
     report = write_report(store) if store.ranked() else None
     test = tested[1] if tested else None
-    _emit(_sweep_document(store, summary, report, test), _sweep_lines(store, summary, report, test), as_json=as_json)
+    _emit(sweep_document(store, summary, report, test), sweep_lines(store, summary, report, test), as_json=as_json)
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
     if report is None:
         errors = [record.error.strip().splitlines()[-1] for record in store.records() if record.error]
         _say(f"error: all {len(errors)} trials failed; the last one: {errors[-1]}")
         raise typer.Exit(FAILED)
-
-
-def _sweep_document(
-    store: "SweepStore", summary: "SweepSummary", report: Path | None, test: "Score | None"
-) -> dict[str, Any]:
-    """What `sweep --json` prints. `report` and `best` are null where no trial counts."""
-    winner = next(iter(store.ranked()), None)
-    best = winner and {
-        "trial": winner.trial,
-        "recipe_id": winner.recipe.recipe_id,
-        "recipe": dataclasses.asdict(winner.recipe),
-        "validation": winner.validation and _score_document(winner.validation),
-        "test": test and _score_document(test),
-    }
-    return {
-        "sweep": store.header.name,
-        "folder": str(store.folder.absolute()),
-        "report": report and str(report),
-        "dataset": store.header.dataset,
-        "trials": store.status_counts(),
-        "interrupted": summary.interrupted,
-        "seconds": summary.seconds,
-        "training_share": summary.training_share,
-        "test_openings": len(store.ledger()),
-        "best": best,
-    }
-
-
-def _sweep_lines(
-    store: "SweepStore", summary: "SweepSummary", report: Path | None, test: "Score | None"
-) -> list[tuple[str, str]]:
-    """What `sweep` prints for people."""
-    from sweeps.progress import describe, duration
-
-    header, counts, lines = store.header, store.status_counts(), []
-    if summary.interrupted:
-        lines.append(("interrupted", f"{sum(counts.values())} of {header.trial_count} trials are kept"))
-    for winner in store.ranked()[:1]:
-        assert winner.validation is not None
-        unopened = "not opened, because the sweep was interrupted"
-        lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
-        lines.append(("  validation", _score_text(winner.validation)))
-        lines.append(("  sealed test", f"{_score_text(test)}; opened {len(store.ledger())} time" if test else unopened))
-    shares = f"{summary.training_share:.0%} of the workers' time spent training"
-    ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
-    lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
-    lines.append(("folder", str(store.folder.absolute())))
-    if summary.interrupted:
-        lines.append(("to search on", f"{_search_on_command(store)} (a new sweep)"))
-    if report:
-        lines.append(("report", str(report)))
-        lines.append(("next", _digits_command("ensemble", "--top", 5, "--sweep", header.name, *_runs_option(store))))
-    return lines
-
-
-def _search_on_command(store: "SweepStore") -> str:
-    """The command that runs what an interrupted sweep did not get to, with seeds that it did not use."""
-    header = store.header
-    return _digits_command(
-        "sweep", "--dataset", header.dataset, "--trials", header.trial_count - len(store.records()),
-        "--seed", header.seed + header.trial_count, "--max-epochs", header.max_epochs,
-        "--concurrency", header.concurrency, *_runs_option(store),
-    )  # fmt: skip
 
 
 @app.command()
@@ -232,6 +164,7 @@ def ensemble(
     where it beats the uniform vote by more than chance would explain.
 
     Examples:
+
         digits ensemble --top 5
 
         digits ensemble --top 10 --sweep first --json
@@ -240,6 +173,7 @@ def ensemble(
     from digits_core.store import SweepStore
     from reports.pages import write_report
     from sweeps.finalists import build_ensemble
+    from sweeps.results import ensemble_document, ensemble_lines
 
     store = SweepStore.open(runs, sweep)
     record = build_ensemble(store, top)
@@ -247,32 +181,7 @@ def ensemble(
     if found < top:
         _say(f"only {found} trials are there to combine, not {top}")
     report = write_report(store)
-    document = {
-        "sweep": store.header.name,
-        "report": str(report),
-        "ensemble": {
-            "method": record.method,
-            "reason": record.reason,
-            "members": [{"trial": trial, "weight": weight} for trial, weight in record.chosen.weights.items()],
-            **_contender_document(record.chosen),
-        },
-        "best_single": {"trial": next(iter(record.best_single.weights)), **_contender_document(record.best_single)},
-        "contenders": [
-            {"method": contender.method, **_contender_document(contender)} for contender in record.contenders
-        ],
-        "test_openings": len(store.ledger()),
-    }
-    lines = []
-    for contender in record.contenders:
-        label = "best single" if contender.method == "single" else contender.method
-        lines.append((label, "  ".join(f"trial {t} ({w:.2f})" for t, w in contender.weights.items())))
-        lines.append(("  validation", _score_text(contender.validation)))
-        lines.append(("  sealed test", _score_text(contender.test)))
-    lines.append(("used", f"{record.method}: {record.reason}"))
-    lines.append(("test opened", f"{len(store.ledger())} times"))
-    lines.append(("report", str(report)))
-    lines.append(("next", _open_command(report)))
-    _emit(document, lines, as_json=as_json)
+    _emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)
 
 
 @app.command()
@@ -288,6 +197,7 @@ def report(
     """Write the HTML report of a sweep: one file that opens from disk, without a network.
 
     Examples:
+
         digits report
 
         digits report --sweep first --output first.html
@@ -295,11 +205,12 @@ def report(
     """
     from digits_core.store import SweepStore
     from reports.pages import write_report
+    from sweeps.results import open_command
 
     store = SweepStore.open(runs, sweep)
     path = write_report(store, output)
     document = {"sweep": store.header.name, "report": str(path), "bytes": path.stat().st_size}
-    _emit(document, [("report", str(path)), ("next", _open_command(path))], as_json=as_json)
+    _emit(document, [("report", str(path)), ("next", open_command(path))], as_json=as_json)
 
 
 @app.command()
@@ -308,6 +219,7 @@ def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """Print versions, processors, GPUs, data sets at hand, folders, and what a sweep would use.
 
     Examples:
+
         digits doctor
 
         digits doctor --json
@@ -331,42 +243,6 @@ def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> None:
         ("next", "digits sweep --trials 100"),
     ]
     _emit(dataclasses.asdict(found), lines, as_json=as_json)
-
-
-def _score_document(score: "Score") -> dict[str, Any]:
-    """A score with the 95 % Wilson interval of its accuracy."""
-    from digits_core.stats import accuracy_interval
-
-    interval = accuracy_interval(score.error_count, score.n)
-    return {**dataclasses.asdict(score), "accuracy_interval": [interval.low, interval.high]}
-
-
-def _contender_document(contender: "Contender") -> dict[str, Any]:
-    return {"validation": _score_document(contender.validation), "test": _score_document(contender.test)}
-
-
-def _score_text(score: "Score") -> str:
-    from digits_core.stats import accuracy_interval
-
-    interval = accuracy_interval(score.error_count, score.n)
-    return (
-        f"{score.accuracy:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
-        f"  {score.error_count} of {score.n:,} wrong, NLL {score.nll:.4f}"
-    )
-
-
-def _runs_option(store: "SweepStore") -> list[str]:
-    return [] if store.folder.parent == DEFAULT_RUNS else ["--runs", str(store.folder.parent)]
-
-
-def _digits_command(*words: object) -> str:
-    """A command line that can be pasted into a shell."""
-    return shlex.join(["digits", *map(str, words)])
-
-
-def _open_command(path: Path) -> str:
-    opener = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
-    return shlex.join([opener, str(path)])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 import json
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import _search_on_command, app
+from cli import app
 from digits_core.store import SweepStore
 
 RUNNER = CliRunner()
@@ -132,12 +131,3 @@ def test_usage_errors_exit_with_two() -> None:
     assert run("sweep", "--no-such-option")[0] == 2
     assert run("swep")[0] == 2
     assert run("--version")[0] == 0
-
-
-def test_search_on_command_repeats_what_the_sweep_was_asked(sweep_store: SweepStore) -> None:
-    (sweep_store.trial(4).folder / "record.json").unlink()
-    runs = sweep_store.folder.parent
-    assert _search_on_command(sweep_store) == (
-        "digits sweep --dataset sklearn-digits --trials 1 --seed 5 --max-epochs 3 --concurrency 1"
-        f" --runs {shlex.quote(str(runs))}"
-    )
