@@ -90,8 +90,8 @@ def percent(share: float) -> str:
 
 
 def interval(result: Result) -> str:
-    """`98.44 - 99.95`, in percent."""
-    return f"{100 * result.interval.low:.2f} \u2013 {100 * result.interval.high:.2f}"
+    """`98.44 - 99.95`, in percent, kept on one line."""
+    return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
 
 
 def png_uri(pixels: npt.NDArray[np.uint8]) -> str:
