@@ -2,9 +2,10 @@ import math
 
 import optuna
 import pytest
+from ray.tune.schedulers import TrialScheduler
 
 from digits_core.recipe import Recipe
-from sweeps.search import EPOCH, METRIC, tpe
+from sweeps.search import EPOCH, METRIC, SparingAsha, asha, tpe
 from sweeps.space import Choice, default_recipe, default_space, point_of
 
 _, SPACE = default_space("cpu", 8)
@@ -57,3 +58,34 @@ def test_study_is_told_how_a_trial_really_ended(
     assert 2 not in trial.intermediate_values
     if state == optuna.trial.TrialState.PRUNED:
         assert trial.intermediate_values[3] == 0.5
+
+
+class Reporting:
+    """As much of a Tune trial as a scheduler looks at."""
+
+    def __init__(self, number: int) -> None:
+        self.trial_id, self.config = str(number), {"trial": number}
+
+
+def outcome(scheduler: SparingAsha, number: int, curve: list[float]) -> int:
+    """The epoch after which the trial is over."""
+    trial = Reporting(number)
+    scheduler.on_trial_add(None, trial)
+    for epoch, value in enumerate(curve, start=1):
+        if scheduler.on_trial_result(None, trial, {EPOCH: epoch, METRIC: value}) == TrialScheduler.STOP:
+            return epoch
+    return len(curve)
+
+
+@pytest.mark.parametrize(("max_epochs", "rungs"), [(40, [6, 12, 24]), (6, [2, 4]), (3, [2]), (2, []), (1, [])])
+def test_weak_trials_stop_at_the_rungs_and_the_default_never(max_epochs: int, rungs: list[int]) -> None:
+    scheduler = asha(max_epochs)
+    assert scheduler.set_search_properties(METRIC, "min")
+    good, bad = [0.1] * max_epochs, [0.9] * max_epochs
+    assert outcome(scheduler, 0, [0.5] * max_epochs) == max_epochs
+    assert [outcome(scheduler, number, good) for number in (1, 2, 3)] == [max_epochs] * 3
+    assert outcome(scheduler, 4, bad) == (rungs[0] if rungs else max_epochs)
+    for number, rung in enumerate(rungs[1:], start=5):
+        late = [0.1] * (rung - 1) + [0.9] * (max_epochs - rung + 1)
+        assert outcome(scheduler, number, late) == rung
+    assert outcome(scheduler, 0, bad) == max_epochs
