@@ -34,7 +34,7 @@ def examine(runs: Path) -> Diagnosis:
     """Look, change nothing."""
     device, processors = default_device(), processor_count()
     at_a_time = accelerator_count() or processors
-    space_name, space = default_space(device.type, DATASETS["sklearn-digits"].side)
+    space_name, space = default_space(device.type)
     return Diagnosis(
         versions=package_versions(),
         processor=processor_name(),

@@ -75,7 +75,7 @@ def plan_sweep(config: SweepConfig) -> SweepPlan:
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
     device_type = default_device().type
-    space_name, space = default_space(device_type, digits.side)
+    space_name, space = default_space(device_type)
     check_space(space)
     return SweepPlan(
         config=config,

@@ -14,6 +14,7 @@ from sweeps.space import Choice, Float, Parameter, Space, is_active
 METRIC = "validation_nll"
 EPOCH = "training_iteration"
 TRIAL_KEY = "trial"
+MANY_EPOCHS = 12
 
 
 class DrawFrom:
@@ -102,13 +103,14 @@ class SparingAsha(AsyncHyperBandScheduler):  # type: ignore[misc]
 
 
 def asha(max_epochs: int) -> TrialScheduler:
-    """ASHA (Li et al. 2020, arXiv 1810.05934): at each rung the better half goes on.
+    """ASHA (Li et al. 2020, arXiv 1810.05934): at each rung the better part goes on.
 
-    The first rung is at a sixth of the epochs and not before the second, and only half is stopped, because one-cycle
-    and cosine schedules look worse than they are before the learning rate has come down (docs/lab-log.md).
+    Where epochs are many they are cheap: the first rung waits for a sixth of them and half goes on, because one-cycle
+    and cosine schedules look worse than they are before the learning rate has come down. Where they are few they are
+    dear: the first rung is the first epoch and a third goes on (docs/lab-log.md has the measurements for both).
     """
-    first_rung = max(min(2, max_epochs), max_epochs // 6)
-    return SparingAsha(time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=2)
+    first_rung, reduction = (max_epochs // 6, 2) if max_epochs >= MANY_EPOCHS else (1, 3)
+    return SparingAsha(time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=reduction)
 
 
 SEARCHERS: dict[str, Callable[[Space, list[dict[str, Scalar]], int, int], HonestOptunaSearch]] = {"tpe": tpe}

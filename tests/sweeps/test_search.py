@@ -8,7 +8,7 @@ from digits_core.recipe import Recipe
 from sweeps.search import EPOCH, METRIC, SparingAsha, asha, tpe
 from sweeps.space import Choice, default_recipe, default_space, point_of
 
-_, SPACE = default_space("cpu", 8)
+_, SPACE = default_space("cpu")
 DEFAULT = default_recipe("cpu", 8, 9)
 
 
@@ -77,7 +77,7 @@ def outcome(scheduler: SparingAsha, number: int, curve: list[float]) -> int:
     return len(curve)
 
 
-@pytest.mark.parametrize(("max_epochs", "rungs"), [(40, [6, 12, 24]), (6, [2, 4]), (3, [2]), (2, []), (1, [])])
+@pytest.mark.parametrize(("max_epochs", "rungs"), [(40, [6, 12, 24]), (12, [2, 4, 8]), (8, [1, 3]), (2, [1]), (1, [])])
 def test_weak_trials_stop_at_the_rungs_and_the_default_never(max_epochs: int, rungs: list[int]) -> None:
     scheduler = asha(max_epochs)
     assert scheduler.set_search_properties(METRIC, "min")

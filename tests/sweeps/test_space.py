@@ -21,18 +21,18 @@ from sweeps.space import (
 @pytest.mark.parametrize("device_type", ["cpu", "cuda", "mps"])
 @pytest.mark.parametrize("side", [8, 16, 28])
 def test_default_recipe_lies_inside_the_default_space(device_type: str, side: int) -> None:
-    _, space = default_space(device_type, side)
+    _, space = default_space(device_type)
     check_space(space)
     recipe = default_recipe(device_type, side, default_max_epochs(side))
     point = point_of(space, recipe)
     assert recipe.with_overrides(point) == recipe
     assert "optimizer.momentum" not in point  # adamw has none
-    assert point["model.name"] == "cnn"
+    assert point["model.name"] == ("cnn" if side == 8 else "resnet")
 
 
 def test_spaces_say_which_they_are() -> None:
-    assert default_space("cpu", 28)[0] == "small"
-    assert default_space("cuda", 28)[0] == "large"
+    assert default_space("cpu")[0] == "small"
+    assert default_space("cuda")[0] == "large"
     assert dimension({"model.width": Int(low=1, high=4), "model.dropout": Float(low=0, high=1)}) == (
         "2 parameters: 4 combinations x 1 continuous ranges"
     )
