@@ -11,6 +11,11 @@ from digits_core.data import LabelledImages, Split
 from sweeps.ray_session import local_ray
 
 MEBIBYTE = 1024**2
+NETWORKS: dict[str, dict[str, str | int | float]] = {
+    "lenet": {"model.name": "lenet"},
+    "cnn 24, 5x5": {"model.name": "cnn", "model.width": 24, "model.kernel_size": 5},
+    "resnet 32": {"model.name": "resnet", "model.width": 32},
+}
 
 
 def private_bytes() -> int:
@@ -37,10 +42,10 @@ def measure(split: Split) -> dict[str, float]:
     figures = {"torch, warm": private_bytes() / MEBIBYTE}
     data = DeviceSplit.from_split(split, device)
     figures["with MNIST attached"] = private_bytes() / MEBIBYTE
-    recipe = Recipe().with_overrides({"training.epochs": 1, "model.width": 24, "model.kernel_size": 5})
-    trainer = Trainer(recipe, data, device)
-    trainer.run_epoch()
-    figures["after an epoch"] = private_bytes() / MEBIBYTE
+    for name, overrides in NETWORKS.items():
+        recipe = Recipe().with_overrides({**overrides, "training.epochs": 1, "training.batch_size": 64})
+        Trainer(recipe, data, device).run_epoch()
+        figures[f"after an epoch of {name}"] = private_bytes() / MEBIBYTE
     return figures
 
 
@@ -68,7 +73,7 @@ def main() -> None:
         figures: dict[str, float] = ray.get(ray.remote(measure).remote(ray.put(split)))
     base = figures["torch, warm"]
     for stage, mebibytes in figures.items():
-        print(f"{stage:22s} {mebibytes:7.1f} MiB private  ({mebibytes - base:+.1f} beyond torch)")
+        print(f"{stage:30s} {mebibytes:7.1f} MiB private  ({mebibytes - base:+.1f} beyond torch)")
 
 
 if __name__ == "__main__":

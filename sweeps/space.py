@@ -160,4 +160,4 @@ def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
 
 def default_max_epochs(side: int) -> int:
     """Epochs of a full trial: cheap small images get more passes."""
-    return 40 if side < 16 else 8
+    return 40 if side < 16 else 6
