@@ -113,7 +113,7 @@ def test_a_failed_trial_never_wins(sweep_store: SweepStore) -> None:
 
 
 def test_pickled_arrays_are_refused(sweep_store: SweepStore) -> None:
-    np.save(sweep_store.folder / "validation_labels.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(sweep_store.folder / "validation_labels.npy", np.array([{}], dtype=object))
     with pytest.raises(EnvironmentFailure, match="cannot read"):
         sweep_store.validation_labels()
 
