@@ -6,6 +6,7 @@ What only a download needs is imported there: workers start faster, and a host w
 import gzip
 import hashlib
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def read_checked(file: DataFile) -> bytes:
     try:
         with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as stream:
             content = stream.read(file.byte_count + 1)  # never more, whatever a packed file claims
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise EnvironmentFailure(f"cannot read {source}: {error}; delete it to have it downloaded again") from error
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise EnvironmentFailure(
