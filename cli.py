@@ -1,14 +1,19 @@
 """The `digits` command: read arguments, call one function, print. Heavy imports stay inside the commands."""
 
+import contextlib
 import dataclasses
 import functools
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 import typer
+
+from digits_core import DEFAULT_RUNS
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
@@ -23,7 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DEFAULT_RUNS = Path("runs")
 Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder that holds the sweeps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 SweepName = Annotated[str | None, typer.Option("--sweep", help="Name of the sweep.", show_default="the latest")]
@@ -41,13 +45,14 @@ def _errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         except UsageError as error:
             _say(f"error: {error}")
             raise typer.Exit(USAGE) from None
-        except EnvironmentFailure as error:
-            _say(f"error: {error}")
+        except BrokenPipeError:  # whoever read the result has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(FAILED) from None
-        except OSError as error:  # a full disk, a folder that was removed: nothing that a traceback would explain
+        except (EnvironmentFailure, OSError) as error:  # a full disk is nothing that a traceback would explain
             _say(f"error: {error}")
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
             _say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
@@ -55,8 +60,9 @@ def _errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def _say(text: str) -> None:
-    """Progress and errors go to stderr."""
-    typer.echo(text, err=True)
+    """Progress and errors go to stderr, where somebody reads it."""
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def _emit(document: dict[str, Any], lines: list[tuple[str, str]], *, as_json: bool) -> None:
@@ -90,12 +96,17 @@ def _digits(
 @_errors_in_one_line
 def sweep(
     trials: Annotated[int, typer.Option(help="How many recipes to try.")] = 100,
-    dataset: Annotated[str, typer.Option(help="Data set; `digits doctor` lists them.")] = "sklearn-digits",
+    dataset: Annotated[
+        str, typer.Option(help="Data set: sklearn-digits, mnist, optdigits or optdigits-pooled.")
+    ] = "sklearn-digits",
     name: Annotated[str | None, typer.Option(help="Name of the sweep.", show_default="data set and time")] = None,
-    runs: Runs = DEFAULT_RUNS,
+    runs: Runs = Path(DEFAULT_RUNS),
     seed: Annotated[int, typer.Option(help="Seed of the search; trial i trains from seed + i.")] = 0,
     max_epochs: Annotated[
-        int | None, typer.Option(help="Epochs of a trial that is not stopped early.", show_default="fits the data set")
+        int | None,
+        typer.Option(
+            help="Epochs of a trial that is not stopped early.", show_default="40 for 8x8 images, 6 for 28x28"
+        ),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Trials at a time.", show_default="all processors, or GPUs")
@@ -104,7 +115,10 @@ def sweep(
 ) -> None:
     """Search for the best recipe: Ray Tune runs the trials, Optuna chooses them, ASHA stops the weak ones.
 
-    Ctrl-C keeps everything that is finished.
+    Searched are the architecture and its size, optimizer, learning rate, weight decay, schedule, batch size, dropout
+    and augmentation. The winner, by validation, is then scored once on the sealed test part, and a report is written.
+    Missing data is downloaded into DIGITS_DATA_DIR (`digits doctor` shows where that is). Ctrl-C keeps everything that
+    is finished.
 
     Examples:
 
@@ -115,12 +129,10 @@ def sweep(
         digits sweep --trials 20 --max-epochs 5 --json > result.json
 
     """
-    from rich.console import Console
-
     from reports.pages import write_report
     from sweeps.finalists import score_winner_on_test
-    from sweeps.progress import make_view
-    from sweeps.results import sweep_document, sweep_lines
+    from sweeps.progress import ProgressConsole, make_view
+    from sweeps.results import SweepOutcome, sweep_document, sweep_lines
     from sweeps.runner import SweepConfig, plan_sweep, run_sweep
 
     config = SweepConfig(
@@ -133,21 +145,15 @@ def sweep(
         concurrency=concurrency,
     )
     plan = plan_sweep(config)
-    _say(
-        f"sweep {config.name}: {trials} trials on {dataset}, {plan.concurrency} at a time on {plan.device_type};"
-        f" the {plan.space_name} space, at most {plan.max_epochs} epochs a trial"
-    )
-    store, summary = run_sweep(plan, make_view(trials, plan.max_epochs, Console(stderr=True)))
-    tested = None if summary.interrupted else score_winner_on_test(store)
+    _say(plan.line)
+    store, summary = run_sweep(plan, make_view(trials, plan.max_epochs, ProgressConsole(stderr=True)))
+    test = None if summary.interrupted else score_winner_on_test(store)
     report = write_report(store) if store.ranked() else None
-    test = tested[1] if tested else None
-    _emit(sweep_document(store, summary, report, test), sweep_lines(store, summary, report, test), as_json=as_json)
+    outcome = SweepOutcome.of(store, summary, report, test)
+    _emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if report is None:
-        errors = [record.error.strip().splitlines()[-1] for record in store.records() if record.error]
-        _say(f"error: all {len(errors)} trials failed; the last one: {errors[-1]}")
-        raise typer.Exit(FAILED)
+    outcome.raise_if_all_failed()
 
 
 @app.command()
@@ -155,13 +161,14 @@ def sweep(
 def ensemble(
     top: Annotated[int, typer.Option(help="How many of the best trials to combine.")] = 5,
     sweep: SweepName = None,
-    runs: Runs = DEFAULT_RUNS,
+    runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """Combine the best trials of a sweep from their stored predictions; nothing is trained again.
 
     A uniform vote and Caruana's greedy selection, both against the best single model. Greedy is used only
-    where it beats the uniform vote by more than chance would explain.
+    where it beats the uniform vote by more than chance would explain. The members and the vote are then scored on
+    the sealed test part: an opening that the sweep's ledger counts.
 
     Examples:
 
@@ -191,7 +198,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="report.html in the sweep's folder")
     ] = None,
-    runs: Runs = DEFAULT_RUNS,
+    runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """Write the HTML report of a sweep: one file that opens from disk, without a network.
@@ -215,7 +222,7 @@ def report(
 
 @app.command()
 @_errors_in_one_line
-def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+def doctor(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
     """Print versions, processors, GPUs, data sets at hand, folders, and what a sweep would use.
 
     Examples:

@@ -9,6 +9,7 @@ import numpy as np
 
 from digits_core.data import LabelledImages, Split
 from sweeps.ray_session import local_ray
+from sweeps.scratch import scratch_folder
 
 MEBIBYTE = 1024**2
 NETWORKS: dict[str, dict[str, str | int | float]] = {
@@ -67,7 +68,7 @@ def main() -> None:
         validation_indices=np.arange(5_000, dtype=np.int64),
         split_id="bench",
     )
-    with local_ray(1):
+    with scratch_folder() as folder, local_ray(folder, 1):
         import ray  # after sweeps, which tells Ray to stay on the loopback interface
 
         figures: dict[str, float] = ray.get(ray.remote(measure).remote(ray.put(split)))

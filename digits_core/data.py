@@ -14,6 +14,7 @@ from digits_core.files import DataFile, read_checked
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
 
+CLASS_COUNT = 10
 TEST_FRACTION = 0.2  # of data sets without a published test part
 VALIDATION_FRACTION = 0.25  # of what is left for training, but never more than:
 LARGEST_VALIDATION_COUNT = 5_000
@@ -47,6 +48,19 @@ class Digits(LabelledImages):
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def parts(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Image numbers of the train, validation and test parts, each sorted."""
+        return _split_indices(self)
+
+    @cached_property
+    def split_id(self) -> str:
+        """Twelve hexadecimal digits that name the split: data and parts."""
+        digest = hashlib.sha256(self.checksum.encode())
+        for indices in self.parts:
+            digest.update(indices.tobytes())
+        return digest.hexdigest()[:12]
+
     def published_name(self, index: int) -> str:
         """How an image is named outside this project: "test 947", or its plain number in the data set."""
         first_test = len(self) - self.published_test_count
@@ -72,21 +86,18 @@ class Split:
 
 def split_digits(digits: Digits) -> Split:
     """Stratified train and validation parts; the test part stays out."""
-    train, validation, test = _split_indices(digits)
-    digest = hashlib.sha256(digits.checksum.encode())
-    for indices in (train, validation, test):
-        digest.update(indices.tobytes())
+    train, validation, _ = digits.parts
     return Split(
         train=_take(digits, train),
         validation=_take(digits, validation),
         validation_indices=validation,
-        split_id=digest.hexdigest()[:12],
+        split_id=digits.split_id,
     )
 
 
 def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
     """The test part and its image numbers in the data set. Only `digits_core.sealed` may call this."""
-    _, _, test = _split_indices(digits)
+    _, _, test = digits.parts
     return _take(digits, test), test
 
 

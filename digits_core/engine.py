@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 from digits_core.augment import random_affine
 from digits_core.data import LabelledImages, Split
+from digits_core.device import default_device, has_native_bfloat16
 from digits_core.errors import UsageError
 from digits_core.evaluate import predict, to_model_input
 from digits_core.metrics import Score, score
@@ -93,35 +94,6 @@ def seed_for(seed: int, stream: str, epoch: int = 0) -> int:
     """An independent 64-bit seed for a named stream of randomness in one epoch."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(stream.encode()), epoch])
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)  # torch takes signed 64 bits
-
-
-def default_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def gpu_names() -> list[str]:
-    """The CUDA devices that this process may use."""
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-
-
-def accelerator_count() -> int:
-    """How many trials could have a device of their own: CUDA devices, or Apple's one; 0 on a CPU."""
-    return torch.cuda.device_count() or int(default_device().type == "mps")
-
-
-def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware (emulation would be slower than float32)."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
-        capability = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return bool(capability and capability())
-    return False
 
 
 def resolve_precision(recipe: Recipe, side: int, device: torch.device) -> torch.dtype:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from digits_core.data import CLASS_COUNT
 from digits_core.errors import UsageError
 from digits_core.recipe import Model
 
-CLASS_COUNT = 10
 SMALLEST_SIDE = 8  # two 2x2 poolings must leave at least a 2x2 map
 
 

@@ -18,6 +18,8 @@ ARCHITECTURES = ("cnn", "lenet", "mlp", "resnet")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "linear", "one-cycle")
 PRECISIONS = ("auto", "bfloat16", "float32")
+MOST_EPOCHS = 100_000
+LARGEST_SEED = 2**32 - 1
 
 
 def _check_range(what: str, value: float, low: float, high: float) -> None:
@@ -104,9 +106,9 @@ class Training:
     precision: str = "auto"  # auto: bfloat16 where the device has it natively and it is faster
 
     def __post_init__(self) -> None:
-        _check_range("training.epochs", self.epochs, 0, 100_000)
+        _check_range("training.epochs", self.epochs, 0, MOST_EPOCHS)
         _check_range("training.batch_size", self.batch_size, 1, 1_000_000)
-        _check_range("training.seed", self.seed, 0, 2**32 - 1)
+        _check_range("training.seed", self.seed, 0, LARGEST_SEED)
         _check_choice("precision", self.precision, PRECISIONS)
 
 

@@ -1,9 +1,9 @@
 """What is kept of a trial, a combination and an opening of the test set, as plain frozen values."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
@@ -79,6 +79,17 @@ class RunRecord:
         fields["curve"] = tuple(EpochRow(**row) for row in fields["curve"])
         fields["validation"] = Score(**fields["validation"]) if fields["validation"] else None
         return RunRecord(**fields)
+
+
+def rank(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The trials that count, best first: lowest validation NLL, ties to the earlier trial."""
+    return sorted((record for record in records if record.counts), key=lambda record: (record.nll, record.trial))
+
+
+def status_counts(records: Iterable[RunRecord]) -> dict[str, int]:
+    """How many trials ended how; all three kinds are named."""
+    statuses = [record.status for record in records]
+    return {status: statuses.count(status) for status in get_args(Status)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from digits_core.data import load_digits, sealed_test_part, split_digits
-from digits_core.engine import default_device
+from digits_core.data import load_digits, sealed_test_part
+from digits_core.device import default_device
 from digits_core.errors import EnvironmentFailure
 from digits_core.evaluate import load_weights, predict
 from digits_core.models import build_model
 from digits_core.records import Opening, RunRecord
-from digits_core.store import SweepStore
+from digits_core.store import SweepStore, unusable
 
 
 def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
@@ -27,15 +28,19 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
         raise EnvironmentFailure(
             f"the data set {header.dataset!r} in the data folder is not the one sweep {header.name!r} was run on"
         )
-    split_id = split_digits(digits).split_id
-    if split_id != header.split_id:
+    if digits.split_id != header.split_id:
         raise EnvironmentFailure(
-            f"sweep {header.name!r} was run on split {header.split_id}, this version of digits makes split {split_id}:"
-            " what would be opened holds images that the sweep was trained on; run the sweep again"
+            f"sweep {header.name!r} was run on split {header.split_id}, this version of digits makes split"
+            f" {digits.split_id}: what would be opened holds images that the sweep was trained on; run the sweep again"
         )
     test, indices = sealed_test_part(digits)
-    unseen = [record for record in finalists if store.test_probabilities(record.trial) is None]
-    weights = [store.trial(record.trial).weights() for record in unseen]  # all of them, or nothing is opened
+    device = default_device()
+    # All models stand ready, or nothing is opened.
+    unseen = [
+        (record, _stored_model(store, record, digits.side).to(device))
+        for record in finalists
+        if store.test_probabilities(record.trial) is None
+    ]
     store.append_to_ledger(
         Opening(
             number=len(store.ledger()) + 1,
@@ -45,12 +50,21 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
         )
     )
     store.write_test_part(test.labels, indices)
-    images = torch.from_numpy(test.images).unsqueeze(1).to(default_device())
-    for record, stored in zip(unseen, weights, strict=True):
-        model = build_model(record.recipe.model, digits.side).to(images.device)
-        load_weights(model, stored)
-        store.write_test(record.trial, predict(model, images, _precision(record, images.device)))
+    images = torch.from_numpy(test.images).unsqueeze(1).to(device)
+    for record, model in unseen:
+        store.write_test(record.trial, predict(model, images, _precision(record, device)))
     return np.stack([store.opened_test_probabilities(record.trial) for record in finalists])
+
+
+def _stored_model(store: SweepStore, record: RunRecord, side: int) -> nn.Module:
+    """The trial's network with the weights of its best epoch."""
+    folder = store.trial(record.trial)
+    model, weights = build_model(record.recipe.model, side), folder.weights()
+    try:
+        load_weights(model, weights)
+    except (RuntimeError, TypeError) as error:  # how torch says that names, shapes or types do not fit
+        raise unusable(folder.folder / "weights.safetensors", "these are not this recipe's weights") from error
+    return model
 
 
 def _precision(record: RunRecord, device: torch.device) -> torch.dtype:

@@ -23,14 +23,14 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import Split
+from digits_core.data import CLASS_COUNT, Split
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
-from digits_core.records import EnsembleRecord, Opening, RunRecord, Status, SweepHeader, SweepSummary
+from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
 
 T = TypeVar("T")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -86,7 +86,15 @@ def _read_array(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise EnvironmentFailure(f"cannot read {path}: {error}") from error
+        raise unusable(path, error) from error
+    return array
+
+
+def _read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
+    """(count, 10), checked to be that."""
+    array = _read_array(path)
+    if array.shape != (count, CLASS_COUNT) or array.dtype != np.float32 or not np.isfinite(array).all():
+        raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
     return array
 
 
@@ -95,7 +103,20 @@ def _read_json(path: Path, build: Callable[[Any], T]) -> T:
     try:
         return build(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EnvironmentFailure(f"cannot read {path}: {error}") from error
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, reason: object) -> EnvironmentFailure:
+    """Return (not raise) an error about a damaged file of a sweep that says how to go on without it."""
+    if path.parent.parent.name == "trials":
+        remedy = f"delete the folder {path.parent} to go on without that trial"
+    elif path.name.startswith("ensemble"):
+        remedy = f"delete {path.with_name('ensemble.json')} and run `digits ensemble` again"
+    elif path.name == "summary.json":
+        remedy = "delete it: it only says how long the sweep took"
+    else:
+        remedy = f"restore it from a copy, or delete the folder {path.parent} and run the sweep again"
+    return EnvironmentFailure(f"cannot use {path} ({reason}); {remedy}")
 
 
 class TrialFolder:
@@ -145,7 +166,7 @@ class TrialFolder:
         try:
             loaded: dict[str, npt.NDArray[Any]] = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise EnvironmentFailure(f"the weights of trial {self.folder.name} cannot be read: {error}") from error
+            raise unusable(path, error) from error
         return loaded
 
 
@@ -173,6 +194,8 @@ class SweepStore:
     @staticmethod
     def open(runs: Path, name: str | None = None) -> "SweepStore":
         """Open a sweep by name, or the latest one."""
+        if runs.exists() and not runs.is_dir():
+            raise UsageError(f"{runs} is not a folder; --runs names the folder that holds the sweeps")
         names = sweep_names(runs)
         if name is None:
             if not names:
@@ -205,15 +228,9 @@ class SweepStore:
         paths = sorted((self.folder / "trials").glob("*/record.json"))
         return [_read_json(path, RunRecord.from_dict) for path in paths]
 
-    def status_counts(self) -> dict[str, int]:
-        """How many trials ended how; all three kinds are named."""
-        statuses = [record.status for record in self.records()]
-        return {status: statuses.count(status) for status in get_args(Status)}
-
     def ranked(self) -> list[RunRecord]:
-        """The trials that count, best first: lowest validation NLL, ties to the earlier trial."""
-        counting = [record for record in self.records() if record.counts]
-        return sorted(counting, key=lambda record: (record.nll, record.trial))
+        """The trials that count, best first; see `digits_core.records.rank`."""
+        return rank(self.records())
 
     def validation_labels(self) -> npt.NDArray[np.int64]:
         """(N,)."""
@@ -225,19 +242,25 @@ class SweepStore:
 
     def validation_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
         """(N, 10) of the trial's best epoch."""
-        return _read_array(self.trial(trial).folder / "validation.npy")
+        return _read_probabilities(self.trial(trial).folder / "validation.npy", len(self.validation_labels()))
 
     # --- the sealed test part: written by digits_core.sealed alone ---
 
     def ledger(self) -> list[Opening]:
-        """Every opening of the test part so far."""
+        """Every opening of the test part so far. Raises where test predictions lie here that no line names."""
         path = self.folder / "ledger.jsonl"
-        if not path.is_file():
-            return []
-        try:
-            return [Opening.from_dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EnvironmentFailure(f"cannot read {path}: {error}") from error
+        openings = []
+        if path.is_file():
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+                openings = [Opening.from_dict(json.loads(line)) for line in lines]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise unusable(path, error) from error
+        named = {f"{trial:05d}" for opening in openings for trial in opening.trials}
+        unnamed = {found.parent.name for found in self.folder.glob("trials/*/test.npy")} - named
+        if unnamed:
+            raise unusable(path, f"it does not name trial {min(unnamed)}, for which the test part was opened")
+        return openings
 
     def append_to_ledger(self, opening: Opening) -> None:
         """Add a line, on disk before this returns."""
@@ -270,7 +293,7 @@ class SweepStore:
 
     def opened_test_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
         """(N, 10) of a trial for which the test part was opened."""
-        return _read_array(self.trial(trial).folder / "test.npy")
+        return _read_probabilities(self.trial(trial).folder / "test.npy", len(self.test_labels()))
 
     # --- the ensemble ---
 
@@ -289,20 +312,23 @@ class SweepStore:
 
     def ensemble_validation_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""
-        return _read_array(self.folder / "ensemble_validation.npy")
+        return _read_probabilities(self.folder / "ensemble_validation.npy", len(self.validation_labels()))
 
     def ensemble_test_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""
-        return _read_array(self.folder / "ensemble_test.npy")
+        return _read_probabilities(self.folder / "ensemble_test.npy", len(self.test_labels()))
 
 
 def sweep_names(runs: Path) -> list[str]:
-    """The sweeps in a runs folder, oldest first."""
-    created = []
-    for path in runs.glob("*/sweep.json"):
-        with contextlib.suppress(EnvironmentFailure):  # a damaged neighbour is not a sweep
-            created.append((_read_json(path, lambda values: float(values["created_at"])), path.parent.name))
-    return [name for _, name in sorted(created)]
+    """The sweeps in a runs folder, oldest first. A damaged one keeps its place: opening it says what is wrong."""
+    return [path.parent.name for path in sorted(runs.glob("*/sweep.json"), key=_created_at)]
+
+
+def _created_at(header: Path) -> tuple[float, str]:
+    try:
+        return _read_json(header, lambda values: float(values["created_at"])), header.parent.name
+    except EnvironmentFailure:
+        return header.stat().st_mtime, header.parent.name
 
 
 def check_new(runs: Path, name: str) -> None:

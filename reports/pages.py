@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.store import SweepStore, write_atomically
 from reports.charts import learning_curves, optimisation_history
 from reports.frames import leaderboard_frame
@@ -29,7 +29,7 @@ def write_report(store: SweepStore, output: Path | None = None) -> Path:
 
     Where the page goes to its default place, the leaderboard goes beside it as leaderboard.csv.
     """
-    path = (output or store.folder / "report.html").absolute()
+    path = _checked(output) if output else (store.folder / "report.html").absolute()
     data = collect(store)
     content = render(data).encode()
     try:
@@ -40,6 +40,16 @@ def write_report(store: SweepStore, output: Path | None = None) -> Path:
             write_atomically(path.with_name("leaderboard.csv"), table.encode())
     except OSError as error:
         raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; choose another --output") from error
+    return path
+
+
+def _checked(output: Path) -> Path:
+    """Where the page really goes: a link is followed, and nothing but a page is ever written over."""
+    path = output.resolve()
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--output must name an .html file, got {str(output)!r}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--output {str(output)!r} is not a file")
     return path
 
 

@@ -9,7 +9,7 @@ from digits_core.data import DATASETS, Digits, load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
 from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
-from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary
+from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
 from digits_core.store import SweepStore
 
@@ -104,7 +104,7 @@ def result_of(figures: Score) -> Result:
 def collect(store: SweepStore) -> ReportData:
     """Read a sweep and compute all rows. Raises UsageError where no trial has been validated."""
     header, records = store.header, store.records()
-    ranked = store.ranked()
+    ranked = rank(records)
     if not ranked:
         raise UsageError(
             f"sweep {header.name!r} has no validated trial to report ({len(records)} recorded,"

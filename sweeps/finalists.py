@@ -8,20 +8,19 @@ import numpy.typing as npt
 from digits_core.ensemble import combine, cross_fitted_greedy, greedy_weights, nll_difference, uniform_weights
 from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
-from digits_core.records import Contender, EnsembleRecord, RunRecord
+from digits_core.records import Contender, EnsembleRecord
 from digits_core.sealed import open_test
 from digits_core.stats import paired_mean_interval
 from digits_core.store import SweepStore
 
 
-def score_winner_on_test(store: SweepStore) -> tuple[RunRecord, Score] | None:
+def score_winner_on_test(store: SweepStore) -> Score | None:
     """Open the sealed test part for the trial with the lowest validation NLL; None if no trial has one."""
     ranked = store.ranked()
     if not ranked:
         return None
-    winner = ranked[0]
-    probabilities = open_test(store, [winner], "winner of the sweep")
-    return winner, score(store.test_labels(), probabilities[0])
+    (probabilities,) = open_test(store, ranked[:1], "winner of the sweep")
+    return score(store.test_labels(), probabilities)
 
 
 def build_ensemble(store: SweepStore, top: int) -> EnsembleRecord:

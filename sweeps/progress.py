@@ -1,6 +1,7 @@
 """The live view of a sweep, fed by events: one calm block on a terminal, a line now and then elsewhere."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -88,6 +89,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 trial`, `30 trials`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def describe(record: RunRecord) -> str:
     """A recipe in one short line."""
     recipe = record.recipe
@@ -172,7 +178,7 @@ def status_line(tally: Tally) -> str:
 
 
 def _counts(tally: Tally) -> str:
-    parts = [f"{tally.over_count}/{tally.trial_count} trials"]
+    parts = [f"{tally.over_count} of {counted(tally.trial_count, 'trial')}"]
     parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none over yet")
     if tally.running:
         parts.append(f"{len(tally.running)} running")
@@ -207,7 +213,49 @@ def block(tally: Tally) -> RenderableType:
     )
 
 
-def make_view(trial_count: int, max_epochs: int, console: Console) -> SweepView:
-    """The view that fits where the output goes."""
+class UntilNobodyLooks:
+    """Passes events on until they cannot be shown any more: a closed pipe or terminal must not end a sweep."""
+
+    def __init__(self, view: SweepView) -> None:
+        self.view: SweepView | None = view
+
+    def _tell(self, event: Callable[[SweepView], None]) -> None:
+        if self.view is not None:
+            try:
+                event(self.view)
+            except OSError:
+                self.view = None
+
+    def trial_started(self, trial: int) -> None:
+        """See SweepView."""
+        self._tell(lambda view: view.trial_started(trial))
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        """See SweepView."""
+        self._tell(lambda view: view.trial_advanced(trial, epoch))
+
+    def trial_over(self, record: RunRecord) -> None:
+        """See SweepView."""
+        self._tell(lambda view: view.trial_over(record))
+
+    def tick(self) -> None:
+        """See SweepView."""
+        self._tell(lambda view: view.tick())
+
+    def close(self) -> None:
+        """See SweepView."""
+        self._tell(lambda view: view.close())
+
+
+class ProgressConsole(Console):
+    """rich ends the program when its pipe is closed; here the view learns of it."""
+
+    def on_broken_pipe(self) -> None:
+        """See rich.console.Console."""
+        raise BrokenPipeError
+
+
+def make_view(trial_count: int, max_epochs: int, console: Console) -> UntilNobodyLooks:
+    """The view that fits where the console writes to."""
     tally = Tally(trial_count=trial_count, max_epochs=max_epochs)
-    return LiveView(tally, console) if console.is_terminal else PlainView(tally, console)
+    return UntilNobodyLooks(LiveView(tally, console) if console.is_terminal else PlainView(tally, console))

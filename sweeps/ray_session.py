@@ -4,26 +4,23 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
-import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 import ray
 
 from digits_core.errors import EnvironmentFailure
 from sweeps import RAY_CAME_FIRST
+from sweeps.signals import held_interrupt, restored_handlers, stop_as_interrupt
 
 OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's default reserves a third of the memory
 
 
 @contextlib.contextmanager
-def local_ray(cpu_count: int, gpu_count: int = 0) -> Iterator[None]:
+def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None]:
     """Start Ray with so many processors and GPUs to give away, or use the one that this process has.
 
-    Only what was started here is stopped.
+    Its sockets and logs go into `folder`. Only what was started here is stopped.
     """
     if ray.is_initialized():
         yield
@@ -32,17 +29,19 @@ def local_ray(cpu_count: int, gpu_count: int = 0) -> Iterator[None]:
         raise EnvironmentFailure(
             "ray was imported before sweeps, so it would listen on every network interface; import sweeps first"
         )
-    with _restored_signal_handlers(), _session_folder() as folder:
+    with restored_handlers():
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         logging.getLogger("ray").setLevel(logging.ERROR)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are rows of ours, not log lines
-        _start(cpu_count, gpu_count, folder)
-        # Ray's own SIGTERM handler prints a C++ stack and drops what runs; ours ends the sweep as Ctrl-C does.
-        signal.signal(signal.SIGTERM, _as_interrupt)
         try:
+            with held_interrupt():  # Ray's start and stop have crashed when they were cut
+                _start(cpu_count, gpu_count, folder)
+                # Ray's own SIGTERM handler prints a C++ stack and drops what runs; ours ends the sweep as Ctrl-C does.
+                stop_as_interrupt()
             yield
         finally:
-            ray.shutdown()
+            with held_interrupt():
+                ray.shutdown()
 
 
 def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
@@ -60,31 +59,3 @@ def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
     except (RuntimeError, OSError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
         raise EnvironmentFailure(f"Ray could not start on this machine: {reason}") from error
-
-
-def _as_interrupt(signal_number: int, frame: FrameType | None) -> None:
-    del signal_number, frame
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-@contextlib.contextmanager
-def _restored_signal_handlers() -> Iterator[None]:
-    """Tune leaves its SIGINT handler behind, which would swallow the next Ctrl-C."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _session_folder() -> Iterator[Path]:
-    """Where Ray keeps sockets and logs. The path must be short: a socket's name has room for 107 bytes."""
-    parent = Path("/tmp")  # noqa: S108 - mkdtemp makes a private folder in it
-    usable = parent.is_dir() and os.access(parent, os.W_OK)
-    folder = Path(tempfile.mkdtemp(prefix="digits-", dir=parent if usable else None))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -4,72 +4,121 @@ import dataclasses
 import shlex
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from digits_core import DEFAULT_RUNS
+from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
-from digits_core.records import Contender, EnsembleRecord, SweepSummary
+from digits_core.records import (
+    Contender,
+    EnsembleRecord,
+    RunRecord,
+    SweepHeader,
+    SweepSummary,
+    rank,
+    status_counts,
+)
 from digits_core.stats import accuracy_interval
 from digits_core.store import SweepStore
-from sweeps.progress import describe, duration
+from sweeps.progress import counted, describe, duration
 
 
-def sweep_document(store: SweepStore, summary: SweepSummary, report: Path | None, test: Score | None) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SweepOutcome:
+    """A sweep that is over, as its folder tells it, with what was made of it."""
+
+    folder: Path
+    header: SweepHeader
+    summary: SweepSummary
+    records: tuple[RunRecord, ...]
+    test_openings: int
+    report: Path | None  # None where no trial counts
+    test: Score | None  # the winner's; None where the sealed test part was not opened
+
+    @staticmethod
+    def of(store: SweepStore, summary: SweepSummary, report: Path | None, test: Score | None) -> "SweepOutcome":
+        """Read the folder once."""
+        return SweepOutcome(
+            folder=store.folder,
+            header=store.header,
+            summary=summary,
+            records=tuple(store.records()),
+            test_openings=len(store.ledger()),
+            report=report,
+            test=test,
+        )
+
+    @property
+    def winner(self) -> RunRecord | None:
+        """The trial with the lowest validation NLL."""
+        return next(iter(rank(self.records)), None)
+
+    def raise_if_all_failed(self) -> None:
+        """Raise EnvironmentFailure with the last error where no trial counts."""
+        if self.winner is None:
+            last = (self.records[-1].error or "").strip().rpartition("\n")[2]
+            raise EnvironmentFailure(f"all {counted(len(self.records), 'trial')} failed; the last one: {last}")
+
+
+def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
     """What `sweep --json` prints. `report` and `best` are null where no trial counts."""
-    winner = next(iter(store.ranked()), None)
+    winner, header, summary = outcome.winner, outcome.header, outcome.summary
     best = winner and {
         "trial": winner.trial,
         "recipe_id": winner.recipe.recipe_id,
         "recipe": dataclasses.asdict(winner.recipe),
         "validation": winner.validation and _score_document(winner.validation),
-        "test": test and _score_document(test),
+        "test": outcome.test and _score_document(outcome.test),
     }
     return {
-        "sweep": store.header.name,
-        "folder": str(store.folder.absolute()),
-        "report": report and str(report),
-        "dataset": store.header.dataset,
-        "trials": store.status_counts(),
+        "sweep": header.name,
+        "folder": str(outcome.folder.absolute()),
+        "report": outcome.report and str(outcome.report),
+        "dataset": header.dataset,
+        "trials": status_counts(outcome.records),
         "interrupted": summary.interrupted,
         "seconds": summary.seconds,
         "training_share": summary.training_share,
-        "test_openings": len(store.ledger()),
+        "test_openings": outcome.test_openings,
         "best": best,
     }
 
 
-def sweep_lines(
-    store: SweepStore, summary: SweepSummary, report: Path | None, test: Score | None
-) -> list[tuple[str, str]]:
+def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     """What `sweep` prints for people."""
-    header, counts, lines = store.header, store.status_counts(), []
+    header, summary, winner = outcome.header, outcome.summary, outcome.winner
+    counts, lines = status_counts(outcome.records), []
     if summary.interrupted:
-        lines.append(("interrupted", f"{sum(counts.values())} of {header.trial_count} trials are kept"))
-    for winner in store.ranked()[:1]:
-        assert winner.validation is not None
-        unopened = "not opened, because the sweep was interrupted"
+        lines.append(("interrupted", f"{len(outcome.records)} of {header.trial_count} trials are kept"))
+    if winner is not None and winner.validation is not None:
+        tested = "not opened, because the sweep was interrupted"
+        if outcome.test:
+            tested = f"{_score_text(outcome.test)}; opened {counted(outcome.test_openings, 'time')}"
         lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
         lines.append(("  validation", _score_text(winner.validation)))
-        lines.append(("  sealed test", f"{_score_text(test)}; opened {len(store.ledger())} time" if test else unopened))
+        lines.append(("  sealed test", tested))
     shares = f"{summary.training_share:.0%} of the workers' time spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
-    lines.append(("folder", str(store.folder.absolute())))
+    lines.append(("folder", str(outcome.folder.absolute())))
     if summary.interrupted:
-        lines.append(("to search on", f"{search_on_command(store)} (a new sweep)"))
-    if report:
-        lines.append(("report", str(report)))
-        lines.append(("next", _digits_command("ensemble", "--top", 5, "--sweep", header.name, *_runs_option(store))))
+        lines.append(("to search on", f"{search_on_command(outcome)} (a new sweep)"))
+    if outcome.report:
+        lines.append(("report", str(outcome.report)))
+        runs = _runs_option(outcome.folder)
+        lines.append(("next", _digits_command("ensemble", "--top", 5, "--sweep", header.name, *runs)))
     return lines
 
 
-def search_on_command(store: SweepStore) -> str:
+def search_on_command(outcome: SweepOutcome) -> str:
     """The command that runs what an interrupted sweep did not get to, with seeds that it did not use."""
-    header = store.header
+    header = outcome.header
     return _digits_command(
-        "sweep", "--dataset", header.dataset, "--trials", header.trial_count - len(store.records()),
+        "sweep", "--dataset", header.dataset, "--trials", header.trial_count - len(outcome.records),
         "--seed", header.seed + header.trial_count, "--max-epochs", header.max_epochs,
-        "--concurrency", header.concurrency, *_runs_option(store),
+        "--concurrency", header.concurrency, *_runs_option(outcome.folder),
     )  # fmt: skip
 
 
@@ -101,7 +150,7 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path) -> l
         lines.append(("  validation", _score_text(contender.validation)))
         lines.append(("  sealed test", _score_text(contender.test)))
     lines.append(("used", f"{record.method}: {record.reason}"))
-    lines.append(("test opened", f"{len(store.ledger())} times"))
+    lines.append(("test opened", counted(len(store.ledger()), "time")))
     lines.append(("report", str(report)))
     lines.append(("next", open_command(report)))
     return lines
@@ -125,8 +174,8 @@ def _score_text(score: Score) -> str:
     )
 
 
-def _runs_option(store: SweepStore) -> list[str]:
-    return [] if store.folder.parent == Path("runs") else ["--runs", str(store.folder.parent)]
+def _runs_option(folder: Path) -> list[str]:
+    return [] if folder.parent == Path(DEFAULT_RUNS) else ["--runs", str(folder.parent)]
 
 
 def _digits_command(*words: object) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,17 +13,22 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from digits_core.data import Digits, Split, load_digits, split_digits
-from digits_core.engine import DeviceSplit, accelerator_count, default_device
+from digits_core.device import accelerator_count, default_device
+from digits_core.engine import DeviceSplit
 from digits_core.environment import hardware_name, package_versions, processor_count
 from digits_core.errors import UsageError
-from digits_core.recipe import Recipe
+from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe
 from digits_core.records import SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
 from sweeps.objective import TrialRun, failed_record, use_one_thread
-from sweeps.progress import SweepView
+from sweeps.progress import SweepView, counted
 from sweeps.ray_session import local_ray
+from sweeps.scratch import scratch_folder
 from sweeps.search import EPOCH, METRIC, SCHEDULERS, SEARCHERS, TRIAL_KEY
 from sweeps.space import Space, check_space, default_max_epochs, default_recipe, default_space, point_of
+
+MOST_TRIALS = 99_999  # their folders are numbered with five digits
+MOST_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +44,15 @@ class SweepConfig:
     concurrency: int | None = None  # None: all processors, or one trial a GPU
 
     def __post_init__(self) -> None:
-        for option, value in (
-            ("--trials", self.trials),
-            ("--max-epochs", self.max_epochs),
-            ("--concurrency", self.concurrency),
+        for option, value, high in (
+            ("--trials", self.trials, MOST_TRIALS),
+            ("--max-epochs", self.max_epochs, MOST_EPOCHS),
+            ("--concurrency", self.concurrency, MOST_AT_A_TIME),
         ):
-            if value is not None and value < 1:
-                raise UsageError(f"{option} must be at least 1, got {value}")
-        if not 0 <= self.seed < 2**32 - self.trials:
-            raise UsageError(f"--seed must be between 0 and {2**32 - 1 - self.trials}, got {self.seed}")
+            if value is not None and not 1 <= value <= high:
+                raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
+        if not 0 <= self.seed <= LARGEST_SEED - self.trials:
+            raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.trials}, got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,15 @@ class SweepPlan:
     def max_epochs(self) -> int:
         """Epochs of a trial that is not stopped early."""
         return self.base_recipe.training.epochs
+
+    @property
+    def line(self) -> str:
+        """What is about to be done, in a line."""
+        return (
+            f"sweep {self.config.name}: {counted(self.config.trials, 'trial')} on {self.config.dataset},"
+            f" {self.concurrency} at a time on {self.device_type}; the {self.space_name} space,"
+            f" at most {counted(self.max_epochs, 'epoch')} a trial"
+        )
 
 
 def plan_sweep(config: SweepConfig) -> SweepPlan:
@@ -95,10 +108,11 @@ def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummar
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
         gpu_count = accelerator_count() if plan.device_type == "cuda" else 0
-        stack.enter_context(local_ray(plan.concurrency, gpu_count))
+        scratch = stack.enter_context(scratch_folder())
+        stack.enter_context(local_ray(scratch, plan.concurrency, gpu_count))
         store = SweepStore.create(plan.config.runs, _header(plan), plan.split)
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="digits-tune-"))
-        _fit(plan, store, view, scratch)
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: what is sealed is kept all the same
+            _fit(plan, store, view, scratch)
     records = store.records()
     times = [(record.started_at, record.ended_at, record.busy_seconds) for record in records]
     summary = SweepSummary(
@@ -149,7 +163,7 @@ def _reservation(plan: SweepPlan) -> dict[str, float]:
     return {"cpu": 1, "gpu": 1 / math.ceil(plan.concurrency / accelerator_count())}
 
 
-def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: str) -> None:
+def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: Path) -> None:
     searcher = SEARCHERS["tpe"](plan.space, [point_of(plan.space, plan.base_recipe)], plan.max_epochs, plan.config.seed)
     worker = tune.with_parameters(
         Worker,
@@ -171,7 +185,7 @@ def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: str) -> N
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=scratch,
+            storage_path=str(scratch),
             verbose=0,
             callbacks=[Sealer(plan, store, view)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -120,11 +120,12 @@ def sweep_store(_trained_sweep: Path, tmp_path: Path) -> SweepStore:
 def ray_session() -> Iterator[None]:
     """One Ray for the whole test run, two slots."""
     from sweeps.ray_session import local_ray
+    from sweeps.scratch import scratch_folder
 
     # As cluster and container hosts often have it: a trial must use one thread all the same.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "2")
-        with local_ray(2):
+        with scratch_folder() as folder, local_ray(folder, 2):
             yield
 
 

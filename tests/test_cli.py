@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
+from digits_core.data import DATASETS
 from digits_core.store import SweepStore
+from sweeps.space import default_max_epochs
 
 RUNNER = CliRunner()
 
@@ -23,10 +25,15 @@ def run(*arguments: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("sweep", "--trials", "0"), 2, "--trials must be at least 1, got 0"),
+        (("sweep", "--trials", "0"), 2, "--trials must be between 1 and 99,999, got 0"),
         (("sweep", "--dataset", "mnits"), 2, "did you mean 'mnist'?"),
         (("sweep", "--name", "../x"), 2, "cannot be a sweep's name"),
-        (("sweep", "--max-epochs", "0"), 2, "--max-epochs must be at least 1"),
+        (("sweep", "--max-epochs", "0"), 2, "--max-epochs must be between 1 and 100,000, got 0"),
+        (("sweep", "--trials", "5000000000"), 2, "--trials must be between 1 and 99,999, got 5,000,000,000"),
+        (("sweep", "--max-epochs", "100001"), 2, "--max-epochs must be between 1 and 100,000"),
+        (("sweep", "--seed", "4294967295"), 2, "--seed must be between 0 and 4294967195"),
+        (("report", "--runs", "FILE"), 2, "is not a folder"),
+        (("report", "--output", "FILE"), 2, "--output must name an .html file"),
         (("ensemble", "--sweep", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
         (("ensemble", "--top", "0"), 2, "--top must be at least 1"),
         (("report", "--sweep", "../tiny"), 2, "cannot be a sweep's name"),
@@ -53,7 +60,7 @@ def test_damaged_sweep_is_one_clear_line(sweep_store: SweepStore) -> None:
     (sweep_store.trial(winner).folder / "weights.safetensors").write_bytes(b"not weights")
     code, out, err = run("ensemble", "--runs", str(sweep_store.folder.parent))
     assert (code, out) == (1, "")
-    assert "weights of trial" in err
+    assert f"delete the folder {sweep_store.trial(winner).folder} to go on without that trial" in err
 
 
 def test_no_sweep_yet(tmp_path: Path) -> None:
@@ -125,6 +132,24 @@ def test_installed_command_answers_without_heavy_imports() -> None:
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "typer" in imported
     assert not imported & {"torch", "ray", "optuna", "numpy", "plotly", "sklearn"}
+
+
+def test_help_names_what_can_be_chosen() -> None:
+    result = RUNNER.invoke(app, ["sweep", "--help"], terminal_width=300)
+    words = " ".join(result.stdout.split())
+    assert all(name in words for name in DATASETS)
+    assert f"{default_max_epochs(8)} for 8x8 images, {default_max_epochs(28)} for 28x28" in words
+
+
+def test_a_reader_who_has_seen_enough_is_no_traceback(sweep_store: SweepStore) -> None:
+    digits = Path(sys.executable).with_name("digits")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    arguments = [digits, "ensemble", "--json", "--runs", sweep_store.folder.parent]
+    done = subprocess.run(arguments, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, "only 4 trials are there to combine, not 5\n")
+    assert (sweep_store.folder / "report.html").is_file()
 
 
 def test_usage_errors_exit_with_two() -> None:

@@ -68,7 +68,7 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     labels = [line[:14].strip() for line in result.stdout.splitlines()]
     assert labels == ["winner", "validation", "sealed test", "trials", "folder", "report", "next"]
     assert f"next           digits ensemble --top 5 --sweep seen --runs '{runs}'" in result.stdout
-    assert "3/3 trials" in result.stderr
+    assert "3 of 3 trials" in result.stderr
     assert "\x1b" not in result.stdout + result.stderr
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 2
@@ -104,7 +104,7 @@ def test_sweep_on_real_mnist(tmp_path: Path) -> None:
     assert best["test"]["accuracy"] > 0.98  # type: ignore[index]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Signals) -> None:
     digits = Path(sys.executable).with_name("digits")
     arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "2", "--name", "cut", "--runs", tmp_path, "--json"]

@@ -36,6 +36,15 @@ def test_missing_weights_open_nothing(sweep_store: SweepStore) -> None:
     assert sweep_store.ledger() == []
 
 
+def test_weights_of_another_network_open_nothing(sweep_store: SweepStore) -> None:
+    winner, other = sweep_store.trial(0), sweep_store.trial(1)  # a cnn and an mlp
+    (winner.folder / "weights.safetensors").write_bytes((other.folder / "weights.safetensors").read_bytes())
+    records = [record for record in sweep_store.records() if record.trial == 0]
+    with pytest.raises(EnvironmentFailure, match=r"not this recipe's weights\); delete the folder .*00000"):
+        open_test(sweep_store, records, "a test")
+    assert sweep_store.ledger() == []
+
+
 def test_another_data_set_opens_nothing(sweep_store: SweepStore) -> None:
     header = dataclasses.replace(sweep_store.header, data_checksum="0" * 64)
     (sweep_store.folder / "sweep.json").write_text(json.dumps(dataclasses.asdict(header)))

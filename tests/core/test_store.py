@@ -72,7 +72,9 @@ def test_weights_round_trip_bit_for_bit(sweep_store: SweepStore) -> None:
 def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
     weights = sweep_store.trial(0).folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
-    with pytest.raises(EnvironmentFailure, match="weights of trial 00000"):
+    with pytest.raises(
+        EnvironmentFailure, match=r"weights\.safetensors .*; delete the folder .*00000 to go on without"
+    ):
         sweep_store.trial(0).weights()
     (sweep_store.folder / "validation_labels.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(EnvironmentFailure, match=r"validation_labels\.npy"):
@@ -92,17 +94,46 @@ def test_half_and_foreign_json_is_named_in_one_line(sweep_store: SweepStore, nam
         "ensemble.json": sweep_store.ensemble,
         "trials/00000/record.json": sweep_store.records,
     }
-    with pytest.raises(EnvironmentFailure, match=r"cannot read .*json") as caught:
+    with pytest.raises(EnvironmentFailure, match=r"cannot use .*json") as caught:
         readers[name]()
     assert "\n" not in str(caught.value)
-    assert sweep_names(sweep_store.folder.parent) == ([] if name == "sweep.json" else ["tiny"])
+    assert sweep_names(sweep_store.folder.parent) == ["tiny"]
+
+
+def test_a_damaged_sweep_is_named_and_no_other_taken_for_it(
+    sweep_store: SweepStore, digits: Digits, split: Split
+) -> None:
+    runs = sweep_store.folder.parent
+    later = SweepStore.create(runs, make_header(digits, split, "later", created_at=2_000_000.0), split)
+    (later.folder / "sweep.json").write_text("{")
+    for name in (None, "later"):
+        opened = SweepStore.open(runs, name)
+        assert opened.folder == later.folder
+        with pytest.raises(EnvironmentFailure, match=r"later/sweep\.json .* delete the folder .*later and run"):
+            _ = opened.header
+
+
+@pytest.mark.parametrize("damage", [np.zeros((359, 10)), np.zeros((360, 9)), np.full((360, 10), np.nan), np.zeros(3)])
+def test_probabilities_of_another_shape_are_named(sweep_store: SweepStore, damage: np.ndarray) -> None:
+    np.save(sweep_store.trial(1).folder / "validation.npy", damage.astype(np.float32))
+    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*360 x 10 .*delete the folder .*00001 to go on"):
+        sweep_store.validation_probabilities(1)
+    assert sweep_store.validation_probabilities(0).shape == (360, 10)
+
+
+def test_test_predictions_that_no_ledger_line_names(sweep_store: SweepStore) -> None:
+    sweep_store.append_to_ledger(Opening(number=1, at=1.0, purpose="x", trials=(1,)))
+    for trial in (1, 2):
+        (sweep_store.trial(trial).folder / "test.npy").write_bytes(b"")
+    with pytest.raises(EnvironmentFailure, match="does not name trial 00002, for which the test part was opened"):
+        sweep_store.ledger()
 
 
 def test_half_a_ledger_line_is_named(sweep_store: SweepStore) -> None:
     sweep_store.append_to_ledger(Opening(number=1, at=1.0, purpose="x", trials=(1,)))
     ledger = sweep_store.folder / "ledger.jsonl"
     ledger.write_text(ledger.read_text()[:-9])
-    with pytest.raises(EnvironmentFailure, match=r"cannot read .*ledger\.jsonl"):
+    with pytest.raises(EnvironmentFailure, match=r"cannot use .*ledger\.jsonl"):
         sweep_store.ledger()
 
 
@@ -114,7 +145,7 @@ def test_a_failed_trial_never_wins(sweep_store: SweepStore) -> None:
 
 def test_pickled_arrays_are_refused(sweep_store: SweepStore) -> None:
     np.save(sweep_store.folder / "validation_labels.npy", np.array([{}], dtype=object))
-    with pytest.raises(EnvironmentFailure, match="cannot read"):
+    with pytest.raises(EnvironmentFailure, match="cannot use"):
         sweep_store.validation_labels()
 
 

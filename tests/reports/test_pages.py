@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
 from reports.pages import cell_strength, png_uri, render, write_report
 from reports.tables import collect
@@ -122,6 +123,31 @@ def test_output_that_cannot_be_written(sweep_store: SweepStore, tmp_path: Path) 
     with pytest.raises(EnvironmentFailure, match="choose another --output"):
         write_report(sweep_store, tmp_path / "file" / "report.html")
     assert write_report(sweep_store, tmp_path / "new" / "a.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "page", "leaderboard.csv", "folder.html"])
+def test_nothing_but_a_page_is_written_over(sweep_store: SweepStore, name: str) -> None:
+    (sweep_store.folder / "folder.html").mkdir()
+    before = {path: path.read_bytes() for path in sweep_store.folder.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="--output"):
+        write_report(sweep_store, sweep_store.folder / name)
+    assert {path: path.read_bytes() for path in sweep_store.folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_link_is_followed_not_replaced(sweep_store: SweepStore, tmp_path: Path) -> None:
+    (tmp_path / "link.html").symlink_to(tmp_path / "target.html")
+    assert write_report(sweep_store, tmp_path / "link.html") == tmp_path / "target.html"
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "target.html").stat().st_size > 1_000_000
+
+
+def test_page_says_how_far_the_sweep_came(sweep_store: SweepStore) -> None:
+    assert "(still running, or killed)" in Page(render(collect(sweep_store))).text
+    for interrupted in (True, False):
+        sweep_store.write_summary(SweepSummary(seconds=1.0, training_share=0.5, interrupted=interrupted))
+        text = Page(render(collect(sweep_store))).text
+        assert "still running" not in text
+        assert ("(interrupted)" in text) is interrupted
 
 
 def test_cell_colour_is_logarithmic() -> None:

@@ -11,12 +11,13 @@ from tests.conftest import make_header
 
 
 def test_winner_is_chosen_on_validation_and_scored_on_test(sweep_store: SweepStore) -> None:
-    scored = score_winner_on_test(sweep_store)
-    assert scored is not None
-    winner, test = scored
-    assert winner == sweep_store.ranked()[0]
+    winner = sweep_store.ranked()[0].trial
+    test = score_winner_on_test(sweep_store)
+    probabilities = sweep_store.test_probabilities(winner)
+    assert probabilities is not None
+    assert test == score(sweep_store.test_labels(), probabilities)
     assert test.n == 359
-    assert [opening.trials for opening in sweep_store.ledger()] == [(winner.trial,)]
+    assert [opening.trials for opening in sweep_store.ledger()] == [(winner,)]
 
 
 def test_ensemble_from_stored_predictions(sweep_store: SweepStore) -> None:

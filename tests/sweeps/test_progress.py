@@ -1,11 +1,23 @@
+import contextlib
 import io
+import os
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from digits_core.store import SweepStore
-from sweeps.progress import LiveView, PlainView, Tally, block, describe, duration, make_view, status_line
+from sweeps.progress import (
+    LiveView,
+    PlainView,
+    ProgressConsole,
+    Tally,
+    block,
+    describe,
+    duration,
+    make_view,
+    status_line,
+)
 from tests.conftest import HOSTILE
 
 
@@ -29,7 +41,7 @@ def test_tally_counts_and_ranks(sweep_store: SweepStore) -> None:
     assert tally.running == {9: 2}
     assert tally.last_error == f"trial 4: RuntimeError: {HOSTILE}"
     line = status_line(tally)
-    assert line.startswith("5/10 trials · 3 finished, 1 stopped, 1 failed · 1 running · ")
+    assert line.startswith("5 of 10 trials · 3 finished, 1 stopped, 1 failed · 1 running · ")
     assert line.endswith(f"(trial {sweep_store.ranked()[0].trial})")
 
 
@@ -43,7 +55,7 @@ def test_forecast_waits_for_enough_trials(sweep_store: SweepStore) -> None:
 def test_nothing_is_animated_where_there_is_no_terminal(sweep_store: SweepStore) -> None:
     stream = io.StringIO()
     view = make_view(5, 3, Console(file=stream, force_terminal=False))
-    assert type(view) is PlainView
+    assert type(view.view) is PlainView
     for record in sweep_store.records():
         view.trial_started(record.trial)
         view.trial_advanced(record.trial, 1)
@@ -56,16 +68,31 @@ def test_nothing_is_animated_where_there_is_no_terminal(sweep_store: SweepStore)
     assert "\x1b" not in stream.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_closed_pipe_does_not_end_the_sweep(sweep_store: SweepStore, terminal: bool) -> None:
+    read_end, write_end = os.pipe()
+    stream = os.fdopen(write_end, "w", buffering=1)
+    view = make_view(5, 3, ProgressConsole(file=stream, force_terminal=terminal))
+    os.close(read_end)
+    for record in sweep_store.records():
+        view.trial_over(record)
+        view.tick()
+    view.close()
+    assert view.view is None
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
 def test_live_view_cleans_up_after_itself(sweep_store: SweepStore) -> None:
     stream = io.StringIO()
     view = make_view(5, 3, Console(file=stream, force_terminal=True, width=100))
-    assert isinstance(view, LiveView)
+    assert isinstance(view.view, LiveView)
     view.trial_started(0)
     view.trial_over(sweep_store.records()[0])
     view.tick()
     view.close()
     view.tick()  # late events of a stopped sweep are harmless
-    assert "1/5 trials" in stream.getvalue().splitlines()[-1]
+    assert "1 of 5 trials" in stream.getvalue().splitlines()[-1]
 
 
 def test_block_shows_the_best_five_with_intervals(sweep_store: SweepStore) -> None:

@@ -10,9 +10,10 @@ ROOT = Path(__file__).parent.parent.parent
 LISTENERS = """
 import os, signal, subprocess, sys
 from pathlib import Path
-before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 folders = set(Path("/tmp").glob("digits-*"))
 from sweeps.ray_session import local_ray
+from sweeps.scratch import scratch_folder
 
 def listening():
     # Sockets in state LISTEN (0A) of this network namespace, as /proc shows them: address in hexadecimal.
@@ -46,7 +47,7 @@ def inodes_of_descendants():
                 inodes.add(target[8:-1])
     return inodes
 
-with local_ray(1):
+with scratch_folder() as folder, local_ray(folder, 1):
     import ray
     assert ray.get(ray.remote(lambda: 7).remote()) == 7
     inodes = inodes_of_descendants()
@@ -78,7 +79,7 @@ def test_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path: Path)
 def test_a_ray_that_was_imported_first_is_not_started() -> None:
     code = (
         "import ray\nfrom sweeps.ray_session import local_ray\n"
-        "try:\n    local_ray(1).__enter__()\nexcept Exception as error:\n    print(type(error).__name__, error)"
+        "try:\n    local_ray(None, 1).__enter__()\nexcept Exception as error:\n    print(type(error).__name__, error)"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(

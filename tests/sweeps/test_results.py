@@ -6,7 +6,7 @@ import pytest
 from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
 from sweeps.finalists import score_winner_on_test
-from sweeps.results import search_on_command, sweep_document, sweep_lines
+from sweeps.results import SweepOutcome, search_on_command, sweep_document, sweep_lines
 
 SUMMARY = SweepSummary(seconds=63.2, training_share=0.8, interrupted=False)
 
@@ -14,19 +14,17 @@ SUMMARY = SweepSummary(seconds=63.2, training_share=0.8, interrupted=False)
 def test_search_on_command_repeats_what_the_sweep_was_asked(sweep_store: SweepStore) -> None:
     (sweep_store.trial(4).folder / "record.json").unlink()
     runs = sweep_store.folder.parent
-    assert search_on_command(sweep_store) == (
+    assert search_on_command(SweepOutcome.of(sweep_store, SUMMARY, None, None)) == (
         "digits sweep --dataset sklearn-digits --trials 1 --seed 5 --max-epochs 3 --concurrency 1"
         f" --runs {shlex.quote(str(runs))}"
     )
 
 
 def test_lines_and_document_tell_the_same(sweep_store: SweepStore) -> None:
-    scored = score_winner_on_test(sweep_store)
-    assert scored is not None
-    winner, test = scored
+    winner, test = sweep_store.ranked()[0], score_winner_on_test(sweep_store)
     assert winner.validation is not None
-    document = sweep_document(sweep_store, SUMMARY, None, test)
-    lines = dict(sweep_lines(sweep_store, SUMMARY, None, test))
+    outcome = SweepOutcome.of(sweep_store, SUMMARY, None, test)
+    document, lines = sweep_document(outcome), dict(sweep_lines(outcome))
     assert document["best"]["trial"] == winner.trial
     assert lines["winner"].startswith(f"trial {winner.trial}: ")
     assert f"{winner.validation.error_count} of 360 wrong" in lines["  validation"]
@@ -40,7 +38,8 @@ def test_lines_and_document_tell_the_same(sweep_store: SweepStore) -> None:
 def test_an_interrupted_sweep_says_how_to_go_on(sweep_store: SweepStore) -> None:
     (sweep_store.trial(4).folder / "record.json").unlink()
     summary = SweepSummary(seconds=1.0, training_share=0.5, interrupted=True)
-    lines = dict(sweep_lines(sweep_store, summary, sweep_store.folder / "report.html", None))
+    outcome = SweepOutcome.of(sweep_store, summary, sweep_store.folder / "report.html", None)
+    lines = dict(sweep_lines(outcome))
     assert lines["interrupted"] == "4 of 5 trials are kept"
     assert lines["to search on"].startswith("digits sweep --dataset sklearn-digits --trials 1 --seed 5 ")
     assert lines["  sealed test"] == "not opened, because the sweep was interrupted"
@@ -50,4 +49,4 @@ def test_an_interrupted_sweep_says_how_to_go_on(sweep_store: SweepStore) -> None
 def test_commands_name_the_program_as_it_was_called(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [".venv/bin/digits", "sweep"])
     monkeypatch.setenv("PATH", "")
-    assert search_on_command(sweep_store).startswith(".venv/bin/digits sweep ")
+    assert search_on_command(SweepOutcome.of(sweep_store, SUMMARY, None, None)).startswith(".venv/bin/digits sweep ")

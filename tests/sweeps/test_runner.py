@@ -45,9 +45,9 @@ def config(runs: Path, **changes: object) -> SweepConfig:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trials": 0}, "--trials must be at least 1, got 0"),
-        ({"max_epochs": -1}, "--max-epochs must be at least 1"),
-        ({"concurrency": 0}, "--concurrency must be at least 1"),
+        ({"trials": 0}, "--trials must be between 1 and 99,999, got 0"),
+        ({"max_epochs": -1}, "--max-epochs must be between 1 and 100,000"),
+        ({"concurrency": 0}, "--concurrency must be between 1 and 1,000"),
         ({"seed": -1}, "--seed must be between 0 and"),
         ({"seed": 2**32 - 6}, "--seed must be between 0 and 4294967289"),
         ({"name": "../x"}, "cannot be a sweep's name"),

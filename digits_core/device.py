@@ -1,0 +1,32 @@
+"""Which processor or GPU a run uses, and what it can do."""
+
+import torch
+
+
+def default_device() -> torch.device:
+    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def gpu_names() -> list[str]:
+    """The CUDA devices that this process may use."""
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def accelerator_count() -> int:
+    """How many trials could have a device of their own: CUDA devices, or Apple's one; 0 on a CPU."""
+    return torch.cuda.device_count() or int(default_device().type == "mps")
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware (emulation would be slower than float32)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        capability = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(capability and capability())
+    return False
