@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +132,7 @@ def sweep(
     """
     from reports.pages import write_report
     from sweeps.finalists import score_winner_on_test
-    from sweeps.progress import ProgressConsole, make_view
+    from sweeps.progress import make_view, progress_console
     from sweeps.results import SweepOutcome, sweep_document, sweep_lines
     from sweeps.runner import SweepConfig, plan_sweep, run_sweep
 
@@ -146,14 +147,14 @@ def sweep(
     )
     plan = plan_sweep(config)
     _say(plan.line)
-    store, summary = run_sweep(plan, make_view(trials, plan.max_epochs, ProgressConsole(stderr=True)))
+    store, summary = run_sweep(plan, make_view(trials, plan.max_epochs, progress_console(sys.stderr)))
     test = None if summary.interrupted else score_winner_on_test(store)
     report = write_report(store) if store.ranked() else None
     outcome = SweepOutcome.of(store, summary, report, test)
     _emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
+    outcome.raise_if_failed()
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
-    outcome.raise_if_all_failed()
 
 
 @app.command()

@@ -184,6 +184,7 @@ class SweepHeader:
 class SweepSummary:
     """How the search went: written once, after the last trial."""
 
-    seconds: float  # wall time of the search, the start and the end of the workers included
+    seconds: float  # wall time of the search, the start of the workers included
     training_share: float  # 0..1, share of the workers' time inside training or validation
-    interrupted: bool
+    interrupted: bool  # not all trials were run
+    error: str | None = None  # what ended it, if it was not the user

@@ -15,6 +15,7 @@ _RAY_SETTINGS = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # Tune dies as a whole when the monitor kills one trial
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our store keeps the results; the loggers cost 4 ms a trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # sweeps.signals decides what Ctrl-C does
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # nor do we read Tune's snapshots
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks go into the trial's record
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

@@ -1,9 +1,9 @@
 """The live view of a sweep, fed by events: one calm block on a terminal, a line now and then elsewhere."""
 
+import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import IO, Any, Protocol, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -213,49 +213,33 @@ def block(tally: Tally) -> RenderableType:
     )
 
 
-class UntilNobodyLooks:
-    """Passes events on until they cannot be shown any more: a closed pipe or terminal must not end a sweep."""
+class TolerantStream:
+    """A text stream that stays silent once nobody reads it: a closed pipe or terminal must not end a sweep."""
 
-    def __init__(self, view: SweepView) -> None:
-        self.view: SweepView | None = view
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
 
-    def _tell(self, event: Callable[[SweepView], None]) -> None:
-        if self.view is not None:
-            try:
-                event(self.view)
-            except OSError:
-                self.view = None
+    def write(self, text: str) -> int:
+        """Write if that is still possible."""
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+        return len(text)
 
-    def trial_started(self, trial: int) -> None:
-        """See SweepView."""
-        self._tell(lambda view: view.trial_started(trial))
+    def flush(self) -> None:
+        """Flush if that is still possible."""
+        with contextlib.suppress(OSError):
+            self.stream.flush()
 
-    def trial_advanced(self, trial: int, epoch: int) -> None:
-        """See SweepView."""
-        self._tell(lambda view: view.trial_advanced(trial, epoch))
-
-    def trial_over(self, record: RunRecord) -> None:
-        """See SweepView."""
-        self._tell(lambda view: view.trial_over(record))
-
-    def tick(self) -> None:
-        """See SweepView."""
-        self._tell(lambda view: view.tick())
-
-    def close(self) -> None:
-        """See SweepView."""
-        self._tell(lambda view: view.close())
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
-class ProgressConsole(Console):
-    """rich ends the program when its pipe is closed; here the view learns of it."""
-
-    def on_broken_pipe(self) -> None:
-        """See rich.console.Console."""
-        raise BrokenPipeError
+def progress_console(stream: IO[str]) -> Console:
+    """A console for progress on a stream that may be closed at any time."""
+    return Console(file=cast("IO[str]", TolerantStream(stream)))
 
 
-def make_view(trial_count: int, max_epochs: int, console: Console) -> UntilNobodyLooks:
+def make_view(trial_count: int, max_epochs: int, console: Console) -> SweepView:
     """The view that fits where the console writes to."""
     tally = Tally(trial_count=trial_count, max_epochs=max_epochs)
-    return UntilNobodyLooks(LiveView(tally, console) if console.is_terminal else PlainView(tally, console))
+    return LiveView(tally, console) if console.is_terminal else PlainView(tally, console)

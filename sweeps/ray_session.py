@@ -1,6 +1,7 @@
 """A private Ray on this machine: quiet, loopback only, with a token, gone without a trace afterwards."""
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -8,12 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ray
+from ray._private import services
+from ray._private.utils import detect_fate_sharing_support
 
 from digits_core.errors import EnvironmentFailure
 from sweeps import RAY_CAME_FIRST
 from sweeps.signals import held_interrupt, restored_handlers, stop_as_interrupt
 
 OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's default reserves a third of the memory
+
+
+class RayDied(RuntimeError):
+    """Ray is gone while a sweep runs: killed, or out of memory."""
 
 
 @contextlib.contextmanager
@@ -34,14 +41,44 @@ def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None
         logging.getLogger("ray").setLevel(logging.ERROR)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are rows of ours, not log lines
         try:
-            with held_interrupt():  # Ray's start and stop have crashed when they were cut
+            # Ray's start and stop have crashed when they were cut.
+            with held_interrupt(), _out_of_reach_of_group_signals():
                 _start(cpu_count, gpu_count, folder)
-                # Ray's own SIGTERM handler prints a C++ stack and drops what runs; ours ends the sweep as Ctrl-C does.
-                stop_as_interrupt()
+            # Ray's own SIGTERM handler prints a C++ stack and drops what runs.
+            stop_as_interrupt()
             yield
         finally:
             with held_interrupt():
                 ray.shutdown()
+
+
+@contextlib.contextmanager
+def _out_of_reach_of_group_signals() -> Iterator[None]:
+    """Give Ray's processes a process group of their own, as Ray itself does on Windows.
+
+    A closed terminal, a batch system or `timeout` signals our whole group: Ray would be gone before the sweep has
+    put its results in order. Only where the kernel ends them with us (Linux) do they not need our group for that.
+    """
+    opener = services.ConsolePopen
+    if not detect_fate_sharing_support():
+        yield
+        return
+    services.ConsolePopen = functools.partial(opener, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = opener
+
+
+def check_alive() -> None:
+    """Raise RayDied if the Ray that this process started has lost a process it cannot live without.
+
+    Ray itself notices after 15 seconds, or ends this process after 60.
+    """
+    node = ray._private.worker._global_node
+    dead = {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"} if node else set()
+    if dead:
+        raise RayDied(f"Ray's {' and '.join(sorted(dead))} died")
 
 
 def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:

@@ -55,9 +55,12 @@ class SweepOutcome:
         """The trial with the lowest validation NLL."""
         return next(iter(rank(self.records)), None)
 
-    def raise_if_all_failed(self) -> None:
-        """Raise EnvironmentFailure with the last error where no trial counts."""
-        if self.winner is None:
+    def raise_if_failed(self) -> None:
+        """Raise EnvironmentFailure if something ended the search, or with the last error where no trial counts."""
+        if self.summary.error:
+            kept = f"{len(self.records)} of {counted(self.header.trial_count, 'trial')} are kept"
+            raise EnvironmentFailure(f"{self.summary.error}; {kept}")
+        if self.winner is None and not self.summary.interrupted:
             last = (self.records[-1].error or "").strip().rpartition("\n")[2]
             raise EnvironmentFailure(f"all {counted(len(self.records), 'trial')} failed; the last one: {last}")
 

@@ -18,13 +18,14 @@ from digits_core.engine import DeviceSplit
 from digits_core.environment import hardware_name, package_versions, processor_count
 from digits_core.errors import UsageError
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe
-from digits_core.records import SweepHeader, SweepSummary
+from digits_core.records import RunRecord, SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
 from sweeps.objective import TrialRun, failed_record, use_one_thread
 from sweeps.progress import SweepView, counted
-from sweeps.ray_session import local_ray
+from sweeps.ray_session import RayDied, check_alive, local_ray
 from sweeps.scratch import scratch_folder
 from sweeps.search import EPOCH, METRIC, SCHEDULERS, SEARCHERS, TRIAL_KEY
+from sweeps.signals import held_interrupt
 from sweeps.space import Space, check_space, default_max_epochs, default_recipe, default_space, point_of
 
 MOST_TRIALS = 99_999  # their folders are numbered with five digits
@@ -111,17 +112,22 @@ def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummar
         scratch = stack.enter_context(scratch_folder())
         stack.enter_context(local_ray(scratch, plan.concurrency, gpu_count))
         store = SweepStore.create(plan.config.runs, _header(plan), plan.split)
-        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: what is sealed is kept all the same
-            _fit(plan, store, view, scratch)
-    records = store.records()
+        # Ray writes of its own death to stdout, which is for the result.
+        stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
+        error = _fit_while_possible(plan, store, view, scratch)
+        summary = _summary(plan, store.records(), time.time() - started, error)
+        store.write_summary(summary)
+    return store, summary
+
+
+def _summary(plan: SweepPlan, records: list[RunRecord], seconds: float, error: str | None) -> SweepSummary:
     times = [(record.started_at, record.ended_at, record.busy_seconds) for record in records]
-    summary = SweepSummary(
-        seconds=time.time() - started,
+    return SweepSummary(
+        seconds=seconds,
         training_share=training_share(times, min(plan.concurrency, plan.config.trials)),
         interrupted=len(records) < plan.config.trials,
+        error=error,
     )
-    store.write_summary(summary)
-    return store, summary
 
 
 def training_share(trials: list[tuple[float, float, float]], concurrency: int) -> float:
@@ -161,6 +167,17 @@ def _reservation(plan: SweepPlan) -> dict[str, float]:
     if plan.device_type != "cuda":
         return {"cpu": 1}
     return {"cpu": 1, "gpu": 1 / math.ceil(plan.concurrency / accelerator_count())}
+
+
+def _fit_while_possible(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: Path) -> str | None:
+    """Run the trials. What is sealed is kept, whatever ends the search; returned is what did, if not the user."""
+    try:
+        _fit(plan, store, view, scratch)
+    except KeyboardInterrupt:
+        return None
+    except RayDied as error:
+        return str(error)
+    return None
 
 
 def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: Path) -> None:
@@ -252,11 +269,11 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         folder = self.store.trial(int(trial.config[TRIAL_KEY]))
         record = folder.read_progress()
         assert record is not None, "a trial that reported has progress on disk"
-        folder.seal(record)
-        self.view.trial_over(record)
+        self._seal(folder, record)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial raised, or its process died: a failed row, and the sweep goes on."""
+        check_alive()  # a trial that Ray took with it has not failed
         number = int(trial.config[TRIAL_KEY])
         folder = self.store.trial(number)
         record = folder.read_progress()
@@ -265,11 +282,16 @@ class Sealer(tune.Callback):  # type: ignore[misc]
             record = failed_record(number, recipe, time.time(), _error_text(trial))
         elif record.error is None:
             record = replace(record, status="failed", error=_error_text(trial))
-        folder.seal(record)
+        self._seal(folder, record)
+
+    def _seal(self, folder: TrialFolder, record: RunRecord) -> None:
+        with held_interrupt():
+            folder.seal(record)
         self.view.trial_over(record)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's event loop went round once."""
+        check_alive()
         self.view.tick()
 
 

@@ -1,18 +1,19 @@
 """Signals around a sweep: what ends it in good order, and when not to be interrupted at all."""
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # from `kill`, a batch system, or a terminal that was closed
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""From Ctrl-C; from `kill` or a batch system; from a terminal that was closed."""
 
 
 @contextlib.contextmanager
 def restored_handlers() -> Iterator[None]:
-    """Put all handlers back at the end: Tune leaves its own SIGINT handler behind, which swallows the next Ctrl-C."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *STOP_SIGNALS)}
+    """Put all handlers back at the end: Ray installs its own."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
         yield
     finally:
@@ -21,25 +22,28 @@ def restored_handlers() -> Iterator[None]:
 
 
 def stop_as_interrupt() -> None:
-    """Let the stop signals do what Ctrl-C does; one that is ignored (nohup) stays ignored."""
+    """Let all stop signals raise KeyboardInterrupt; one that is ignored (nohup) stays ignored.
+
+    At once, without asking Ray to wind down: a signal to the whole process group has ended Ray already.
+    """
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
     del signal_number, frame
-    os.kill(os.getpid(), signal.SIGINT)
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def held_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back while something runs that breaks when it is cut; it counts when that is done."""
+    """Hold the stop signals back while something runs that must not be cut; they count when that is done."""
     held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
-    try:
+    with restored_handlers():
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, _frame: held.append(number))
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
     if held:
         raise KeyboardInterrupt

@@ -1,11 +1,13 @@
 """The main job on real images: sweep -> ensemble -> report, through the command line."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from cli import app
 from digits_core.store import SweepStore
 from reports.tables import collect
 from sweeps.space import Choice, Float, Space, default_recipe
+from tests.processes import children_of
 from tests.reports.test_pages import Page
 
 pytestmark = pytest.mark.slow
@@ -104,20 +107,27 @@ def test_sweep_on_real_mnist(tmp_path: Path) -> None:
     assert best["test"]["accuracy"] > 0.98  # type: ignore[index]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Signals) -> None:
+@contextlib.contextmanager
+def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
+    """A sweep in a process group of its own that has three finished trials and hundreds to go."""
     digits = Path(sys.executable).with_name("digits")
-    arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "2", "--name", "cut", "--runs", tmp_path, "--json"]
+    arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "2", "--name", "cut", "--runs", runs, "--json"]
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 120
-        while len(list(tmp_path.glob("cut/trials/*/record.json"))) < 3:
+        while len(list(runs.glob("cut/trials/*/record.json"))) < 3:
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        process.send_signal(number)
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Signals) -> None:
+    with long_sweep(tmp_path) as process:
+        os.killpg(process.pid, number)  # as a terminal, a batch system or `timeout` does it
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
@@ -129,3 +139,17 @@ def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Sign
     assert "failed" not in err
     assert Path(document["report"]).is_file()
     assert SweepStore.open(tmp_path).ledger() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds Ray's process through /proc")
+def test_a_ray_that_dies_is_one_line_and_what_is_finished_is_kept(tmp_path: Path) -> None:
+    with long_sweep(tmp_path) as process:
+        (raylet,) = (pid for pid in children_of(process.pid) if b"raylet" in Path(f"/proc/{pid}/comm").read_bytes())
+        os.kill(raylet, signal.SIGKILL)
+        out, err = process.communicate(timeout=60)
+    document = json.loads(out)  # and nothing of Ray's beside it
+    kept = SweepStore.open(tmp_path, "cut").records()
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == f"error: Ray's raylet died; {len(kept)} of 500 trials are kept"
+    assert document["trials"]["failed"] == 0
+    assert Path(document["report"]).is_file()

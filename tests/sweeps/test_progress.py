@@ -10,12 +10,12 @@ from digits_core.store import SweepStore
 from sweeps.progress import (
     LiveView,
     PlainView,
-    ProgressConsole,
     Tally,
     block,
     describe,
     duration,
     make_view,
+    progress_console,
     status_line,
 )
 from tests.conftest import HOSTILE
@@ -55,7 +55,7 @@ def test_forecast_waits_for_enough_trials(sweep_store: SweepStore) -> None:
 def test_nothing_is_animated_where_there_is_no_terminal(sweep_store: SweepStore) -> None:
     stream = io.StringIO()
     view = make_view(5, 3, Console(file=stream, force_terminal=False))
-    assert type(view.view) is PlainView
+    assert type(view) is PlainView
     for record in sweep_store.records():
         view.trial_started(record.trial)
         view.trial_advanced(record.trial, 1)
@@ -69,16 +69,21 @@ def test_nothing_is_animated_where_there_is_no_terminal(sweep_store: SweepStore)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_closed_pipe_does_not_end_the_sweep(sweep_store: SweepStore, terminal: bool) -> None:
+def test_a_closed_pipe_does_not_end_the_sweep(
+    sweep_store: SweepStore, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", str(int(terminal)))
     read_end, write_end = os.pipe()
     stream = os.fdopen(write_end, "w", buffering=1)
-    view = make_view(5, 3, ProgressConsole(file=stream, force_terminal=terminal))
+    view = make_view(5, 3, progress_console(stream))
+    assert type(view) is (LiveView if terminal else PlainView)
     os.close(read_end)
     for record in sweep_store.records():
         view.trial_over(record)
         view.tick()
     view.close()
-    assert view.view is None
+    with pytest.raises(BrokenPipeError):
+        stream.write("somebody?\n")
     with contextlib.suppress(BrokenPipeError):
         stream.close()
 
@@ -86,7 +91,7 @@ def test_a_closed_pipe_does_not_end_the_sweep(sweep_store: SweepStore, terminal:
 def test_live_view_cleans_up_after_itself(sweep_store: SweepStore) -> None:
     stream = io.StringIO()
     view = make_view(5, 3, Console(file=stream, force_terminal=True, width=100))
-    assert isinstance(view.view, LiveView)
+    assert isinstance(view, LiveView)
     view.trial_started(0)
     view.trial_over(sweep_store.records()[0])
     view.tick()

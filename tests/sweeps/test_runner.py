@@ -1,4 +1,3 @@
-import contextlib
 import os
 import signal
 from dataclasses import replace
@@ -11,6 +10,7 @@ from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
 from sweeps.runner import SweepConfig, plan_sweep, recipe_of, run_sweep, training_share
 from sweeps.space import Choice, Float, Space
+from tests.processes import children_of
 
 
 class Recorder:
@@ -142,18 +142,13 @@ class WorkerKiller(Recorder):
 
 
 def own_workers() -> list[int]:
-    """Processes of Ray's workers whose raylet is a child of this process (Linux)."""
-
-    def parent(pid: int) -> int:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            pid = int(path.parent.name)
-            if b"ray::Worker" in path.read_bytes() and parent(parent(pid)) == os.getpid():
-                found.append(pid)
-    return found
+    """Processes of Ray's workers whose raylet is a child of this process."""
+    return [
+        worker
+        for child in children_of(os.getpid())
+        for worker in children_of(child)
+        if b"ray::Worker" in Path(f"/proc/{worker}/cmdline").read_bytes()
+    ]
 
 
 @pytest.mark.slow
