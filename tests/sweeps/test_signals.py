@@ -25,7 +25,7 @@ def test_an_ignored_stop_signal_stays_ignored() -> None:
 
 
 def test_held_interrupts_count_once_the_work_is_done() -> None:
-    done = []
+    done, before = [], signal.getsignal(signal.SIGINT)
 
     @held_interrupt()
     def work() -> None:
@@ -39,4 +39,4 @@ def test_held_interrupts_count_once_the_work_is_done() -> None:
     with held_interrupt():
         done.append("more")
     assert done == ["work", "more"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
