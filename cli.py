@@ -114,12 +114,12 @@ def sweep(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search for the best recipe: Ray Tune runs the trials, Optuna chooses them, ASHA stops the weak ones.
+    """Search for the best recipe.
 
-    Searched are the architecture and its size, optimizer, learning rate, weight decay, schedule, batch size, dropout
-    and augmentation. The winner, by validation, is then scored once on the sealed test part, and a report is written.
-    Missing data is downloaded into DIGITS_DATA_DIR (`digits doctor` shows where that is). Ctrl-C keeps everything that
-    is finished.
+    Ray Tune runs the trials, Optuna chooses them, ASHA stops the weak ones. Searched are the architecture and its
+    size, optimizer, learning rate, weight decay, schedule, batch size, dropout and augmentation. The winner, by
+    validation, is then scored once on the sealed test part, and a report is written. Missing data is downloaded into
+    DIGITS_DATA_DIR (`digits doctor` shows where that is). Ctrl-C keeps everything that is finished.
 
     Examples:
 
@@ -130,12 +130,9 @@ def sweep(
         digits sweep --trials 20 --max-epochs 5 --json > result.json
 
     """
-    from reports.pages import write_report
-    from sweeps.finalists import score_winner_on_test
-    from sweeps.progress import make_view, progress_console
-    from sweeps.results import SweepOutcome, sweep_document, sweep_lines
-    from sweeps.runner import SweepConfig, plan_sweep, run_sweep
+    from sweeps.config import SweepConfig
 
+    # Checked before anything that takes seconds to import.
     config = SweepConfig(
         runs=runs,
         name=name if name is not None else time.strftime(f"{dataset}-%Y%m%d-%H%M%S"),
@@ -145,6 +142,13 @@ def sweep(
         max_epochs=max_epochs,
         concurrency=concurrency,
     )
+
+    from reports.pages import write_report
+    from sweeps.finalists import score_winner_on_test
+    from sweeps.progress import make_view, progress_console
+    from sweeps.results import SweepOutcome, sweep_document, sweep_lines
+    from sweeps.runner import plan_sweep, run_sweep
+
     plan = plan_sweep(config)
     _say(plan.line)
     store, summary = run_sweep(plan, make_view(trials, plan.max_epochs, progress_console(sys.stderr)))
@@ -165,11 +169,12 @@ def ensemble(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Combine the best trials of a sweep from their stored predictions; nothing is trained again.
+    """Combine the best trials of a sweep.
 
-    A uniform vote and Caruana's greedy selection, both against the best single model. Greedy is used only
-    where it beats the uniform vote by more than chance would explain. The members and the vote are then scored on
-    the sealed test part: an opening that the sweep's ledger counts.
+    From their stored predictions, nothing is trained again: a uniform vote and Caruana's greedy selection, both
+    against the best single model. Greedy is used only where it beats the uniform vote by more than chance would
+    explain. The members and the vote are then scored on the sealed test part, which the sweep's ledger counts each
+    time.
 
     Examples:
 
@@ -202,7 +207,9 @@ def report(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Write the HTML report of a sweep: one file that opens from disk, without a network.
+    """Write the HTML report of a sweep.
+
+    It is one file that opens from disk, without a network.
 
     Examples:
 
@@ -224,7 +231,9 @@ def report(
 @app.command()
 @_errors_in_one_line
 def doctor(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
-    """Print versions, processors, GPUs, data sets at hand, folders, and what a sweep would use.
+    """Show what is here and what a sweep would use.
+
+    Versions, processors, GPUs, data sets at hand, folders.
 
     Examples:
 
@@ -234,6 +243,8 @@ def doctor(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
 
     """
     from sweeps.doctor import examine
+    from sweeps.progress import counted
+    from sweeps.results import digits_command
 
     found = examine(runs)
     lines = [
@@ -245,10 +256,11 @@ def doctor(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
         ("data folder", f"{found.data_folder} (DIGITS_DATA_DIR changes it)"),
         (
             "runs folder",
-            f"{found.runs_folder}, {found.sweep_count} sweeps{'' if found.runs_writable else ', NOT WRITABLE'}",
+            f"{found.runs_folder}, {counted(found.sweep_count, 'sweep')}"
+            f"{'' if found.runs_writable else ', NOT WRITABLE'}",
         ),
         ("would use", found.would_use),
-        ("next", "digits sweep --trials 100"),
+        ("next", digits_command("sweep", "--trials", 100)),
     ]
     _emit(dataclasses.asdict(found), lines, as_json=as_json)
 

@@ -250,8 +250,13 @@ DATASETS: dict[str, DataSource] = {
 }
 
 
-def load_digits(name: str) -> Digits:
-    """Load a data set by name. Raises UsageError for an unknown name, EnvironmentFailure for its files."""
+def check_dataset(name: str) -> None:
+    """Raise UsageError, with the nearest names, for a data set that does not exist."""
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
+
+
+def load_digits(name: str) -> Digits:
+    """Load a data set by name. Raises UsageError for an unknown name, EnvironmentFailure for its files."""
+    check_dataset(name)
     return DATASETS[name].load()

@@ -101,6 +101,11 @@ class Contender:
     validation: Score  # for fitted weights: cross-fitted
     test: Score
 
+    @property
+    def shares(self) -> dict[int, str]:
+        """The weights in two digits, by trial; a small one is not shown as none."""
+        return {trial: f"{weight:.2f}" if weight >= 0.005 else "<0.01" for trial, weight in self.weights.items()}
+
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Contender":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""

@@ -10,6 +10,7 @@ BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#5
 SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
 STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open")}
 CURVE_COUNT = 5
+MOST_EPOCH_TICKS = 12
 
 
 def _layout(figure: go.Figure, x_title: str, y_title: str) -> go.Figure:
@@ -28,8 +29,10 @@ def _layout(figure: go.Figure, x_title: str, y_title: str) -> go.Figure:
     return figure
 
 
-def _log_axis(figure: go.Figure) -> None:
-    figure.update_yaxes(type="log", dtick=1, exponentformat="none", minor={"ticks": "outside", "dtick": "D1"})
+def _log_axis(figure: go.Figure, values: list[float]) -> None:
+    figure.update_yaxes(type="log", exponentformat="none")
+    if values and max(values) >= 100 * min(values):  # else Plotly's own choice has more ticks to read
+        figure.update_yaxes(dtick=1, minor={"ticks": "outside", "dtick": "D1"})
 
 
 def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
@@ -56,7 +59,8 @@ def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
         hovertemplate="best so far %{y:.4f}<extra></extra>",
     )
     _layout(figure, "seconds since the first trial started", "validation NLL (log scale)")
-    _log_axis(figure)
+    figure.update_xaxes(rangemode="tozero")
+    _log_axis(figure, [point.nll for point in points])
     return figure
 
 
@@ -72,7 +76,8 @@ def learning_curves(records: list[RunRecord]) -> go.Figure:
             hovertemplate=f"{name}, validation<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
         )  # fmt: skip
         figure.add_scatter(
-            x=epochs, y=np.array([row.train_loss for row in record.curve]), mode="lines", showlegend=False,
+            x=epochs, y=np.array([row.train_loss for row in record.curve]), showlegend=False,
+            mode="lines" if len(epochs) > 1 else "markers", marker={"symbol": "circle-open"},
             legendgroup=group, line={"color": colour, "width": 1, "dash": "dot"},
             hovertemplate=f"{name}, training (augmented)<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
         )  # fmt: skip
@@ -83,5 +88,8 @@ def learning_curves(records: list[RunRecord]) -> go.Figure:
             hovertemplate=f"{name}, chosen epoch %{{x}}: %{{y:.4f}}<extra></extra>",
         )  # fmt: skip
     _layout(figure, "epoch", "loss, nats (log scale)")
-    _log_axis(figure)
+    shown = [row for record in records[:CURVE_COUNT] for row in record.curve]
+    if max((row.epoch for row in shown), default=0) <= MOST_EPOCH_TICKS:
+        figure.update_xaxes(dtick=1)
+    _log_axis(figure, [loss for row in shown for loss in (row.train_loss, row.validation_nll)])
     return figure

@@ -234,7 +234,7 @@ def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:
         EnsembleRow(
             method=contender.method,
             chosen=contender.method == ensemble.method,
-            members=", ".join(f"{trial} ({weight:.2f})" for trial, weight in contender.weights.items()),
+            members=", ".join(f"{trial} ({share})" for trial, share in contender.shares.items()),
             validation=result_of(contender.validation),
             test=result_of(contender.test),
         )

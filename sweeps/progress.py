@@ -35,7 +35,7 @@ class SweepView(Protocol):
         """Time passed."""
 
     def close(self) -> None:
-        """No more events come."""
+        """No more events come. Closing again does nothing."""
 
 
 @dataclass
@@ -110,6 +110,7 @@ class PlainView:
     def __init__(self, tally: Tally, console: Console) -> None:
         self.tally, self.console = tally, console
         self.last_line_at = time.monotonic()
+        self.is_closed = False
 
     def trial_started(self, trial: int) -> None:
         """See SweepView."""
@@ -132,7 +133,9 @@ class PlainView:
 
     def close(self) -> None:
         """See SweepView."""
-        self.print_line()
+        if not self.is_closed:
+            self.is_closed = True
+            self.print_line()
 
     def print_line(self) -> None:
         """One line with the whole state."""
@@ -163,8 +166,10 @@ class LiveView(PlainView):
 
     def close(self) -> None:
         """Remove the block and leave one line."""
+        if self.is_closed:
+            return
         self.live.stop()
-        self.print_line()
+        super().close()
         if self.tally.last_error:
             self.console.print(f"  last failure: {self.tally.last_error}", markup=False, highlight=False)
 
@@ -179,7 +184,7 @@ def status_line(tally: Tally) -> str:
 
 def _counts(tally: Tally) -> str:
     parts = [f"{tally.over_count} of {counted(tally.trial_count, 'trial')}"]
-    parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none over yet")
+    parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none finished yet")
     if tally.running:
         parts.append(f"{len(tally.running)} running")
     parts.append(duration(time.monotonic() - tally.started_at))
@@ -198,13 +203,14 @@ def _accuracy_text(record: RunRecord) -> str:
 def block(tally: Tally) -> RenderableType:
     """The whole live block."""
     running = "  ".join(f"{trial}: {epoch}/{tally.max_epochs}" for trial, epoch in sorted(tally.running.items())[:8])
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("trial", "validation NLL", "accuracy [95 % interval]", "recipe"):
-        table.add_column(heading, no_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=bool(tally.top))
+    for heading, width in (("trial", 5), ("val. NLL", 8), ("accuracy [95 % interval]", 24)):
+        table.add_column(heading, no_wrap=True, min_width=width)
+    table.add_column("recipe", no_wrap=True)  # the one that may be cut on a narrow terminal
     for record in tally.top:
         table.add_row(str(record.trial), f"{record.nll:.4f}", _accuracy_text(record), describe(record))
     bar = Table.grid()
-    bar.add_row(ProgressBar(total=tally.trial_count, completed=tally.over_count, width=60))
+    bar.add_row(ProgressBar(total=tally.trial_count, completed=tally.over_count, width=40))
     return Group(
         bar,
         Text(_counts(tally)),

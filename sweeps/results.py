@@ -80,6 +80,7 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
         "folder": str(outcome.folder.absolute()),
         "report": outcome.report and str(outcome.report),
         "dataset": header.dataset,
+        "trials_planned": header.trial_count,
         "trials": status_counts(outcome.records),
         "interrupted": summary.interrupted,
         "seconds": summary.seconds,
@@ -102,7 +103,7 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
         lines.append(("  validation", _score_text(winner.validation)))
         lines.append(("  sealed test", tested))
-    shares = f"{summary.training_share:.0%} of the workers' time spent training"
+    shares = f"{summary.training_share:.0%} of the workers' time since the first trial's start spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
     lines.append(("folder", str(outcome.folder.absolute())))
@@ -111,14 +112,14 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     if outcome.report:
         lines.append(("report", str(outcome.report)))
         runs = _runs_option(outcome.folder)
-        lines.append(("next", _digits_command("ensemble", "--top", 5, "--sweep", header.name, *runs)))
+        lines.append(("next", digits_command("ensemble", "--top", 5, "--sweep", header.name, *runs)))
     return lines
 
 
 def search_on_command(outcome: SweepOutcome) -> str:
     """The command that runs what an interrupted sweep did not get to, with seeds that it did not use."""
     header = outcome.header
-    return _digits_command(
+    return digits_command(
         "sweep", "--dataset", header.dataset, "--trials", header.trial_count - len(outcome.records),
         "--seed", header.seed + header.trial_count, "--max-epochs", header.max_epochs,
         "--concurrency", header.concurrency, *_runs_option(outcome.folder),
@@ -133,12 +134,13 @@ def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path) -
         "ensemble": {
             "method": record.method,
             "reason": record.reason,
-            "members": [{"trial": trial, "weight": weight} for trial, weight in record.chosen.weights.items()],
+            "members": _members(record.chosen),
             **_contender_document(record.chosen),
         },
         "best_single": {"trial": next(iter(record.best_single.weights)), **_contender_document(record.best_single)},
         "contenders": [
-            {"method": contender.method, **_contender_document(contender)} for contender in record.contenders
+            {"method": contender.method, "members": _members(contender), **_contender_document(contender)}
+            for contender in record.contenders
         ],
         "test_openings": len(store.ledger()),
     }
@@ -149,7 +151,7 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path) -> l
     lines: list[tuple[str, str]] = []
     for contender in record.contenders:
         label = "best single" if contender.method == "single" else contender.method
-        lines.append((label, "  ".join(f"trial {t} ({w:.2f})" for t, w in contender.weights.items())))
+        lines.append((label, "  ".join(f"trial {t} ({share})" for t, share in contender.shares.items())))
         lines.append(("  validation", _score_text(contender.validation)))
         lines.append(("  sealed test", _score_text(contender.test)))
     lines.append(("used", f"{record.method}: {record.reason}"))
@@ -163,6 +165,10 @@ def _score_document(score: Score) -> dict[str, Any]:
     """A score with the 95 % Wilson interval of its accuracy."""
     interval = accuracy_interval(score.error_count, score.n)
     return {**dataclasses.asdict(score), "accuracy_interval": [interval.low, interval.high]}
+
+
+def _members(contender: Contender) -> list[dict[str, Any]]:
+    return [{"trial": trial, "weight": weight} for trial, weight in contender.weights.items()]
 
 
 def _contender_document(contender: Contender) -> dict[str, Any]:
@@ -181,7 +187,7 @@ def _runs_option(folder: Path) -> list[str]:
     return [] if folder.parent == Path(DEFAULT_RUNS) else ["--runs", str(folder.parent)]
 
 
-def _digits_command(*words: object) -> str:
+def digits_command(*words: object) -> str:
     """A command line that can be pasted into a shell, also where `digits` was called by its path."""
     called = Path(sys.argv[0])
     program = str(called) if called.name == "digits" and shutil.which("digits") is None else "digits"

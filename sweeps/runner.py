@@ -16,10 +16,10 @@ from digits_core.data import Digits, Split, load_digits, split_digits
 from digits_core.device import accelerator_count, default_device
 from digits_core.engine import DeviceSplit
 from digits_core.environment import hardware_name, package_versions, processor_count
-from digits_core.errors import UsageError
-from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe
+from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
+from sweeps.config import SweepConfig
 from sweeps.objective import TrialRun, failed_record, use_one_thread
 from sweeps.progress import SweepView, counted
 from sweeps.ray_session import RayDied, check_alive, local_ray
@@ -27,33 +27,6 @@ from sweeps.scratch import scratch_folder
 from sweeps.search import EPOCH, METRIC, SCHEDULERS, SEARCHERS, TRIAL_KEY
 from sweeps.signals import held_interrupt
 from sweeps.space import Space, check_space, default_max_epochs, default_recipe, default_space, point_of
-
-MOST_TRIALS = 99_999  # their folders are numbered with five digits
-MOST_AT_A_TIME = 1_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepConfig:
-    """What the user asked for."""
-
-    runs: Path
-    name: str
-    dataset: str = "sklearn-digits"
-    trials: int = 100
-    seed: int = 0
-    max_epochs: int | None = None  # None: what suits the data set
-    concurrency: int | None = None  # None: all processors, or one trial a GPU
-
-    def __post_init__(self) -> None:
-        for option, value, high in (
-            ("--trials", self.trials, MOST_TRIALS),
-            ("--max-epochs", self.max_epochs, MOST_EPOCHS),
-            ("--concurrency", self.concurrency, MOST_AT_A_TIME),
-        ):
-            if value is not None and not 1 <= value <= high:
-                raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
-        if not 0 <= self.seed <= LARGEST_SEED - self.trials:
-            raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.trials}, got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +88,7 @@ def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummar
         # Ray writes of its own death to stdout, which is for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         error = _fit_while_possible(plan, store, view, scratch)
+        view.close()
         summary = _summary(plan, store.records(), time.time() - started, error)
         store.write_summary(summary)
     return store, summary
@@ -177,6 +151,8 @@ def _fit_while_possible(plan: SweepPlan, store: SweepStore, view: SweepView, scr
         return None
     except RayDied as error:
         return str(error)
+    except OSError as error:
+        return f"cannot write to {store.folder}: {error.strerror}"
     return None
 
 

@@ -8,7 +8,8 @@ import pytest
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
-from sweeps.runner import SweepConfig, plan_sweep, recipe_of, run_sweep, training_share
+from sweeps.config import SweepConfig
+from sweeps.runner import plan_sweep, recipe_of, run_sweep, training_share
 from sweeps.space import Choice, Float, Space
 from tests.processes import children_of
 

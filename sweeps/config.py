@@ -1,0 +1,38 @@
+"""What a user asks of a sweep, checked before anything starts or takes seconds to import."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from digits_core.data import check_dataset
+from digits_core.errors import UsageError
+from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS
+from digits_core.store import check_name
+
+MOST_TRIALS = 99_999  # their folders are numbered with five digits
+MOST_AT_A_TIME = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """What the user asked for."""
+
+    runs: Path
+    name: str
+    dataset: str = "sklearn-digits"
+    trials: int = 100
+    seed: int = 0
+    max_epochs: int | None = None  # None: what suits the data set
+    concurrency: int | None = None  # None: all processors, or one trial a GPU
+
+    def __post_init__(self) -> None:
+        check_dataset(self.dataset)
+        check_name(self.name)
+        for option, value, high in (
+            ("--trials", self.trials, MOST_TRIALS),
+            ("--max-epochs", self.max_epochs, MOST_EPOCHS),
+            ("--concurrency", self.concurrency, MOST_AT_A_TIME),
+        ):
+            if value is not None and not 1 <= value <= high:
+                raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
+        if not 0 <= self.seed <= LARGEST_SEED - self.trials:
+            raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.trials}, got {self.seed}")
