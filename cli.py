@@ -8,13 +8,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 from digits_core import DEFAULT_RUNS
+
+if TYPE_CHECKING:
+    from digits_core.store import SweepStore
+    from sweeps.config import SweepConfig
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
@@ -40,17 +44,24 @@ def _errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         from digits_core.errors import EnvironmentFailure, UsageError
+        from sweeps.signals import restored_handlers, stop_as_interrupt
 
         try:
-            function(*args, **kwargs)
+            with restored_handlers():
+                stop_as_interrupt()
+                function(*args, **kwargs)
         except UsageError as error:
             _say(f"error: {error}")
             raise typer.Exit(USAGE) from None
         except BrokenPipeError:  # whoever read the result has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(FAILED) from None
-        except (EnvironmentFailure, OSError) as error:  # a full disk is nothing that a traceback would explain
+        except EnvironmentFailure as error:
             _say(f"error: {error}")
+            raise typer.Exit(FAILED) from None
+        except OSError as error:  # a full disk is nothing that a traceback would explain
+            where = error.filename or "the result"
+            _say(f"error: cannot read or write {where}: {error.strerror}")
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
@@ -143,7 +154,10 @@ def sweep(
         concurrency=concurrency,
     )
 
-    from reports.pages import write_report
+    _search(config, as_json=as_json)
+
+
+def _search(config: "SweepConfig", *, as_json: bool) -> None:
     from sweeps.finalists import score_winner_on_test
     from sweeps.progress import make_view, progress_console
     from sweeps.results import SweepOutcome, sweep_document, sweep_lines
@@ -151,14 +165,32 @@ def sweep(
 
     plan = plan_sweep(config)
     _say(plan.line)
-    store, summary = run_sweep(plan, make_view(trials, plan.max_epochs, progress_console(sys.stderr)))
+    store, summary = run_sweep(plan, make_view(config.trials, plan.max_epochs, progress_console(sys.stderr)))
     test = None if summary.interrupted else score_winner_on_test(store)
-    report = write_report(store) if store.ranked() else None
-    outcome = SweepOutcome.of(store, summary, report, test)
-    _emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
+    with _report_after_result(store) as report:
+        outcome = SweepOutcome.of(store, summary, report, test)
+        _emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
     outcome.raise_if_failed()
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _report_after_result(store: "SweepStore") -> Iterator[Path | None]:
+    """Write the page. If that fails, the result is printed all the same, and then the failure is."""
+    from digits_core.errors import EnvironmentFailure
+    from reports.pages import write_report
+
+    failure: EnvironmentFailure | None = None
+    report: Path | None = None
+    if store.ranked():
+        try:
+            report = write_report(store)
+        except EnvironmentFailure as error:
+            failure = error
+    yield report
+    if failure is not None:
+        raise failure
 
 
 @app.command()
@@ -184,7 +216,6 @@ def ensemble(
 
     """
     from digits_core.store import SweepStore
-    from reports.pages import write_report
     from sweeps.finalists import build_ensemble
     from sweeps.results import ensemble_document, ensemble_lines
 
@@ -193,8 +224,8 @@ def ensemble(
     found = len(record.contender("uniform").weights)
     if found < top:
         _say(f"only {found} trials are there to combine, not {top}")
-    report = write_report(store)
-    _emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)
+    with _report_after_result(store) as report:
+        _emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)
 
 
 @app.command()

@@ -28,7 +28,7 @@ def data_folder() -> Path:
     """Where data sets are read from and downloaded to: $DIGITS_DATA_DIR, else the platform's user cache."""
     configured = os.environ.get("DIGITS_DATA_DIR")
     if configured:
-        return Path(configured).expanduser()
+        return Path(os.path.expanduser(configured))
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("digits"))

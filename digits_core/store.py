@@ -57,9 +57,11 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
                 os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # names what could not be written
         raise
 
 
@@ -84,10 +86,19 @@ def _write_array(path: Path, array: npt.NDArray[Any], *, durable: bool = True) -
 
 def _read_array(path: Path) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise unusable(path, error) from error
     return array
+
+
+def _read_labels(path: Path) -> npt.NDArray[np.int64]:
+    """(N,), checked to be digits."""
+    array = _read_array(path)
+    if array.ndim != 1 or array.dtype != np.uint8 or not array.size or int(array.max()) >= CLASS_COUNT:
+        raise unusable(path, "it should hold the digits 0 to 9")
+    return array.astype(np.int64)
 
 
 def _read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
@@ -102,13 +113,15 @@ def _read_json(path: Path, build: Callable[[Any], T]) -> T:
     """Read a JSON file and build a value from it; a half or foreign file is named in one line."""
     try:
         return build(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise unusable(path, error) from error
 
 
 def unusable(path: Path, reason: object) -> EnvironmentFailure:
     """Return (not raise) an error about a damaged file of a sweep that says how to go on without it."""
-    if path.parent.parent.name == "trials":
+    if path.name == "test.npy":
+        remedy = "delete it: it is computed again when the test part is next opened for that trial"
+    elif path.parent.parent.name == "trials":
         remedy = f"delete the folder {path.parent} to go on without that trial"
     elif path.name.startswith("ensemble"):
         remedy = f"delete {path.with_name('ensemble.json')} and run `digits ensemble` again"
@@ -234,7 +247,11 @@ class SweepStore:
 
     def validation_labels(self) -> npt.NDArray[np.int64]:
         """(N,)."""
-        return _read_array(self.folder / "validation_labels.npy").astype(np.int64)
+        path, expected = self.folder / "validation_labels.npy", self.header.validation_n
+        labels = _read_labels(path)
+        if len(labels) != expected:
+            raise unusable(path, f"it should hold {expected:,} labels, not {len(labels):,}")
+        return labels
 
     def validation_indices(self) -> npt.NDArray[np.int64]:
         """(N,): the images' numbers in the data set."""
@@ -252,8 +269,9 @@ class SweepStore:
         openings = []
         if path.is_file():
             try:
-                lines = path.read_text(encoding="utf-8").splitlines()
-                openings = [Opening.from_dict(json.loads(line)) for line in lines]
+                content = path.read_text(encoding="utf-8")
+                whole = content[: content.rfind("\n") + 1]  # a torn last line was never an opening: see below
+                openings = [Opening.from_dict(json.loads(line)) for line in whole.splitlines()]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise unusable(path, error) from error
         named = {f"{trial:05d}" for opening in openings for trial in opening.trials}
@@ -263,11 +281,17 @@ class SweepStore:
         return openings
 
     def append_to_ledger(self, opening: Opening) -> None:
-        """Add a line, on disk before this returns."""
-        with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(dataclasses.asdict(opening)) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        """Add a line, on disk before this returns, and so before anything is opened. A torn last line is cut."""
+        path = self.folder / "ledger.jsonl"
+        try:
+            with path.open("a+b") as stream:
+                stream.seek(0)
+                stream.truncate(stream.read().rfind(b"\n") + 1)
+                stream.write((json.dumps(dataclasses.asdict(opening)) + "\n").encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
         """Keep a named finalist's test probabilities (N, 10)."""
@@ -280,7 +304,7 @@ class SweepStore:
 
     def test_labels(self) -> npt.NDArray[np.int64]:
         """(N,); only there once the test part was opened."""
-        return _read_array(self.folder / "test_labels.npy").astype(np.int64)
+        return _read_labels(self.folder / "test_labels.npy")
 
     def test_indices(self) -> npt.NDArray[np.int64]:
         """(N,): the images' numbers in the data set."""
@@ -300,7 +324,8 @@ class SweepStore:
     def write_ensemble(
         self, record: EnsembleRecord, validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating]
     ) -> None:
-        """Keep the combination and its probabilities; the record last."""
+        """Keep the combination and its probabilities; the record last, and never beside another's arrays."""
+        (self.folder / "ensemble.json").unlink(missing_ok=True)
         _write_array(self.folder / "ensemble_validation.npy", validation.astype(np.float32))
         _write_array(self.folder / "ensemble_test.npy", test.astype(np.float32))
         write_atomically(self.folder / "ensemble.json", _json_bytes(dataclasses.asdict(record)))

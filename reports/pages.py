@@ -39,13 +39,18 @@ def write_report(store: SweepStore, output: Path | None = None) -> Path:
             table = leaderboard_frame(data.leaderboard).to_csv(index=False)
             write_atomically(path.with_name("leaderboard.csv"), table.encode())
     except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; choose another --output") from error
+        raise EnvironmentFailure(
+            f"cannot write {path}: {error.strerror}; `digits report --output FILE` writes it elsewhere"
+        ) from error
     return path
 
 
 def _checked(output: Path) -> Path:
     """Where the page really goes: a link is followed, and nothing but a page is ever written over."""
-    path = output.resolve()
+    try:
+        path = output.resolve()
+    except (OSError, RuntimeError) as error:  # links that lead to themselves
+        raise UsageError(f"--output {str(output)!r} leads nowhere: {error}") from error
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--output must name an .html file, got {str(output)!r}")
     if path.exists() and not path.is_file():

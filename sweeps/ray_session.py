@@ -14,13 +14,16 @@ from ray._private.utils import detect_fate_sharing_support
 
 from digits_core.errors import EnvironmentFailure
 from sweeps import RAY_CAME_FIRST
-from sweeps.signals import held_interrupt, restored_handlers, stop_as_interrupt
+from sweeps.signals import held_interrupt, ignored_interrupt, restored_handlers, stop_as_interrupt
 
 OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's default reserves a third of the memory
 
 
-class RayDied(RuntimeError):
-    """Ray is gone while a sweep runs: killed, or out of memory."""
+class SearchEnded(BaseException):
+    """Something from which a search cannot go on: Ray died, the disk is full. The text says what.
+
+    Not an Exception, because Tune catches those: it wraps them, or tidies up first, which hangs without Ray.
+    """
 
 
 @contextlib.contextmanager
@@ -48,7 +51,7 @@ def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None
             stop_as_interrupt()
             yield
         finally:
-            with held_interrupt():
+            with ignored_interrupt():  # the search is over: what is left takes seconds and is its result
                 ray.shutdown()
 
 
@@ -71,14 +74,14 @@ def _out_of_reach_of_group_signals() -> Iterator[None]:
 
 
 def check_alive() -> None:
-    """Raise RayDied if the Ray that this process started has lost a process it cannot live without.
+    """Raise SearchEnded if the Ray that this process started has lost a process it cannot live without.
 
     Ray itself notices after 15 seconds, or ends this process after 60.
     """
     node = ray._private.worker._global_node
     dead = {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"} if node else set()
     if dead:
-        raise RayDied(f"Ray's {' and '.join(sorted(dead))} died")
+        raise SearchEnded(f"Ray's {' and '.join(sorted(dead))} died")
 
 
 def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:

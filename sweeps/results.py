@@ -1,6 +1,7 @@
 """What a sweep and an ensemble print: a JSON document for scripts, labelled lines for people."""
 
 import dataclasses
+import os
 import shlex
 import shutil
 import sys
@@ -103,7 +104,7 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
         lines.append(("  validation", _score_text(winner.validation)))
         lines.append(("  sealed test", tested))
-    shares = f"{summary.training_share:.0%} of the workers' time since the first trial's start spent training"
+    shares = f"{summary.training_share:.0%} of the workers' time since the first began spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
     lines.append(("folder", str(outcome.folder.absolute())))
@@ -126,11 +127,11 @@ def search_on_command(outcome: SweepOutcome) -> str:
     )  # fmt: skip
 
 
-def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path) -> dict[str, Any]:
+def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:
     """What `ensemble --json` prints."""
     return {
         "sweep": store.header.name,
-        "report": str(report),
+        "report": report and str(report),
         "ensemble": {
             "method": record.method,
             "reason": record.reason,
@@ -146,7 +147,7 @@ def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path) -
     }
 
 
-def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path) -> list[tuple[str, str]]:
+def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | None) -> list[tuple[str, str]]:
     """What `ensemble` prints for people."""
     lines: list[tuple[str, str]] = []
     for contender in record.contenders:
@@ -156,8 +157,9 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path) -> l
         lines.append(("  sealed test", _score_text(contender.test)))
     lines.append(("used", f"{record.method}: {record.reason}"))
     lines.append(("test opened", counted(len(store.ledger()), "time")))
-    lines.append(("report", str(report)))
-    lines.append(("next", open_command(report)))
+    if report:
+        lines.append(("report", str(report)))
+        lines.append(("next", open_command(report)))
     return lines
 
 
@@ -184,7 +186,8 @@ def _score_text(score: Score) -> str:
 
 
 def _runs_option(folder: Path) -> list[str]:
-    return [] if folder.parent == Path(DEFAULT_RUNS) else ["--runs", str(folder.parent)]
+    default = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS
+    return [] if folder.parent == Path(default) else ["--runs", str(folder.parent)]
 
 
 def digits_command(*words: object) -> str:

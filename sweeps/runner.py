@@ -22,10 +22,10 @@ from digits_core.store import SweepStore, TrialFolder, check_new
 from sweeps.config import SweepConfig
 from sweeps.objective import TrialRun, failed_record, use_one_thread
 from sweeps.progress import SweepView, counted
-from sweeps.ray_session import RayDied, check_alive, local_ray
+from sweeps.ray_session import SearchEnded, check_alive, local_ray
 from sweeps.scratch import scratch_folder
 from sweeps.search import EPOCH, METRIC, SCHEDULERS, SEARCHERS, TRIAL_KEY
-from sweeps.signals import held_interrupt
+from sweeps.signals import held_interrupt, ignored_interrupt
 from sweeps.space import Space, check_space, default_max_epochs, default_recipe, default_space, point_of
 
 
@@ -88,9 +88,11 @@ def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummar
         # Ray writes of its own death to stdout, which is for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         error = _fit_while_possible(plan, store, view, scratch)
-        view.close()
-        summary = _summary(plan, store.records(), time.time() - started, error)
-        store.write_summary(summary)
+        with ignored_interrupt():
+            view.close()
+            summary = _summary(plan, store.records(), time.time() - started, error)
+            with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # a full disk, perhaps
+                store.write_summary(summary)
     return store, summary
 
 
@@ -149,10 +151,8 @@ def _fit_while_possible(plan: SweepPlan, store: SweepStore, view: SweepView, scr
         _fit(plan, store, view, scratch)
     except KeyboardInterrupt:
         return None
-    except RayDied as error:
+    except SearchEnded as error:
         return str(error)
-    except OSError as error:
-        return f"cannot write to {store.folder}: {error.strerror}"
     return None
 
 
@@ -261,8 +261,11 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         self._seal(folder, record)
 
     def _seal(self, folder: TrialFolder, record: RunRecord) -> None:
-        with held_interrupt():
-            folder.seal(record)
+        try:
+            with held_interrupt():
+                folder.seal(record)
+        except OSError as error:
+            raise SearchEnded(f"cannot write to {self.store.folder}: {error.strerror}") from error
         self.view.trial_over(record)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "digits-"
-LOCK = "lock"
+LOCK = ".digits-scratch-lock"
+MARK = "Scratch folder of a digits sweep; the next sweep removes it once nobody holds this lock.\n"
 
 
 @contextlib.contextmanager
@@ -24,12 +25,14 @@ def scratch_folder() -> Iterator[Path]:
         _remove_if_abandoned(folder)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
-        with (folder / "lock.new").open("w") as lock:
+        with (folder / "new-lock").open("w", encoding="utf-8") as lock:
+            lock.write(MARK)
+            lock.flush()
             fcntl.flock(lock, fcntl.LOCK_EX)
             os.rename(lock.name, folder / LOCK)  # never seen unlocked
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def _parent() -> Path:
@@ -38,7 +41,18 @@ def _parent() -> Path:
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    """Remove a folder of ours whose owner is gone; leave one that is locked, foreign, or of another kind."""
-    with contextlib.suppress(OSError), (folder / LOCK).open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder of ours whose owner is gone; leave one that is locked, or that no sweep of this user made."""
+    with contextlib.suppress(OSError, UnicodeDecodeError), (folder / LOCK).open("r+", encoding="utf-8") as lock:
+        if lock.read(len(MARK) + 1) == MARK and folder.stat().st_uid == os.getuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder, its lock last: if this is cut short, the next sweep still knows it."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -37,6 +37,15 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextlib.contextmanager
+def ignored_interrupt() -> Iterator[None]:
+    """Let the stop signals do nothing for as long as it takes to put things in order."""
+    with restored_handlers():
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        yield
+
+
+@contextlib.contextmanager
 def held_interrupt() -> Iterator[None]:
     """Hold the stop signals back while something runs that must not be cut; they count when that is done."""
     held: list[int] = []

@@ -38,7 +38,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
         (("ensemble", "--top", "0"), 2, "--top must be at least 1"),
         (("report", "--sweep", "../tiny"), 2, "cannot be a sweep's name"),
         (("sweep", "--runs", "FILE"), 1, "choose another --runs"),
-        (("report", "--output", "FILE/report.html"), 1, "choose another --output"),
+        (("report", "--output", "FILE/report.html"), 1, "writes it elsewhere"),
     ],
 )
 def test_bad_input_is_one_clear_line(

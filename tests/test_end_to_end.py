@@ -144,7 +144,7 @@ def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Sign
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds Ray's process through /proc")
 def test_a_ray_that_dies_is_one_line_and_what_is_finished_is_kept(tmp_path: Path) -> None:
     with long_sweep(tmp_path) as process:
-        (raylet,) = (pid for pid in children_of(process.pid) if b"raylet" in Path(f"/proc/{pid}/comm").read_bytes())
+        (raylet,) = (pid for pid in children_of(process.pid) if "raylet" in Path(f"/proc/{pid}/comm").read_text())
         os.kill(raylet, signal.SIGKILL)
         out, err = process.communicate(timeout=60)
     document = json.loads(out)  # and nothing of Ray's beside it

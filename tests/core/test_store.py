@@ -1,3 +1,4 @@
+import errno
 import json
 import threading
 from dataclasses import replace
@@ -12,6 +13,7 @@ from digits_core.data import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import Opening, RunRecord
 from digits_core.store import SweepStore, check_name, check_new, sweep_names, write_atomically
+from sweeps.finalists import build_ensemble
 from tests.conftest import HOSTILE, make_header
 
 
@@ -129,12 +131,51 @@ def test_test_predictions_that_no_ledger_line_names(sweep_store: SweepStore) -> 
         sweep_store.ledger()
 
 
-def test_half_a_ledger_line_is_named(sweep_store: SweepStore) -> None:
-    sweep_store.append_to_ledger(Opening(number=1, at=1.0, purpose="x", trials=(1,)))
+def test_a_torn_last_ledger_line_was_never_an_opening(sweep_store: SweepStore) -> None:
+    first, second = (Opening(number=number, at=1.0, purpose="x", trials=(1,)) for number in (1, 2))
+    sweep_store.append_to_ledger(first)
     ledger = sweep_store.folder / "ledger.jsonl"
-    ledger.write_text(ledger.read_text()[:-9])
+    ledger.write_text(ledger.read_text() + '{"number": 2, "at"')  # as a full disk leaves it
+    assert sweep_store.ledger() == [first]
+    sweep_store.append_to_ledger(second)
+    assert sweep_store.ledger() == [first, second]
+
+
+def test_a_foreign_ledger_line_is_named(sweep_store: SweepStore) -> None:
+    (sweep_store.folder / "ledger.jsonl").write_text('{"number": 1}\n')
     with pytest.raises(EnvironmentFailure, match=r"cannot use .*ledger\.jsonl"):
         sweep_store.ledger()
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros(5, np.uint8), np.full(360, 77, np.uint8), np.zeros(360), np.zeros((360, 1), np.uint8)]
+)
+def test_labels_that_are_none_are_named_and_not_the_trials(sweep_store: SweepStore, labels: np.ndarray) -> None:
+    np.save(sweep_store.folder / "validation_labels.npy", labels)
+    with pytest.raises(EnvironmentFailure, match=r"cannot use .*tiny/validation_labels\.npy .*it should hold"):
+        sweep_store.validation_probabilities(0)
+
+
+def test_an_archive_is_no_array(sweep_store: SweepStore) -> None:
+    path = sweep_store.trial(0).folder / "validation.npy"
+    with path.open("wb") as stream:
+        np.savez(stream, np.zeros((360, 10)))
+    with pytest.raises(EnvironmentFailure, match=r"validation\.npy"):
+        sweep_store.validation_probabilities(0)
+
+
+def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_ensemble(sweep_store, top=2)
+    assert sweep_store.ensemble() is not None
+
+    def full_disk(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("digits_core.store.os.replace", full_disk)
+        with pytest.raises(OSError, match=r"No space left on device: .*\.npy"):
+            build_ensemble(sweep_store, top=3)
+    assert sweep_store.ensemble() is None
 
 
 def test_a_failed_trial_never_wins(sweep_store: SweepStore) -> None:

@@ -39,7 +39,7 @@ def test_page_draws_its_charts_and_says_nothing_on_the_console(sweep_store: Swee
         for tag, attributes in page.tags
         if tag == "path" and "point" in (attributes.get("class") or "").split()
     ]
-    assert len(points) == 4 + 4  # four trials in the history, four chosen epochs
+    assert len(points) == 4 + 4 + 1  # trials in the history, chosen epochs, the training of a trial with one epoch
 
 
 def test_hostile_page_runs_nothing_of_theirs(hostile_store: SweepStore, tmp_path: Path) -> None:  # noqa: F811

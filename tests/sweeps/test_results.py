@@ -31,7 +31,8 @@ def test_lines_and_document_tell_the_same(sweep_store: SweepStore) -> None:
     assert f"{document['best']['test']['error_count']} of 359 wrong" in lines["  sealed test"]
     assert document["trials"] == {"finished": 3, "stopped": 1, "failed": 1}
     assert lines["trials"] == (
-        "3 finished, 1 stopped early, 1 failed in 1 min 03 s; 80% of the workers' time spent training"
+        "3 finished, 1 stopped early, 1 failed in 1 min 03 s;"
+        " 80% of the workers' time since the first began spent training"
     )
 
 

@@ -34,10 +34,16 @@ def test_the_folder_goes_with_its_owner(tmp_path: Path) -> None:
 def test_one_in_use_and_foreign_ones_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / f"{PREFIX}without-a-lock").mkdir()
     (tmp_path / f"{PREFIX}a-file").write_text("")
+    (tmp_path / f"{PREFIX}with-another-lock").mkdir()
+    (tmp_path / f"{PREFIX}with-another-lock" / LOCK).write_text("mine")
     with scratch_folder() as first, scratch_folder() as second:
         assert first != second
         assert first.is_dir()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{PREFIX}a-file", f"{PREFIX}without-a-lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{PREFIX}a-file",
+        f"{PREFIX}with-another-lock",
+        f"{PREFIX}without-a-lock",
+    ]
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from sweeps.signals import STOP_SIGNALS, held_interrupt, restored_handlers, stop_as_interrupt
+from sweeps.signals import STOP_SIGNALS, held_interrupt, ignored_interrupt, restored_handlers, stop_as_interrupt
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
@@ -22,6 +22,14 @@ def test_an_ignored_stop_signal_stays_ignored() -> None:
         stop_as_interrupt()
         os.kill(os.getpid(), signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_ignored_interrupts_never_count() -> None:
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    with ignored_interrupt():
+        for number in STOP_SIGNALS:
+            os.kill(os.getpid(), number)
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 
 def test_held_interrupts_count_once_the_work_is_done() -> None:
