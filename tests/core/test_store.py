@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -165,16 +166,20 @@ def test_an_archive_is_no_array(sweep_store: SweepStore) -> None:
 
 
 def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    build_ensemble(sweep_store, top=2)
+    record = build_ensemble(sweep_store, top=2)
     assert sweep_store.ensemble() is not None
+    replace_file, done = os.replace, []
 
-    def full_disk(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fill_up_after_one(source: str, target: Path) -> None:
+        if done:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done.append(target.name)
+        replace_file(source, target)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("digits_core.store.os.replace", full_disk)
-        with pytest.raises(OSError, match=r"No space left on device: .*\.npy"):
-            build_ensemble(sweep_store, top=3)
+    monkeypatch.setattr("digits_core.store.os.replace", fill_up_after_one)
+    with pytest.raises(OSError, match=r"No space left on device: .*ensemble_test\.npy"):
+        sweep_store.write_ensemble(record, np.zeros((360, 10)), np.zeros((359, 10)))
+    assert done == ["ensemble_validation.npy"]
     assert sweep_store.ensemble() is None
 
 
