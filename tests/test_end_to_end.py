@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from cli import app
 from digits_core.store import SweepStore
 from reports.tables import collect
+from sweeps.signals import STOP_SIGNALS, restored_handlers
 from sweeps.space import Choice, Float, Space, default_recipe
 from tests.processes import children_of
 from tests.reports.test_pages import Page
@@ -112,10 +113,14 @@ def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
     """A sweep in a process group of its own that has three finished trials and hundreds to go."""
     digits = Path(sys.executable).with_name("digits")
     arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "2", "--name", "cut", "--runs", runs, "--json"]
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:  # fmt: skip
+    with restored_handlers():
+        for stop in STOP_SIGNALS:  # a test run under nohup would hand down that one is ignored
+            signal.signal(stop, signal.SIG_DFL)
+        process = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    with process:
         deadline = time.monotonic() + 120
         while len(list(runs.glob("cut/trials/*/record.json"))) < 3:
             assert process.poll() is None, process.stderr and process.stderr.read()
