@@ -45,7 +45,7 @@ class PicturesOneByOne(Dataset[tuple[torch.Tensor, int]]):
 def usual_epoch(recipe: Recipe, split: Split) -> float:
     """Seconds of one epoch as tutorials write it."""
     side = split.train.images.shape[1]
-    model = build_model(recipe.model, side).to(memory_format=torch.contiguous_format)
+    model = build_model(recipe, side).to(memory_format=torch.contiguous_format)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.optimizer.learning_rate)
     loader = DataLoader(PicturesOneByOne(split), batch_size=recipe.training.batch_size, shuffle=True)
     started = time.perf_counter()

@@ -11,23 +11,26 @@ import torch.nn.functional as F
 
 from digits_core.recipe import Augmentation
 
+COARSE_SIDE = 4  # knots of the elastic field along a side
+ERASED_AREA = (0.02, 0.2)  # of the image; Zhong et al. 2020 (arXiv 1708.04896) go to 0.4, which hides whole digits
+ERASED_ASPECT = (0.3, 3.3)  # height by width, same source
 
-def random_affine(images: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """Rotate, shear, zoom and shift each image by its own random amount, bilinearly, zeros outside.
 
-    images: float (N, 1, H, W); the generator lives on the images' device. Returns a new tensor of that shape.
+def augmented(images: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """Change each image by its own random amount: moved and bent in one bilinear sampling, then erased in part.
+
+    images: float (N, 1, H, W); the generator lives on the images' device. Returns a tensor of that shape; it is
+    `images` itself where every limit is zero. What comes in from outside the image is zero.
     """
-    if not is_active(settings):
-        return images
-    count, _, height, width = images.shape
-    maps = _inverse_maps(count, settings, generator, images.device)
-    # One product gives all sampling grids: F.affine_grid costs as much as the sampling itself.
-    grid = (maps.reshape(-1, 3) @ _pixel_centres(height, width, images.device)).view(count, 2, height, width)
-    return F.grid_sample(images, grid.permute(0, 2, 3, 1), align_corners=False)
+    if moves(settings):
+        images = F.grid_sample(images, _sampling_grid(images, settings, generator), align_corners=False)
+    if settings.erasing_probability > 0:
+        images = images * ~_erased(images, settings.erasing_probability, generator)
+    return images
 
 
-def is_active(settings: Augmentation) -> bool:
-    """False where every limit is zero, so that the images would come back unchanged."""
+def moves(settings: Augmentation) -> bool:
+    """Whether any pixel is moved."""
     return any(
         limit > 0
         for limit in (
@@ -35,8 +38,40 @@ def is_active(settings: Augmentation) -> bool:
             settings.shear_degrees,
             settings.zoom_fraction,
             settings.shift_fraction,
+            settings.elastic_fraction,
         )
     )
+
+
+def _sampling_grid(images: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """(N, H, W, 2): where each output pixel is read, in coordinates where the image spans -1..1."""
+    count, _, height, width = images.shape
+    maps = _inverse_maps(count, settings, generator, images.device)
+    # One product gives all sampling grids: F.affine_grid costs as much as the sampling itself.
+    grid = (maps.reshape(-1, 3) @ _pixel_centres(height, width, images.device)).view(count, 2, height, width)
+    if settings.elastic_fraction > 0:
+        shape = (count, 2, COARSE_SIDE, COARSE_SIDE)
+        knots = torch.rand(shape, generator=generator, device=images.device) * 2 - 1
+        field = F.interpolate(knots, size=(height, width), mode="bicubic", align_corners=True)
+        grid = grid + field * (2 * settings.elastic_fraction)
+    return grid.permute(0, 2, 3, 1)
+
+
+def _erased(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+    """(N, 1, H, W) of bool: true inside each chosen image's rectangle."""
+    count, _, height, width = images.shape
+    draws = torch.rand(5, count, 1, generator=generator, device=images.device)
+    area = ERASED_AREA[0] + draws[1] * (ERASED_AREA[1] - ERASED_AREA[0])
+    low, high = (math.log(limit) for limit in ERASED_ASPECT)
+    aspect = torch.exp(low + draws[2] * (high - low))
+    inside = []
+    for length, share, start in ((height, area * aspect, draws[3]), (width, area / aspect, draws[4])):
+        extent = torch.sqrt(share).clamp(max=1.0) * length
+        first = start * (length - extent)
+        centres = torch.arange(length, device=images.device) + 0.5
+        inside.append((centres >= first) & (centres < first + extent))
+    chosen = (draws[0] < probability).view(count, 1, 1, 1)
+    return chosen & inside[0].view(count, 1, height, 1) & inside[1].view(count, 1, 1, width)
 
 
 def _inverse_maps(count: int, settings: Augmentation, generator: torch.Generator, device: torch.device) -> torch.Tensor:

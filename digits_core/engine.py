@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
-from digits_core.augment import random_affine
+from digits_core.augment import augmented
 from digits_core.data import LabelledImages, Split
 from digits_core.device import default_device, has_native_bfloat16
-from digits_core.errors import UsageError
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import predict, to_model_input
+from digits_core.losses import training_loss
 from digits_core.metrics import Score, score
-from digits_core.models import build_model, count_parameters
-from digits_core.optim import build_optimizer, learning_rate_factor
+from digits_core.models import build_model, count_parameters, fit_preprocessing
+from digits_core.optim import Progress, build_optimizers, learning_rate_factor
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
 
@@ -38,7 +40,7 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class BestEpoch:
-    """The epoch that counts: lowest validation NLL, ties to the earlier one."""
+    """The epoch that counts: lowest validation NLL, ties to the earlier one (or the last, if the recipe says so)."""
 
     epoch: int
     validation: Score
@@ -119,39 +121,63 @@ class Trainer:
         self.precision = resolve_precision(recipe, side, device)
         with torch.random.fork_rng(devices=_cuda_devices(device)):
             torch.manual_seed(seed_for(recipe.training.seed, "init"))
-            self.model = build_model(recipe.model, side).to(device)
+            self.model = build_model(recipe, side)
+        fit_preprocessing(self.model, data.train.images)
+        self.model.to(device)
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = self.model
+        if recipe.training.compile == "on":
+            self.forward = torch.compile(self.model)
         self.parameter_count = count_parameters(self.model)
-        self.optimizer = build_optimizer(self.model.parameters(), recipe.optimizer, device)
+        self.optimizers = build_optimizers(list(self.model.parameters()), recipe.optimizer, device)
+        self.average = average_of(self.model, recipe.training.ema_decay) if recipe.training.ema_decay else None
         self.curve: list[EpochRow] = []
         self.best: BestEpoch | None = None
 
     @property
+    def evaluated_model(self) -> nn.Module:
+        """The network that is validated and kept: the averaged one where the recipe asks for an average."""
+        if self.average is None:
+            return self.model
+        averaged: nn.Module = self.average.module
+        return averaged
+
+    @property
     def finished(self) -> bool:
-        """Whether all epochs of the recipe are done."""
-        return len(self.curve) >= self.recipe.training.epochs
+        """Whether all epochs of the recipe are done, or its patience is at an end."""
+        done, patience = len(self.curve), self.recipe.training.patience_epochs
+        nlls = [row.validation_nll for row in self.curve]
+        waited = done - 1 - nlls.index(min(nlls)) if nlls else 0
+        return done >= self.recipe.training.epochs or (patience > 0 and waited >= patience)
 
     def run_epoch(self) -> EpochRow:
         """Train one epoch, validate, keep the weights if this is the best epoch so far.
 
-        Raises Diverged as soon as the epoch's mean loss is not finite.
+        Raises Diverged as soon as the loss is not finite (on a GPU: at the end of that epoch), EnvironmentFailure where
+        the GPU's memory is too small.
         """
         assert not self.finished
         epoch = len(self.curve) + 1
         wall, busy = time.perf_counter(), time.process_time()
-        loss, error_count = self._train_epoch(epoch)
-        if not math.isfinite(loss):
-            raise Diverged(f"the training loss is {loss} in epoch {epoch}; a lower learning rate may help")
-        probabilities = predict(self.model, self.data.validation.images, self.precision)
+        try:
+            loss, error_count = self._train_epoch(epoch)
+            self._check_loss(loss, epoch)
+            probabilities = predict(self.evaluated_model, self.data.validation.images, self.precision)
+        except torch.OutOfMemoryError as error:
+            raise EnvironmentFailure(
+                f"the GPU's memory is too small for training.batch_size={self.recipe.training.batch_size}"
+                f" of this network; try {max(1, self.recipe.training.batch_size // 2)}"
+            ) from error
         if not np.isfinite(probabilities).all():
             raise Diverged(f"the validation probabilities are not finite after epoch {epoch}")
         validation = score(self.data.validation_labels, probabilities)
-        if self.best is None or validation.nll < self.best.validation.nll:
+        if self.best is None or self.recipe.training.keep == "last" or validation.nll < self.best.validation.nll:
             self.best = BestEpoch(
                 epoch=epoch,
                 validation=validation,
                 validation_probabilities=probabilities,
                 weights={
-                    name: value.detach().to("cpu", copy=True).numpy() for name, value in self.model.state_dict().items()
+                    name: value.detach().to("cpu", copy=True).numpy()
+                    for name, value in self.evaluated_model.state_dict().items()
                 },
             )
         seconds = time.perf_counter() - wall
@@ -176,35 +202,72 @@ class Trainer:
         augmentation_stream = torch.Generator(self.device).manual_seed(seed_for(seed, "augmentation", epoch))
         count = len(self.data.train.labels)
         batches = torch.split(torch.randperm(count, generator=order_stream).to(self.device), batch_size)
-        steps_before, step_count = (epoch - 1) * len(batches), self.recipe.training.epochs * len(batches)
+        nlls = tuple(row.validation_nll for row in self.curve)
         loss_sum = torch.zeros((), device=self.device)
         error_count = torch.zeros((), dtype=torch.int64, device=self.device)
         self.model.train()
         with torch.random.fork_rng(devices=_cuda_devices(self.device)):
             torch.manual_seed(seed_for(seed, "dropout", epoch))
-            for step, indices in enumerate(batches, start=steps_before):
-                factor = learning_rate_factor(self.recipe.schedule, step / step_count)
+            for step, indices in enumerate(batches):
+                epochs_done = epoch - 1 + step / len(batches)
+                progress = Progress(epochs_done=epochs_done, epochs=self.recipe.training.epochs, validation_nlls=nlls)
+                factor = learning_rate_factor(self.recipe.schedule, progress)
                 self._set_learning_rate(self.recipe.optimizer.learning_rate * factor)
                 labels = self.data.train.labels[indices]
-                logits = self._step(indices, labels, augmentation_stream)
-                loss_sum += F.cross_entropy(logits, labels, reduction="sum")
+                loss, logits = self._step(indices, labels, augmentation_stream)
+                if self.device.type == "cpu":  # elsewhere asking would wait for the device
+                    self._check_loss(float(loss), epoch)
+                loss_sum += loss * len(labels)
                 error_count += (logits.argmax(dim=1) != labels).sum()
         return float(loss_sum) / count, int(error_count)
 
-    def _step(self, indices: torch.Tensor, labels: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
-        """One update; returns the detached logits (B, 10)."""
-        images = random_affine(to_model_input(self.data.train.images[indices]), self.recipe.augmentation, stream)
-        self.optimizer.zero_grad(set_to_none=True)
+    def _step(
+        self, indices: torch.Tensor, labels: torch.Tensor, stream: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One update; returns the mean loss and the logits (B, 10), both detached."""
+        images = augmented(to_model_input(self.data.train.images[indices]), self.recipe.augmentation, stream)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            raw: torch.Tensor = self.model(images.contiguous(memory_format=torch.channels_last))
+            raw = self.forward(images.contiguous(memory_format=torch.channels_last))
         logits = raw.float()
-        torch.autograd.backward(F.cross_entropy(logits, labels))
-        self.optimizer.step()
-        return logits.detach()
+        loss = training_loss(logits, labels, self.recipe.loss)
+        torch.autograd.backward(loss)
+        if self.recipe.training.gradient_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.training.gradient_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return loss.detach(), logits.detach()
+
+    def _check_loss(self, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(f"the training loss is {loss} in epoch {epoch}; a lower learning rate may help")
 
     def _set_learning_rate(self, learning_rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of all weights and of batch norm's statistics.
+
+    The decay rises with the number of steps t as (1 + t) / (10 + t), up to `decay`: short runs are not averages of
+    their beginnings.
+    """
+
+    def blend(averages: Any, current: Any, count: Any) -> None:
+        steps = float(count)
+        share = 1 - min(decay, (1 + steps) / (10 + steps))
+        for average, value in zip(averages, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value.to(average.dtype), share)
+            else:
+                average.copy_(value)
+
+    return AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:

@@ -1,21 +1,33 @@
-"""The architectures. Every one takes (N, 1, H, W) floats in 0..1 and returns (N, 10) logits, for any side >= 8.
+"""The architectures. Every one takes (N, 1, H, W) floats in 0..1 and returns (N, 10) logits.
 
-| name   | reads                                    | source                                             |
-| ------ | ---------------------------------------- | -------------------------------------------------- |
-| cnn    | width, kernel_size, hidden_units, dropout | two convolutions with batch norm, one dense layer  |
-| lenet  | dropout                                  | LeCun et al. 1998, Proc. IEEE 86(11), sec. II      |
-| mlp    | hidden_units, dropout                    | two hidden layers                                  |
-| resnet | width, dropout                           | He et al. 2016 (arXiv 1512.03385), one block a stage |
+| name        | reads                                            | source                                          |
+| ----------- | ------------------------------------------------ | ----------------------------------------------- |
+| cnn         | width, depth, kernel_size, hidden_units, dropout | two stages of convolutions, batch norm          |
+| mlp         | hidden_units, dropout                            | two hidden layers                               |
+| resnet      | width, depth, dropout                            | He et al. 2016 (arXiv 1512.03385)               |
+| wide-resnet | width, depth, dropout                            | Zagoruyko and Komodakis 2016 (arXiv 1605.07146) |
+
+These take any side from 8 pixels; those of `digits_core.founding` say what they need.
 """
 
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from digits_core.data import CLASS_COUNT
 from digits_core.errors import UsageError
-from digits_core.recipe import Model
+from digits_core.founding import (
+    cnn_mnist_101,
+    improved_net,
+    kfold_cnn,
+    lecture_conv,
+    lenet,
+    nguetsop_cnn,
+    simple_cnn,
+)
+from digits_core.recipe import Input, Model, Recipe
 
 SMALLEST_SIDE = 8  # two 2x2 poolings must leave at least a 2x2 map
 
@@ -24,44 +36,28 @@ def _pooled_side(side: int) -> int:
     return side // 2 // 2
 
 
+def _cnn_stage(inputs: int, outputs: int, settings: Model) -> list[nn.Module]:
+    """One pooled convolution, pooled before batch norm and ReLU (a quarter of the work), then depth - 1 more."""
+    layers: list[nn.Module] = []
+    for position in range(settings.depth):
+        channels, padding = inputs if position == 0 else outputs, settings.kernel_size // 2
+        layers.append(nn.Conv2d(channels, outputs, settings.kernel_size, padding=padding, bias=False))
+        layers.extend([nn.MaxPool2d(2)] if position == 0 else [])
+        layers.extend([nn.BatchNorm2d(outputs), nn.ReLU()])
+    return layers
+
+
 def cnn(settings: Model, side: int) -> nn.Module:
-    """Two convolutions, each pooled before batch norm and ReLU (a quarter of the work, the same kind of net)."""
-    padding = settings.kernel_size // 2
-    features = 2 * settings.width * _pooled_side(side) ** 2
+    """Two stages of `depth` convolutions, `width` and `2 * width` channels, and one dense layer."""
     return nn.Sequential(
-        nn.Conv2d(1, settings.width, settings.kernel_size, padding=padding, bias=False),
-        nn.MaxPool2d(2),
-        nn.BatchNorm2d(settings.width),
-        nn.ReLU(),
-        nn.Conv2d(settings.width, 2 * settings.width, settings.kernel_size, padding=padding, bias=False),
-        nn.MaxPool2d(2),
-        nn.BatchNorm2d(2 * settings.width),
-        nn.ReLU(),
+        *_cnn_stage(1, settings.width, settings),
+        *_cnn_stage(settings.width, 2 * settings.width, settings),
         nn.Flatten(),
         nn.Dropout(settings.dropout),
-        nn.Linear(features, settings.hidden_units),
+        nn.Linear(2 * settings.width * _pooled_side(side) ** 2, settings.hidden_units),
         nn.ReLU(),
         nn.Dropout(settings.dropout),
         nn.Linear(settings.hidden_units, CLASS_COUNT),
-    )
-
-
-def lenet(settings: Model, side: int) -> nn.Module:
-    """LeNet-5 with ReLU and max pooling: 6 and 16 channels, 120 and 84 units; 5x5 kernels, padded to keep sides."""
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Conv2d(6, 16, 5, padding=2),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(settings.dropout),
-        nn.Linear(16 * _pooled_side(side) ** 2, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, CLASS_COUNT),
     )
 
 
@@ -100,7 +96,7 @@ class _ResidualBlock(nn.Module):
 
 
 def resnet(settings: Model, side: int) -> nn.Module:
-    """A strided stem and two stages of one residual block, `width` and `2 * width` channels, average pooled.
+    """A strided stem and two stages of `depth` residual blocks, `width` and `2 * width` channels, average pooled.
 
     Strides instead of pooling: a quarter of the work at each of the two steps down (docs/lab-log.md).
     """
@@ -110,11 +106,11 @@ def resnet(settings: Model, side: int) -> nn.Module:
         nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(),
-        _ResidualBlock(width),
+        *(_ResidualBlock(width) for _ in range(settings.depth)),
         nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(2 * width),
         nn.ReLU(),
-        _ResidualBlock(2 * width),
+        *(_ResidualBlock(2 * width) for _ in range(settings.depth)),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Dropout(settings.dropout),
@@ -122,17 +118,135 @@ def resnet(settings: Model, side: int) -> nn.Module:
     )
 
 
-MODELS: dict[str, Callable[[Model, int], nn.Module]] = {"cnn": cnn, "lenet": lenet, "mlp": mlp, "resnet": resnet}
+class _WideBlock(nn.Module):
+    """Batch norm and ReLU before each of two 3x3 convolutions, dropout between them (Zagoruyko 2016, fig. 1 d)."""
 
-
-def build_model(settings: Model, side: int) -> nn.Module:
-    """Build the named architecture for square images of `side` pixels, channels last in memory."""
-    if side < SMALLEST_SIDE:
-        raise UsageError(
-            f"images of {side}x{side} are too small: the architectures need {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(inputs)
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.rest = nn.Sequential(
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
         )
-    model: nn.Module = MODELS[settings.name](settings, side)
+        self.shortcut = None
+        if inputs != outputs or stride != 1:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        active = torch.relu(self.norm(x))
+        body: torch.Tensor = self.rest(self.first(active))
+        return body + (x if self.shortcut is None else self.shortcut(active))
+
+
+def wide_resnet(settings: Model, side: int) -> nn.Module:
+    """Three stages of `depth` pre-activated blocks, `width`, `2 * width` and `4 * width` channels, average pooled."""
+    del side
+    channels = [settings.width, 2 * settings.width, 4 * settings.width]
+    blocks: list[nn.Module] = []
+    for stage, outputs in enumerate(channels):
+        for position in range(settings.depth):
+            begins = position == 0
+            inputs = outputs if not begins else channels[max(0, stage - 1)]
+            blocks.append(_WideBlock(inputs, outputs, 2 if begins and stage else 1, settings.dropout))
+    return nn.Sequential(
+        nn.Conv2d(1, settings.width, 3, padding=1, bias=False),
+        *blocks,
+        nn.BatchNorm2d(channels[-1]),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels[-1], CLASS_COUNT),
+    )
+
+
+MODELS: dict[str, Callable[[Model, int], nn.Module]] = {
+    "cnn": cnn,
+    "cnn-mnist-101": cnn_mnist_101,
+    "improved-net": improved_net,
+    "kfold-cnn": kfold_cnn,
+    "lecture-conv": lecture_conv,
+    "lenet": lenet,
+    "mlp": mlp,
+    "nguetsop-cnn": nguetsop_cnn,
+    "resnet": resnet,
+    "simple-cnn": simple_cnn,
+    "wide-resnet": wide_resnet,
+}
+
+
+class Preprocessing(nn.Module):
+    """Normalises and resizes images (N, 1, H, W). Its statistics are buffers: they travel with the weights."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, settings: Input, side: int) -> None:
+        super().__init__()
+        self.settings = settings
+        shape = (1, 1, side, side) if settings.normalization == "per-pixel" else (1, 1, 1, 1)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
+
+    def fit(self, images: torch.Tensor) -> None:
+        """Take the statistics of the training images, uint8 (N, 1, H, W). A constant pixel is only centred."""
+        if self.settings.normalization == "none":
+            return
+        pixels = images.to("cpu", torch.float64) / 255
+        dims = [0] if self.settings.normalization == "per-pixel" else [0, 2, 3]
+        deviation = pixels.std(dim=dims, correction=0, keepdim=True)
+        self.mean.copy_(pixels.mean(dim=dims, keepdim=True))
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return float (N, 1, S, S) for float (N, 1, H, W) in 0..1."""
+        x = (x - self.mean) / self.deviation
+        if self.settings.side:
+            size = (self.settings.side, self.settings.side)
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        return x
+
+
+def _initialise(model: nn.Module, name: str) -> None:
+    """Draw the weights of convolutions and dense layers anew and clear their biases."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            is_convolution = isinstance(module, nn.Conv2d)
+            if name == "orthogonal":
+                nn.init.orthogonal_(module.weight)
+            elif name == "kaiming" or (name == "kaiming-xavier" and is_convolution):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            else:
+                nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def build_model(recipe: Recipe, side: int) -> nn.Module:
+    """Build the recipe's network for square images of `side` pixels, channels last in memory.
+
+    Raises UsageError where the architecture does not fit images of that size.
+    """
+    seen_side = recipe.input.side or side
+    if seen_side < SMALLEST_SIDE:
+        raise UsageError(
+            f"images of {seen_side}x{seen_side} are too small: the architectures need {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        )
+    model: nn.Module = MODELS[recipe.model.name](recipe.model, seen_side)
+    if recipe.model.init != "default":
+        _initialise(model, recipe.model.init)
+    if recipe.input != Input():
+        model = nn.Sequential(Preprocessing(recipe.input, side), model)
     return model.to(memory_format=torch.channels_last)
+
+
+def fit_preprocessing(model: nn.Module, images: torch.Tensor) -> None:
+    """Give the network the statistics of its training images, uint8 (N, 1, H, W), where it wants them."""
+    for module in model.modules():
+        if isinstance(module, Preprocessing):
+            module.fit(images)
 
 
 def count_parameters(model: nn.Module) -> int:

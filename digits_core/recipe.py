@@ -14,10 +14,27 @@ from typing import Any, get_type_hints
 from digits_core.errors import UsageError, unknown_name
 
 Scalar = str | int | float | bool
-ARCHITECTURES = ("cnn", "lenet", "mlp", "resnet")
-OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
-SCHEDULES = ("constant", "cosine", "linear", "one-cycle")
+ARCHITECTURES = (
+    "cnn",
+    "cnn-mnist-101",
+    "improved-net",
+    "kfold-cnn",
+    "lecture-conv",
+    "lenet",
+    "mlp",
+    "nguetsop-cnn",
+    "resnet",
+    "simple-cnn",
+    "wide-resnet",
+)
+INITIALISERS = ("default", "kaiming", "kaiming-xavier", "orthogonal", "xavier")
+NORMALISATIONS = ("none", "per-pixel", "standard")
+LOSSES = ("cross-entropy", "cross-entropy-of-softmax", "focal", "mse", "nll")
+OPTIMIZERS = ("adagrad", "adam", "adamw", "lion", "muon", "rmsprop", "sgd")
+SCHEDULES = ("constant", "cosine", "exponential", "linear", "one-cycle", "plateau", "step")
 PRECISIONS = ("auto", "bfloat16", "float32")
+COMPILATIONS = ("auto", "off", "on")
+KEPT_EPOCHS = ("best", "last")
 MOST_EPOCHS = 100_000
 LARGEST_SEED = 2**32 - 1
 
@@ -41,9 +58,14 @@ class Model:
     kernel_size: int = 3  # pixels, odd
     hidden_units: int = 128  # units of a hidden dense layer
     dropout: float = 0.25  # probability that a unit before a dense layer is dropped
+    depth: int = 1  # convolutions, or residual blocks, of a stage
+    batch_norm: bool = False  # lenet only: the others have it or not by their definition
+    init: str = "default"  # default: torch's own; kaiming-xavier: convolutions Kaiming, dense layers Xavier
 
     def __post_init__(self) -> None:
         _check_choice("architecture", self.name, ARCHITECTURES)
+        _check_choice("initialiser", self.init, INITIALISERS)
+        _check_range("model.depth", self.depth, 1, 32)
         _check_range("model.width", self.width, 1, 1024)
         _check_range("model.kernel_size", self.kernel_size, 1, 7)
         if self.kernel_size % 2 == 0:
@@ -53,19 +75,52 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Input:
+    """What the network sees of an image. Its statistics are those of the training part, kept with the weights."""
+
+    side: int = 0  # pixels, resized bilinearly; 0: as the images are
+    normalization: str = "none"  # standard: one mean and deviation; per-pixel: scikit-learn's StandardScaler
+
+    def __post_init__(self) -> None:
+        _check_choice("normalization", self.normalization, NORMALISATIONS)
+        _check_range("input.side", self.side, 0, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What training minimises. Trials are ranked by validation NLL whatever it is."""
+
+    name: str = "cross-entropy"
+    label_smoothing: float = 0.0  # share of the target spread over all classes; the cross-entropies only
+    focal_gamma: float = 2.0  # focal only
+
+    def __post_init__(self) -> None:
+        _check_choice("loss", self.name, LOSSES)
+        _check_range("loss.label_smoothing", self.label_smoothing, 0.0, 0.9)
+        _check_range("loss.focal_gamma", self.focal_gamma, 0.0, 10.0)
+        if self.label_smoothing and not self.name.startswith("cross-entropy"):
+            raise UsageError(f"loss.label_smoothing goes with cross-entropy, not with {self.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Optimizer:
     """The update rule and its peak learning rate."""
 
     name: str = "adamw"
     learning_rate: float = 0.005
-    weight_decay: float = 0.0001  # decoupled for adamw, an L2 term in the gradient for the others
-    momentum: float = 0.9  # sgd only (Nesterov)
+    weight_decay: float = 0.0001  # decoupled for adamw, lion and muon, an L2 term in the gradient for the others
+    momentum: float = 0.9  # sgd, rmsprop and muon
+    nesterov: bool = True  # sgd and muon
+    beta1: float = 0.9  # adam, adamw and lion
+    beta2: float = 0.999  # adam, adamw and lion
 
     def __post_init__(self) -> None:
         _check_choice("optimizer", self.name, OPTIMIZERS)
         _check_range("optimizer.learning_rate", self.learning_rate, 1e-8, 100.0)
         _check_range("optimizer.weight_decay", self.weight_decay, 0.0, 10.0)
         _check_range("optimizer.momentum", self.momentum, 0.0, 0.999)
+        _check_range("optimizer.beta1", self.beta1, 0.0, 0.9999)
+        _check_range("optimizer.beta2", self.beta2, 0.0, 0.99999)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,27 +128,37 @@ class Schedule:
     """How the learning rate moves from the first to the last step."""
 
     name: str = "one-cycle"
-    warmup_fraction: float = 0.25  # share of all steps until the peak; not read by constant and linear
+    warmup_fraction: float = 0.25  # share of all steps until the peak; cosine and one-cycle
+    gamma: float = 0.7  # the factor of one decay: every epoch (exponential), step_epochs (step), or plateau
+    step_epochs: int = 1  # step only
+    patience_epochs: int = 3  # plateau only: epochs without a lower validation NLL until the next decay
 
     def __post_init__(self) -> None:
         _check_choice("schedule", self.name, SCHEDULES)
+        _check_range("schedule.gamma", self.gamma, 1e-6, 1.0)
+        _check_range("schedule.step_epochs", self.step_epochs, 1, MOST_EPOCHS)
+        _check_range("schedule.patience_epochs", self.patience_epochs, 1, MOST_EPOCHS)
         _check_range("schedule.warmup_fraction", self.warmup_fraction, 0.0, 0.9)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Limits of the random affine map of every training image; each image draws its own."""
+    """Limits of the random changes of every training image; each image draws its own."""
 
     rotation_degrees: float = 10.0
     shear_degrees: float = 5.0
     zoom_fraction: float = 0.1  # scale factor from 1 - z to 1 + z
     shift_fraction: float = 0.1  # of the image's side
+    elastic_fraction: float = 0.0  # largest displacement of a coarse random field, of the image's side
+    erasing_probability: float = 0.0  # that a rectangle of 2 to 20 % of the image is blanked
 
     def __post_init__(self) -> None:
         _check_range("augmentation.rotation_degrees", self.rotation_degrees, 0.0, 180.0)
         _check_range("augmentation.shear_degrees", self.shear_degrees, 0.0, 60.0)
         _check_range("augmentation.zoom_fraction", self.zoom_fraction, 0.0, 0.9)
         _check_range("augmentation.shift_fraction", self.shift_fraction, 0.0, 0.5)
+        _check_range("augmentation.elastic_fraction", self.elastic_fraction, 0.0, 0.5)
+        _check_range("augmentation.erasing_probability", self.erasing_probability, 0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,19 +169,31 @@ class Training:
     batch_size: int = 64
     seed: int = 0
     precision: str = "auto"  # auto: bfloat16 where the device has it natively and it is faster
+    compile: str = "auto"  # torch.compile; auto: off, because it was slower where it was measured
+    patience_epochs: int = 0  # stop early after so many epochs without a lower validation NLL; 0: never
+    ema_decay: float = 0.0  # of the exponential moving average of the weights that is evaluated and kept; 0: none
+    gradient_clip: float = 0.0  # largest norm of the whole gradient; 0: no limit
+    keep: str = "best"  # which epoch counts: the one with the lowest validation NLL, or the last
 
     def __post_init__(self) -> None:
         _check_range("training.epochs", self.epochs, 0, MOST_EPOCHS)
         _check_range("training.batch_size", self.batch_size, 1, 1_000_000)
         _check_range("training.seed", self.seed, 0, LARGEST_SEED)
         _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("training.compile", self.compile, COMPILATIONS)
+        _check_choice("training.keep", self.keep, KEPT_EPOCHS)
+        _check_range("training.patience_epochs", self.patience_epochs, 0, MOST_EPOCHS)
+        _check_range("training.ema_decay", self.ema_decay, 0.0, 0.99999)
+        _check_range("training.gradient_clip", self.gradient_clip, 0.0, 1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One complete training run, minus the data."""
 
+    input: Input = field(default_factory=Input)
     model: Model = field(default_factory=Model)
+    loss: Loss = field(default_factory=Loss)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -152,9 +229,14 @@ class Recipe:
 
     @property
     def recipe_id(self) -> str:
-        """Twelve hexadecimal digits that name the configuration. The seed is not part of it."""
-        seedless = replace(self, training=replace(self.training, seed=0))
-        return hashlib.sha256(seedless.to_json().encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits that name the configuration. The seed is not part of it.
+
+        Only what differs from the default recipe counts, so that a new field does not rename old recipes.
+        """
+        default = Recipe().as_overrides()
+        own = {name: value for name, value in self.as_overrides().items() if value != default[name]}
+        own.pop("training.seed", None)
+        return hashlib.sha256(json.dumps(own, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
 
 
 def _field_types() -> dict[str, type]:
@@ -168,6 +250,22 @@ def _field_types() -> dict[str, type]:
 
 FIELD_TYPES: dict[str, type] = _field_types()
 """Every dotted recipe field and its type: the vocabulary of overrides and search spaces."""
+
+
+def parse_assignment(text: str) -> tuple[str, Scalar]:
+    """Read `optimizer.learning_rate=0.01` into a dotted field and a value of that field's type."""
+    dotted, equals, value = (piece.strip() for piece in text.partition("="))
+    if not equals:
+        raise UsageError(f"{text!r} is no assignment; write it as optimizer.learning_rate=0.01")
+    if dotted not in FIELD_TYPES:
+        raise unknown_name("recipe field", dotted, FIELD_TYPES)
+    expected = FIELD_TYPES[dotted]
+    if expected is str:
+        return dotted, value
+    try:
+        return dotted, _coerce(dotted, json.loads(value.lower()))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{dotted} takes a {expected.__name__}, got {value!r}") from error
 
 
 def _coerce(dotted: str, value: Scalar) -> Scalar:

@@ -59,7 +59,7 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
 def _stored_model(store: SweepStore, record: RunRecord, side: int) -> nn.Module:
     """The trial's network with the weights of its best epoch."""
     folder = store.trial(record.trial)
-    model, weights = build_model(record.recipe.model, side), folder.weights()
+    model, weights = build_model(record.recipe, side), folder.weights()
     try:
         load_weights(model, weights)
     except (RuntimeError, TypeError) as error:  # how torch says that names, shapes or types do not fit

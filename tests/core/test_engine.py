@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from digits_core.data import Split
-from digits_core.engine import DeviceSplit, Diverged, Trainer, resolve_precision, seed_for, train
-from digits_core.errors import UsageError
+from digits_core.engine import DeviceSplit, Diverged, Trainer, average_of, resolve_precision, seed_for, train
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import load_weights, predict
 from digits_core.metrics import score
 from digits_core.models import build_model
-from digits_core.recipe import Recipe, Scalar
+from digits_core.recipe import LOSSES, OPTIMIZERS, SCHEDULES, Recipe, Scalar
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Scalar] = {"training.epochs": 3, "model.width": 8, "model.hidden_units": 32}
@@ -83,7 +83,7 @@ def test_best_epoch_is_the_lowest_validation_nll(tiny_split: Split) -> None:
 
 def test_stored_weights_give_the_stored_predictions(tiny_split: Split) -> None:
     result = train(small(training__precision="float32"), tiny_split, CPU)
-    model = build_model(small().model, 8)
+    model = build_model(small(), 8)
     load_weights(model, result.best.weights)
     data = DeviceSplit.from_split(tiny_split, CPU)
     assert np.array_equal(predict(model, data.validation.images), result.best.validation_probabilities)
@@ -91,7 +91,7 @@ def test_stored_weights_give_the_stored_predictions(tiny_split: Split) -> None:
 
 
 def test_predict_leaves_the_mode_as_it_was() -> None:
-    model = build_model(Recipe().model, 8).train()
+    model = build_model(Recipe(), 8).train()
     images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
     assert predict(model, images).shape == (3, 10)
     assert model.training
@@ -127,6 +127,106 @@ def test_precision_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert resolve_precision(small(model__name="mlp"), 28, CPU) == torch.float32
     monkeypatch.setattr("digits_core.engine.has_native_bfloat16", lambda device: False)
     assert resolve_precision(small(), 28, CPU) == torch.float32
+
+
+RICH: dict[str, Scalar] = {
+    "input.side": 12,
+    "input.normalization": "per-pixel",
+    "loss.label_smoothing": 0.1,
+    "augmentation.elastic_fraction": 0.05,
+    "augmentation.erasing_probability": 0.5,
+    "training.ema_decay": 0.9,
+    "training.gradient_clip": 1.0,
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_whole_vocabulary_gives_the_same_bits_and_stored_weights_the_same_answers(
+    tiny_split: Split, optimizer: str
+) -> None:
+    recipe = small(optimizer__name=optimizer, training__precision="float32").with_overrides(RICH)
+    first, second = train(recipe, tiny_split, CPU), train(recipe, tiny_split, CPU)
+    assert np.array_equal(first.best.validation_probabilities, second.best.validation_probabilities)
+    model = build_model(recipe, 8)
+    load_weights(model, first.best.weights)
+    data = DeviceSplit.from_split(tiny_split, CPU)
+    assert np.array_equal(predict(model, data.validation.images), first.best.validation_probabilities)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_and_schedule_learns(tiny_split: Split, loss: str, schedule: str) -> None:
+    recipe = small(
+        loss__name=loss, schedule__name=schedule, training__epochs=10, training__batch_size=20
+    ).with_overrides({"schedule.gamma": 0.9, "model.dropout": 0.0})
+    assert train(recipe, tiny_split, CPU).best.validation.accuracy > 0.5  # after 100 steps; chance is 0.1
+
+
+def test_the_average_is_that_of_the_weights() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = average_of(model, 0.5)
+    values, expected = [1.0, 2.0, 4.0, 8.0], 1.0
+    for count, value in enumerate(values):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update_parameters(model)
+        decay = min(0.5, (1 + count) / (10 + count))
+        expected = value if count == 0 else decay * expected + (1 - decay) * value
+    assert average.module.weight.item() == pytest.approx(expected)
+
+
+def test_an_average_changes_what_is_kept_but_not_the_training(tiny_split: Split) -> None:
+    plain, averaged = (train(small(training__ema_decay=decay), tiny_split, CPU) for decay in (0.0, 0.9))
+    assert [row.train_loss for row in plain.curve] == [row.train_loss for row in averaged.curve]
+    assert not np.array_equal(plain.best.validation_probabilities, averaged.best.validation_probabilities)
+    assert set(plain.best.weights) == set(averaged.best.weights)
+
+
+def test_patience_stops_after_that_many_epochs_without_a_new_best(tiny_split: Split) -> None:
+    recipe = small(
+        training__epochs=60, training__patience_epochs=2, optimizer__learning_rate=0.05, schedule__name="constant"
+    )
+    result = train(recipe, tiny_split, CPU)
+    nlls = [row.validation_nll for row in result.curve]
+    assert len(nlls) < 60
+    assert len(nlls) == result.best.epoch + 2
+    assert min(nlls) == nlls[result.best.epoch - 1]
+
+
+def test_the_last_epoch_can_be_the_one_that_counts(tiny_split: Split) -> None:
+    recipe = small(training__epochs=20, training__keep="last", optimizer__learning_rate=0.05, schedule__name="constant")
+    result = train(recipe, tiny_split, CPU)
+    assert result.best.epoch == 20
+    assert result.best.validation.nll == result.curve[-1].validation_nll > min(r.validation_nll for r in result.curve)
+
+
+def test_a_clipped_gradient_takes_a_small_step(tiny_split: Split) -> None:
+    def distance(clip: float) -> float:
+        recipe = small(
+            training__epochs=1, training__gradient_clip=clip, optimizer__name="sgd", optimizer__momentum=0.0,
+            optimizer__weight_decay=0.0, training__batch_size=200, schedule__name="constant",
+            optimizer__learning_rate=1.0,
+        )  # fmt: skip
+        trainer = Trainer(recipe, DeviceSplit.from_split(tiny_split, CPU), CPU)
+        before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+        trainer.run_epoch()
+        moved = zip(before, trainer.model.parameters(), strict=True)
+        return float(torch.stack([(a - b.detach()).square().sum() for a, b in moved]).sum().sqrt())
+
+    assert distance(0.01) == pytest.approx(0.01, rel=1e-3)
+    assert distance(0.0) > 0.1
+
+
+def test_a_gpu_that_is_too_small_is_one_line_that_names_the_batch_size(
+    tiny_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    trainer = Trainer(small(), DeviceSplit.from_split(tiny_split, CPU), CPU)
+    monkeypatch.setattr(trainer, "forward", full)
+    with pytest.raises(EnvironmentFailure, match=r"training\.batch_size=64 .* try 32"):
+        trainer.run_epoch()
 
 
 @pytest.mark.gpu

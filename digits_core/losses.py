@@ -1,0 +1,51 @@
+"""What training minimises: (logits (N, 10), labels (N,)) -> the mean loss of the batch."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from digits_core.data import CLASS_COUNT
+from digits_core.recipe import Loss
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
+    return F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+
+
+def _cross_entropy_of_softmax(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
+    """A well-known fault, kept to show it: probabilities are taken for logits, so the loss cannot fall below 1.46."""
+    return F.cross_entropy(torch.softmax(logits, dim=1), labels, label_smoothing=settings.label_smoothing)
+
+
+def _nll(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
+    """As tutorials write it, log-softmax and then NLL: the same function as cross-entropy."""
+    del settings
+    return F.nll_loss(F.log_softmax(logits, dim=1), labels)
+
+
+def _mse(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
+    """Squared error of the ten probabilities against one-hot targets, summed over classes: the Brier score."""
+    del settings
+    targets = F.one_hot(labels, CLASS_COUNT).to(logits.dtype)
+    return (torch.softmax(logits, dim=1) - targets).square().sum(dim=1).mean()
+
+
+def _focal(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
+    """Lin et al. 2017 (arXiv 1708.02002), without class weights; gamma 0 is cross-entropy."""
+    log_p_true = F.log_softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
+    return (-((1 - log_p_true.exp()) ** settings.focal_gamma) * log_p_true).mean()
+
+
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, Loss], torch.Tensor]] = {
+    "cross-entropy": _cross_entropy,
+    "cross-entropy-of-softmax": _cross_entropy_of_softmax,
+    "focal": _focal,
+    "mse": _mse,
+    "nll": _nll,
+}
+
+
+def training_loss(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
+    """The named loss. logits: float32 (N, 10); labels: int64 (N,). A scalar with a gradient."""
+    return LOSSES[settings.name](logits, labels, settings)
