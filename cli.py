@@ -19,6 +19,7 @@ from digits_core import DEFAULT_RUNS
 if TYPE_CHECKING:
     from digits_core.store import SweepStore
     from sweeps.config import SweepConfig
+    from sweeps.training import TrainingConfig
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
@@ -77,7 +78,7 @@ def _say(text: str) -> None:
         typer.echo(text, err=True)
 
 
-def _emit(document: dict[str, Any], lines: list[tuple[str, str]], *, as_json: bool) -> None:
+def _emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str, str]], *, as_json: bool) -> None:
     """The result goes to stdout: one JSON document, or aligned lines of which the last is the next command."""
     if as_json:
         typer.echo(json.dumps(document, indent=2))
@@ -191,6 +192,88 @@ def _report_after_result(store: "SweepStore") -> Iterator[Path | None]:
     yield report
     if failure is not None:
         raise failure
+
+
+@app.command()
+@_errors_in_one_line
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe; `digits recipes` lists them.")],
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field, e.g. optimizer.learning_rate=0.01. Repeatable.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the recipe's own")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="the recipe's own")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed.", show_default="the recipe's own")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="the best there is")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="recipe and time")] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Train a named recipe.
+
+    With all processors, in one process. The run is kept like a sweep of one trial: `digits report` and
+    `digits ensemble` take its name. The sealed test part is opened once, at the end. Ctrl-C keeps the epochs that
+    are done.
+
+    Examples:
+
+        digits train lenet
+
+        digits train kfold-cnn --epochs 5 --set optimizer.learning_rate=0.002
+
+        digits train improved-net --dataset sklearn-digits --seed 3 --json
+
+    """
+    from digits_core.recipe import Scalar, parse_assignment
+    from sweeps.training import TrainingConfig
+
+    overrides: dict[str, Scalar] = dict(map(parse_assignment, assignments or []))
+    overrides.update({} if epochs is None else {"training.epochs": epochs})
+    overrides.update({} if seed is None else {"training.seed": seed})
+    config = TrainingConfig(
+        runs=runs,
+        name=name if name is not None else time.strftime(f"{recipe}-%Y%m%d-%H%M%S"),
+        recipe_name=recipe,
+        overrides=overrides,
+        dataset=dataset,
+        device=device,
+    )
+    _train(config, as_json=as_json)
+
+
+def _train(config: "TrainingConfig", *, as_json: bool) -> None:
+    from sweeps.epochs import epoch_progress
+    from sweeps.progress import progress_console
+    from sweeps.results import training_document, training_lines
+    from sweeps.training import plan_training, run_training
+
+    plan = plan_training(config)
+    _say(plan.line)
+    with epoch_progress(plan.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
+        outcome = run_training(plan, on_epoch)
+    with _report_after_result(outcome.store) as report:
+        _emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
+    if outcome.test is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+@_errors_in_one_line
+def recipes(as_json: AsJson = False) -> None:
+    """List the named recipes.
+
+    Each with its data set, its source and the figure that its source published.
+
+    Examples:
+
+        digits recipes
+
+        digits recipes --json
+
+    """
+    from sweeps.results import recipe_documents, recipe_lines
+
+    _emit(recipe_documents(), recipe_lines(), as_json=as_json)
 
 
 @app.command()

@@ -2,6 +2,10 @@
 
 import torch
 
+from digits_core.errors import UsageError, unknown_name
+
+DEVICES = ("cpu", "cuda", "mps")
+
 
 def default_device() -> torch.device:
     """CUDA where there is one, else Apple's MPS, else the CPU."""
@@ -10,6 +14,15 @@ def default_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def check_device(name: str) -> torch.device:
+    """The named device. Raises UsageError where this machine does not have it."""
+    if name not in DEVICES:
+        raise unknown_name("device", name, DEVICES)
+    if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.backends.mps.is_available()):
+        raise UsageError(f"this machine has no device {name}; --device {default_device().type} is there")
+    return torch.device(name)
 
 
 def gpu_names() -> list[str]:

@@ -108,15 +108,29 @@ def resolve_precision(recipe: Recipe, side: int, device: torch.device) -> torch.
     return torch.float32
 
 
+def check_batch_size(recipe: Recipe, train_count: int) -> None:
+    """Raise UsageError where a batch would hold more than all training images."""
+    if recipe.training.batch_size > train_count:
+        raise UsageError(
+            f"training.batch_size {recipe.training.batch_size} is larger than the {train_count} training images"
+        )
+
+
+def check_fit(recipe: Recipe, side: int, train_count: int) -> None:
+    """Raise UsageError where a recipe cannot be trained on `train_count` square images of `side` pixels."""
+    if recipe.training.epochs == 0:
+        raise UsageError("training.epochs is 0: nothing would be trained")
+    check_batch_size(recipe, train_count)
+    with torch.random.fork_rng(devices=[]):
+        build_model(recipe, side)
+
+
 class Trainer:
     """One training run that advances an epoch at a time: call `run_epoch` until `finished`."""
 
     def __init__(self, recipe: Recipe, data: DeviceSplit, device: torch.device) -> None:
         train_count, _, side, _ = data.train.images.shape
-        if recipe.training.batch_size > train_count:
-            raise UsageError(
-                f"training.batch_size {recipe.training.batch_size} is larger than the {train_count} training images"
-            )
+        check_batch_size(recipe, train_count)
         self.recipe, self.data, self.device = recipe, data, device
         self.precision = resolve_precision(recipe, side, device)
         with torch.random.fork_rng(devices=_cuda_devices(device)):

@@ -3,6 +3,7 @@
 | name        | reads                                            | source                                          |
 | ----------- | ------------------------------------------------ | ----------------------------------------------- |
 | cnn         | width, depth, kernel_size, hidden_units, dropout | two stages of convolutions, batch norm          |
+| speedrun    | dropout                                          | for speedrun-99, see recipes.py                 |
 | mlp         | hidden_units, dropout                            | two hidden layers                               |
 | resnet      | width, depth, dropout                            | He et al. 2016 (arXiv 1512.03385)               |
 | wide-resnet | width, depth, dropout                            | Zagoruyko and Komodakis 2016 (arXiv 1605.07146) |
@@ -75,6 +76,26 @@ def mlp(settings: Model, side: int) -> nn.Module:
         nn.ReLU(),
         nn.Dropout(settings.dropout),
         nn.Linear(hidden, CLASS_COUNT),
+    )
+
+
+def speedrun(settings: Model, side: int) -> nn.Module:
+    """The least that learns MNIST to 99 % in one epoch: 24 channels 5x5, 32 channels 3x3, each pooled; dense 256."""
+    return nn.Sequential(
+        nn.Conv2d(1, 24, 5, padding=2, bias=False),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(24),
+        nn.ReLU(),
+        nn.Conv2d(24, 32, 3, padding=1, bias=False),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * _pooled_side(side) ** 2, 256, bias=False),
+        nn.BatchNorm1d(256),
+        nn.ReLU(),
+        nn.Dropout(settings.dropout),
+        nn.Linear(256, CLASS_COUNT),
     )
 
 
@@ -173,6 +194,7 @@ MODELS: dict[str, Callable[[Model, int], nn.Module]] = {
     "nguetsop-cnn": nguetsop_cnn,
     "resnet": resnet,
     "simple-cnn": simple_cnn,
+    "speedrun": speedrun,
     "wide-resnet": wide_resnet,
 }
 

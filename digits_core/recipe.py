@@ -25,6 +25,7 @@ ARCHITECTURES = (
     "nguetsop-cnn",
     "resnet",
     "simple-cnn",
+    "speedrun",
     "wide-resnet",
 )
 INITIALISERS = ("default", "kaiming", "kaiming-xavier", "orthogonal", "xavier")

@@ -44,6 +44,7 @@ class RunRecord:
     best_epoch: int | None = None
     validation: Score | None = None  # at the best epoch
     error: str | None = None
+    label: str = ""  # the name of the recipe that it began from, if it had one
 
     @property
     def counts(self) -> bool:
@@ -183,6 +184,7 @@ class SweepHeader:
     space: dict[str, str]  # dotted field -> readable range
     hardware: str
     versions: dict[str, str]
+    kind: str = "sweep"  # or "training": named recipes, nothing was searched
 
 
 @dataclass(frozen=True, kw_only=True)

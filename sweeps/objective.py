@@ -20,9 +20,9 @@ class TrialRun:
     """A trial in progress. After every epoch its folder holds all that would be needed if it ended there."""
 
     def __init__(
-        self, trial: int, recipe: Recipe, data: DeviceSplit, device: torch.device, folder: TrialFolder
+        self, trial: int, recipe: Recipe, data: DeviceSplit, device: torch.device, folder: TrialFolder, label: str = ""
     ) -> None:
-        self.trial, self.recipe, self.device, self.folder = trial, recipe, device, folder
+        self.trial, self.recipe, self.device, self.folder, self.label = trial, recipe, device, folder, label
         self.started_at = time.time()
         folder.create()
         try:
@@ -72,6 +72,7 @@ class TrialRun:
             best_epoch=best.epoch if best else None,
             validation=best.validation if best else None,
             error=error,
+            label=self.label,
         )
 
 

@@ -1,6 +1,7 @@
 """What a sweep and an ensemble print: a JSON document for scripts, labelled lines for people."""
 
 import dataclasses
+import inspect
 import os
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 from digits_core import DEFAULT_RUNS
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
+from digits_core.recipes import RECIPES
 from digits_core.records import (
     Contender,
     EnsembleRecord,
@@ -24,6 +26,7 @@ from digits_core.records import (
 from digits_core.stats import accuracy_interval
 from digits_core.store import SweepStore
 from sweeps.progress import counted, describe, duration
+from sweeps.training import TrainingOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +118,72 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         runs = _runs_option(outcome.folder)
         lines.append(("next", digits_command("ensemble", "--top", 5, "--sweep", header.name, *runs)))
     return lines
+
+
+def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str, Any]:
+    """What `train --json` prints."""
+    record = outcome.record
+    return {
+        "run": outcome.store.header.name,
+        "folder": str(outcome.store.folder.absolute()),
+        "report": report and str(report),
+        "recipe_name": record.label,
+        "recipe_id": record.recipe.recipe_id,
+        "recipe": dataclasses.asdict(record.recipe),
+        "dataset": outcome.store.header.dataset,
+        "status": record.status,
+        "epochs": len(record.curve),
+        "best_epoch": record.best_epoch,
+        "train_seconds": record.train_seconds,
+        "parameters": record.parameter_count,
+        "device": record.device,
+        "precision": record.precision,
+        "threads": record.thread_count,
+        "validation": record.validation and _score_document(record.validation),
+        "test": outcome.test and _score_document(outcome.test),
+        "test_openings": len(outcome.store.ledger()),
+    }
+
+
+def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[str, str]]:
+    """What `train` prints for people."""
+    record, store = outcome.record, outcome.store
+    spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
+    lines = [("recipe", f"{record.label}: {spent}, {record.parameter_count:,} parameters, {record.precision}")]
+    if record.validation:
+        lines.append(("validation", f"{_score_text(record.validation)} (epoch {record.best_epoch})"))
+    tested = "not opened, because the run was interrupted"
+    if outcome.test:
+        tested = f"{_score_text(outcome.test)}; opened {counted(len(store.ledger()), 'time')}"
+    lines.append(("sealed test", tested))
+    if record.label in RECIPES:
+        lines.append(("published", RECIPES[record.label].published))
+    lines.append(("folder", str(store.folder.absolute())))
+    if report:
+        lines.append(("report", str(report)))
+        lines.append(("next", open_command(report)))
+    return lines
+
+
+def recipe_documents() -> list[dict[str, Any]]:
+    """What `recipes --json` prints."""
+    return [
+        {
+            "name": name,
+            "dataset": named.dataset,
+            "source": named.source,
+            "published": named.published,
+            "about": inspect.getdoc(named.build),
+            "recipe": dataclasses.asdict(named.build()),
+        }
+        for name, named in RECIPES.items()
+    ]
+
+
+def recipe_lines() -> list[tuple[str, str]]:
+    """What `recipes` prints for people."""
+    lines = [(name, f"{named.dataset:<16}  {named.source}: {named.published}") for name, named in RECIPES.items()]
+    return [*lines, ("next", digits_command("train", "lenet"))]
 
 
 def search_on_command(outcome: SweepOutcome) -> str:

@@ -26,7 +26,7 @@ def descend(settings: Optimizer, steps: int) -> tuple[float, float]:
         (matrix.square().sum() + vector.square().sum()).backward()
         for optimizer in optimizers:
             optimizer.step()
-    return float(matrix.square().sum()), float(vector.square().sum())
+    return matrix.square().sum().item(), vector.square().sum().item()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -1,0 +1,140 @@
+"""`digits train`: one named recipe, trained in this process with all its threads, kept like any trial."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from digits_core.data import Digits, Split, check_dataset, load_digits, split_digits
+from digits_core.device import check_device, default_device
+from digits_core.engine import DeviceSplit, Diverged, check_fit
+from digits_core.environment import hardware_name, package_versions
+from digits_core.errors import EnvironmentFailure
+from digits_core.metrics import Score
+from digits_core.recipe import Recipe, Scalar
+from digits_core.recipes import named_recipe
+from digits_core.records import EpochRow, RunRecord, SweepHeader, SweepSummary
+from digits_core.store import SweepStore, check_name, check_new
+from sweeps.finalists import score_winner_on_test
+from sweeps.objective import TrialRun
+from sweeps.signals import ignored_interrupt
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What the user asked for."""
+
+    runs: Path
+    name: str
+    recipe_name: str
+    overrides: Mapping[str, Scalar] = field(default_factory=dict)
+    dataset: str | None = None  # None: the recipe's own
+    device: str | None = None  # None: the best there is
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        named_recipe(self.recipe_name)
+        if self.dataset is not None:
+            check_dataset(self.dataset)
+        _ = self.recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """The named recipe with the overrides in it."""
+        return named_recipe(self.recipe_name).build().with_overrides(self.overrides)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """A checked configuration with its data."""
+
+    config: TrainingConfig
+    recipe: Recipe
+    digits: Digits
+    split: Split
+    device: str
+
+    @property
+    def line(self) -> str:
+        """What is about to be done, in a line."""
+        return (
+            f"training {self.config.recipe_name} on {self.digits.name} ({len(self.split.train):,} images)"
+            f" on {self.device}, at most {self.recipe.training.epochs:,} epochs"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOutcome:
+    """A training run that is over."""
+
+    store: SweepStore
+    record: RunRecord
+    test: Score | None  # None where it was interrupted: the sealed test part stays closed
+
+
+def plan_training(config: TrainingConfig) -> TrainingPlan:
+    """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
+    recipe = config.recipe
+    device = check_device(config.device) if config.device else default_device()
+    digits = load_digits(config.dataset or named_recipe(config.recipe_name).dataset)
+    split = split_digits(digits)
+    check_fit(recipe, digits.side, len(split.train))
+    check_new(config.runs, config.name)
+    return TrainingPlan(config=config, recipe=recipe, digits=digits, split=split, device=device.type)
+
+
+def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> TrainingOutcome:
+    """Train to the last epoch (or until Ctrl-C), seal the record and open the test part once for it.
+
+    Raises EnvironmentFailure where training diverged or the GPU is too small; the sealed record says so then.
+    """
+    started = time.time()
+    device = check_device(plan.device)
+    store = SweepStore.create(plan.config.runs, _header(plan), plan.split)
+    folder = store.trial(0)
+    data = DeviceSplit.from_split(plan.split, device)
+    run = TrialRun(0, plan.recipe, data, device, folder, label=plan.config.recipe_name)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            while not run.finished:
+                on_epoch(run.advance())
+    except Diverged as error:
+        raise EnvironmentFailure(f"{error}; the record is in {folder.folder}") from error
+    finally:
+        with ignored_interrupt():
+            record = folder.read_progress() or run.record("stopped")
+            folder.seal(record)
+            seconds = time.time() - started
+            store.write_summary(
+                SweepSummary(
+                    seconds=seconds,
+                    training_share=record.train_seconds / seconds,
+                    interrupted=record.status == "stopped",
+                    error=record.error and record.error.strip().rpartition("\n")[2],
+                )
+            )
+    test = score_winner_on_test(store) if record.status == "finished" else None
+    return TrainingOutcome(store=store, record=record, test=test)
+
+
+def _header(plan: TrainingPlan) -> SweepHeader:
+    return SweepHeader(
+        name=plan.config.name,
+        created_at=time.time(),
+        dataset=plan.digits.name,
+        side=plan.digits.side,
+        data_checksum=plan.digits.checksum,
+        split_id=plan.split.split_id,
+        train_n=len(plan.split.train),
+        validation_n=len(plan.split.validation),
+        trial_count=1,
+        max_epochs=plan.recipe.training.epochs,
+        seed=plan.recipe.training.seed,
+        concurrency=1,
+        device=plan.device,
+        space={},
+        hardware=hardware_name(),
+        versions=package_versions(),
+        kind="training",
+    )
