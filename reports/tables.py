@@ -214,7 +214,7 @@ def _judge(
 
 
 def _judge_winner(store: SweepStore, winner: RunRecord, digits: Digits | None) -> Judgement:
-    title, test = f"Winner (trial {winner.trial})", store.test_probabilities(winner.trial)
+    title, test = winner.label or f"Winner (trial {winner.trial})", store.test_probabilities(winner.trial)
     if test is not None:
         return _judge(title, "sealed test", store.test_labels(), test, store.test_indices(), digits)
     validation = store.validation_probabilities(winner.trial)

@@ -14,12 +14,12 @@ from digits_core.stats import paired_mean_interval
 from digits_core.store import SweepStore
 
 
-def score_winner_on_test(store: SweepStore) -> Score | None:
+def score_winner_on_test(store: SweepStore, purpose: str = "winner of the sweep") -> Score | None:
     """Open the sealed test part for the trial with the lowest validation NLL; None if no trial has one."""
     ranked = store.ranked()
     if not ranked:
         return None
-    (probabilities,) = open_test(store, ranked[:1], "winner of the sweep")
+    (probabilities,) = open_test(store, ranked[:1], purpose)
     return score(store.test_labels(), probabilities)
 
 

@@ -114,7 +114,7 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
                     error=record.error and record.error.strip().rpartition("\n")[2],
                 )
             )
-    test = score_winner_on_test(store) if record.status == "finished" else None
+    test = score_winner_on_test(store, f"end of training {record.label}") if record.status == "finished" else None
     return TrainingOutcome(store=store, record=record, test=test)
 
 

@@ -32,6 +32,14 @@ def run(*arguments: str) -> tuple[int, str, str]:
         (("sweep", "--trials", "5000000000"), 2, "--trials must be between 1 and 99,999, got 5,000,000,000"),
         (("sweep", "--max-epochs", "100001"), 2, "--max-epochs must be between 1 and 100,000"),
         (("sweep", "--seed", "4294967295"), 2, "--seed must be between 0 and 4294967195"),
+        (("train", "lenett"), 2, "did you mean 'lenet'"),
+        (("train", "lenet", "--set", "model.widht=3"), 2, "did you mean 'model.width'"),
+        (("train", "lenet", "--set", "model.dropout"), 2, "is no assignment"),
+        (("train", "lenet", "--dataset", "mnits"), 2, "did you mean 'mnist'?"),
+        (("train", "lenet", "--device", "gpu"), 2, "unknown device 'gpu'"),
+        (("train", "lenet", "--epochs", "0", "--dataset", "sklearn-digits"), 2, "training.epochs is 0"),
+        (("train", "nguetsop-cnn", "--dataset", "sklearn-digits"), 2, "needs images of 16x16 pixels, not 8x8"),
+        (("train", "lenet", "--name", "tiny", "--dataset", "sklearn-digits"), 2, "there is already a sweep 'tiny'"),
         (("report", "--runs", "FILE"), 2, "is not a folder"),
         (("report", "--output", "FILE"), 2, "--output must name an .html file"),
         (("ensemble", "--sweep", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
@@ -156,3 +164,37 @@ def test_usage_errors_exit_with_two() -> None:
     assert run("sweep", "--no-such-option")[0] == 2
     assert run("swep")[0] == 2
     assert run("--version")[0] == 0
+
+
+def test_train_prints_one_document_and_its_report(tmp_path: Path) -> None:
+    code, out, err = run(
+        "train", "improved-net", "--dataset", "sklearn-digits", "--epochs", "1", "--seed", "3", "--device", "cpu",
+        "--set", "training.batch_size=64", "--name", "mine", "--runs", str(tmp_path), "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    document = json.loads(out)
+    assert (document["run"], document["recipe_name"], document["epochs"]) == ("mine", "improved-net", 1)
+    assert document["recipe"]["training"]["seed"] == 3
+    assert document["recipe"]["training"]["batch_size"] == 64
+    assert (document["validation"]["n"], document["test"]["n"], document["test_openings"]) == (360, 359, 1)
+    page = Path(document["report"]).read_text()
+    assert "improved-net, sealed test" in page
+    assert "One run of one seed" in page
+    assert "Ray Tune ran" not in page
+    assert "epoch 1 of 1" in err
+    code, out, _ = run("train", "improved-net", "--dataset", "sklearn-digits", "--epochs", "1", "--runs", str(tmp_path))
+    assert code == 0
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert lines["published"].startswith("95.55, 99.90")
+    assert lines["next"].endswith("report.html")
+
+
+def test_recipes_are_listed_with_what_was_published() -> None:
+    code, out, _ = run("recipes", "--json")
+    assert code == 0
+    listed = {document["name"]: document for document in json.loads(out)}
+    assert {"nguetsop-cnn", "cnn-mnist-101", "improved-net", "kfold-cnn", "lenet", "simple-cnn-m3"} <= set(listed)
+    assert listed["lenet"]["dataset"] == "mnist"
+    assert listed["lenet"]["published"] == "97.9 % in 63 s"
+    code, out, _ = run("recipes")
+    assert out.splitlines()[-1].endswith("digits train lenet")

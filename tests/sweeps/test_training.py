@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.metrics import score
+from digits_core.recipe import Scalar
+from digits_core.records import EpochRow
+from digits_core.store import SweepStore
+from sweeps.training import TrainingConfig, plan_training, run_training
+
+
+def config(runs: Path, **overrides: Scalar) -> TrainingConfig:
+    return TrainingConfig(
+        runs=runs,
+        name="run",
+        recipe_name="kfold-cnn",
+        dataset="sklearn-digits",
+        device="cpu",
+        overrides={"training.epochs": 2, **{k.replace("__", "."): v for k, v in overrides.items()}},
+    )
+
+
+def test_a_run_is_a_sweep_of_one_with_the_test_part_opened_once(tmp_path: Path) -> None:
+    rows: list[EpochRow] = []
+    outcome = run_training(plan_training(config(tmp_path)), rows.append)
+    store = SweepStore.open(tmp_path, "run")
+    (record,) = store.records()
+    assert (record.label, record.status, record.recipe.training.epochs) == ("kfold-cnn", "finished", 2)
+    assert [row.epoch for row in rows] == [row.epoch for row in record.curve] == [1, 2]
+    assert record.best_epoch == 2  # the recipe says that the last one counts
+    assert record.validation == score(store.validation_labels(), store.validation_probabilities(0))
+    assert outcome.test == score(store.test_labels(), store.opened_test_probabilities(0))
+    (opening,) = store.ledger()
+    assert (opening.purpose, opening.trials) == ("end of training kfold-cnn", (0,))
+    summary = store.summary()
+    assert summary is not None
+    assert not summary.interrupted
+    assert 0 < summary.training_share <= 1
+
+
+def test_ctrl_c_keeps_the_epochs_that_are_done_and_the_seal(tmp_path: Path) -> None:
+    def interrupt(row: EpochRow) -> None:
+        raise KeyboardInterrupt
+
+    outcome = run_training(plan_training(config(tmp_path)), interrupt)
+    store = SweepStore.open(tmp_path, "run")
+    (record,) = store.records()
+    assert (record.status, len(record.curve)) == ("stopped", 1)
+    assert store.validation_probabilities(0).shape == (360, 10)
+    assert outcome.test is None
+    assert store.ledger() == []
+    summary = store.summary()
+    assert summary is not None
+    assert summary.interrupted
+
+
+def test_divergence_is_a_failed_record_and_one_line(tmp_path: Path) -> None:
+    overrides = config(tmp_path, optimizer__name="sgd", optimizer__learning_rate=100.0)
+    with pytest.raises(EnvironmentFailure, match=r"the training loss is .* in epoch 1; .*; the record is in "):
+        run_training(plan_training(overrides), lambda row: None)
+    (record,) = SweepStore.open(tmp_path, "run").records()
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "Diverged" in record.error
+
+
+def test_nothing_is_written_for_a_recipe_that_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="larger than the 1078 training images"):
+        plan_training(config(tmp_path, training__batch_size=5_000))
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_seed_and_the_same_seed(tmp_path: Path) -> None:
+    def answers(name: str, seed: int) -> np.ndarray:
+        settings = TrainingConfig(
+            runs=tmp_path,
+            name=name,
+            recipe_name="kfold-cnn",
+            dataset="sklearn-digits",
+            overrides={"training.epochs": 1, "training.seed": seed},
+            device="cpu",
+        )
+        return run_training(plan_training(settings), lambda row: None).store.validation_probabilities(0)
+
+    first, again, other = answers("a", 0), answers("b", 0), answers("c", 1)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
