@@ -18,8 +18,7 @@ from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from digits_core.store import SweepStore
-    from sweeps.config import SweepConfig
-    from sweeps.training import TrainingConfig
+    from sweeps.config import SweepConfig, TrainingConfig
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
@@ -225,7 +224,7 @@ def train(
 
     """
     from digits_core.recipe import Scalar, parse_assignment
-    from sweeps.training import TrainingConfig
+    from sweeps.config import TrainingConfig
 
     overrides: dict[str, Scalar] = dict(map(parse_assignment, assignments or []))
     overrides.update({} if epochs is None else {"training.epochs": epochs})
@@ -244,8 +243,8 @@ def train(
 def _train(config: "TrainingConfig", *, as_json: bool) -> None:
     from sweeps.epochs import epoch_progress
     from sweeps.progress import progress_console
-    from sweeps.results import training_document, training_lines
     from sweeps.training import plan_training, run_training
+    from sweeps.training_results import training_document, training_lines
 
     plan = plan_training(config)
     _say(plan.line)
@@ -255,6 +254,40 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
         _emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
     if outcome.test is None:
         raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+@_errors_in_one_line
+def replay(
+    run: Annotated[str, typer.Argument(help="Name of a sweep or training run.")],
+    trial: Annotated[int | None, typer.Option(help="Number of the trial.", show_default="the winner")] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Train a stored trial again and count the differences.
+
+    On the same kind of device with the same number of threads. On a CPU the same recipe gives the same bits; where it
+    does not, what has changed (processor, versions) is named. Nothing is stored and the sealed test part stays closed.
+
+    Examples:
+
+        digits replay first
+
+        digits replay first --trial 3 --json
+
+    """
+    from digits_core.store import SweepStore
+    from sweeps.epochs import epoch_progress
+    from sweeps.progress import progress_console
+    from sweeps.replay import choose_trial
+    from sweeps.replay import replay as train_again
+    from sweeps.training_results import replay_document, replay_lines
+
+    store = SweepStore.open(runs, run)
+    record = choose_trial(store, trial)
+    with epoch_progress(len(record.curve), progress_console(sys.stderr)) as on_epoch:
+        outcome = train_again(store, record, on_epoch)
+    _emit(replay_document(store, outcome), replay_lines(store, outcome), as_json=as_json)
 
 
 @app.command()
@@ -271,7 +304,7 @@ def recipes(as_json: AsJson = False) -> None:
         digits recipes --json
 
     """
-    from sweeps.results import recipe_documents, recipe_lines
+    from sweeps.training_results import recipe_documents, recipe_lines
 
     _emit(recipe_documents(), recipe_lines(), as_json=as_json)
 
@@ -356,27 +389,10 @@ def doctor(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
         digits doctor --json
 
     """
-    from sweeps.doctor import examine
-    from sweeps.progress import counted
-    from sweeps.results import digits_command
+    from sweeps.doctor import doctor_lines, examine
 
     found = examine(runs)
-    lines = [
-        ("versions", ", ".join(f"{package} {version}" for package, version in found.versions.items())),
-        ("processors", f"{found.processor_count} ({found.processor})"),
-        ("GPUs", ", ".join(found.gpus) or "none"),
-        ("bfloat16", "in hardware" if found.native_bfloat16 else "not in hardware; float32 is used"),
-        *((f"data: {name}", availability) for name, availability in found.datasets.items()),
-        ("data folder", f"{found.data_folder} (DIGITS_DATA_DIR changes it)"),
-        (
-            "runs folder",
-            f"{found.runs_folder}, {counted(found.sweep_count, 'sweep')}"
-            f"{'' if found.runs_writable else ', NOT WRITABLE'}",
-        ),
-        ("would use", found.would_use),
-        ("next", digits_command("sweep", "--trials", 100)),
-    ]
-    _emit(dataclasses.asdict(found), lines, as_json=as_json)
+    _emit(dataclasses.asdict(found), doctor_lines(found), as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""What a user asks of a sweep, checked before anything starts or takes seconds to import."""
+"""What a user asks of a sweep or a training run, checked before anything starts or takes seconds to import."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from digits_core.data import check_dataset
 from digits_core.errors import UsageError
-from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS
+from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
+from digits_core.recipes import named_recipe
 from digits_core.store import check_name
 
 MOST_TRIALS = 99_999  # their folders are numbered with five digits
@@ -36,3 +38,27 @@ class SweepConfig:
                 raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
         if not 0 <= self.seed <= LARGEST_SEED - self.trials:
             raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.trials}, got {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One named recipe, with changes, on its own data set or another."""
+
+    runs: Path
+    name: str
+    recipe_name: str
+    overrides: Mapping[str, Scalar] = field(default_factory=dict)
+    dataset: str | None = None  # None: the recipe's own
+    device: str | None = None  # None: the best there is
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        named_recipe(self.recipe_name)
+        if self.dataset is not None:
+            check_dataset(self.dataset)
+        _ = self.recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """The named recipe with the overrides in it."""
+        return named_recipe(self.recipe_name).build().with_overrides(self.overrides)

@@ -10,6 +10,8 @@ from digits_core.device import accelerator_count, default_device, gpu_names, has
 from digits_core.environment import package_versions, processor_count, processor_name
 from digits_core.files import data_folder, is_at_hand
 from digits_core.store import sweep_names
+from sweeps.progress import counted
+from sweeps.results import digits_command
 from sweeps.space import default_space, dimension
 
 
@@ -64,3 +66,19 @@ def _is_writable(folder: Path) -> bool:
     """Whether the folder, or the nearest one above it that exists, takes files."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK)
+
+
+def doctor_lines(found: Diagnosis) -> list[tuple[str, str]]:
+    """What `doctor` prints for people."""
+    writable = "" if found.runs_writable else ", NOT WRITABLE"
+    return [
+        ("versions", ", ".join(f"{package} {version}" for package, version in found.versions.items())),
+        ("processors", f"{found.processor_count} ({found.processor})"),
+        ("GPUs", ", ".join(found.gpus) or "none"),
+        ("bfloat16", "in hardware" if found.native_bfloat16 else "not in hardware; float32 is used"),
+        *((f"data: {name}", availability) for name, availability in found.datasets.items()),
+        ("data folder", f"{found.data_folder} (DIGITS_DATA_DIR changes it)"),
+        ("runs folder", f"{found.runs_folder}, {counted(found.sweep_count, 'sweep')}{writable}"),
+        ("would use", found.would_use),
+        ("next", digits_command("sweep", "--trials", 100)),
+    ]

@@ -11,9 +11,12 @@ from digits_core.records import EpochRow, RunRecord, Status
 from digits_core.store import TrialFolder
 
 
-def use_one_thread() -> None:
-    """One thread a trial, whatever OMP_NUM_THREADS says: trials run side by side, and the bits depend on it."""
-    torch.set_num_threads(1)
+def use_threads(count: int) -> None:
+    """So many threads from here on, whatever OMP_NUM_THREADS says: the bits depend on it.
+
+    A sweep's trials take one each, for they run side by side.
+    """
+    torch.set_num_threads(count)
 
 
 class TrialRun:

@@ -1,7 +1,6 @@
 """What a sweep and an ensemble print: a JSON document for scripts, labelled lines for people."""
 
 import dataclasses
-import inspect
 import os
 import shlex
 import shutil
@@ -13,7 +12,6 @@ from typing import Any
 from digits_core import DEFAULT_RUNS
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
-from digits_core.recipes import RECIPES
 from digits_core.records import (
     Contender,
     EnsembleRecord,
@@ -26,7 +24,6 @@ from digits_core.records import (
 from digits_core.stats import accuracy_interval
 from digits_core.store import SweepStore
 from sweeps.progress import counted, describe, duration
-from sweeps.training import TrainingOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +73,8 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
         "trial": winner.trial,
         "recipe_id": winner.recipe.recipe_id,
         "recipe": dataclasses.asdict(winner.recipe),
-        "validation": winner.validation and _score_document(winner.validation),
-        "test": outcome.test and _score_document(outcome.test),
+        "validation": winner.validation and score_document(winner.validation),
+        "test": outcome.test and score_document(outcome.test),
     }
     return {
         "sweep": header.name,
@@ -103,9 +100,9 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     if winner is not None and winner.validation is not None:
         tested = "not opened, because the sweep was interrupted"
         if outcome.test:
-            tested = f"{_score_text(outcome.test)}; opened {counted(outcome.test_openings, 'time')}"
+            tested = f"{score_text(outcome.test)}; opened {counted(outcome.test_openings, 'time')}"
         lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
-        lines.append(("  validation", _score_text(winner.validation)))
+        lines.append(("  validation", score_text(winner.validation)))
         lines.append(("  sealed test", tested))
     shares = f"{summary.training_share:.0%} of the workers' time since the first began spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
@@ -115,75 +112,9 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(("to search on", f"{search_on_command(outcome)} (a new sweep)"))
     if outcome.report:
         lines.append(("report", str(outcome.report)))
-        runs = _runs_option(outcome.folder)
+        runs = runs_option(outcome.folder)
         lines.append(("next", digits_command("ensemble", "--top", 5, "--sweep", header.name, *runs)))
     return lines
-
-
-def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str, Any]:
-    """What `train --json` prints."""
-    record = outcome.record
-    return {
-        "run": outcome.store.header.name,
-        "folder": str(outcome.store.folder.absolute()),
-        "report": report and str(report),
-        "recipe_name": record.label,
-        "recipe_id": record.recipe.recipe_id,
-        "recipe": dataclasses.asdict(record.recipe),
-        "dataset": outcome.store.header.dataset,
-        "status": record.status,
-        "epochs": len(record.curve),
-        "best_epoch": record.best_epoch,
-        "train_seconds": record.train_seconds,
-        "parameters": record.parameter_count,
-        "device": record.device,
-        "precision": record.precision,
-        "threads": record.thread_count,
-        "validation": record.validation and _score_document(record.validation),
-        "test": outcome.test and _score_document(outcome.test),
-        "test_openings": len(outcome.store.ledger()),
-    }
-
-
-def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[str, str]]:
-    """What `train` prints for people."""
-    record, store = outcome.record, outcome.store
-    spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
-    lines = [("recipe", f"{record.label}: {spent}, {record.parameter_count:,} parameters, {record.precision}")]
-    if record.validation:
-        lines.append(("validation", f"{_score_text(record.validation)} (epoch {record.best_epoch})"))
-    tested = "not opened, because the run was interrupted"
-    if outcome.test:
-        tested = f"{_score_text(outcome.test)}; opened {counted(len(store.ledger()), 'time')}"
-    lines.append(("sealed test", tested))
-    if record.label in RECIPES:
-        lines.append(("published", RECIPES[record.label].published))
-    lines.append(("folder", str(store.folder.absolute())))
-    if report:
-        lines.append(("report", str(report)))
-        lines.append(("next", open_command(report)))
-    return lines
-
-
-def recipe_documents() -> list[dict[str, Any]]:
-    """What `recipes --json` prints."""
-    return [
-        {
-            "name": name,
-            "dataset": named.dataset,
-            "source": named.source,
-            "published": named.published,
-            "about": inspect.getdoc(named.build),
-            "recipe": dataclasses.asdict(named.build()),
-        }
-        for name, named in RECIPES.items()
-    ]
-
-
-def recipe_lines() -> list[tuple[str, str]]:
-    """What `recipes` prints for people."""
-    lines = [(name, f"{named.dataset:<16}  {named.source}: {named.published}") for name, named in RECIPES.items()]
-    return [*lines, ("next", digits_command("train", "lenet"))]
 
 
 def search_on_command(outcome: SweepOutcome) -> str:
@@ -192,7 +123,7 @@ def search_on_command(outcome: SweepOutcome) -> str:
     return digits_command(
         "sweep", "--dataset", header.dataset, "--trials", header.trial_count - len(outcome.records),
         "--seed", header.seed + header.trial_count, "--max-epochs", header.max_epochs,
-        "--concurrency", header.concurrency, *_runs_option(outcome.folder),
+        "--concurrency", header.concurrency, *runs_option(outcome.folder),
     )  # fmt: skip
 
 
@@ -222,8 +153,8 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | Non
     for contender in record.contenders:
         label = "best single" if contender.method == "single" else contender.method
         lines.append((label, "  ".join(f"trial {t} ({share})" for t, share in contender.shares.items())))
-        lines.append(("  validation", _score_text(contender.validation)))
-        lines.append(("  sealed test", _score_text(contender.test)))
+        lines.append(("  validation", score_text(contender.validation)))
+        lines.append(("  sealed test", score_text(contender.test)))
     lines.append(("used", f"{record.method}: {record.reason}"))
     lines.append(("test opened", counted(len(store.ledger()), "time")))
     if report:
@@ -232,7 +163,7 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | Non
     return lines
 
 
-def _score_document(score: Score) -> dict[str, Any]:
+def score_document(score: Score) -> dict[str, Any]:
     """A score with the 95 % Wilson interval of its accuracy."""
     interval = accuracy_interval(score.error_count, score.n)
     return {**dataclasses.asdict(score), "accuracy_interval": [interval.low, interval.high]}
@@ -243,10 +174,11 @@ def _members(contender: Contender) -> list[dict[str, Any]]:
 
 
 def _contender_document(contender: Contender) -> dict[str, Any]:
-    return {"validation": _score_document(contender.validation), "test": _score_document(contender.test)}
+    return {"validation": score_document(contender.validation), "test": score_document(contender.test)}
 
 
-def _score_text(score: Score) -> str:
+def score_text(score: Score) -> str:
+    """A score in a line, with its interval."""
     interval = accuracy_interval(score.error_count, score.n)
     return (
         f"{score.accuracy:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
@@ -254,7 +186,8 @@ def _score_text(score: Score) -> str:
     )
 
 
-def _runs_option(folder: Path) -> list[str]:
+def runs_option(folder: Path) -> list[str]:
+    """What a command needs to find a sweep's folder, if it is not where commands look by themselves."""
     default = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS
     return [] if folder.parent == Path(default) else ["--runs", str(folder.parent)]
 

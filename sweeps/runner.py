@@ -20,7 +20,7 @@ from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
 from sweeps.config import SweepConfig
-from sweeps.objective import TrialRun, failed_record, use_one_thread
+from sweeps.objective import TrialRun, failed_record, use_threads
 from sweeps.progress import SweepView, counted
 from sweeps.ray_session import SearchEnded, check_alive, local_ray
 from sweeps.scratch import scratch_folder
@@ -199,7 +199,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], split: Split, base_recipe: Recipe, seed: int, trials_folder: Path) -> None:
         """Upload the data once, then begin the first trial."""
         self.base_recipe, self.seed, self.trials_folder = base_recipe, seed, trials_folder
-        use_one_thread()
+        use_threads(1)
         self.device = default_device()
         self.data = DeviceSplit.from_split(split, self.device)
         self._begin(config)

@@ -2,47 +2,23 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from digits_core.data import Digits, Split, check_dataset, load_digits, split_digits
+from digits_core.data import Digits, Split, load_digits, split_digits
 from digits_core.device import check_device, default_device
 from digits_core.engine import DeviceSplit, Diverged, check_fit
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
-from digits_core.recipe import Recipe, Scalar
+from digits_core.recipe import Recipe
 from digits_core.recipes import named_recipe
 from digits_core.records import EpochRow, RunRecord, SweepHeader, SweepSummary
-from digits_core.store import SweepStore, check_name, check_new
+from digits_core.store import SweepStore, check_new
+from sweeps.config import TrainingConfig
 from sweeps.finalists import score_winner_on_test
 from sweeps.objective import TrialRun
 from sweeps.signals import ignored_interrupt
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """What the user asked for."""
-
-    runs: Path
-    name: str
-    recipe_name: str
-    overrides: Mapping[str, Scalar] = field(default_factory=dict)
-    dataset: str | None = None  # None: the recipe's own
-    device: str | None = None  # None: the best there is
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-        named_recipe(self.recipe_name)
-        if self.dataset is not None:
-            check_dataset(self.dataset)
-        _ = self.recipe
-
-    @property
-    def recipe(self) -> Recipe:
-        """The named recipe with the overrides in it."""
-        return named_recipe(self.recipe_name).build().with_overrides(self.overrides)
 
 
 @dataclass(frozen=True, kw_only=True)

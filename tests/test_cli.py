@@ -40,6 +40,8 @@ def run(*arguments: str) -> tuple[int, str, str]:
         (("train", "lenet", "--epochs", "0", "--dataset", "sklearn-digits"), 2, "training.epochs is 0"),
         (("train", "nguetsop-cnn", "--dataset", "sklearn-digits"), 2, "needs images of 16x16 pixels, not 8x8"),
         (("train", "lenet", "--name", "tiny", "--dataset", "sklearn-digits"), 2, "there is already a sweep 'tiny'"),
+        (("replay", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
+        (("replay", "tiny", "--trial", "9"), 2, "has no trial 9 with predictions"),
         (("report", "--runs", "FILE"), 2, "is not a folder"),
         (("report", "--output", "FILE"), 2, "--output must name an .html file"),
         (("ensemble", "--sweep", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
@@ -182,6 +184,9 @@ def test_train_prints_one_document_and_its_report(tmp_path: Path) -> None:
     assert "One run of one seed" in page
     assert "Ray Tune ran" not in page
     assert "epoch 1 of 1" in err
+    code, out, _ = run("replay", "mine", "--runs", str(tmp_path), "--json")
+    replayed = json.loads(out)
+    assert (code, replayed["n"], replayed["differing_predictions"], replayed["same_bits"]) == (0, 360, 0, True)
     code, out, _ = run("train", "improved-net", "--dataset", "sklearn-digits", "--epochs", "1", "--runs", str(tmp_path))
     assert code == 0
     lines = dict(line.split(maxsplit=1) for line in out.splitlines())

@@ -8,7 +8,8 @@ from digits_core.metrics import score
 from digits_core.recipe import Scalar
 from digits_core.records import EpochRow
 from digits_core.store import SweepStore
-from sweeps.training import TrainingConfig, plan_training, run_training
+from sweeps.config import TrainingConfig
+from sweeps.training import plan_training, run_training
 
 
 def config(runs: Path, **overrides: Scalar) -> TrainingConfig:

@@ -1,0 +1,84 @@
+"""`digits replay`: train a stored trial again, and count how many of its answers come out otherwise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from digits_core.data import load_digits, split_digits
+from digits_core.device import check_device
+from digits_core.engine import DeviceSplit, Trainer
+from digits_core.environment import hardware_name, package_versions
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.records import EpochRow, RunRecord
+from digits_core.store import SweepStore
+from sweeps.objective import use_threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """A trial trained twice, on its validation images."""
+
+    record: RunRecord
+    n: int
+    differing_count: int  # images with another answer
+    largest_difference: float  # of any probability; 0 means the same bits
+    changes: tuple[str, ...]  # what is not as it was: hardware, versions, precision
+
+    @property
+    def same_bits(self) -> bool:
+        """Whether every probability came out the same."""
+        return self.largest_difference == 0
+
+
+def choose_trial(store: SweepStore, trial: int | None) -> RunRecord:
+    """The record of a trial that has predictions, or of the winner. Raises UsageError where there is none."""
+    ranked = store.ranked()
+    if not ranked:
+        raise UsageError(f"{store.header.name!r} has no trial with predictions to compare")
+    if trial is None:
+        return ranked[0]
+    found = [record for record in ranked if record.trial == trial]
+    if not found:
+        known = ", ".join(str(record.trial) for record in sorted(ranked, key=lambda record: record.trial)[:10])
+        raise UsageError(f"{store.header.name!r} has no trial {trial} with predictions; it has {known}")
+    return found[0]
+
+
+def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], None]) -> Replay:
+    """Train the record's recipe again for as many epochs, on the same kind of device with as many threads.
+
+    Raises EnvironmentFailure where the data or the split are not those of the run, UsageError without its device.
+    """
+    header = store.header
+    digits = load_digits(header.dataset)
+    if (digits.checksum, digits.split_id) != (header.data_checksum, header.split_id):
+        raise EnvironmentFailure(
+            f"the data or the split of {header.dataset!r} are not those that {header.name!r} was run on"
+        )
+    device = check_device(record.device.partition(":")[0])
+    use_threads(record.thread_count)
+    trainer = Trainer(record.recipe, DeviceSplit.from_split(split_digits(digits), device), device)
+    for _ in record.curve:  # not all epochs of the recipe, where the trial was stopped early
+        on_epoch(trainer.run_epoch())
+    assert trainer.best is not None
+    stored, again = store.validation_probabilities(record.trial), trainer.best.validation_probabilities
+    precision = str(trainer.precision).removeprefix("torch.")
+    return Replay(
+        record=record,
+        n=len(stored),
+        differing_count=int((stored.argmax(axis=1) != again.argmax(axis=1)).sum()),
+        largest_difference=float(np.abs(stored - again).max()),
+        changes=_changes(store, record, precision),
+    )
+
+
+def _changes(store: SweepStore, record: RunRecord, precision: str) -> tuple[str, ...]:
+    """What of the old environment is not here, in words."""
+    header, versions = store.header, package_versions()
+    then_and_now = [
+        ("hardware", header.hardware, hardware_name()),
+        ("precision", record.precision, precision),
+        *((package, version, versions.get(package, "none")) for package, version in header.versions.items()),
+    ]
+    return tuple(f"{what} {then} -> {now}" for what, then, now in then_and_now if then != now)

@@ -1,0 +1,107 @@
+"""What `train`, `replay` and `recipes` print: a JSON document for scripts, labelled lines for people."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+from digits_core.recipes import RECIPES
+from digits_core.store import SweepStore
+from sweeps.progress import counted, describe, duration
+from sweeps.replay import Replay
+from sweeps.results import digits_command, open_command, runs_option, score_document, score_text
+from sweeps.training import TrainingOutcome
+
+
+def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str, Any]:
+    """What `train --json` prints."""
+    record = outcome.record
+    return {
+        "run": outcome.store.header.name,
+        "folder": str(outcome.store.folder.absolute()),
+        "report": report and str(report),
+        "recipe_name": record.label,
+        "recipe_id": record.recipe.recipe_id,
+        "recipe": dataclasses.asdict(record.recipe),
+        "dataset": outcome.store.header.dataset,
+        "status": record.status,
+        "epochs": len(record.curve),
+        "best_epoch": record.best_epoch,
+        "train_seconds": record.train_seconds,
+        "parameters": record.parameter_count,
+        "device": record.device,
+        "precision": record.precision,
+        "threads": record.thread_count,
+        "validation": record.validation and score_document(record.validation),
+        "test": outcome.test and score_document(outcome.test),
+        "test_openings": len(outcome.store.ledger()),
+    }
+
+
+def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[str, str]]:
+    """What `train` prints for people."""
+    record, store = outcome.record, outcome.store
+    spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
+    lines = [("recipe", f"{record.label}: {spent}, {record.parameter_count:,} parameters, {record.precision}")]
+    if record.validation:
+        lines.append(("validation", f"{score_text(record.validation)} (epoch {record.best_epoch})"))
+    tested = "not opened, because the run was interrupted"
+    if outcome.test:
+        tested = f"{score_text(outcome.test)}; opened {counted(len(store.ledger()), 'time')}"
+    lines.append(("sealed test", tested))
+    if record.label in RECIPES:
+        lines.append(("published", RECIPES[record.label].published))
+    lines.append(("folder", str(store.folder.absolute())))
+    if report:
+        lines.append(("report", str(report)))
+        lines.append(("next", open_command(report)))
+    return lines
+
+
+def replay_document(store: SweepStore, outcome: Replay) -> dict[str, Any]:
+    """What `replay --json` prints."""
+    return {
+        "run": store.header.name,
+        "trial": outcome.record.trial,
+        "n": outcome.n,
+        "differing_predictions": outcome.differing_count,
+        "largest_difference": outcome.largest_difference,
+        "same_bits": outcome.same_bits,
+        "changes": list(outcome.changes),
+    }
+
+
+def replay_lines(store: SweepStore, outcome: Replay) -> list[tuple[str, str]]:
+    """What `replay` prints for people."""
+    largest = (
+        "the same bits" if outcome.same_bits else f"probabilities differ by at most {outcome.largest_difference:.2g}"
+    )
+    lines = [
+        ("trial", f"{outcome.record.trial} of {store.header.name}: {describe(outcome.record)}"),
+        ("differ", f"{outcome.differing_count} of {counted(outcome.n, 'validation prediction')}; {largest}"),
+    ]
+    if outcome.changes:
+        lines.append(("changed", "; ".join(outcome.changes)))
+    lines.append(("next", digits_command("report", "--sweep", store.header.name, *runs_option(store.folder))))
+    return lines
+
+
+def recipe_documents() -> list[dict[str, Any]]:
+    """What `recipes --json` prints."""
+    return [
+        {
+            "name": name,
+            "dataset": named.dataset,
+            "source": named.source,
+            "published": named.published,
+            "about": inspect.getdoc(named.build),
+            "recipe": dataclasses.asdict(named.build()),
+        }
+        for name, named in RECIPES.items()
+    ]
+
+
+def recipe_lines() -> list[tuple[str, str]]:
+    """What `recipes` prints for people."""
+    lines = [(name, f"{named.dataset:<16}  {named.source}: {named.published}") for name, named in RECIPES.items()]
+    return [*lines, ("next", digits_command("train", "lenet"))]
