@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
@@ -17,7 +17,6 @@ import typer
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from digits_core.store import SweepStore
     from sweeps.config import SweepConfig, TrainingConfig
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -158,6 +157,7 @@ def sweep(
 
 
 def _search(config: "SweepConfig", *, as_json: bool) -> None:
+    from reports.pages import report_after_result
     from sweeps.finalists import score_winner_on_test
     from sweeps.progress import make_view, progress_console
     from sweeps.results import SweepOutcome, sweep_document, sweep_lines
@@ -167,30 +167,12 @@ def _search(config: "SweepConfig", *, as_json: bool) -> None:
     _say(plan.line)
     store, summary = run_sweep(plan, make_view(config.trials, plan.max_epochs, progress_console(sys.stderr)))
     test = None if summary.interrupted else score_winner_on_test(store)
-    with _report_after_result(store) as report:
+    with report_after_result(store) as report:
         outcome = SweepOutcome.of(store, summary, report, test)
         _emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
     outcome.raise_if_failed()
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-@contextlib.contextmanager
-def _report_after_result(store: "SweepStore") -> Iterator[Path | None]:
-    """Write the page. If that fails, the result is printed all the same, and then the failure is."""
-    from digits_core.errors import EnvironmentFailure
-    from reports.pages import write_report
-
-    failure: EnvironmentFailure | None = None
-    report: Path | None = None
-    if store.ranked():
-        try:
-            report = write_report(store)
-        except EnvironmentFailure as error:
-            failure = error
-    yield report
-    if failure is not None:
-        raise failure
 
 
 @app.command()
@@ -241,6 +223,7 @@ def train(
 
 
 def _train(config: "TrainingConfig", *, as_json: bool) -> None:
+    from reports.pages import report_after_result
     from sweeps.epochs import epoch_progress
     from sweeps.progress import progress_console
     from sweeps.training import plan_training, run_training
@@ -250,7 +233,7 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
     _say(plan.line)
     with epoch_progress(plan.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
         outcome = run_training(plan, on_epoch)
-    with _report_after_result(outcome.store) as report:
+    with report_after_result(outcome.store) as report:
         _emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
     if outcome.test is None:
         raise typer.Exit(INTERRUPTED)
@@ -292,21 +275,31 @@ def replay(
 
 @app.command()
 @_errors_in_one_line
-def recipes(as_json: AsJson = False) -> None:
-    """List the named recipes.
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this one.", show_default="list all")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the named recipes, or show one.
 
-    Each with its data set, its source and the figure that its source published.
+    Each with its data set, its source and the figure that its source published; one with its fields and layers.
 
     Examples:
 
         digits recipes
 
-        digits recipes --json
+        digits recipes lenet --json
 
     """
-    from sweeps.training_results import recipe_documents, recipe_lines
+    from digits_core.recipes import named_recipe
 
-    _emit(recipe_documents(), recipe_lines(), as_json=as_json)
+    if name is not None:
+        named_recipe(name)  # checked before anything that takes seconds to import
+    from sweeps import training_results as results
+
+    if name is None:
+        _emit(results.recipe_documents(), results.recipe_lines(), as_json=as_json)
+    else:
+        _emit(results.one_recipe_document(name), results.one_recipe_lines(name), as_json=as_json)
 
 
 @app.command()
@@ -332,6 +325,7 @@ def ensemble(
 
     """
     from digits_core.store import SweepStore
+    from reports.pages import report_after_result
     from sweeps.finalists import build_ensemble
     from sweeps.results import ensemble_document, ensemble_lines
 
@@ -340,7 +334,7 @@ def ensemble(
     found = len(record.contender("uniform").weights)
     if found < top:
         _say(f"only {found} trials are there to combine, not {top}")
-    with _report_after_result(store) as report:
+    with report_after_result(store) as report:
         _emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)
 
 

@@ -1,11 +1,13 @@
 """Rows and figures -> one self-contained HTML file: no network, every string escaped, scripts named by hash."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
 import math
 import time
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,21 @@ def write_report(store: SweepStore, output: Path | None = None) -> Path:
             f"cannot write {path}: {error.strerror}; `digits report --output FILE` writes it elsewhere"
         ) from error
     return path
+
+
+@contextlib.contextmanager
+def report_after_result(store: SweepStore) -> Iterator[Path | None]:
+    """Write the page. If that fails, the result inside is printed all the same, and then the failure is raised."""
+    failure: EnvironmentFailure | None = None
+    report: Path | None = None
+    if store.ranked():
+        try:
+            report = write_report(store)
+        except EnvironmentFailure as error:
+            failure = error
+    yield report
+    if failure is not None:
+        raise failure
 
 
 def _checked(output: Path) -> Path:

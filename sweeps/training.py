@@ -18,6 +18,7 @@ from digits_core.store import SweepStore, check_new
 from sweeps.config import TrainingConfig
 from sweeps.finalists import score_winner_on_test
 from sweeps.objective import TrialRun
+from sweeps.progress import counted
 from sweeps.signals import ignored_interrupt
 
 
@@ -36,7 +37,7 @@ class TrainingPlan:
         """What is about to be done, in a line."""
         return (
             f"training {self.config.recipe_name} on {self.digits.name} ({len(self.split.train):,} images)"
-            f" on {self.device}, at most {self.recipe.training.epochs:,} epochs"
+            f" on {self.device}, at most {counted(self.recipe.training.epochs, 'epoch')}"
         )
 
 

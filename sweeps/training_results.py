@@ -5,6 +5,9 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from digits_core.data import DATASETS
+from digits_core.layers import LayerRow, layer_rows
+from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES
 from digits_core.store import SweepStore
 from sweeps.progress import counted, describe, duration
@@ -54,7 +57,7 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
     lines.append(("folder", str(store.folder.absolute())))
     if report:
         lines.append(("report", str(report)))
-        lines.append(("next", open_command(report)))
+    lines.append(("next", open_command(report) if report else digits_command("train", record.label)))
     return lines
 
 
@@ -88,17 +91,43 @@ def replay_lines(store: SweepStore, outcome: Replay) -> list[tuple[str, str]]:
 
 def recipe_documents() -> list[dict[str, Any]]:
     """What `recipes --json` prints."""
-    return [
-        {
-            "name": name,
-            "dataset": named.dataset,
-            "source": named.source,
-            "published": named.published,
-            "about": inspect.getdoc(named.build),
-            "recipe": dataclasses.asdict(named.build()),
-        }
-        for name, named in RECIPES.items()
-    ]
+    return [_recipe_document(name) for name in RECIPES]
+
+
+def _recipe_document(name: str) -> dict[str, Any]:
+    named = RECIPES[name]
+    return {
+        "name": name,
+        "dataset": named.dataset,
+        "source": named.source,
+        "published": named.published,
+        "about": inspect.getdoc(named.build),
+        "recipe": dataclasses.asdict(named.build()),
+    }
+
+
+def one_recipe_document(name: str) -> dict[str, Any]:
+    """What `recipes NAME --json` prints: the same with the network's layers."""
+    return _recipe_document(name) | {"layers": [dataclasses.asdict(row) for row in _layers(name)]}
+
+
+def one_recipe_lines(name: str) -> list[tuple[str, str]]:
+    """What `recipes NAME` prints for people: the layers, and every field that is not the default."""
+    named, default = RECIPES[name], Recipe().as_overrides()
+    lines = [(name, f"{named.source}, on {named.dataset}; published: {named.published}")]
+    lines.append(("about", " ".join((inspect.getdoc(named.build) or "").split())))
+    lines += [(field, str(value)) for field, value in named.build().as_overrides().items() if value != default[field]]
+    rows = _layers(name)
+    for row in rows:
+        shape = " x ".join(map(str, row.output))
+        lines.append((f"layer {row.name}", f"{row.kind:<18} {shape:<14} {row.parameter_count:>9,}".rstrip()))
+    lines.append(("parameters", f"{sum(row.parameter_count for row in rows):,}"))
+    return [*lines, ("next", digits_command("train", name))]
+
+
+def _layers(name: str) -> tuple[LayerRow, ...]:
+    named = RECIPES[name]
+    return layer_rows(named.build(), DATASETS[named.dataset].side)
 
 
 def recipe_lines() -> list[tuple[str, str]]:

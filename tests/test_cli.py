@@ -40,6 +40,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
         (("train", "lenet", "--epochs", "0", "--dataset", "sklearn-digits"), 2, "training.epochs is 0"),
         (("train", "nguetsop-cnn", "--dataset", "sklearn-digits"), 2, "needs images of 16x16 pixels, not 8x8"),
         (("train", "lenet", "--name", "tiny", "--dataset", "sklearn-digits"), 2, "there is already a sweep 'tiny'"),
+        (("recipes", "kfold"), 2, "did you mean 'kfold-cnn'"),
         (("replay", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
         (("replay", "tiny", "--trial", "9"), 2, "has no trial 9 with predictions"),
         (("report", "--runs", "FILE"), 2, "is not a folder"),
@@ -56,7 +57,7 @@ def test_bad_input_is_one_clear_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     words = [word.replace("FILE", str(tmp_path / "file")) for word in arguments]
-    if "--runs" not in words:
+    if "--runs" not in words and words[0] != "recipes":
         words += ["--runs", str(sweep_store.folder.parent)]
     exit_code, out, err = run(*words)
     assert (exit_code, out) == (code, "")
@@ -203,3 +204,14 @@ def test_recipes_are_listed_with_what_was_published() -> None:
     assert listed["lenet"]["published"] == "97.9 % in 63 s"
     code, out, _ = run("recipes")
     assert out.splitlines()[-1].endswith("digits train lenet")
+
+
+def test_one_recipe_is_shown_with_its_layers() -> None:
+    code, out, _ = run("recipes", "lenet", "--json")
+    assert code == 0
+    assert sum(layer["parameter_count"] for layer in json.loads(out)["layers"]) == 61_706
+    code, out, _ = run("recipes", "lenet")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["layer", "0", "Conv2d", "6", "x", "28", "x", "28", "156"] in lines
+    assert ["parameters", "61,706"] in lines
+    assert ["optimizer.learning_rate", "0.01"] in lines
