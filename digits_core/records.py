@@ -17,7 +17,7 @@ class EpochRow:
     """One point of a learning curve."""
 
     epoch: int  # 1 for the first
-    train_loss: float  # mean cross-entropy of the augmented training images, nats
+    train_loss: float  # mean of the recipe's loss over the augmented training images
     train_error_count: int  # on those augmented images, while the weights moved
     train_n: int
     validation_nll: float
