@@ -42,7 +42,8 @@ LARGEST_SEED = 2**32 - 1
 
 def _check_range(what: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # also refuses NaN
-        raise UsageError(f"{what} must lie between {low:g} and {high:g}, got {value!r}")
+        limits = [str(limit) if isinstance(limit, int) else f"{limit:g}" for limit in (low, high)]
+        raise UsageError(f"{what} must lie between {limits[0]} and {limits[1]}, got {value!r}")
 
 
 def _check_choice(what: str, value: str, valid: tuple[str, ...]) -> None:
