@@ -165,21 +165,22 @@ class _WideBlock(nn.Module):
 def wide_resnet(settings: Model, side: int) -> nn.Module:
     """Three stages of `depth` pre-activated blocks, `width`, `2 * width` and `4 * width` channels, average pooled."""
     del side
-    channels = [settings.width, 2 * settings.width, 4 * settings.width]
+    channels = inputs = settings.width
     blocks: list[nn.Module] = []
-    for stage, outputs in enumerate(channels):
+    for stage in range(3):
+        channels = settings.width * 2**stage
         for position in range(settings.depth):
-            begins = position == 0
-            inputs = outputs if not begins else channels[max(0, stage - 1)]
-            blocks.append(_WideBlock(inputs, outputs, 2 if begins and stage else 1, settings.dropout))
+            stride = 2 if stage and not position else 1
+            blocks.append(_WideBlock(inputs, channels, stride, settings.dropout))
+            inputs = channels
     return nn.Sequential(
         nn.Conv2d(1, settings.width, 3, padding=1, bias=False),
         *blocks,
-        nn.BatchNorm2d(channels[-1]),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(channels[-1], CLASS_COUNT),
+        nn.Linear(channels, CLASS_COUNT),
     )
 
 

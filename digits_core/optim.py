@@ -12,11 +12,11 @@ from digits_core.recipe import Optimizer, Schedule
 ONE_CYCLE_START = 1 / 25  # of the peak; Smith and Topin 2018 (arXiv 1708.07120), torch's default
 ONE_CYCLE_END = 1e-4 / 25
 Parameters = Sequence[torch.nn.Parameter]
-OptimizerBuilder = Callable[[Parameters, Optimizer, bool], torch.optim.Optimizer]
+OptimizerBuilder = Callable[[Parameters, Optimizer, bool], list[torch.optim.Optimizer]]
 
 
-def _sgd(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
+def _sgd(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
+    sgd = torch.optim.SGD(
         parameters,
         lr=settings.learning_rate,
         momentum=settings.momentum,
@@ -24,71 +24,61 @@ def _sgd(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.opti
         weight_decay=settings.weight_decay,
         fused=fused,
     )
+    return [sgd]
 
 
 def _betas(settings: Optimizer) -> tuple[float, float]:
     return settings.beta1, settings.beta2
 
 
-def _adam(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.Adam(
-        parameters,
-        lr=settings.learning_rate,
-        betas=_betas(settings),
-        weight_decay=settings.weight_decay,
-        fused=fused,
-    )
+def _adam_of(kind: type[torch.optim.Adam] | type[torch.optim.AdamW]) -> OptimizerBuilder:
+    def build(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
+        weight_decay = settings.weight_decay
+        return [
+            kind(parameters, lr=settings.learning_rate, betas=_betas(settings), weight_decay=weight_decay, fused=fused)
+        ]
+
+    return build
 
 
-def _adamw(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        parameters,
-        lr=settings.learning_rate,
-        betas=_betas(settings),
-        weight_decay=settings.weight_decay,
-        fused=fused,
-    )
+_adam, _adamw = _adam_of(torch.optim.Adam), _adam_of(torch.optim.AdamW)
 
 
-def _adagrad(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.Adagrad(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused and _on_cpu(parameters)
-    )
+def _adagrad(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
+    fused = fused and all(parameter.is_cpu for parameter in parameters)  # torch has no other
+    learning_rate, weight_decay = settings.learning_rate, settings.weight_decay
+    return [torch.optim.Adagrad(parameters, lr=learning_rate, weight_decay=weight_decay, fused=fused)]
 
 
-def _on_cpu(parameters: Parameters) -> bool:
-    return all(parameter.device.type == "cpu" for parameter in parameters)
-
-
-def _rmsprop(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.optim.Optimizer:
+def _rmsprop(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
     del fused  # torch has no fused RMSprop
-    return torch.optim.RMSprop(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return [torch.optim.RMSprop(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)]
 
 
-def _lion(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.optim.Optimizer:
+def _lion(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
     """Chen et al. 2023 (arXiv 2302.06675). Its learning rate is 3 to 10 times smaller than AdamW's."""
     del fused
     try:
         from lion_pytorch import Lion
     except ImportError as error:
         raise EnvironmentFailure("the optimizer lion needs a package: pip install lion-pytorch") from error
-    lion: torch.optim.Optimizer = Lion(
-        parameters, lr=settings.learning_rate, betas=_betas(settings), weight_decay=settings.weight_decay
-    )
-    return lion
+    return [Lion(parameters, lr=settings.learning_rate, betas=_betas(settings), weight_decay=settings.weight_decay)]
 
 
-def _muon(parameters: Parameters, settings: Optimizer, fused: bool) -> torch.optim.Optimizer:
-    """Jordan et al. 2024, with steps scaled to those of AdamW (Liu et al. 2025, arXiv 2502.16982)."""
-    del fused
-    return torch.optim.Muon(
-        parameters,
+def _muon(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
+    """Jordan et al. 2024, with steps scaled to those of AdamW (Liu et al. 2025, arXiv 2502.16982).
+
+    It is defined for matrices: AdamW moves all other parameters, convolutions too.
+    """
+    muon = torch.optim.Muon(
+        [parameter for parameter in parameters if parameter.ndim == 2],
         lr=settings.learning_rate,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
         weight_decay=settings.weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
+    return [muon, *_adamw([parameter for parameter in parameters if parameter.ndim != 2], settings, fused)]
 
 
 OPTIMIZERS: dict[str, OptimizerBuilder] = {
@@ -103,16 +93,8 @@ OPTIMIZERS: dict[str, OptimizerBuilder] = {
 
 
 def build_optimizers(parameters: Parameters, settings: Optimizer, device: torch.device) -> list[torch.optim.Optimizer]:
-    """Build the named optimizer, fused where torch offers it (one kernel for all parameters).
-
-    It is one, except for muon: that is defined for matrices, so AdamW moves all other parameters (convolutions too).
-    """
-    fused = device.type in ("cpu", "cuda")
-    if settings.name != "muon":
-        return [OPTIMIZERS[settings.name](parameters, settings, fused)]
-    matrices = [parameter for parameter in parameters if parameter.ndim == 2]
-    others = [parameter for parameter in parameters if parameter.ndim != 2]
-    return [_muon(matrices, settings, fused), _adamw(others, settings, fused)]
+    """Build what the named optimizer consists of, fused where torch offers it (one kernel for all parameters)."""
+    return OPTIMIZERS[settings.name](parameters, settings, device.type in ("cpu", "cuda"))
 
 
 @dataclass(frozen=True, kw_only=True)

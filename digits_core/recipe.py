@@ -208,16 +208,20 @@ class Recipe:
         """
         by_part: dict[str, dict[str, Scalar]] = {}
         for dotted, value in overrides.items():
-            if dotted not in FIELD_TYPES:
-                raise unknown_name("recipe field", dotted, FIELD_TYPES)
+            coerced = _coerce(dotted, value)
             part, _, name = dotted.partition(".")
-            by_part.setdefault(part, {})[name] = _coerce(dotted, value)
+            by_part.setdefault(part, {})[name] = coerced
         changed: dict[str, Any] = {part: replace(getattr(self, part), **values) for part, values in by_part.items()}
         return replace(self, **changed)
 
     def as_overrides(self) -> dict[str, Scalar]:
         """All fields under their dotted names."""
         return {f"{part}.{name}": value for part, values in asdict(self).items() for name, value in values.items()}
+
+    def changes(self) -> dict[str, Scalar]:
+        """The fields, under their dotted names, that differ from the default recipe's."""
+        default = Recipe().as_overrides()
+        return {name: value for name, value in self.as_overrides().items() if value != default[name]}
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
@@ -235,8 +239,7 @@ class Recipe:
 
         Only what differs from the default recipe counts, so that a new field does not rename old recipes.
         """
-        default = Recipe().as_overrides()
-        own = {name: value for name, value in self.as_overrides().items() if value != default[name]}
+        own = self.changes()
         own.pop("training.seed", None)
         return hashlib.sha256(json.dumps(own, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
 
@@ -254,14 +257,19 @@ FIELD_TYPES: dict[str, type] = _field_types()
 """Every dotted recipe field and its type: the vocabulary of overrides and search spaces."""
 
 
+def field_type(dotted: str) -> type:
+    """The type of a dotted recipe field. Raises UsageError, with the nearest names, where there is none."""
+    if dotted not in FIELD_TYPES:
+        raise unknown_name("recipe field", dotted, FIELD_TYPES)
+    return FIELD_TYPES[dotted]
+
+
 def parse_assignment(text: str) -> tuple[str, Scalar]:
     """Read `optimizer.learning_rate=0.01` into a dotted field and a value of that field's type."""
     dotted, equals, value = (piece.strip() for piece in text.partition("="))
     if not equals:
         raise UsageError(f"{text!r} is no assignment; write it as optimizer.learning_rate=0.01")
-    if dotted not in FIELD_TYPES:
-        raise unknown_name("recipe field", dotted, FIELD_TYPES)
-    expected = FIELD_TYPES[dotted]
+    expected = field_type(dotted)
     if expected is str:
         return dotted, value
     try:
@@ -271,7 +279,7 @@ def parse_assignment(text: str) -> tuple[str, Scalar]:
 
 
 def _coerce(dotted: str, value: Scalar) -> Scalar:
-    expected = FIELD_TYPES[dotted]
+    expected = field_type(dotted)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if expected is int and isinstance(value, float) and value.is_integer():

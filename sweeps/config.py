@@ -53,10 +53,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        named_recipe(self.recipe_name)
+        _ = self.recipe  # built once here, to refuse what it cannot be
         if self.dataset is not None:
             check_dataset(self.dataset)
-        _ = self.recipe
 
     @property
     def recipe(self) -> Recipe:

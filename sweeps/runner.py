@@ -15,11 +15,12 @@ from ray.tune.experiment import Trial
 from digits_core.data import Digits, Split, load_digits, split_digits
 from digits_core.device import accelerator_count, default_device
 from digits_core.engine import DeviceSplit
-from digits_core.environment import hardware_name, package_versions, processor_count
+from digits_core.environment import processor_count
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
 from sweeps.config import SweepConfig
+from sweeps.headers import header_of
 from sweeps.objective import TrialRun, failed_record, use_threads
 from sweeps.progress import SweepView, counted
 from sweeps.ray_session import SearchEnded, check_alive, local_ray
@@ -118,23 +119,17 @@ def training_share(trials: list[tuple[float, float, float]], concurrency: int) -
 
 
 def _header(plan: SweepPlan) -> SweepHeader:
-    return SweepHeader(
+    return header_of(
+        plan.digits,
+        plan.split,
         name=plan.config.name,
-        created_at=time.time(),
-        dataset=plan.digits.name,
-        side=plan.digits.side,
-        data_checksum=plan.digits.checksum,
-        split_id=plan.split.split_id,
-        train_n=len(plan.split.train),
-        validation_n=len(plan.split.validation),
+        kind="sweep",
         trial_count=plan.config.trials,
         max_epochs=plan.max_epochs,
         seed=plan.config.seed,
         concurrency=plan.concurrency,
         device=plan.device_type,
         space={name: str(parameter) for name, parameter in plan.space.items()},
-        hardware=hardware_name(),
-        versions=package_versions(),
     )
 
 

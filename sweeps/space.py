@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from digits_core.errors import UsageError, unknown_name
-from digits_core.recipe import FIELD_TYPES, Recipe, Scalar
+from digits_core.errors import UsageError
+from digits_core.recipe import Recipe, Scalar, field_type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,7 @@ def check_space(space: Space) -> None:
     """Raise UsageError for a field that no recipe has, an empty range, or a condition on nothing."""
     seen: set[str] = set()
     for name, parameter in space.items():
-        if name not in FIELD_TYPES:
-            raise unknown_name("recipe field", name, FIELD_TYPES)
+        field_type(name)  # raises where no recipe has it
         if parameter.when is not None and parameter.when.field not in seen:
             raise UsageError(f"{name} depends on {parameter.when.field}, which is not drawn before it")
         if isinstance(parameter, Choice):

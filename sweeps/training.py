@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from digits_core.data import Digits, Split, load_digits, split_digits
 from digits_core.device import check_device, default_device
 from digits_core.engine import DeviceSplit, Diverged, check_fit
-from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
 from digits_core.recipes import named_recipe
-from digits_core.records import EpochRow, RunRecord, SweepHeader, SweepSummary
+from digits_core.records import EpochRow, RunRecord, SweepSummary
 from digits_core.store import SweepStore, check_new
 from sweeps.config import TrainingConfig
 from sweeps.finalists import score_winner_on_test
+from sweeps.headers import header_of
 from sweeps.objective import TrialRun
 from sweeps.progress import counted
 from sweeps.signals import ignored_interrupt
@@ -68,7 +68,19 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     """
     started = time.time()
     device = check_device(plan.device)
-    store = SweepStore.create(plan.config.runs, _header(plan), plan.split)
+    header = header_of(
+        plan.digits,
+        plan.split,
+        name=plan.config.name,
+        kind="training",
+        trial_count=1,
+        max_epochs=plan.recipe.training.epochs,
+        seed=plan.recipe.training.seed,
+        concurrency=1,
+        device=plan.device,
+        space={},
+    )
+    store = SweepStore.create(plan.config.runs, header, plan.split)
     folder = store.trial(0)
     data = DeviceSplit.from_split(plan.split, device)
     run = TrialRun(0, plan.recipe, data, device, folder, label=plan.config.recipe_name)
@@ -93,25 +105,3 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
             )
     test = score_winner_on_test(store, f"end of training {record.label}") if record.status == "finished" else None
     return TrainingOutcome(store=store, record=record, test=test)
-
-
-def _header(plan: TrainingPlan) -> SweepHeader:
-    return SweepHeader(
-        name=plan.config.name,
-        created_at=time.time(),
-        dataset=plan.digits.name,
-        side=plan.digits.side,
-        data_checksum=plan.digits.checksum,
-        split_id=plan.split.split_id,
-        train_n=len(plan.split.train),
-        validation_n=len(plan.split.validation),
-        trial_count=1,
-        max_epochs=plan.recipe.training.epochs,
-        seed=plan.recipe.training.seed,
-        concurrency=1,
-        device=plan.device,
-        space={},
-        hardware=hardware_name(),
-        versions=package_versions(),
-        kind="training",
-    )

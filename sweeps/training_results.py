@@ -7,7 +7,6 @@ from typing import Any
 
 from digits_core.data import DATASETS
 from digits_core.layers import LayerRow, layer_rows
-from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES
 from digits_core.store import SweepStore
 from sweeps.progress import counted, describe, duration
@@ -113,10 +112,10 @@ def one_recipe_document(name: str) -> dict[str, Any]:
 
 def one_recipe_lines(name: str) -> list[tuple[str, str]]:
     """What `recipes NAME` prints for people: the layers, and every field that is not the default."""
-    named, default = RECIPES[name], Recipe().as_overrides()
+    named = RECIPES[name]
     lines = [(name, f"{named.source}, on {named.dataset}; published: {named.published}")]
     lines.append(("about", " ".join((inspect.getdoc(named.build) or "").split())))
-    lines += [(field, str(value)) for field, value in named.build().as_overrides().items() if value != default[field]]
+    lines += [(field, str(value)) for field, value in named.build().changes().items()]
     rows = _layers(name)
     for row in rows:
         shape = " x ".join(map(str, row.output))

@@ -1,0 +1,42 @@
+"""The header of a run's folder: what every kind of run says of its data and its machine."""
+
+import time
+
+from digits_core.data import Digits, Split
+from digits_core.environment import hardware_name, package_versions
+from digits_core.records import SweepHeader
+
+
+def header_of(
+    digits: Digits,
+    split: Split,
+    *,
+    name: str,
+    kind: str,
+    trial_count: int,
+    max_epochs: int,
+    seed: int,
+    concurrency: int,
+    device: str,
+    space: dict[str, str],
+) -> SweepHeader:
+    """The header, created now, on this machine."""
+    return SweepHeader(
+        name=name,
+        created_at=time.time(),
+        dataset=digits.name,
+        side=digits.side,
+        data_checksum=digits.checksum,
+        split_id=split.split_id,
+        train_n=len(split.train),
+        validation_n=len(split.validation),
+        trial_count=trial_count,
+        max_epochs=max_epochs,
+        seed=seed,
+        concurrency=concurrency,
+        device=device,
+        space=space,
+        hardware=hardware_name(),
+        versions=package_versions(),
+        kind=kind,
+    )
