@@ -39,6 +39,7 @@ class Digits(LabelledImages):
     name: str
     provenance: str
     published_test_count: int = 0
+    is_pool: bool = False  # one pool for cross-validation: its folds take the otherwise sealed part as well
 
     @cached_property
     def checksum(self) -> str:
@@ -73,6 +74,10 @@ class Digits(LabelledImages):
         """Height (and width) in pixels."""
         return int(self.images.shape[1])
 
+    def take(self, indices: npt.NDArray[np.int64]) -> LabelledImages:
+        """A copy of the images with these numbers."""
+        return LabelledImages(images=self.images[indices], labels=self.labels[indices])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
@@ -83,13 +88,18 @@ class Split:
     validation_indices: npt.NDArray[np.int64]  # the images' numbers in the data set
     split_id: str
 
+    @property
+    def train_count(self) -> int:
+        """Images to train on."""
+        return len(self.train)
+
 
 def split_digits(digits: Digits) -> Split:
     """Stratified train and validation parts; the test part stays out."""
     train, validation, _ = digits.parts
     return Split(
-        train=_take(digits, train),
-        validation=_take(digits, validation),
+        train=digits.take(train),
+        validation=digits.take(validation),
         validation_indices=validation,
         split_id=digits.split_id,
     )
@@ -98,11 +108,7 @@ def split_digits(digits: Digits) -> Split:
 def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
     """The test part and its image numbers in the data set. Only `digits_core.sealed` may call this."""
     _, _, test = digits.parts
-    return _take(digits, test), test
-
-
-def _take(digits: Digits, indices: npt.NDArray[np.int64]) -> LabelledImages:
-    return LabelledImages(images=digits.images[indices], labels=digits.labels[indices])
+    return digits.take(test), test
 
 
 def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
@@ -204,7 +210,7 @@ def _load_mnist() -> Digits:
     )
 
 
-def _optdigits(name: str, published_test_count: int) -> Digits:
+def _optdigits(name: str, *, published_test_count: int = 0, is_pool: bool = False) -> Digits:
     rows = np.concatenate(
         [
             np.loadtxt(read_checked(file).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8)
@@ -217,6 +223,7 @@ def _optdigits(name: str, published_test_count: int) -> Digits:
         labels=rows[:, 64],
         provenance="UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998)",
         published_test_count=published_test_count,
+        is_pool=is_pool,
     )
 
 
@@ -236,13 +243,13 @@ DATASETS: dict[str, DataSource] = {
     ),
     "mnist": DataSource(load=_load_mnist, side=28, files=MNIST_FILES, description="60,000 + 10,000 images of 28x28"),
     "optdigits": DataSource(
-        load=lambda: _optdigits("optdigits", 1_797),
+        load=lambda: _optdigits("optdigits", published_test_count=1_797),
         side=8,
         files=OPTDIGITS_FILES,
         description="UCI, 3,823 + 1,797 images of 8x8",
     ),
     "optdigits-pooled": DataSource(
-        load=lambda: _optdigits("optdigits-pooled", 0),
+        load=lambda: _optdigits("optdigits-pooled", is_pool=True),
         side=8,
         files=OPTDIGITS_FILES,
         description="UCI, all 5,620 images of 8x8 in one pool",

@@ -45,6 +45,7 @@ class RunRecord:
     validation: Score | None = None  # at the best epoch
     error: str | None = None
     label: str = ""  # the name of the recipe that it began from, if it had one
+    fold_scores: tuple[Score, ...] = ()  # with cross-validation: each fold on the images it did not see
 
     @property
     def counts(self) -> bool:
@@ -79,6 +80,7 @@ class RunRecord:
         fields["recipe"] = Recipe.from_dict(fields["recipe"])
         fields["curve"] = tuple(EpochRow(**row) for row in fields["curve"])
         fields["validation"] = Score(**fields["validation"]) if fields["validation"] else None
+        fields["fold_scores"] = tuple(Score(**values) for values in fields.get("fold_scores", ()))
         return RunRecord(**fields)
 
 
@@ -185,6 +187,8 @@ class SweepHeader:
     hardware: str
     versions: dict[str, str]
     kind: str = "sweep"  # or "training": named recipes, nothing was searched
+    fold_count: int = 0  # with cross-validation; validation is then every image, each judged by a network that did not
+    # see it, and there is no sealed part to open
 
 
 @dataclass(frozen=True, kw_only=True)

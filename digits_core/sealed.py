@@ -10,7 +10,7 @@ from torch import nn
 
 from digits_core.data import load_digits, sealed_test_part
 from digits_core.device import default_device
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import load_weights, predict
 from digits_core.models import build_model
 from digits_core.records import Opening, RunRecord
@@ -20,9 +20,15 @@ from digits_core.store import SweepStore, unusable
 def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
     """Test probabilities (M, N, 10) of stored models, computed once and kept; every call is a ledger line.
 
-    Raises EnvironmentFailure where weights are missing or the data set is not the one the sweep was run on.
+    Raises EnvironmentFailure where weights are missing or the data set is not the one the sweep was run on, UsageError
+    for a cross-validation.
     """
     header = store.header
+    if header.fold_count:
+        raise UsageError(
+            f"{header.name!r} is a cross-validation: it has a network for every fold and none for the sealed test part;"
+            " train the recipe with --folds 0 to combine or test it"
+        )
     digits = load_digits(header.dataset)
     if digits.checksum != header.data_checksum:
         raise EnvironmentFailure(

@@ -1,5 +1,6 @@
 """Intervals and paired comparisons. scipy does the statistics; this names what we ask of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,26 @@ class Interval:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Several runs of one thing: over seeds, or over folds."""
+
+    n: int
+    mean: float
+    standard_deviation: float | None  # with n - 1; None for a single run
+    best: float
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Mean, sample standard deviation and maximum."""
+    return Spread(
+        n=len(values),
+        mean=float(np.mean(values)),
+        standard_deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        best=float(max(values)),
+    )
 
 
 def accuracy_interval(error_count: int, n: int) -> Interval:

@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from digits_core.data import CLASS_COUNT, Split
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
+from digits_core.folds import Folds
 from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
 
 T = TypeVar("T")
@@ -190,7 +191,7 @@ class SweepStore:
         self.folder = folder
 
     @staticmethod
-    def create(runs: Path, header: SweepHeader, split: Split) -> "SweepStore":
+    def create(runs: Path, header: SweepHeader, split: Split | Folds) -> "SweepStore":
         """Start a new sweep's folder. Raises if it exists or cannot be written."""
         folder = runs / check_name(header.name)
         check_new(runs, header.name)

@@ -218,7 +218,8 @@ def _judge_winner(store: SweepStore, winner: RunRecord, digits: Digits | None) -
     if test is not None:
         return _judge(title, "sealed test", store.test_labels(), test, store.test_indices(), digits)
     validation = store.validation_probabilities(winner.trial)
-    return _judge(title, "validation", store.validation_labels(), validation, store.validation_indices(), digits)
+    part = "out of fold" if store.header.fold_count else "validation"
+    return _judge(title, part, store.validation_labels(), validation, store.validation_indices(), digits)
 
 
 def _judge_ensemble(store: SweepStore, ensemble: EnsembleRecord, digits: Digits | None) -> Judgement:

@@ -50,10 +50,13 @@ class TrainingConfig:
     overrides: Mapping[str, Scalar] = field(default_factory=dict)
     dataset: str | None = None  # None: the recipe's own
     device: str | None = None  # None: the best there is
+    folds: int | None = None  # None: as the recipe was published; 0: a single split
 
     def __post_init__(self) -> None:
         check_name(self.name)
         _ = self.recipe  # built once here, to refuse what it cannot be
+        if self.folds is not None and (self.folds < 0 or self.folds == 1):
+            raise UsageError(f"--folds must be at least 2, or 0 for a single split, got {self.folds}")
         if self.dataset is not None:
             check_dataset(self.dataset)
 
@@ -61,3 +64,8 @@ class TrainingConfig:
     def recipe(self) -> Recipe:
         """The named recipe with the overrides in it."""
         return named_recipe(self.recipe_name).build().with_overrides(self.overrides)
+
+    @property
+    def fold_count(self) -> int:
+        """Folds to train on; 0 means a single split."""
+        return named_recipe(self.recipe_name).folds if self.folds is None else self.folds

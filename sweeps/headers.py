@@ -4,12 +4,13 @@ import time
 
 from digits_core.data import Digits, Split
 from digits_core.environment import hardware_name, package_versions
+from digits_core.folds import Folds
 from digits_core.records import SweepHeader
 
 
 def header_of(
     digits: Digits,
-    split: Split,
+    split: Split | Folds,
     *,
     name: str,
     kind: str,
@@ -28,7 +29,7 @@ def header_of(
         side=digits.side,
         data_checksum=digits.checksum,
         split_id=split.split_id,
-        train_n=len(split.train),
+        train_n=split.train_count,
         validation_n=len(split.validation),
         trial_count=trial_count,
         max_epochs=max_epochs,
@@ -39,4 +40,5 @@ def header_of(
         hardware=hardware_name(),
         versions=package_versions(),
         kind=kind,
+        fold_count=len(split.splits) if isinstance(split, Folds) else 0,
     )

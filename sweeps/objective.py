@@ -5,7 +5,8 @@ import traceback
 
 import torch
 
-from digits_core.engine import DeviceSplit, Trainer
+from digits_core.cross_validation import DeviceFolds, FoldsTrainer, trainer_for
+from digits_core.engine import DeviceSplit
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, Status
 from digits_core.store import TrialFolder
@@ -23,13 +24,19 @@ class TrialRun:
     """A trial in progress. After every epoch its folder holds all that would be needed if it ended there."""
 
     def __init__(
-        self, trial: int, recipe: Recipe, data: DeviceSplit, device: torch.device, folder: TrialFolder, label: str = ""
+        self,
+        trial: int,
+        recipe: Recipe,
+        data: DeviceSplit | DeviceFolds,
+        device: torch.device,
+        folder: TrialFolder,
+        label: str = "",
     ) -> None:
         self.trial, self.recipe, self.device, self.folder, self.label = trial, recipe, device, folder, label
         self.started_at = time.time()
         folder.create()
         try:
-            self.trainer = Trainer(recipe, data, device)
+            self.trainer = trainer_for(recipe, data, device)
         except Exception:
             self.folder.write_progress(failed_record(trial, recipe, self.started_at, traceback.format_exc()))
             raise
@@ -76,6 +83,7 @@ class TrialRun:
             validation=best.validation if best else None,
             error=error,
             label=self.label,
+            fold_scores=self.trainer.fold_scores if isinstance(self.trainer, FoldsTrainer) else (),
         )
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digits_core.cross_validation import trainer_for, upload
 from digits_core.data import load_digits, split_digits
 from digits_core.device import check_device
-from digits_core.engine import DeviceSplit, Trainer
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.folds import fold_digits
 from digits_core.records import EpochRow, RunRecord
 from digits_core.store import SweepStore
 from sweeps.objective import use_threads
@@ -52,13 +53,14 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
     """
     header = store.header
     digits = load_digits(header.dataset)
-    if (digits.checksum, digits.split_id) != (header.data_checksum, header.split_id):
+    data = fold_digits(digits, header.fold_count) if header.fold_count else split_digits(digits)
+    if (digits.checksum, data.split_id) != (header.data_checksum, header.split_id):
         raise EnvironmentFailure(
             f"the data or the split of {header.dataset!r} are not those that {header.name!r} was run on"
         )
     device = check_device(record.device.partition(":")[0])
     use_threads(record.thread_count)
-    trainer = Trainer(record.recipe, DeviceSplit.from_split(split_digits(digits), device), device)
+    trainer = trainer_for(record.recipe, upload(data, device), device)
     for _ in record.curve:  # not all epochs of the recipe, where the trial was stopped early
         on_epoch(trainer.run_epoch())
     assert trainer.best is not None

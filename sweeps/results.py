@@ -21,7 +21,7 @@ from digits_core.records import (
     rank,
     status_counts,
 )
-from digits_core.stats import accuracy_interval
+from digits_core.stats import Spread, accuracy_interval
 from digits_core.store import SweepStore
 from sweeps.progress import counted, describe, duration
 
@@ -184,6 +184,14 @@ def score_text(score: Score) -> str:
         f"{score.accuracy:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
         f"  {score.error_count} of {score.n:,} wrong, NLL {score.nll:.4f}"
     )
+
+
+def spread_text(spread: Spread) -> str:
+    """Mean and standard deviation of accuracies, in percent and points."""
+    if spread.standard_deviation is None:
+        return f"{spread.mean:.2%} (n = 1)"
+    deviation = f"{100 * spread.standard_deviation:.2f}"
+    return f"mean {spread.mean:.2%}, standard deviation {deviation} points, best {spread.best:.2%} (n = {spread.n})"
 
 
 def runs_option(folder: Path) -> list[str]:

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from digits_core.cross_validation import check_folds, folded, upload
 from digits_core.data import Digits, Split, load_digits, split_digits
 from digits_core.device import check_device, default_device
-from digits_core.engine import DeviceSplit, Diverged, check_fit
+from digits_core.engine import Diverged, check_fit
 from digits_core.errors import EnvironmentFailure
+from digits_core.folds import Folds, fold_digits
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
 from digits_core.recipes import named_recipe
@@ -29,15 +31,18 @@ class TrainingPlan:
     config: TrainingConfig
     recipe: Recipe
     digits: Digits
-    split: Split
+    split: Split | Folds
     device: str
 
     @property
     def line(self) -> str:
         """What is about to be done, in a line."""
+        images = f"{self.split.train_count:,} images"
+        if isinstance(self.split, Folds):
+            images = f"{len(self.split.splits)} folds of {len(self.split.validation):,} images"
         return (
-            f"training {self.config.recipe_name} on {self.digits.name} ({len(self.split.train):,} images)"
-            f" on {self.device}, at most {counted(self.recipe.training.epochs, 'epoch')}"
+            f"training {self.config.recipe_name} on {self.digits.name} ({images}) on {self.device},"
+            f" at most {counted(self.recipe.training.epochs, 'epoch')}"
         )
 
 
@@ -47,7 +52,7 @@ class TrainingOutcome:
 
     store: SweepStore
     record: RunRecord
-    test: Score | None  # None where it was interrupted: the sealed test part stays closed
+    test: Score | None  # None where it was interrupted, or cross-validated: the sealed test part stays closed
 
 
 def plan_training(config: TrainingConfig) -> TrainingPlan:
@@ -55,8 +60,12 @@ def plan_training(config: TrainingConfig) -> TrainingPlan:
     recipe = config.recipe
     device = check_device(config.device) if config.device else default_device()
     digits = load_digits(config.dataset or named_recipe(config.recipe_name).dataset)
-    split = split_digits(digits)
-    check_fit(recipe, digits.side, len(split.train))
+    split = fold_digits(digits, config.fold_count) if config.fold_count else split_digits(digits)
+    if isinstance(split, Folds):
+        check_folds(recipe, digits.side, split)
+        recipe = folded(recipe)
+    else:
+        check_fit(recipe, digits.side, split.train_count)
     check_new(config.runs, config.name)
     return TrainingPlan(config=config, recipe=recipe, digits=digits, split=split, device=device.type)
 
@@ -82,7 +91,7 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     )
     store = SweepStore.create(plan.config.runs, header, plan.split)
     folder = store.trial(0)
-    data = DeviceSplit.from_split(plan.split, device)
+    data = upload(plan.split, device)
     run = TrialRun(0, plan.recipe, data, device, folder, label=plan.config.recipe_name)
     try:
         with contextlib.suppress(KeyboardInterrupt):
@@ -103,5 +112,6 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
                     error=record.error and record.error.strip().rpartition("\n")[2],
                 )
             )
-    test = score_winner_on_test(store, f"end of training {record.label}") if record.status == "finished" else None
+    is_testable = record.status == "finished" and not header.fold_count
+    test = score_winner_on_test(store, f"end of training {record.label}") if is_testable else None
     return TrainingOutcome(store=store, record=record, test=test)

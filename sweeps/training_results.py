@@ -8,10 +8,11 @@ from typing import Any
 from digits_core.data import DATASETS
 from digits_core.layers import LayerRow, layer_rows
 from digits_core.recipes import RECIPES
+from digits_core.stats import spread_of
 from digits_core.store import SweepStore
 from sweeps.progress import counted, describe, duration
 from sweeps.replay import Replay
-from sweeps.results import digits_command, open_command, runs_option, score_document, score_text
+from sweeps.results import digits_command, open_command, runs_option, score_document, score_text, spread_text
 from sweeps.training import TrainingOutcome
 
 
@@ -34,6 +35,7 @@ def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str
         "device": record.device,
         "precision": record.precision,
         "threads": record.thread_count,
+        "folds": [score_document(score) for score in record.fold_scores],
         "validation": record.validation and score_document(record.validation),
         "test": outcome.test and score_document(outcome.test),
         "test_openings": len(outcome.store.ledger()),
@@ -46,8 +48,13 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
     spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
     lines = [("recipe", f"{record.label}: {spent}, {record.parameter_count:,} parameters, {record.precision}")]
     if record.validation:
-        lines.append(("validation", f"{score_text(record.validation)} (epoch {record.best_epoch})"))
+        part = "out of fold" if record.fold_scores else "validation"
+        lines.append((part, f"{score_text(record.validation)} (epoch {record.best_epoch})"))
+    if record.fold_scores:
+        lines.append(("by fold", spread_text(spread_of([score.accuracy for score in record.fold_scores]))))
     tested = "not opened, because the run was interrupted"
+    if record.fold_scores:
+        tested = "none for a cross-validation: it has a network for every fold"
     if outcome.test:
         tested = f"{score_text(outcome.test)}; opened {counted(len(store.ledger()), 'time')}"
     lines.append(("sealed test", tested))

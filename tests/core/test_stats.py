@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.stats import accuracy_interval, mcnemar_p_value, paired_mean_interval
+from digits_core.stats import accuracy_interval, mcnemar_p_value, paired_mean_interval, spread_of
 
 
 def test_wilson_interval_of_a_published_accuracy() -> None:
@@ -42,3 +42,11 @@ def test_mcnemar_exact() -> None:
     wrong_b = np.array([False] * 10 + [True] * 2 + [True] * 5 + [False] * 83)
     assert mcnemar_p_value(wrong_a, wrong_b) == pytest.approx(158 / 4096)
     assert mcnemar_p_value(wrong_a, wrong_a) == 1.0
+
+
+def test_spread_of_several_runs_and_of_one() -> None:
+    spread = spread_of([0.98, 0.99, 1.0])
+    assert (spread.n, spread.best) == (3, 1.0)
+    assert spread.mean == pytest.approx(0.99)
+    assert spread.standard_deviation == pytest.approx(0.01)
+    assert spread_of([0.5]).standard_deviation is None

@@ -27,6 +27,7 @@ def store(tmp_path: object) -> SweepStore:
         recipe_name="kfold-cnn",
         dataset="sklearn-digits",
         device="cpu",
+        folds=0,
         overrides={"training.epochs": 2},
     )
     return run_training(plan_training(settings), lambda row: None).store

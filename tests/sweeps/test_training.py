@@ -1,15 +1,22 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from digits_core.data import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import score
 from digits_core.recipe import Scalar
 from digits_core.records import EpochRow
 from digits_core.store import SweepStore
+from reports.pages import render
+from reports.tables import collect
 from sweeps.config import TrainingConfig
+from sweeps.finalists import build_ensemble
+from sweeps.replay import replay
 from sweeps.training import plan_training, run_training
+from sweeps.training_results import training_document, training_lines
 
 
 def config(runs: Path, **overrides: Scalar) -> TrainingConfig:
@@ -19,6 +26,7 @@ def config(runs: Path, **overrides: Scalar) -> TrainingConfig:
         recipe_name="kfold-cnn",
         dataset="sklearn-digits",
         device="cpu",
+        folds=0,
         overrides={"training.epochs": 2, **{k.replace("__", "."): v for k, v in overrides.items()}},
     )
 
@@ -82,9 +90,40 @@ def test_another_seed_and_the_same_seed(tmp_path: Path) -> None:
             dataset="sklearn-digits",
             overrides={"training.epochs": 1, "training.seed": seed},
             device="cpu",
+            folds=0,
         )
         return run_training(plan_training(settings), lambda row: None).store.validation_probabilities(0)
 
     first, again, other = answers("a", 0), answers("b", 0), answers("c", 1)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_folds_as_published_without_a_word_and_the_seal_stays_closed(tmp_path: Path, digits: Digits) -> None:
+    plan = plan_training(replace(config(tmp_path), folds=None))
+    assert plan.line == "training kfold-cnn on sklearn-digits (4 folds of 1,438 images) on cpu, at most 2 epochs"
+    outcome = run_training(plan, lambda row: None)
+    store, record = outcome.store, outcome.record
+    assert outcome.test is None
+    assert store.ledger() == []
+    assert store.header.fold_count == 4
+    assert record.validation == score(store.validation_labels(), store.validation_probabilities(0))
+    assert sum(fold.error_count for fold in record.fold_scores) == record.validation.error_count
+    assert store.records() == [record]  # the scores of the folds survive the disk
+    with pytest.raises(UsageError, match="'run' is a cross-validation: it has a network for every fold"):
+        build_ensemble(store, 1)
+    assert store.ledger() == []
+    lines = dict(training_lines(outcome, None))
+    assert lines["out of fold"].endswith("(epoch 2)")
+    assert lines["by fold"].endswith("(n = 4)")
+    assert len(training_document(outcome, None)["folds"]) == 4
+    assert replay(store, record, lambda row: None).same_bits
+    page = render(collect(store))
+    assert "4 folds of 1,438 images" in page
+    assert "No sealed test: the figure is over all folds." in page
+
+
+@pytest.mark.parametrize("folds", [-1, 1])
+def test_numbers_of_folds_that_make_no_sense(tmp_path: Path, folds: int) -> None:
+    with pytest.raises(UsageError, match="--folds must be at least 2, or 0 for a single split"):
+        replace(config(tmp_path), folds=folds)

@@ -1,0 +1,1 @@
+"""The commands of `digits`: each reads its arguments, calls one function and prints. Heavy imports stay inside."""

@@ -1,0 +1,68 @@
+"""What all commands share: exit codes, options, errors in one line, where the result and the progress go."""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+P = ParamSpec("P")
+
+Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder that holds the sweeps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+SweepName = Annotated[str | None, typer.Option("--sweep", help="Name of the sweep.", show_default="the latest")]
+
+
+def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
+    """Turn the errors that are meant for the user into one line on stderr and an exit code."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        from digits_core.errors import EnvironmentFailure, UsageError
+        from sweeps.signals import restored_handlers, stop_as_interrupt
+
+        try:
+            with restored_handlers():
+                stop_as_interrupt()
+                function(*args, **kwargs)
+        except UsageError as error:
+            say(f"error: {error}")
+            raise typer.Exit(USAGE) from None
+        except BrokenPipeError:  # whoever read the result has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise typer.Exit(FAILED) from None
+        except EnvironmentFailure as error:
+            say(f"error: {error}")
+            raise typer.Exit(FAILED) from None
+        except OSError as error:  # a full disk is nothing that a traceback would explain
+            where = error.filename or "the result"
+            say(f"error: cannot read or write {where}: {error.strerror}")
+            raise typer.Exit(FAILED) from None
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return guarded
+
+
+def say(text: str) -> None:
+    """Progress and errors go to stderr, where somebody reads it."""
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
+
+
+def emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str, str]], *, as_json: bool) -> None:
+    """The result goes to stdout: one JSON document, or aligned lines of which the last is the next command."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+        return
+    width = max(len(label) for label, _ in lines) + 2
+    for label, text in lines:
+        typer.echo(f"{label:<{width}}{text}")

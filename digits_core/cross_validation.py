@@ -1,0 +1,123 @@
+"""Training one recipe on all folds at once: K trainers that advance together, scored out of fold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from digits_core.data import CLASS_COUNT, Split
+from digits_core.engine import BestEpoch, DeviceSplit, Trainer, check_fit
+from digits_core.errors import UsageError
+from digits_core.folds import Folds
+from digits_core.metrics import Score, score
+from digits_core.recipe import Recipe
+from digits_core.records import EpochRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceFolds:
+    """Folds as tensors on a device."""
+
+    splits: tuple[DeviceSplit, ...]
+    positions: tuple[npt.NDArray[np.int64], ...]  # of each fold's held-out images in the pool
+    labels: npt.NDArray[np.uint8]  # (N,) of the pool
+
+    @staticmethod
+    def from_folds(folds: Folds, device: torch.device) -> "DeviceFolds":
+        """Upload once."""
+        return DeviceFolds(
+            splits=tuple(DeviceSplit.from_split(split, device) for split in folds.splits),
+            positions=folds.positions,
+            labels=folds.validation.labels,
+        )
+
+
+def folded(recipe: Recipe) -> Recipe:
+    """The recipe as folds train it: the last epoch counts, for choosing one would use the images that judge it.
+
+    Raises UsageError where the recipe itself looks at them, to lower its learning rate or to stop.
+    """
+    for field, looks in (
+        ("schedule.name=plateau", recipe.schedule.name == "plateau"),
+        (f"training.patience_epochs={recipe.training.patience_epochs}", recipe.training.patience_epochs > 0),
+    ):
+        if looks:
+            raise UsageError(
+                f"{field} would steer training by the very images that a fold is judged on; with --folds use"
+                " --set schedule.name=one-cycle --set training.patience_epochs=0"
+            )
+    return recipe.with_overrides({"training.keep": "last"})
+
+
+def check_folds(recipe: Recipe, side: int, folds: Folds) -> None:
+    """Raise UsageError where the recipe cannot be trained on these folds."""
+    folded(recipe)
+    check_fit(recipe, side, folds.train_count)
+
+
+class FoldsTrainer:
+    """One network a fold. Advances all of them an epoch at a time, like the Trainer it is made of."""
+
+    def __init__(self, recipe: Recipe, data: DeviceFolds, device: torch.device) -> None:
+        assert recipe == folded(recipe)
+        self.data = data
+        self.trainers = tuple(Trainer(recipe, split, device) for split in data.splits)
+        self.precision = self.trainers[0].precision
+        self.parameter_count = self.trainers[0].parameter_count  # of one network
+        self.curve: list[EpochRow] = []
+        self.best: BestEpoch | None = None
+
+    @property
+    def fold_scores(self) -> tuple[Score, ...]:
+        """Each fold's network on the images it did not see."""
+        return tuple(trainer.best.validation for trainer in self.trainers if trainer.best is not None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, in all folds."""
+        return all(trainer.finished for trainer in self.trainers)
+
+    def run_epoch(self) -> EpochRow:
+        """Train every fold one epoch and pool what they say of the images they did not see. Raises as a Trainer."""
+        row = pooled([trainer.run_epoch() for trainer in self.trainers])
+        probabilities = np.empty((len(self.data.labels), CLASS_COUNT), dtype=np.float32)
+        weights = {}
+        for number, (trainer, positions) in enumerate(zip(self.trainers, self.data.positions, strict=True)):
+            assert trainer.best is not None
+            probabilities[positions] = trainer.best.validation_probabilities
+            weights.update({f"fold{number}.{name}": value for name, value in trainer.best.weights.items()})
+        validation = score(self.data.labels, probabilities)
+        self.best = BestEpoch(
+            epoch=row.epoch, validation=validation, validation_probabilities=probabilities, weights=weights
+        )
+        self.curve.append(row)
+        return row
+
+
+def pooled(rows: list[EpochRow]) -> EpochRow:
+    """The same epoch of all folds as one row: counts and seconds summed, losses as means over images."""
+    train_n, validation_n = sum(row.train_n for row in rows), sum(row.validation_n for row in rows)
+    return EpochRow(
+        epoch=rows[0].epoch,
+        train_loss=sum(row.train_loss * row.train_n for row in rows) / train_n,
+        train_error_count=sum(row.train_error_count for row in rows),
+        train_n=train_n,
+        validation_nll=sum(row.validation_nll * row.validation_n for row in rows) / validation_n,
+        validation_error_count=sum(row.validation_error_count for row in rows),
+        validation_n=validation_n,
+        seconds=sum(row.seconds for row in rows),
+        busy_seconds=sum(row.busy_seconds for row in rows),
+    )
+
+
+def upload(data: Split | Folds, device: torch.device) -> DeviceSplit | DeviceFolds:
+    """Put what training may see on a device, once."""
+    return DeviceFolds.from_folds(data, device) if isinstance(data, Folds) else DeviceSplit.from_split(data, device)
+
+
+def trainer_for(recipe: Recipe, data: DeviceSplit | DeviceFolds, device: torch.device) -> Trainer | FoldsTrainer:
+    """One network, or one a fold."""
+    if isinstance(data, DeviceFolds):
+        return FoldsTrainer(recipe, data, device)
+    return Trainer(recipe, data, device)
