@@ -39,6 +39,7 @@ for command in (
     searching.ensemble,
     showing.report,
     training.train,
+    training.compare,
     training.replay,
     showing.recipes,
     showing.doctor,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import INTERRUPTED, AsJson, Runs, SweepName, emit, errors_in_one_line, say
+from commands.shell import INTERRUPTED, AsJson, Concurrency, Runs, SweepName, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def sweep(
             help="Epochs of a trial that is not stopped early.", show_default="40 for 8x8 images, 6 for 28x28"
         ),
     ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Trials at a time.", show_default="all processors, or GPUs")
-    ] = None,
+    concurrency: Concurrency = None,
     as_json: AsJson = False,
 ) -> None:
     """Search for the best recipe.
@@ -71,11 +69,11 @@ def _search(config: "SweepConfig", *, as_json: bool) -> None:
     from sweeps.finalists import score_winner_on_test
     from sweeps.progress import make_view, progress_console
     from sweeps.results import SweepOutcome, sweep_document, sweep_lines
-    from sweeps.runner import plan_sweep, run_sweep
+    from sweeps.runner import plan_sweep, run_trials
 
     plan = plan_sweep(config)
     say(plan.line)
-    store, summary = run_sweep(plan, make_view(config.trials, plan.max_epochs, progress_console(sys.stderr)))
+    store, summary = run_trials(plan, make_view(config.trials, plan.header.max_epochs, progress_console(sys.stderr)))
     test = None if summary.interrupted else score_winner_on_test(store)
     with report_after_result(store) as report:
         outcome = SweepOutcome.of(store, summary, report, test)

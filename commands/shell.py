@@ -16,6 +16,15 @@ P = ParamSpec("P")
 
 Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder that holds the sweeps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Folds = Annotated[
+    int | None, typer.Option(help="Folds of a cross-validation; 0 for a single split.", show_default="as published")
+]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a field, e.g. optimizer.learning_rate=0.01. Repeatable.")
+]
+Concurrency = Annotated[int | None, typer.Option(help="Runs at a time.", show_default="all processors, or GPUs")]
+OwnEpochs = Annotated[int | None, typer.Option("--epochs", help="Epochs.", show_default="the recipe's own")]
+OwnDataset = Annotated[str | None, typer.Option("--dataset", help="Data set.", show_default="the recipe's own")]
 SweepName = Annotated[str | None, typer.Option("--sweep", help="Name of the sweep.", show_default="the latest")]
 
 

@@ -1,4 +1,4 @@
-"""`digits train` and `digits replay`: one recipe, one trial."""
+"""`digits train`, `digits compare` and `digits replay`: recipes by name, and a stored trial again."""
 
 import sys
 import time
@@ -7,26 +7,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import INTERRUPTED, AsJson, Runs, emit, errors_in_one_line, say
+from commands.shell import (
+    INTERRUPTED,
+    AsJson,
+    Assignments,
+    Concurrency,
+    Folds,
+    OwnDataset,
+    OwnEpochs,
+    Runs,
+    emit,
+    errors_in_one_line,
+    say,
+)
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from sweeps.config import TrainingConfig
+    from sweeps.comparison_results import ComparisonOutcome
+    from sweeps.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
+    from sweeps.runner import RunPlan
 
 
 @errors_in_one_line
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; `digits recipes` lists them.")],
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field, e.g. optimizer.learning_rate=0.01. Repeatable.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the recipe's own")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="the recipe's own")] = None,
+    assignments: Assignments = None,
+    dataset: OwnDataset = None,
+    epochs: OwnEpochs = None,
     seed: Annotated[int | None, typer.Option(help="Seed.", show_default="the recipe's own")] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(help="Folds of a cross-validation; 0 for a single split.", show_default="as published"),
-    ] = None,
+    folds: Folds = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="the best there is")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="recipe and time")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
@@ -83,6 +92,115 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
         emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
     if outcome.record.status == "stopped":
         raise typer.Exit(INTERRUPTED)
+
+
+@errors_in_one_line
+def compare(
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help="Names of recipes; `digits recipes` lists them.", show_default=False)
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of every recipe, from seeds 0, 1, ...")] = 3,
+    published: Annotated[
+        bool, typer.Option("--published", help="As published, each on its own data; without names: all of them.")
+    ] = False,
+    variations: Annotated[
+        list[str] | None, typer.Option("--vary", help="Values of a field, e.g. training.batch_size=32,64. Repeatable.")
+    ] = None,
+    assignments: Assignments = None,
+    dataset: OwnDataset = None,
+    epochs: OwnEpochs = None,
+    folds: Folds = None,
+    concurrency: Concurrency = None,
+    name: Annotated[str | None, typer.Option(help="Name of the comparison.", show_default="the time")] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Train recipes on equal footing.
+
+    The same images, seeds, threads and device for all, through the same workers as a sweep. Ranked by the mean of
+    their validation NLL; the sealed test part is then opened once for all runs, and picks nothing. Differences to the
+    first come with an interval that holds the images' and the seeds' chance. With --published every recipe is trained
+    as its source did and shown beside what its source reached. Ctrl-C keeps the runs that are finished.
+
+    Examples:
+
+        digits compare lenet lenet-bn-dropout --seeds 3
+
+        digits compare lenet --vary optimizer.name=sgd,adam --vary training.batch_size=32,128 --epochs 2
+
+        digits compare --published --seeds 1 --json
+
+    """
+    from digits_core.errors import UsageError
+    from digits_core.recipe import Scalar, parse_assignment, parse_variation
+    from sweeps.config import ComparisonConfig, ProtocolsConfig
+
+    name = name if name is not None else time.strftime("comparison-%Y%m%d-%H%M%S")
+    names = tuple(recipes or ())
+    if published:
+        if assignments or variations or (dataset, epochs, folds) != (None, None, None):
+            raise UsageError(
+                "--published trains as published: leave out --set, --vary, --epochs, --dataset and --folds"
+            )
+        asked = ProtocolsConfig(runs=runs, name=name, recipe_names=names, seeds=seeds, concurrency=concurrency)
+        _compare_published(asked, as_json=as_json)
+        return
+    overrides: dict[str, Scalar] = dict(map(parse_assignment, assignments or []))
+    overrides.update({} if epochs is None else {"training.epochs": epochs})
+    config = ComparisonConfig(
+        runs=runs,
+        name=name,
+        recipe_names=names,
+        overrides=overrides,
+        variations=dict(map(parse_variation, variations or [])),
+        seeds=seeds,
+        dataset=dataset,
+        folds=folds,
+        concurrency=concurrency,
+    )
+    _compare([config], as_json=as_json)
+
+
+def _compare_published(asked: "ProtocolsConfig", *, as_json: bool) -> None:
+    from digits_core.device import default_device
+
+    configs, left_out = asked.comparisons(has_gpu=default_device().type != "cpu")
+    if left_out:
+        say(f"left out, for they need a GPU (name them to train them all the same): {', '.join(left_out)}")
+    _compare(configs, as_json=as_json)
+
+
+def _compare(configs: "list[ComparisonConfig]", *, as_json: bool) -> None:
+    from sweeps.comparing import plan_comparison
+    from sweeps.comparison_results import comparisons_document, comparisons_lines
+
+    plans = [plan_comparison(config) for config in configs]  # all are checked before the first is run
+    outcomes = []
+    for plan in plans:
+        outcomes.append(_run_comparison(plan))
+        if outcomes[-1].summary.interrupted:
+            break
+    emit(comparisons_document(outcomes), comparisons_lines(outcomes), as_json=as_json)
+    for outcome in outcomes:
+        outcome.raise_if_failed()
+    if outcomes[-1].summary.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
+    from reports.pages import report_after_result
+    from sweeps.comparison_results import ComparisonOutcome
+    from sweeps.finalists import score_all_on_test
+    from sweeps.progress import make_view, progress_console
+    from sweeps.runner import run_trials
+
+    say(plan.line)
+    view = make_view(plan.header.trial_count, plan.header.max_epochs, progress_console(sys.stderr))
+    store, summary = run_trials(plan, view)
+    if not (summary.interrupted or plan.header.fold_count):
+        score_all_on_test(store, f"comparison of {plan.header.trial_count} runs")
+    with report_after_result(store) as report:
+        return ComparisonOutcome.of(store, summary, report)
 
 
 @errors_in_one_line

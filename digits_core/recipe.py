@@ -278,6 +278,18 @@ def parse_assignment(text: str) -> tuple[str, Scalar]:
         raise UsageError(f"{dotted} takes a {expected.__name__}, got {value!r}") from error
 
 
+def parse_variation(text: str) -> tuple[str, tuple[Scalar, ...]]:
+    """Read `training.batch_size=32,64` into a dotted field and its values, each of that field's type."""
+    dotted, equals, values = text.partition("=")
+    if not equals:
+        raise UsageError(f"{text!r} is no variation; write it as training.batch_size=32,64")
+    parsed = tuple(parse_assignment(f"{dotted}={value}") for value in values.split(","))
+    different = tuple(dict.fromkeys(value for _, value in parsed))
+    if len(different) < len(parsed):
+        raise UsageError(f"{text!r} names a value twice")
+    return parsed[0][0], different
+
+
 def _coerce(dotted: str, value: Scalar) -> Scalar:
     expected = field_type(dotted)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):

@@ -54,6 +54,24 @@ def paired_mean_interval(differences: npt.NDArray[np.floating]) -> Interval:
     return Interval(low=float(low), high=float(high))
 
 
+def seed_mean_difference(wrong: npt.NDArray[np.bool_], other_wrong: npt.NDArray[np.bool_]) -> tuple[float, Interval]:
+    """Error rate of one recipe minus another's, with the interval of that difference.
+
+    wrong: (S, N) and (T, N): the same N images by S and T seeds. The variance is that of the paired per-image means
+    plus that of either recipe's mean over its seeds (unknown, and left out, where there is one seed), with the degrees
+    of freedom of Welch and Satterthwaite (Satterthwaite 1946).
+    """
+    per_image = wrong.mean(axis=0) - other_wrong.mean(axis=0)
+    samples = [per_image, *(runs.mean(axis=1) for runs in (wrong, other_wrong))]
+    parts = [(float(sample.var(ddof=1)) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
+    variance, mean = sum(part for part, _ in parts), float(per_image.mean())
+    if variance == 0.0:
+        return mean, Interval(low=mean, high=mean)
+    degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    low, high = scipy_stats.t.interval(CONFIDENCE, degrees, loc=mean, scale=variance**0.5)
+    return mean, Interval(low=float(low), high=float(high))
+
+
 def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool_]) -> float:
     """Exact two-sided McNemar test on the same images (McNemar 1947): 1.0 where the models never differ."""
     only_a = int((wrong_a & ~wrong_b).sum())

@@ -64,13 +64,17 @@ def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
     return figure
 
 
+def _curve_name(record: RunRecord) -> str:
+    return f"{record.label} (trial {record.trial})" if record.label else f"trial {record.trial}"
+
+
 def learning_curves(records: list[RunRecord]) -> go.Figure:
     """Train and validation loss by epoch of the best few trials, the epoch that counts marked."""
     figure = go.Figure()
     for record, colour in zip(records[:CURVE_COUNT], SERIES_COLOURS, strict=False):
         epochs = np.array([row.epoch for row in record.curve])
         validation = np.array([row.validation_nll for row in record.curve])
-        name, group = f"trial {record.trial}", str(record.trial)
+        name, group = _curve_name(record), str(record.trial)
         figure.add_scatter(
             x=epochs, y=validation, mode="lines", name=name, legendgroup=group, line={"color": colour, "width": 2},
             hovertemplate=f"{name}, validation<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from digits_core.comparison import PartResult
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.store import SweepStore, write_atomically
 from reports.charts import learning_curves, optimisation_history
@@ -121,7 +122,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}\u202f%"
 
 
-def interval(result: Result) -> str:
+def interval(result: Result | PartResult) -> str:
     """`98.44 - 99.95`, in percent, kept on one line."""
     return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
 

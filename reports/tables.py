@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.comparison import ComparedRow, compare_runs, published_as, reached
 from digits_core.data import DATASETS, Digits, load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
@@ -80,6 +81,15 @@ class EnsembleRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComparedLine:
+    """One recipe of a comparison, beside what its source published if it was trained the same way."""
+
+    row: ComparedRow
+    published: str
+    reached: str | None  # see `digits_core.comparison.reached`
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything on the page."""
 
@@ -93,6 +103,7 @@ class ReportData:
     ensemble_rows: tuple[EnsembleRow, ...]
     ensemble_p_value: float | None  # McNemar, ensemble against the best single model, test part
     judgements: tuple[Judgement, ...]  # the winner, then the ensemble if there is one
+    compared: tuple[ComparedLine, ...]  # of a comparison
     images_missing: str  # why no pictures are shown; empty where they are
 
 
@@ -130,7 +141,19 @@ def collect(store: SweepStore) -> ReportData:
         ensemble_rows=_ensemble_rows(ensemble),
         ensemble_p_value=_ensemble_p_value(store, ensemble),
         judgements=tuple(judgements),
+        compared=_compared(store) if header.kind == "comparison" else (),
         images_missing=images_missing,
+    )
+
+
+def _compared(store: SweepStore) -> tuple[ComparedLine, ...]:
+    header = store.header
+    return tuple(
+        ComparedLine(
+            row=row, published=named.published if named else "", reached=reached(row, named) if named else None
+        )
+        for row in compare_runs(store)
+        for named in [published_as(row, header)]
     )
 
 

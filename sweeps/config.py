@@ -1,5 +1,6 @@
 """What a user asks of a sweep or a training run, checked before anything starts or takes seconds to import."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 from digits_core.data import check_dataset
 from digits_core.errors import UsageError
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
-from digits_core.recipes import named_recipe
+from digits_core.recipes import RECIPES, named_recipe
 from digits_core.store import check_name
 
 MOST_TRIALS = 99_999  # their folders are numbered with five digits
 MOST_AT_A_TIME = 1_000
+MOST_SEEDS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_name(self.name)
         _ = self.recipe  # built once here, to refuse what it cannot be
-        if self.folds is not None and (self.folds < 0 or self.folds == 1):
-            raise UsageError(f"--folds must be at least 2, or 0 for a single split, got {self.folds}")
+        check_folds_option(self.folds)
         if self.dataset is not None:
             check_dataset(self.dataset)
 
@@ -69,3 +70,111 @@ class TrainingConfig:
     def fold_count(self) -> int:
         """Folds to train on; 0 means a single split."""
         return named_recipe(self.recipe_name).folds if self.folds is None else self.folds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig:
+    """Named recipes on one data set and the same seeds, perhaps each in several variations of one field or more."""
+
+    runs: Path
+    name: str
+    recipe_names: tuple[str, ...]
+    overrides: Mapping[str, Scalar] = field(default_factory=dict)
+    variations: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)  # dotted field -> its values
+    seeds: int = 3
+    dataset: str | None = None  # None: the recipes' own, if they share one
+    folds: int | None = None  # None: as published, if they share that
+    concurrency: int | None = None  # None: all processors, or one trial a GPU
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        for option, value, high in (
+            ("--seeds", self.seeds, MOST_SEEDS),
+            ("--concurrency", self.concurrency, MOST_AT_A_TIME),
+        ):
+            if value is not None and not 1 <= value <= high:
+                raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
+        check_folds_option(self.folds)
+        repeated = [name for position, name in enumerate(self.recipe_names) if name in self.recipe_names[:position]]
+        if repeated:
+            raise UsageError(f"{repeated[0]} is named twice; to train it on more seeds, raise --seeds")
+        if not self.recipe_names:
+            raise UsageError("name the recipes to compare; `digits recipes` lists them")
+        if "training.seed" in {*self.overrides, *self.variations}:
+            raise UsageError("a comparison gives all recipes the same seeds; --seeds says how many")
+        twice = sorted(set(self.overrides) & set(self.variations))
+        if twice:
+            raise UsageError(f"{twice[0]} is both set and varied; choose one")
+        _ = self.labelled  # built once here, to refuse what they cannot be
+        check_dataset(self.one_dataset)
+        _ = self.fold_count
+
+    @property
+    def labelled(self) -> tuple[tuple[str, Recipe], ...]:
+        """Every recipe in every variation, by the name under which it is compared; seeds are not in here."""
+        return tuple(
+            (
+                ", ".join([name, *(f"{field}={value}" for field, value in varied.items())]),
+                named_recipe(name).build().with_overrides({**self.overrides, **varied}),
+            )
+            for name in self.recipe_names
+            for values in itertools.product(*self.variations.values())
+            for varied in [dict(zip(self.variations, values, strict=True))]
+        )
+
+    @property
+    def one_dataset(self) -> str:
+        """What all are trained on. Raises UsageError where that is not clear."""
+        own = sorted({named_recipe(name).dataset for name in self.recipe_names})
+        if self.dataset is None and len(own) > 1:
+            raise UsageError(f"these recipes are for different data sets ({', '.join(own)}); choose one with --dataset")
+        return self.dataset or own[0]
+
+    @property
+    def fold_count(self) -> int:
+        """Folds to train on, 0 for a single split. Raises UsageError where that is not clear."""
+        own = sorted({named_recipe(name).folds for name in self.recipe_names})
+        if self.folds is None and len(own) > 1:
+            raise UsageError("some of these recipes were published with folds and some without; choose with --folds")
+        return own[0] if self.folds is None else self.folds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolsConfig:
+    """Named recipes, each trained as its source did: the data set and the folds are the recipe's own."""
+
+    runs: Path
+    name: str
+    recipe_names: tuple[str, ...] = ()  # none stands for all that this machine can train within hours
+    seeds: int = 3
+    concurrency: int | None = None
+
+    def __post_init__(self) -> None:
+        self.comparisons(has_gpu=True)  # built once here, to refuse what they cannot be
+
+    def comparisons(self, *, has_gpu: bool) -> tuple[list[ComparisonConfig], tuple[str, ...]]:
+        """One comparison for every protocol, and the recipes that were left out because they need a GPU."""
+        names = self.recipe_names or tuple(RECIPES)
+        needing = tuple(name for name in RECIPES if RECIPES[name].needs_gpu)
+        left_out = needing if not (has_gpu or self.recipe_names) else ()
+        protocols: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            protocol = named_recipe(name).dataset  # no two protocols share one
+            if name not in left_out:
+                protocols[protocol] = (*protocols.get(protocol, ()), name)
+        return [
+            ComparisonConfig(
+                runs=self.runs,
+                name=f"{self.name}-{dataset}",
+                recipe_names=members,
+                seeds=self.seeds,
+                concurrency=self.concurrency,
+            )
+            for dataset, members in protocols.items()
+        ], left_out
+
+
+def check_folds_option(folds: int | None) -> None:
+    """Raise UsageError unless it is None, 0 or at least 2."""
+    if folds is not None and (folds < 0 or folds == 1):
+        raise UsageError(f"--folds must be at least 2, or 0 for a single split, got {folds}")

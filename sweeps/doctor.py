@@ -36,7 +36,7 @@ def examine(runs: Path) -> Diagnosis:
     """Look, change nothing."""
     device, processors = default_device(), processor_count()
     at_a_time = accelerator_count() or processors
-    space_name, space = default_space(device.type)
+    space_name, space = default_space(device.type, DATASETS["mnist"].side)
     return Diagnosis(
         versions=package_versions(),
         processor=processor_name(),

@@ -23,6 +23,13 @@ def score_winner_on_test(store: SweepStore, purpose: str = "winner of the sweep"
     return score(store.test_labels(), probabilities)
 
 
+def score_all_on_test(store: SweepStore, purpose: str) -> None:
+    """Open the sealed test part once, for every run of a comparison; nothing is picked by it."""
+    ranked = store.ranked()
+    if ranked:
+        open_test(store, ranked, purpose)
+
+
 def build_ensemble(store: SweepStore, top: int) -> EnsembleRecord:
     """Combine the `top` best trials from their stored predictions, keep the result and return it.
 

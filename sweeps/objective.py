@@ -38,7 +38,7 @@ class TrialRun:
         try:
             self.trainer = trainer_for(recipe, data, device)
         except Exception:
-            self.folder.write_progress(failed_record(trial, recipe, self.started_at, traceback.format_exc()))
+            self.folder.write_progress(failed_record(trial, recipe, self.started_at, traceback.format_exc(), label))
             raise
 
     @property
@@ -87,8 +87,14 @@ class TrialRun:
         )
 
 
-def failed_record(trial: int, recipe: Recipe, started_at: float, error: str) -> RunRecord:
+def failed_record(trial: int, recipe: Recipe, started_at: float, error: str, label: str = "") -> RunRecord:
     """The record of a trial that never validated."""
     return RunRecord(
-        trial=trial, status="failed", recipe=recipe, started_at=started_at, ended_at=time.time(), error=error
+        trial=trial,
+        status="failed",
+        recipe=recipe,
+        started_at=started_at,
+        ended_at=time.time(),
+        error=error,
+        label=label,
     )

@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,80 +11,89 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
-from digits_core.data import Digits, Split, load_digits, split_digits
+from digits_core.cross_validation import upload
+from digits_core.data import Split, load_digits, split_digits
 from digits_core.device import accelerator_count, default_device
-from digits_core.engine import DeviceSplit
 from digits_core.environment import processor_count
-from digits_core.recipe import Recipe
+from digits_core.folds import Folds
 from digits_core.records import RunRecord, SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
+from sweeps.assignments import TRIAL_KEY, Drawn, Given
 from sweeps.config import SweepConfig
 from sweeps.headers import header_of
 from sweeps.objective import TrialRun, failed_record, use_threads
 from sweeps.progress import SweepView, counted
 from sweeps.ray_session import SearchEnded, check_alive, local_ray
 from sweeps.scratch import scratch_folder
-from sweeps.search import EPOCH, METRIC, SCHEDULERS, SEARCHERS, TRIAL_KEY
+from sweeps.search import EPOCH, METRIC, search_for
 from sweeps.signals import held_interrupt, ignored_interrupt
-from sweeps.space import Space, check_space, default_max_epochs, default_recipe, default_space, point_of
+from sweeps.space import check_space, default_max_epochs, default_recipe, default_space
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepPlan:
-    """A checked configuration: everything that can be wrong was looked at before any worker starts."""
+class RunPlan:
+    """A checked run: everything that can be wrong was looked at before any worker starts."""
 
-    config: SweepConfig
-    digits: Digits
-    split: Split
-    base_recipe: Recipe
-    space_name: str
-    space: Space
-    concurrency: int
-    device_type: str
-
-    @property
-    def max_epochs(self) -> int:
-        """Epochs of a trial that is not stopped early."""
-        return self.base_recipe.training.epochs
-
-    @property
-    def line(self) -> str:
-        """What is about to be done, in a line."""
-        return (
-            f"sweep {self.config.name}: {counted(self.config.trials, 'trial')} on {self.config.dataset},"
-            f" {self.concurrency} at a time on {self.device_type}; the {self.space_name} space,"
-            f" at most {counted(self.max_epochs, 'epoch')} a trial"
-        )
+    runs: Path
+    header: SweepHeader
+    split: Split | Folds
+    recipes: Drawn | Given
+    line: str  # what is about to be done
 
 
-def plan_sweep(config: SweepConfig) -> SweepPlan:
+def plan_sweep(config: SweepConfig) -> RunPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
     device_type = default_device().type
-    space_name, space = default_space(device_type)
+    space_name, space = default_space(device_type, digits.side)
     check_space(space)
-    return SweepPlan(
-        config=config,
-        digits=digits,
-        split=split_digits(digits),
-        base_recipe=default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side)),
-        space_name=space_name,
+    max_epochs = config.max_epochs or default_max_epochs(digits.side)
+    recipes = Drawn(
+        base=default_recipe(device_type, digits.side, max_epochs),
         space=space,
-        concurrency=config.concurrency or accelerator_count() or processor_count(),
-        device_type=device_type,
+        seed=config.seed,
+        trial_count=config.trials,
+    )
+    split, concurrency = split_digits(digits), config.concurrency or default_concurrency()
+    return RunPlan(
+        runs=config.runs,
+        header=header_of(
+            digits,
+            split,
+            name=config.name,
+            kind="sweep",
+            trial_count=config.trials,
+            max_epochs=max_epochs,
+            seed=config.seed,
+            concurrency=concurrency,
+            device=device_type,
+            space={name: str(parameter) for name, parameter in space.items()},
+        ),
+        split=split,
+        recipes=recipes,
+        line=(
+            f"sweep {config.name}: {counted(config.trials, 'trial')} on {config.dataset},"
+            f" {concurrency} at a time on {device_type}; the {space_name} space,"
+            f" at most {counted(max_epochs, 'epoch')} a trial"
+        ),
     )
 
 
-def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummary]:
-    """Run all trials (or until Ctrl-C) and return the sweep's store and how it went."""
+def default_concurrency() -> int:
+    """One trial a GPU, or a processor where there is none."""
+    return accelerator_count() or processor_count()
+
+
+def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary]:
+    """Run all trials (or until Ctrl-C) and return their store and how it went."""
     started = time.time()
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
-        gpu_count = accelerator_count() if plan.device_type == "cuda" else 0
+        gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
         scratch = stack.enter_context(scratch_folder())
-        stack.enter_context(local_ray(scratch, plan.concurrency, gpu_count))
-        store = SweepStore.create(plan.config.runs, _header(plan), plan.split)
+        stack.enter_context(local_ray(scratch, plan.header.concurrency, gpu_count))
+        store = SweepStore.create(plan.runs, plan.header, plan.split)
         # Ray writes of its own death to stdout, which is for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         error = _fit_while_possible(plan, store, view, scratch)
@@ -97,12 +105,12 @@ def run_sweep(plan: SweepPlan, view: SweepView) -> tuple[SweepStore, SweepSummar
     return store, summary
 
 
-def _summary(plan: SweepPlan, records: list[RunRecord], seconds: float, error: str | None) -> SweepSummary:
+def _summary(plan: RunPlan, records: list[RunRecord], seconds: float, error: str | None) -> SweepSummary:
     times = [(record.started_at, record.ended_at, record.busy_seconds) for record in records]
     return SweepSummary(
         seconds=seconds,
-        training_share=training_share(times, min(plan.concurrency, plan.config.trials)),
-        interrupted=len(records) < plan.config.trials,
+        training_share=training_share(times, min(plan.header.concurrency, plan.header.trial_count)),
+        interrupted=len(records) < plan.header.trial_count,
         error=error,
     )
 
@@ -118,29 +126,14 @@ def training_share(trials: list[tuple[float, float, float]], concurrency: int) -
     return sum(busy for _, _, busy in trials) / (wall * concurrency) if wall > 0 else 0.0
 
 
-def _header(plan: SweepPlan) -> SweepHeader:
-    return header_of(
-        plan.digits,
-        plan.split,
-        name=plan.config.name,
-        kind="sweep",
-        trial_count=plan.config.trials,
-        max_epochs=plan.max_epochs,
-        seed=plan.config.seed,
-        concurrency=plan.concurrency,
-        device=plan.device_type,
-        space={name: str(parameter) for name, parameter in plan.space.items()},
-    )
-
-
-def _reservation(plan: SweepPlan) -> dict[str, float]:
+def _reservation(plan: RunPlan) -> dict[str, float]:
     """What one trial reserves: a processor, and its share of a GPU where there are CUDA devices."""
-    if plan.device_type != "cuda":
+    if plan.header.device != "cuda":
         return {"cpu": 1}
-    return {"cpu": 1, "gpu": 1 / math.ceil(plan.concurrency / accelerator_count())}
+    return {"cpu": 1, "gpu": 1 / math.ceil(plan.header.concurrency / accelerator_count())}
 
 
-def _fit_while_possible(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: Path) -> str | None:
+def _fit_while_possible(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path) -> str | None:
     """Run the trials. What is sealed is kept, whatever ends the search; returned is what did, if not the user."""
     try:
         _fit(plan, store, view, scratch)
@@ -151,24 +144,23 @@ def _fit_while_possible(plan: SweepPlan, store: SweepStore, view: SweepView, scr
     return None
 
 
-def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: Path) -> None:
-    searcher = SEARCHERS["tpe"](plan.space, [point_of(plan.space, plan.base_recipe)], plan.max_epochs, plan.config.seed)
+def _fit(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path) -> None:
+    searcher, scheduler = search_for(plan.recipes)
     worker = tune.with_parameters(
         Worker,
         split=plan.split,
-        base_recipe=plan.base_recipe,
-        seed=plan.config.seed,
+        recipes=plan.recipes,
         trials_folder=(store.folder / "trials").absolute(),
     )
     tuner = tune.Tuner(
         tune.with_resources(worker, _reservation(plan)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=SCHEDULERS["asha"](plan.max_epochs),
+            scheduler=scheduler,
             metric=METRIC,
             mode="min",
-            num_samples=plan.config.trials,
-            max_concurrent_trials=plan.concurrency,
+            num_samples=plan.header.trial_count,
+            max_concurrent_trials=plan.header.concurrency,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -182,21 +174,15 @@ def _fit(plan: SweepPlan, store: SweepStore, view: SweepView, scratch: Path) -> 
     tuner.fit()
 
 
-def recipe_of(config: Mapping[str, Any], base: Recipe, sweep_seed: int) -> Recipe:
-    """The recipe behind a Tune configuration; every trial trains from a seed of its own."""
-    drawn = {name: value for name, value in config.items() if name != TRIAL_KEY}
-    return base.with_overrides({**drawn, "training.seed": sweep_seed + int(config[TRIAL_KEY])})
-
-
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after another in one process: the data stays on the device, torch stays imported."""
 
-    def setup(self, config: dict[str, Any], split: Split, base_recipe: Recipe, seed: int, trials_folder: Path) -> None:
+    def setup(self, config: dict[str, Any], split: Split | Folds, recipes: Drawn | Given, trials_folder: Path) -> None:
         """Upload the data once, then begin the first trial."""
-        self.base_recipe, self.seed, self.trials_folder = base_recipe, seed, trials_folder
+        self.recipes, self.trials_folder = recipes, trials_folder
         use_threads(1)
         self.device = default_device()
-        self.data = DeviceSplit.from_split(split, self.device)
+        self.data = upload(split, self.device)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -207,7 +193,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         trial = int(config[TRIAL_KEY])
         folder = TrialFolder(self.trials_folder / f"{trial:05d}")
-        self.run = TrialRun(trial, recipe_of(config, self.base_recipe, self.seed), self.data, self.device, folder)
+        assigned = self.recipes.assigned(config)
+        self.run = TrialRun(trial, assigned.recipe, self.data, self.device, folder, label=assigned.label)
 
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
@@ -218,7 +205,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 class Sealer(tune.Callback):  # type: ignore[misc]
     """Turns Tune's events into sealed records and the view's events. Lives in the driver."""
 
-    def __init__(self, plan: SweepPlan, store: SweepStore, view: SweepView) -> None:
+    def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView) -> None:
         self.plan, self.store, self.view = plan, store, view
 
     def __getstate__(self) -> dict[str, Any]:
@@ -249,8 +236,8 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         folder = self.store.trial(number)
         record = folder.read_progress()
         if record is None:
-            recipe = recipe_of(trial.config, self.plan.base_recipe, self.plan.config.seed)
-            record = failed_record(number, recipe, time.time(), _error_text(trial))
+            assigned = self.plan.recipes.assigned(trial.config)
+            record = failed_record(number, assigned.recipe, time.time(), _error_text(trial), assigned.label)
         elif record.error is None:
             record = replace(record, status="failed", error=_error_text(trial))
         self._seal(folder, record)

@@ -1,19 +1,19 @@
-"""Optuna behind Ray Tune: how the next recipe is drawn and what the study is told of each trial."""
+"""Behind Ray Tune: how the next recipe is drawn and what Optuna's study is told, or how given ones are handed out."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import optuna
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from digits_core.recipe import Scalar
-from sweeps.space import Choice, Float, Parameter, Space, is_active
+from sweeps.assignments import TRIAL_KEY, Drawn, Given
+from sweeps.space import Choice, Float, Parameter, Space, is_active, point_of
 
 METRIC = "validation_nll"
 EPOCH = "training_iteration"
-TRIAL_KEY = "trial"
 MANY_EPOCHS = 12
 
 
@@ -113,5 +113,28 @@ def asha(max_epochs: int) -> TrialScheduler:
     return SparingAsha(time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=reduction)
 
 
-SEARCHERS: dict[str, Callable[[Space, list[dict[str, Scalar]], int, int], HonestOptunaSearch]] = {"tpe": tpe}
-SCHEDULERS: dict[str, Callable[[int], TrialScheduler]] = {"asha": asha}
+class HandOut(Searcher):  # type: ignore[misc]
+    """Hands out the trials' numbers in order."""
+
+    def __init__(self, trial_count: int) -> None:
+        super().__init__(metric=METRIC, mode="min")
+        self.trial_count, self.handed_out = trial_count, 0
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next number, or the word that there is none."""
+        if self.handed_out == self.trial_count:
+            finished: str = Searcher.FINISHED
+            return finished
+        self.handed_out += 1
+        return {TRIAL_KEY: self.handed_out - 1}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing is learnt from a result."""
+
+
+def search_for(recipes: Drawn | Given) -> tuple[Searcher, TrialScheduler]:
+    """How a run's trials are chosen and when they are stopped."""
+    if isinstance(recipes, Given):
+        return HandOut(recipes.trial_count), FIFOScheduler()
+    first_points = [point_of(recipes.space, recipes.base)]
+    return tpe(recipes.space, first_points, recipes.max_epochs, recipes.seed), asha(recipes.max_epochs)

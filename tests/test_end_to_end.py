@@ -64,6 +64,24 @@ def test_sweep_ensemble_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
+def test_compare_through_the_command_line(tmp_path: Path) -> None:
+    document = run_json(
+        "compare", "improved-net", "--vary", "training.batch_size=32,64", "--seeds", "2", "--epochs", "1",
+        "--dataset", "sklearn-digits", "--name", "batches", "--runs", str(tmp_path),
+    )  # fmt: skip
+    (comparison,) = document["comparisons"]  # type: ignore[misc]
+    assert comparison["trials"] == {"finished": 4, "stopped": 0, "failed": 0}
+    assert comparison["test_openings"] == 1
+    assert {row["label"] for row in comparison["rows"]} == {
+        "improved-net, training.batch_size=32",
+        "improved-net, training.batch_size=64",
+    }
+    assert all(row["test"]["accuracy"]["n"] == 2 for row in comparison["rows"])
+    page = Page(Path(comparison["report"]).read_text())
+    assert ("h2", "comparison") in [(tag, attributes.get("id")) for tag, attributes in page.tags]
+
+
+@pytest.mark.usefixtures("ray_session")
 def test_what_a_person_sees(tmp_path: Path) -> None:
     runs = tmp_path / "my runs"
     arguments = ["sweep", "--trials", "3", "--max-epochs", "2", "--name", "seen", "--runs", str(runs)]

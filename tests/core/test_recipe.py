@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from digits_core.errors import UsageError
 from digits_core.models import MODELS
 from digits_core.optim import OPTIMIZERS, SCHEDULES
-from digits_core.recipe import ARCHITECTURES, FIELD_TYPES, Recipe, Scalar, parse_assignment
+from digits_core.recipe import ARCHITECTURES, FIELD_TYPES, Recipe, Scalar, parse_assignment, parse_variation
 from digits_core.recipe import OPTIMIZERS as OPTIMIZER_NAMES
 from digits_core.recipe import SCHEDULES as SCHEDULE_NAMES
 
@@ -118,3 +118,14 @@ def test_recipes_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Recipe().model.width = 3  # type: ignore[misc]
     assert "model.name" in FIELD_TYPES
+
+
+def test_variations_have_the_type_of_their_field() -> None:
+    assert parse_variation("optimizer.learning_rate=1,0.5") == ("optimizer.learning_rate", (1.0, 0.5))
+    assert parse_variation("optimizer.name=sgd, adam") == ("optimizer.name", ("sgd", "adam"))
+    with pytest.raises(UsageError, match=r"no variation; write it as training\.batch_size=32,64"):
+        parse_variation("training.batch_size")
+    with pytest.raises(UsageError, match="names a value twice"):
+        parse_variation("training.batch_size=32,32.0")
+    with pytest.raises(UsageError, match=r"training\.batch_size takes a int"):
+        parse_variation("training.batch_size=32,many")

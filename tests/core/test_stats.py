@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.stats import accuracy_interval, mcnemar_p_value, paired_mean_interval, spread_of
+from digits_core.stats import accuracy_interval, mcnemar_p_value, paired_mean_interval, seed_mean_difference, spread_of
 
 
 def test_wilson_interval_of_a_published_accuracy() -> None:
@@ -50,3 +50,38 @@ def test_spread_of_several_runs_and_of_one() -> None:
     assert spread.mean == pytest.approx(0.99)
     assert spread.standard_deviation == pytest.approx(0.01)
     assert spread_of([0.5]).standard_deviation is None
+
+
+def test_a_difference_holds_the_chance_of_images_and_of_seeds() -> None:
+    stream = np.random.default_rng(0)
+    wrong, other = stream.random((5, 1_000)) < 0.03, stream.random((5, 1_000)) < 0.01
+    mean, interval = seed_mean_difference(wrong, other)
+    assert mean == pytest.approx(wrong.mean() - other.mean())
+    assert 0 < interval.low < mean < interval.high
+    images_alone = paired_mean_interval(wrong.mean(axis=0) - other.mean(axis=0))
+    assert interval.high - interval.low > images_alone.high - images_alone.low
+    _, single = seed_mean_difference(wrong[:1], other[:1])
+    expected = paired_mean_interval(wrong[0].astype(float) - other[0])
+    assert (single.low, single.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_no_difference_has_no_width() -> None:
+    same = np.zeros((2, 10), dtype=bool)
+    mean, interval = seed_mean_difference(same, same)
+    assert (mean, interval.low, interval.high) == (0.0, 0.0, 0.0)
+
+
+def test_the_interval_covers_what_it_says() -> None:
+    """Two recipes without a true difference, seeds that vary: 95 % of the intervals hold zero."""
+    stream = np.random.default_rng(1)
+    held = 0
+    for _ in range(400):
+        hardness = stream.beta(0.05, 1.5, size=500)  # the same images for both, most of them easy
+
+        def runs(hardness: np.ndarray = hardness) -> np.ndarray:
+            luck = stream.normal(1.0, 0.2, size=(3, 1))
+            return stream.random((3, 500)) < np.clip(hardness * luck, 0, 1)
+
+        _, interval = seed_mean_difference(runs(), runs())
+        held += interval.low <= 0 <= interval.high
+    assert 0.92 <= held / 400 <= 1.0

@@ -8,8 +8,9 @@ import pytest
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
+from sweeps.assignments import Drawn
 from sweeps.config import SweepConfig
-from sweeps.runner import plan_sweep, recipe_of, run_sweep, training_share
+from sweeps.runner import plan_sweep, run_trials, training_share
 from sweeps.space import Choice, Float, Space
 from tests.processes import children_of
 
@@ -71,7 +72,7 @@ def test_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
 
 def test_every_trial_has_a_seed_of_its_own() -> None:
     drawn = {"trial": 4, "model.name": "mlp"}
-    recipe = recipe_of(drawn, Recipe(), sweep_seed=100)
+    recipe = Drawn(base=Recipe(), space={}, seed=100, trial_count=9).assigned(drawn).recipe
     assert (recipe.training.seed, recipe.model.name) == (104, "mlp")
 
 
@@ -85,7 +86,7 @@ def test_training_share_by_hand() -> None:
 @pytest.mark.usefixtures("ray_session")
 def test_sweep_runs_every_trial(tmp_path: Path) -> None:
     plan, view = plan_sweep(config(tmp_path)), Recorder()
-    store, summary = run_sweep(plan, view)
+    store, summary = run_trials(plan, view)
     records = store.records()
     assert [record.trial for record in records] == list(range(6))
     assert sorted(view.started) == list(range(6))
@@ -100,7 +101,8 @@ def test_sweep_runs_every_trial(tmp_path: Path) -> None:
         assert view.epochs[record.trial] == list(range(1, len(record.curve) + 1))
         assert record.status == ("finished" if len(record.curve) == 3 else "stopped")
         assert not (store.trial(record.trial).folder / "progress.json").exists()
-    assert records[0].recipe == plan.base_recipe
+    assert isinstance(plan.recipes, Drawn)
+    assert records[0].recipe == plan.recipes.base
 
 
 @pytest.mark.slow
@@ -113,7 +115,8 @@ def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path, capfd: pyt
         "optimizer.learning_rate": Float(low=0.005, high=100.0, log=True),
     }
     view = Recorder()
-    store, summary = run_sweep(replace(plan, space=wild), view)
+    assert isinstance(plan.recipes, Drawn)
+    store, summary = run_trials(replace(plan, recipes=replace(plan.recipes, space=wild)), view)
     records = store.records()
     failed = [record for record in records if record.status == "failed"]
     assert len(records) == 8
@@ -157,7 +160,7 @@ def own_workers() -> list[int]:
 @pytest.mark.usefixtures("ray_session")
 def test_a_killed_worker_is_a_failed_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
     view = WorkerKiller()
-    store, summary = run_sweep(plan_sweep(config(tmp_path)), view)
+    store, summary = run_trials(plan_sweep(config(tmp_path)), view)
     records = store.records()
     assert view.victims
     assert len(records) == 6

@@ -8,7 +8,7 @@ from digits_core.recipe import Recipe
 from sweeps.search import EPOCH, METRIC, SparingAsha, asha, tpe
 from sweeps.space import Choice, default_recipe, default_space, point_of
 
-_, SPACE = default_space("cpu")
+_, SPACE = default_space("cpu", 8)
 DEFAULT = default_recipe("cpu", 8, 9)
 
 

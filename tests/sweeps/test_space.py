@@ -21,7 +21,7 @@ from sweeps.space import (
 @pytest.mark.parametrize("device_type", ["cpu", "cuda", "mps"])
 @pytest.mark.parametrize("side", [8, 16, 28])
 def test_default_recipe_lies_inside_the_default_space(device_type: str, side: int) -> None:
-    _, space = default_space(device_type)
+    _, space = default_space(device_type, side)
     check_space(space)
     recipe = default_recipe(device_type, side, default_max_epochs(side))
     point = point_of(space, recipe)
@@ -31,11 +31,19 @@ def test_default_recipe_lies_inside_the_default_space(device_type: str, side: in
 
 
 def test_spaces_say_which_they_are() -> None:
-    assert default_space("cpu")[0] == "small"
-    assert default_space("cuda")[0] == "large"
+    assert default_space("cpu", 28)[0] == "small"
+    assert default_space("cuda", 8)[0] == "large"
     assert dimension({"model.width": Int(low=1, high=4), "model.dropout": Float(low=0, high=1)}) == (
         "2 parameters: 4 combinations x 1 continuous ranges"
     )
+
+
+def test_pool_less_nets_are_searched_only_where_they_fit_and_a_gpu_can_train_them() -> None:
+    for device_type, side, expected in (("cpu", 28, False), ("cuda", 8, False), ("cuda", 28, True)):
+        _, space = default_space(device_type, side)
+        names = space["model.name"]
+        assert isinstance(names, Choice)
+        assert ("simple-cnn" in names.options) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""Runs of several recipes over several seeds -> one row a recipe. Stored arrays in, numbers out; no torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.recipe import Recipe
+from digits_core.recipes import RECIPES, NamedRecipe
+from digits_core.records import RunRecord, SweepHeader
+from digits_core.stats import Interval, Spread, accuracy_interval, seed_mean_difference, spread_of
+from digits_core.store import SweepStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """An error rate (0..1) minus the leader's; positive is worse."""
+
+    mean: float
+    interval: Interval
+
+    @property
+    def separable(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartResult:
+    """One recipe on one part of the data, over its seeds."""
+
+    n: int  # images
+    accuracy: Spread  # over seeds
+    interval: Interval  # Wilson's, for the mean error count: what other images of the kind might give
+    error_counts: tuple[int, ...]  # by seed
+    to_leader: Difference | None  # None for the leader itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRow:
+    """One recipe. The first row, the leader, has the lowest mean validation NLL."""
+
+    label: str
+    recipe: Recipe  # of the first run; the others differ in the seed
+    trials: tuple[int, ...]
+    seeds: tuple[int, ...]
+    mean_nll: float  # on validation, what rows are ranked by
+    validation: PartResult  # with folds: out of fold, over all images
+    test: PartResult | None  # None where the sealed test part was not opened for all of its runs
+    parameter_count: int
+    train_seconds: float  # mean over seeds
+
+
+def published_as(row: ComparedRow, header: SweepHeader) -> NamedRecipe | None:
+    """The named recipe that was trained here just as its source did, if that is what was done."""
+    named = RECIPES.get(row.label)
+    if named is None or (named.dataset, named.folds) != (header.dataset, header.fold_count):
+        return None
+    return named if named.build().recipe_id == row.recipe.recipe_id else None
+
+
+def reached(row: ComparedRow, named: NamedRecipe) -> str | None:
+    """Whether the "mean" of the runs reaches the published accuracy, the "best" of them, or "no" one.
+
+    None where nothing was published that ours could be held against. On the sealed test part, or out of fold.
+    """
+    if named.published_accuracy is None:
+        return None
+    part = row.test or row.validation
+    if part.accuracy.mean >= named.published_accuracy:
+        return "mean"
+    return "best" if part.accuracy.best >= named.published_accuracy else "no"
+
+
+def compare_runs(store: SweepStore) -> tuple[ComparedRow, ...]:
+    """The recipes of a comparison, best first. A recipe of which no run counts has no row."""
+    by_label: dict[str, list[RunRecord]] = {}
+    for record in store.ranked():
+        by_label.setdefault(record.label, []).append(record)
+    groups = sorted(by_label.values(), key=lambda records: float(np.mean([record.nll for record in records])))
+    for records in groups:
+        records.sort(key=lambda record: record.trial)
+    validation = _part_results(store.validation_labels(), groups, store.validation_probabilities)
+    # Compared on test only where all of it was opened for all: a difference to the leader needs the leader.
+    opened = all(store.test_probabilities(record.trial) is not None for records in groups for record in records)
+    test: list[PartResult] | list[None] = [None] * len(groups)
+    if groups and opened:
+        test = _part_results(store.test_labels(), groups, store.opened_test_probabilities)
+    return tuple(
+        ComparedRow(
+            label=records[0].label,
+            recipe=records[0].recipe,
+            trials=tuple(record.trial for record in records),
+            seeds=tuple(record.recipe.training.seed for record in records),
+            mean_nll=float(np.mean([record.nll for record in records])),
+            validation=on_validation,
+            test=on_test,
+            parameter_count=records[0].parameter_count,
+            train_seconds=float(np.mean([record.train_seconds for record in records])),
+        )
+        for records, on_validation, on_test in zip(groups, validation, test, strict=True)
+    )
+
+
+def _part_results(
+    labels: npt.NDArray[np.int64],
+    groups: list[list[RunRecord]],
+    probabilities: Callable[[int], npt.NDArray[np.float32]],
+) -> list[PartResult]:
+    """What every group of runs does on one part; the first group is the leader."""
+    wrong = [
+        np.stack([probabilities(record.trial).argmax(axis=1) != labels for record in records]) for records in groups
+    ]
+    return [_part_result(runs, wrong[0] if position else None) for position, runs in enumerate(wrong)]
+
+
+def _part_result(wrong: npt.NDArray[np.bool_], leader_wrong: npt.NDArray[np.bool_] | None) -> PartResult:
+    error_counts, n = wrong.sum(axis=1), wrong.shape[1]
+    to_leader = None
+    if leader_wrong is not None:
+        mean, interval = seed_mean_difference(wrong, leader_wrong)
+        to_leader = Difference(mean=mean, interval=interval)
+    return PartResult(
+        n=n,
+        accuracy=spread_of([1 - int(count) / n for count in error_counts]),
+        interval=accuracy_interval(round(float(error_counts.mean())), n),
+        error_counts=tuple(int(count) for count in error_counts),
+        to_leader=to_leader,
+    )

@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from digits_core.comparison import compare_runs, published_as, reached
+from digits_core.data import Digits, Split
+from digits_core.metrics import score
+from digits_core.recipe import Recipe
+from digits_core.recipes import RECIPES, named_recipe
+from digits_core.records import RunRecord
+from digits_core.store import SweepStore
+from tests.conftest import make_header
+
+
+def answers(labels: np.ndarray, wrong: list[int], confidence: float) -> np.ndarray:
+    """(N, 10): right with that confidence, but for some images."""
+    digits = labels.copy()
+    digits[wrong] = (digits[wrong] + 1) % 10
+    probabilities = np.full((len(labels), 10), (1 - confidence) / 9, dtype=np.float32)
+    probabilities[np.arange(len(labels)), digits] = confidence
+    return probabilities
+
+
+@pytest.fixture
+def store(tmp_path: object, digits: Digits, split: Split) -> SweepStore:
+    """`good` on seeds 0 and 1 with 2 and 4 errors, `bad` with 10 and 14, and a run that failed."""
+    header = replace(make_header(digits, split), kind="comparison")
+    store = SweepStore.create(tmp_path, header, split)  # type: ignore[arg-type]
+    labels = store.validation_labels()
+    runs = [("good", 0, 2), ("bad", 0, 10), ("good", 1, 4), ("bad", 1, 14)]
+    for trial, (label, seed, errors) in enumerate(runs):
+        probabilities = answers(labels, list(range(errors)), 0.9)
+        folder = store.trial(trial)
+        folder.create()
+        folder.write_best(probabilities, {"w": np.zeros(1)})
+        recipe = Recipe().with_overrides({"training.seed": seed})
+        folder.seal(
+            RunRecord(
+                trial=trial, status="finished", recipe=recipe, started_at=0.0, ended_at=1.0, best_epoch=1,
+                validation=score(labels, probabilities), label=label,
+            )
+        )  # fmt: skip
+    failed = RunRecord(trial=4, status="failed", recipe=Recipe(), started_at=0.0, ended_at=1.0, error="x", label="none")
+    store.trial(4).seal(failed)
+    return store
+
+
+def test_rows_by_hand(store: SweepStore) -> None:
+    good, bad = compare_runs(store)
+    n = store.header.validation_n
+    assert (good.label, good.trials, good.seeds, good.test) == ("good", (0, 2), (0, 1), None)
+    assert good.validation.error_counts == (2, 4)
+    assert good.validation.accuracy.mean == pytest.approx(1 - 3 / n)
+    assert good.validation.accuracy.best == pytest.approx(1 - 2 / n)
+    assert good.validation.to_leader is None
+    assert good.mean_nll < bad.mean_nll
+    assert bad.validation.to_leader is not None
+    assert bad.validation.to_leader.mean == pytest.approx(9 / n)
+    assert bad.validation.to_leader.interval.low < 9 / n < bad.validation.to_leader.interval.high
+
+
+def test_the_test_part_counts_only_where_it_was_opened_for_all(store: SweepStore) -> None:
+    labels = np.arange(20, dtype=np.uint8) % 10
+    store.write_test_part(labels, np.arange(20))
+    for trial in range(3):
+        store.write_test(trial, answers(labels, [trial], 0.8))
+    assert [row.test for row in compare_runs(store)] == [None, None]
+    store.write_test(3, answers(labels, [], 0.8))
+    good, bad = compare_runs(store)
+    assert good.test is not None
+    assert bad.test is not None
+    assert good.test.error_counts == (1, 1)
+    assert bad.test.error_counts == (1, 0)
+
+
+def test_published_figures_are_for_those_who_did_as_published(store: SweepStore) -> None:
+    row, header = compare_runs(store)[0], store.header
+    lenet = replace(row, label="lenet", recipe=named_recipe("lenet").build().with_overrides({"training.seed": 7}))
+    mnist = replace(header, dataset="mnist")
+    assert published_as(lenet, mnist) is RECIPES["lenet"]
+    assert published_as(lenet, header) is None  # other data
+    assert published_as(lenet, replace(mnist, fold_count=4)) is None
+    assert published_as(replace(lenet, recipe=lenet.recipe.with_overrides({"training.epochs": 1})), mnist) is None
+    assert published_as(row, mnist) is None
+
+
+@pytest.mark.parametrize(("published", "expected"), [(0.99, "mean"), (0.993, "best"), (0.999, "no"), (None, None)])
+def test_reached_by_mean_by_best_or_not(store: SweepStore, published: float | None, expected: str | None) -> None:
+    row = compare_runs(store)[0]  # 2 and 4 of 360 wrong: 99.44 and 98.89 %, mean 99.17 %
+    assert reached(row, replace(RECIPES["lenet"], published_accuracy=published)) == expected

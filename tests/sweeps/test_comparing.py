@@ -1,0 +1,139 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from digits_core.errors import UsageError
+from digits_core.store import SweepStore
+from reports.pages import render
+from reports.tables import collect
+from sweeps.assignments import Given
+from sweeps.comparing import plan_comparison
+from sweeps.comparison_results import ComparisonOutcome, comparisons_document, comparisons_lines
+from sweeps.config import ComparisonConfig, ProtocolsConfig
+from sweeps.finalists import score_all_on_test
+from sweeps.runner import run_trials
+from tests.sweeps.test_runner import Recorder
+
+
+def config(runs: Path, **changes: object) -> ComparisonConfig:
+    base = {
+        "runs": runs, "name": "test", "recipe_names": ("kfold-cnn", "lenet"), "dataset": "sklearn-digits", "folds": 0,
+        "overrides": {"training.epochs": 2}, "seeds": 2, "concurrency": 2,
+    }  # fmt: skip
+    return ComparisonConfig(**{**base, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe_names": ()}, "name the recipes to compare"),
+        ({"recipe_names": ("lenet", "lenet")}, "lenet is named twice"),
+        ({"recipe_names": ("lenett",)}, "did you mean 'lenet'"),
+        ({"seeds": 0}, "--seeds must be between 1 and 1,000, got 0"),
+        ({"concurrency": 0}, "--concurrency must be between 1 and 1,000"),
+        ({"folds": 1}, "--folds must be at least 2, or 0"),
+        ({"dataset": None}, r"for different data sets \(mnist, optdigits-pooled\); choose one with --dataset"),
+        ({"folds": None}, "published with folds and some without; choose with --folds"),
+        ({"dataset": "mnits"}, "did you mean 'mnist'"),
+        ({"overrides": {"training.seed": 1}}, "--seeds says how many"),
+        ({"variations": {"training.epochs": (1, 2)}}, "training.epochs is both set and varied"),
+        ({"variations": {"training.batch_size": (0,)}}, "training.batch_size"),
+        ({"name": "../x"}, "cannot be a sweep's name"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan_comparison(config(tmp_path / "runs", **changes))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_recipe_that_does_not_fit_is_refused_before_any_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="simple-cnn with 3x3 kernels needs images of"):
+        plan_comparison(config(tmp_path / "runs", recipe_names=("lenet", "simple-cnn-m3")))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_every_variation_on_every_seed_and_the_first_seed_of_all_first(tmp_path: Path) -> None:
+    variations = {"optimizer.name": ("sgd", "adam"), "training.batch_size": (32, 64)}
+    plan = plan_comparison(config(tmp_path, recipe_names=("lenet",), variations=variations))
+    assert isinstance(plan.recipes, Given)
+    labels = [assignment.label for assignment in plan.recipes.assignments]
+    assert labels[:4] == [
+        "lenet, optimizer.name=sgd, training.batch_size=32",
+        "lenet, optimizer.name=sgd, training.batch_size=64",
+        "lenet, optimizer.name=adam, training.batch_size=32",
+        "lenet, optimizer.name=adam, training.batch_size=64",
+    ]
+    assert labels[4:] == labels[:4]
+    recipes = [assignment.recipe for assignment in plan.recipes.assignments]
+    assert [recipe.training.seed for recipe in recipes] == [0] * 4 + [1] * 4
+    assert [recipe.optimizer.name for recipe in recipes[:4]] == ["sgd", "sgd", "adam", "adam"]
+    assert plan.line == (
+        "comparing 4 recipes on sklearn-digits, 2 seeds each, 2 at a time on cpu, at most 2 epochs a run"
+    )
+
+
+def test_protocols_are_the_recipes_own_and_those_for_a_gpu_wait_for_one(tmp_path: Path) -> None:
+    everything = ProtocolsConfig(runs=tmp_path, name="all")
+    comparisons, left_out = everything.comparisons(has_gpu=False)
+    assert left_out == ("simple-cnn-m3", "simple-cnn-m5", "simple-cnn-m7")
+    by_name = {comparison.name: comparison for comparison in comparisons}
+    assert set(by_name) == {"all-mnist", "all-optdigits", "all-optdigits-pooled"}
+    assert by_name["all-optdigits-pooled"].recipe_names == ("kfold-cnn",)
+    assert by_name["all-optdigits-pooled"].fold_count == 4
+    assert by_name["all-mnist"].fold_count == 0
+    assert not {*left_out} & {*by_name["all-mnist"].recipe_names}
+    comparisons, left_out = everything.comparisons(has_gpu=True)
+    assert left_out == ()
+    assert "simple-cnn-m3" in comparisons[0].recipe_names
+    named = replace(everything, recipe_names=("simple-cnn-m5",)).comparisons(has_gpu=False)
+    assert ([comparison.recipe_names for comparison in named[0]], named[1]) == ([("simple-cnn-m5",)], ())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
+    plan, view = plan_comparison(config(tmp_path)), Recorder()
+    store, summary = run_trials(plan, view)
+    score_all_on_test(store, "comparison of 4 runs")
+    records = store.records()
+    assert [(record.label, record.recipe.training.seed) for record in records] == [
+        ("kfold-cnn", 0), ("lenet", 0), ("kfold-cnn", 1), ("lenet", 1),
+    ]  # fmt: skip
+    assert {record.status for record in records} == {"finished"}
+    assert {record.thread_count for record in records} == {1}
+    (opening,) = store.ledger()
+    assert sorted(opening.trials) == [0, 1, 2, 3]
+    outcome = ComparisonOutcome.of(store, summary, None)
+    assert [row.label for row in outcome.rows] == ["kfold-cnn", "lenet"]  # lenet's rate is too low for 2 epochs of this
+    (document,) = comparisons_document([outcome])["comparisons"]
+    best = document["rows"][0]
+    assert best["seeds"] == (0, 1)
+    assert best["test"]["n"] == 359
+    assert best["published"] is None  # other data
+    lines = dict(comparisons_lines([outcome]))
+    assert lines["sealed test"] == "opened 1 time"
+    assert lines["  to the first"].startswith("-")
+    page = render(collect(SweepStore.open(tmp_path, "test")))
+    assert '<h2 id="comparison">' in page
+    assert "kfold-cnn <small>seed 1</small>" in page
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@pytest.mark.usefixtures("ray_session")
+def test_the_published_figure_stands_beside_ours_under_the_same_protocol(tmp_path: Path) -> None:
+    asked = ProtocolsConfig(runs=tmp_path, name="pub", recipe_names=("kfold-cnn",), seeds=1)
+    (comparison,), _ = asked.comparisons(has_gpu=False)
+    store, summary = run_trials(plan_comparison(comparison), Recorder())
+    outcome = ComparisonOutcome.of(store, summary, None)
+    (row,) = outcome.rows
+    assert (row.validation.n, row.test) == (5_620, None)
+    assert row.validation.error_counts[0] < 135  # 97.6 %: published are 106, here 106 as well, give or take a seed
+    document = comparisons_document([outcome])["comparisons"][0]["rows"][0]
+    assert document["published_accuracy"] == pytest.approx(5_514 / 5_620)
+    assert document["reached"] in ("mean", "no")
+    assert store.ledger() == []
