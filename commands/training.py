@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from sweeps.runner import RunPlan
 
 
+RecipeNames = Annotated[
+    list[str] | None, typer.Argument(help="Names of recipes; `digits recipes` lists them.", show_default=False)
+]
+Variations = Annotated[
+    list[str] | None, typer.Option("--vary", help="Values of a field, e.g. training.batch_size=32,64. Repeatable.")
+]
+
+
 @errors_in_one_line
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; `digits recipes` lists them.")],
@@ -96,16 +104,12 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
 
 @errors_in_one_line
 def compare(
-    recipes: Annotated[
-        list[str] | None, typer.Argument(help="Names of recipes; `digits recipes` lists them.", show_default=False)
-    ] = None,
+    recipes: RecipeNames = None,
     seeds: Annotated[int, typer.Option(help="Runs of every recipe, from seeds 0, 1, ...")] = 3,
     published: Annotated[
         bool, typer.Option("--published", help="As published, each on its own data; without names: all of them.")
     ] = False,
-    variations: Annotated[
-        list[str] | None, typer.Option("--vary", help="Values of a field, e.g. training.batch_size=32,64. Repeatable.")
-    ] = None,
+    variations: Variations = None,
     assignments: Assignments = None,
     dataset: OwnDataset = None,
     epochs: OwnEpochs = None,
