@@ -1,39 +1,59 @@
-"""Seconds an epoch: the usual script (DataLoader, ToTensor, eager) against this engine, alternating in one run.
+"""Seconds an epoch: each recipe as scripts usually are written against this engine, alternating in one run.
 
-Both train the same network with the same optimizer, batch size and amount of data, on one thread. Uses MNIST
-where it is at hand, else scikit-learn's digits.
+The usual script has a DataLoader over PIL images with the recipe's augmentation an image at a time, ToTensor, float32
+and eager steps, on as many threads as there are processors. Here as many trials of one thread each run side by side, as
+in a sweep. The ratio is that of finished epochs an hour: (usual seconds x trials at a time) / seconds of those trials.
 """
 
+import argparse
 import statistics
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from torchvision import transforms
 
-from digits_core.data import MNIST_FILES, Split, load_digits, split_digits
+from digits_core.data import LabelledImages, Split, load_digits, split_digits
 from digits_core.engine import DeviceSplit, Trainer
-from digits_core.environment import hardware_name
-from digits_core.files import is_at_hand
-from digits_core.models import build_model
-from digits_core.recipe import Recipe, Scalar
+from digits_core.environment import hardware_name, processor_count
+from digits_core.models import build_model, fit_preprocessing
+from digits_core.optim import build_optimizers
+from digits_core.recipe import Augmentation, Recipe
+from digits_core.recipes import named_recipe
 
-ROUNDS = 3
-NETWORKS: dict[str, dict[str, Scalar]] = {
-    "cnn": {"model.name": "cnn", "model.width": 24, "model.kernel_size": 5},
-    "lenet": {"model.name": "lenet"},
-    "resnet": {"model.name": "resnet", "model.width": 16},
+# Training images of an epoch; the whole part where it is small or quick.
+RECIPES = {
+    "lenet": 55_000,
+    "cnn-mnist-101": 11_000,
+    "nguetsop-cnn": 55_000,
+    "lecture-drop-full-conv": 11_000,
+    "improved-net": 2_867,
+    "kfold-cnn": 3_372,
+    "speedrun-99": 55_000,
 }
 
 
 class PicturesOneByOne(Dataset[tuple[torch.Tensor, int]]):
     """As torchvision's MNIST class serves them: a PIL image at a time through a transform."""
 
-    def __init__(self, split: Split) -> None:
-        self.part = split.train
-        self.transform = v2.Compose([v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)])
+    def __init__(self, part: LabelledImages, augmentation: Augmentation) -> None:
+        self.part = part
+        affine = transforms.RandomAffine(
+            degrees=augmentation.rotation_degrees,
+            translate=(augmentation.shift_fraction, augmentation.shift_fraction),
+            scale=(1 - augmentation.zoom_fraction, 1 + augmentation.zoom_fraction),
+            interpolation=transforms.InterpolationMode.BILINEAR,
+        )
+        moves = augmentation.rotation_degrees or augmentation.shift_fraction or augmentation.zoom_fraction
+        first: list[Callable[[Any], Any]] = [affine] if moves else []
+        self.transform = transforms.Compose([*first, transforms.ToTensor()])
 
     def __len__(self) -> int:
         return len(self.part)
@@ -43,11 +63,13 @@ class PicturesOneByOne(Dataset[tuple[torch.Tensor, int]]):
 
 
 def usual_epoch(recipe: Recipe, split: Split) -> float:
-    """Seconds of one epoch as tutorials write it."""
+    """Seconds of one epoch as tutorials write it, without validation."""
     side = split.train.images.shape[1]
     model = build_model(recipe, side).to(memory_format=torch.contiguous_format)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.optimizer.learning_rate)
-    loader = DataLoader(PicturesOneByOne(split), batch_size=recipe.training.batch_size, shuffle=True)
+    fit_preprocessing(model, torch.from_numpy(split.train.images).unsqueeze(1))
+    (optimizer,) = build_optimizers(list(model.parameters()), recipe.optimizer, torch.device("cpu"))
+    pictures = PicturesOneByOne(split.train, recipe.augmentation)
+    loader = DataLoader(pictures, batch_size=recipe.training.batch_size, shuffle=True)
     started = time.perf_counter()
     for images, labels in loader:
         optimizer.zero_grad()
@@ -56,32 +78,63 @@ def usual_epoch(recipe: Recipe, split: Split) -> float:
     return time.perf_counter() - started
 
 
-def engine_epoch(recipe: Recipe, split: Split) -> float:
-    """Seconds of one epoch here, its augmentation and validation included."""
+def engine_epoch(recipe: Recipe, dataset: str, count: int) -> float:
+    """Seconds of one epoch here, on one thread, augmentation and validation included; in a process of its own."""
+    torch.set_num_threads(1)
     device = torch.device("cpu")
-    return Trainer(recipe, DeviceSplit.from_split(split, device), device).run_epoch().seconds
+    return Trainer(recipe, DeviceSplit.from_split(first_images(dataset, count), device), device).run_epoch().seconds
+
+
+def first_images(dataset: str, count: int) -> Split:
+    """The data set's split with so many training images, and validation images in proportion."""
+    split = split_digits(load_digits(dataset))
+    validation_count = len(split.validation) * count // len(split.train)
+
+    def cut(part: LabelledImages, length: int) -> LabelledImages:
+        return LabelledImages(images=part.images[:length], labels=part.labels[:length])
+
+    return replace(split, train=cut(split.train, count), validation=cut(split.validation, validation_count))
+
+
+def side_by_side(pool: ProcessPoolExecutor, trials: int, recipe: Recipe, dataset: str, count: int) -> float:
+    """Seconds of the slowest of as many trials as run at a time."""
+    waiting = [pool.submit(engine_epoch, recipe, dataset, count) for _ in range(trials)]
+    return max(future.result() for future in waiting)
+
+
+def measure(pool: ProcessPoolExecutor, trials: int, name: str, count: int, rounds: int) -> str:
+    """One recipe's line: medians, their range, and the ratio."""
+    named = named_recipe(name)
+    recipe, split = named.build(), first_images(named.dataset, count)
+    pairs = [
+        (usual_epoch(recipe, split), side_by_side(pool, trials, recipe, named.dataset, count)) for _ in range(rounds)
+    ]
+    usual, ours = ([pair[column] for pair in pairs] for column in (0, 1))
+    ratios = [trials * usual_seconds / our_seconds for usual_seconds, our_seconds in pairs]
+    return f"{name:23s} {count:7,d}  {_spread(usual, 2):>22s}  {_spread(ours, 2):>22s}  {_spread(ratios, 2):>20s}"
+
+
+def _spread(values: list[float], digits: int) -> str:
+    low, middle, high = (f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
+    return f"{middle} [{low}, {high}]"
 
 
 def main() -> None:
-    """Print one line a network: medians, their range, and the ratio."""
-    torch.set_num_threads(1)
-    dataset = "mnist" if all(is_at_hand(file) for file in MNIST_FILES) else "sklearn-digits"
-    split = split_digits(load_digits(dataset))
-    print(
-        f"{hardware_name()}, torch {torch.__version__}, one thread, {dataset}, {len(split.train):,} images,"
-        f" n = {ROUNDS}"
-    )
-    print("The engine's seconds include augmentation and validation, the usual script's do not.")
-    for name, overrides in NETWORKS.items():
-        recipe = Recipe().with_overrides({**overrides, "training.epochs": 1, "training.batch_size": 64})
-        pairs = [(usual_epoch(recipe, split), engine_epoch(recipe, split)) for _ in range(ROUNDS)]
-        usual, ours = ([pair[side] for pair in pairs] for side in (0, 1))
-        ratios = [a / b for a, b in pairs]
-        print(
-            f"{name:7s} usual {statistics.median(usual):6.2f} s [{min(usual):.2f}, {max(usual):.2f}]"
-            f"   engine {statistics.median(ours):6.2f} s [{min(ours):.2f}, {max(ours):.2f}]"
-            f"   ratio {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
-        )
+    """Measure the recipes named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=list(RECIPES), help="names of recipes (default: all)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, help="training images of an epoch (default: as many as suit the recipe)")
+    asked = parser.parse_args()
+    trials = processor_count()
+    torch.set_num_threads(trials)
+    print(f"{hardware_name()}, torch {torch.__version__}; usual: {trials} threads, here: {trials} trials of one thread")
+    print(f"Medians of {asked.rounds} rounds [lowest, highest]; our seconds include validation, the script's do not.")
+    print(f"{'recipe':23s} {'images':>7s}  {'usual script, s':>22s}  {'here, s':>22s}  {'ratio':>20s}")
+    with ProcessPoolExecutor(trials, mp_context=get_context("spawn")) as pool:
+        side_by_side(pool, trials, named_recipe("kfold-cnn").build(), "sklearn-digits", 200)  # both are up and warm
+        for name in asked.recipes:
+            print(measure(pool, trials, name, asked.images or RECIPES.get(name, 11_000), asked.rounds), flush=True)
 
 
 if __name__ == "__main__":

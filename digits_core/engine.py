@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from digits_core.allocator import freed_memory_kept
 from digits_core.augment import augmented
 from digits_core.data import LabelledImages, Split
 from digits_core.device import default_device, has_native_bfloat16
@@ -173,7 +174,8 @@ class Trainer:
         epoch = len(self.curve) + 1
         wall, busy = time.perf_counter(), time.process_time()
         try:
-            loss, error_count = self._train_epoch(epoch)
+            with freed_memory_kept():
+                loss, error_count = self._train_epoch(epoch)
             self._check_loss(loss, epoch)
             probabilities = predict(self.evaluated_model, self.data.validation.images, self.precision)
         except torch.OutOfMemoryError as error:
