@@ -34,6 +34,8 @@ def _digits(
     del version
 
 
+datasets = typer.Typer(help="The data sets: what is in them.", no_args_is_help=True, rich_markup_mode=None)
+datasets.command("show")(showing.show_dataset)
 for command in (
     searching.sweep,
     searching.ensemble,
@@ -45,6 +47,7 @@ for command in (
     showing.doctor,
 ):
     app.command()(command)
+app.add_typer(datasets, name="datasets")
 
 
 if __name__ == "__main__":

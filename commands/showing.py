@@ -1,4 +1,4 @@
-"""`digits recipes`, `digits report` and `digits doctor`: nothing is trained."""
+"""`digits recipes`, `digits datasets`, `digits report` and `digits doctor`: nothing is trained."""
 
 import dataclasses
 from pathlib import Path
@@ -13,11 +13,13 @@ from digits_core import DEFAULT_RUNS
 @errors_in_one_line
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Show this one.", show_default="list all")] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """List the named recipes, or show one.
 
-    Each with its data set, its source and the figure that its source published; one with its fields and layers.
+    Each with its data set, its source, the figure that its source published and what the stored runs reached; one
+    with its fields and layers.
 
     Examples:
 
@@ -33,9 +35,42 @@ def recipes(
     from sweeps import training_results as results
 
     if name is None:
-        emit(results.recipe_documents(), results.recipe_lines(), as_json=as_json)
+        emit(results.recipe_documents(runs), results.recipe_lines(runs), as_json=as_json)
     else:
         emit(results.one_recipe_document(name), results.one_recipe_lines(name), as_json=as_json)
+
+
+@errors_in_one_line
+def show_dataset(
+    name: Annotated[str, typer.Argument(help="Data set: sklearn-digits, mnist, optdigits or optdigits-pooled.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="dataset-NAME.html in the runs folder")
+    ] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Show a data set.
+
+    How many images of each digit its parts have, and a page with examples of each. The sealed test part is counted,
+    not shown.
+
+    Examples:
+
+        digits datasets show sklearn-digits
+
+        digits datasets show mnist --output mnist.html --json
+
+    """
+    from digits_core.data import check_dataset
+
+    check_dataset(name)
+    from reports.dataset_page import summary_document, summary_lines, summary_of, write_dataset_page
+    from sweeps.results import open_command
+
+    summary = summary_of(name)
+    path = write_dataset_page(summary, output or runs / f"dataset-{name}.html")
+    lines = [*summary_lines(summary, path), ("next", open_command(path))]
+    emit(summary_document(summary, path), lines, as_json=as_json)
 
 
 @errors_in_one_line

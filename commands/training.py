@@ -38,7 +38,7 @@ Variations = Annotated[
 
 @errors_in_one_line
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; `digits recipes` lists them.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (`digits recipes` lists them), or its file.")],
     assignments: Assignments = None,
     dataset: OwnDataset = None,
     epochs: OwnEpochs = None,
@@ -66,6 +66,8 @@ def train(
 
         digits train improved-net --dataset sklearn-digits --seed 3 --json
 
+        digits train runs/first/best_parameters.json --epochs 20
+
     """
     from digits_core.recipe import Scalar, parse_assignment
     from sweeps.config import TrainingConfig
@@ -75,7 +77,7 @@ def train(
     overrides.update({} if seed is None else {"training.seed": seed})
     config = TrainingConfig(
         runs=runs,
-        name=name if name is not None else time.strftime(f"{recipe}-%Y%m%d-%H%M%S"),
+        name=name if name is not None else time.strftime(f"{Path(recipe).stem}-%Y%m%d-%H%M%S"),
         recipe_name=recipe,
         overrides=overrides,
         dataset=dataset,

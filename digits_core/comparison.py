@@ -1,16 +1,19 @@
 """Runs of several recipes over several seeds -> one row a recipe. Stored arrays in, numbers out; no torch."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.errors import EnvironmentFailure
 from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, NamedRecipe
 from digits_core.records import RunRecord, SweepHeader
 from digits_core.stats import Interval, Spread, accuracy_interval, seed_mean_difference, spread_of
-from digits_core.store import SweepStore
+from digits_core.store import SweepStore, sweep_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +57,15 @@ class ComparedRow:
 
 def published_as(row: ComparedRow, header: SweepHeader) -> NamedRecipe | None:
     """The named recipe that was trained here just as its source did, if that is what was done."""
-    named = RECIPES.get(row.label)
+    return RECIPES[row.label] if is_as_published(row.label, row.recipe, header) else None
+
+
+def is_as_published(label: str, recipe: Recipe, header: SweepHeader) -> bool:
+    """Whether this is the named recipe unchanged but for the seed, on its own data and folds."""
+    named = RECIPES.get(label)
     if named is None or (named.dataset, named.folds) != (header.dataset, header.fold_count):
-        return None
-    return named if named.build().recipe_id == row.recipe.recipe_id else None
+        return False
+    return named.build().recipe_id == recipe.recipe_id
 
 
 def reached(row: ComparedRow, named: NamedRecipe) -> str | None:
@@ -71,6 +79,55 @@ def reached(row: ComparedRow, named: NamedRecipe) -> str | None:
     if part.accuracy.mean >= named.published_accuracy:
         return "mean"
     return "best" if part.accuracy.best >= named.published_accuracy else "no"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """All stored runs of one recipe, trained as published: one accuracy a seed, and the mean of their seconds."""
+
+    accuracy: Spread
+    n: int  # images
+    train_seconds: float
+
+
+def our_figures(runs: Path) -> dict[str, Ours]:
+    """What the folder of runs holds of each named recipe: on the sealed test part, or out of fold.
+
+    A damaged run is left out; where a seed was trained twice, the later run counts.
+    """
+    found: dict[str, dict[int, tuple[float, int, float]]] = {}
+    for name in sweep_names(runs):
+        with contextlib.suppress(EnvironmentFailure):
+            for label, seed, figures in _published_runs(SweepStore.open(runs, name)):
+                found.setdefault(label, {})[seed] = figures
+    return {
+        label: Ours(
+            accuracy=spread_of([accuracy for accuracy, _, _ in by_seed.values()]),
+            n=next(iter(by_seed.values()))[1],
+            train_seconds=float(np.mean([seconds for _, _, seconds in by_seed.values()])),
+        )
+        for label, by_seed in found.items()
+    }
+
+
+def _published_runs(store: SweepStore) -> list[tuple[str, int, tuple[float, int, float]]]:
+    """(recipe, seed, (accuracy, images, seconds)) of every run that was trained as published and judged."""
+    header = store.header
+    if header.kind == "sweep":
+        return []
+    judged = []
+    for record in store.ranked():
+        if record.status != "finished" or not is_as_published(record.label, record.recipe, header):
+            continue
+        labels, probabilities = store.validation_labels(), store.validation_probabilities(record.trial)
+        if not header.fold_count:
+            opened = store.test_probabilities(record.trial)
+            if opened is None:
+                continue
+            labels, probabilities = store.test_labels(), opened
+        accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+        judged.append((record.label, record.recipe.training.seed, (accuracy, len(labels), record.train_seconds)))
+    return judged
 
 
 def compare_runs(store: SweepStore) -> tuple[ComparedRow, ...]:

@@ -4,10 +4,14 @@ What a source does not state is chosen here, and its docstring says so. What it 
 is in docs/results.md.
 """
 
+import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from digits_core.errors import unknown_name
+from digits_core.errors import UsageError, unknown_name
 from digits_core.recipe import Augmentation, Input, Loss, Model, Optimizer, Recipe, Schedule, Training
 
 STILL = Augmentation(rotation_degrees=0.0, shear_degrees=0.0, zoom_fraction=0.0, shift_fraction=0.0)
@@ -25,6 +29,7 @@ class NamedRecipe:
     published_accuracy: float | None = None  # 0..1, where the source names one that ours can be held against
     folds: int = 0  # of the source's cross-validation; 0 where it had none
     needs_gpu: bool = False  # days on a CPU
+    title: str = ""  # of one that was read from a file
 
 
 def nguetsop_cnn() -> Recipe:
@@ -275,7 +280,31 @@ RECIPES: dict[str, NamedRecipe] = {
 
 
 def named_recipe(name: str) -> NamedRecipe:
-    """The named recipe. Raises UsageError, with the nearest names, where there is none."""
+    """The named recipe, or that of a best-parameters file (a name that ends in .json).
+
+    Raises UsageError, with the nearest names, where there is none, or where the file is not one.
+    """
+    if name.endswith(".json"):
+        return _recipe_of_file(Path(name))
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)
     return RECIPES[name]
+
+
+def best_parameters(recipe: Recipe, *, name: str, dataset: str, validation: dict[str, Any]) -> dict[str, Any]:
+    """What a best-parameters file holds: the whole recipe, where it comes from, and how it did there."""
+    return {"name": name, "dataset": dataset, "validation": validation, "recipe": dataclasses.asdict(recipe)}
+
+
+def _recipe_of_file(path: Path) -> NamedRecipe:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        recipe, dataset = Recipe.from_dict(values["recipe"]), str(values["dataset"])
+        title = str(values["name"])
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no file {path}; `digits recipes` lists the named recipes") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is not a best-parameters file ({error}); a sweep leaves one in its folder, as best_parameters.json"
+        ) from error
+    return NamedRecipe(build=lambda: recipe, dataset=dataset, source=str(path), published="", title=title)

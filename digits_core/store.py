@@ -2,6 +2,7 @@
 
 RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /summary.json             SweepSummary, written after the last one
+         /best_parameters.json     the winner's recipe, for `digits train FILE`; written beside the summary
          /validation_labels.npy, validation_indices.npy
          /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
                       /weights.safetensors  weights of the best epoch
@@ -31,6 +32,7 @@ import numpy.typing as npt
 from digits_core.data import CLASS_COUNT, Split
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.folds import Folds
+from digits_core.recipes import best_parameters
 from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
 
 T = TypeVar("T")
@@ -225,7 +227,16 @@ class SweepStore:
         return _read_json(self.folder / "sweep.json", lambda values: SweepHeader(**values))
 
     def write_summary(self, summary: SweepSummary) -> None:
-        """Say how the search went."""
+        """Say how the search went, and leave the winner's recipe as a file of its own."""
+        for winner in self.ranked()[:1]:
+            header = self.header
+            best = best_parameters(
+                winner.recipe,
+                name=f"{header.name}, trial {winner.trial}",
+                dataset=header.dataset,
+                validation=dataclasses.asdict(winner)["validation"],
+            )
+            write_atomically(self.folder / "best_parameters.json", _json_bytes(best))
         write_atomically(self.folder / "summary.json", _json_bytes(dataclasses.asdict(summary)))
 
     def summary(self) -> SweepSummary | None:

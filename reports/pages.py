@@ -32,7 +32,7 @@ def write_report(store: SweepStore, output: Path | None = None) -> Path:
 
     Where the page goes to its default place, the leaderboard goes beside it as leaderboard.csv.
     """
-    path = _checked(output) if output else (store.folder / "report.html").absolute()
+    path = checked_output(output) if output else (store.folder / "report.html").absolute()
     data = collect(store)
     content = render(data).encode()
     try:
@@ -63,7 +63,7 @@ def report_after_result(store: SweepStore) -> Iterator[Path | None]:
         raise failure
 
 
-def _checked(output: Path) -> Path:
+def checked_output(output: Path) -> Path:
     """Where the page really goes: a link is followed, and nothing but a page is ever written over."""
     try:
         path = output.resolve()
@@ -76,8 +76,8 @@ def _checked(output: Path) -> Path:
     return path
 
 
-def render(data: ReportData) -> str:
-    """The whole page as text."""
+def page_environment() -> jinja2.Environment:
+    """Templates with everything escaped, and the filters that they use."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "templates"),
         autoescape=True,
@@ -88,19 +88,33 @@ def render(data: ReportData) -> str:
     environment.filters.update(
         percent=percent, interval=interval, png=png_uri, day=day, last_line=last_line, cell_strength=cell_strength
     )
+    return environment
+
+
+def page_style() -> Markup:
+    """The style of all pages."""
+    return Markup(_asset("style.css"))  # noqa: S704 - our own file
+
+
+def render(data: ReportData) -> str:
+    """The whole page as text."""
     plotly, script = get_plotlyjs(), _asset("script.js")
     figures = {
         "history": _figure_json(optimisation_history(data.history)),
         "curves": _figure_json(learning_curves([row.record for row in data.leaderboard])),
     }
-    return environment.get_template("page.html.j2").render(
-        data=data,
-        winner=data.leaderboard[0],
-        figures=figures,
-        style=Markup(_asset("style.css")),  # noqa: S704 - our own file
-        plotly=Markup(plotly),  # noqa: S704 - the library's own bundle
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hashes=" ".join(f"'{source_hash(source)}'" for source in (plotly, script)),
+    return (
+        page_environment()
+        .get_template("page.html.j2")
+        .render(
+            data=data,
+            winner=data.leaderboard[0],
+            figures=figures,
+            style=page_style(),
+            plotly=Markup(plotly),  # noqa: S704 - the library's own bundle
+            script=Markup(script),  # noqa: S704 - our own file
+            script_hashes=" ".join(f"'{source_hash(source)}'" for source in (plotly, script)),
+        )
     )
 
 

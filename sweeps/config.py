@@ -67,6 +67,11 @@ class TrainingConfig:
         return named_recipe(self.recipe_name).build().with_overrides(self.overrides)
 
     @property
+    def label(self) -> str:
+        """What the recipe goes by in the record."""
+        return named_recipe(self.recipe_name).title or self.recipe_name
+
+    @property
     def fold_count(self) -> int:
         """Folds to train on; 0 means a single split."""
         return named_recipe(self.recipe_name).folds if self.folds is None else self.folds
@@ -114,10 +119,11 @@ class ComparisonConfig:
         """Every recipe in every variation, by the name under which it is compared; seeds are not in here."""
         return tuple(
             (
-                ", ".join([name, *(f"{field}={value}" for field, value in varied.items())]),
-                named_recipe(name).build().with_overrides({**self.overrides, **varied}),
+                ", ".join([named.title or name, *(f"{field}={value}" for field, value in varied.items())]),
+                named.build().with_overrides({**self.overrides, **varied}),
             )
             for name in self.recipe_names
+            for named in [named_recipe(name)]
             for values in itertools.product(*self.variations.values())
             for varied in [dict(zip(self.variations, values, strict=True))]
         )

@@ -41,7 +41,7 @@ class TrainingPlan:
         if isinstance(self.split, Folds):
             images = f"{len(self.split.splits)} folds of {len(self.split.validation):,} images"
         return (
-            f"training {self.config.recipe_name} on {self.digits.name} ({images}) on {self.device},"
+            f"training {self.config.label} on {self.digits.name} ({images}) on {self.device},"
             f" at most {counted(self.recipe.training.epochs, 'epoch')}"
         )
 
@@ -92,7 +92,7 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     store = SweepStore.create(plan.config.runs, header, plan.split)
     folder = store.trial(0)
     data = upload(plan.split, device)
-    run = TrialRun(0, plan.recipe, data, device, folder, label=plan.config.recipe_name)
+    run = TrialRun(0, plan.recipe, data, device, folder, label=plan.config.label)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             while not run.finished:

@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from digits_core.comparison import our_figures
 from digits_core.data import DATASETS
 from digits_core.layers import LayerRow, layer_rows
 from digits_core.recipes import RECIPES
@@ -63,7 +64,7 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
     lines.append(("folder", str(store.folder.absolute())))
     if report:
         lines.append(("report", str(report)))
-    lines.append(("next", open_command(report) if report else digits_command("train", record.label)))
+    lines.append(("next", open_command(report) if report else digits_command("recipes")))
     return lines
 
 
@@ -95,9 +96,12 @@ def replay_lines(store: SweepStore, outcome: Replay) -> list[tuple[str, str]]:
     return lines
 
 
-def recipe_documents() -> list[dict[str, Any]]:
-    """What `recipes --json` prints."""
-    return [_recipe_document(name) for name in RECIPES]
+def recipe_documents(runs: Path) -> list[dict[str, Any]]:
+    """What `recipes --json` prints; `ours` is null for a recipe that no stored run has trained as published."""
+    ours = our_figures(runs)
+    return [
+        _recipe_document(name) | {"ours": dataclasses.asdict(ours[name]) if name in ours else None} for name in RECIPES
+    ]
 
 
 def _recipe_document(name: str) -> dict[str, Any]:
@@ -136,7 +140,14 @@ def _layers(name: str) -> tuple[LayerRow, ...]:
     return layer_rows(named.build(), DATASETS[named.dataset].side)
 
 
-def recipe_lines() -> list[tuple[str, str]]:
+def recipe_lines(runs: Path) -> list[tuple[str, str]]:
     """What `recipes` prints for people."""
-    lines = [(name, f"{named.dataset:<16}  {named.source}: {named.published}") for name, named in RECIPES.items()]
+    ours, lines = our_figures(runs), []
+    for name, named in RECIPES.items():
+        lines.append((name, f"{named.dataset:<16}  {named.source}: {named.published}"))
+        if name in ours:
+            own = ours[name]
+            lines.append(("", f"  ours: {spread_text(own.accuracy)} on {own.n:,}; {duration(own.train_seconds)} a run"))
+    if not ours:
+        lines.append(("ours", f"none trained in {runs} yet; digits compare --published trains them all"))
     return [*lines, ("next", digits_command("train", "lenet"))]

@@ -42,6 +42,11 @@ def test_sweep_ensemble_report(tmp_path: Path) -> None:
     assert (best["validation"]["n"], best["test"]["n"]) == (360, 359)  # type: ignore[index]
     assert best["test"]["accuracy"] > 0.85  # type: ignore[index]
 
+    best_file = tmp_path / "runs" / "small" / "best_parameters.json"
+    again = run_json("train", str(best_file), "--epochs", "1", "--name", "again", "--runs", str(tmp_path / "other"))
+    assert again["recipe_name"] == f"small, trial {best['trial']}"  # type: ignore[index]
+    assert again["recipe"]["model"] == best["recipe"]["model"]  # type: ignore[index]
+
     ensemble = run_json("ensemble", "--top", "3", "--runs", runs)
     assert ensemble["sweep"] == "small"
     assert ensemble["best_single"]["trial"] == best["trial"]  # type: ignore[index]

@@ -1,9 +1,10 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from digits_core.comparison import compare_runs, published_as, reached
+from digits_core.comparison import compare_runs, our_figures, published_as, reached
 from digits_core.data import Digits, Split
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
@@ -89,3 +90,38 @@ def test_published_figures_are_for_those_who_did_as_published(store: SweepStore)
 def test_reached_by_mean_by_best_or_not(store: SweepStore, published: float | None, expected: str | None) -> None:
     row = compare_runs(store)[0]  # 2 and 4 of 360 wrong: 99.44 and 98.89 %, mean 99.17 %
     assert reached(row, replace(RECIPES["lenet"], published_accuracy=published)) == expected
+
+
+def test_ours_are_the_judged_runs_that_did_as_published(tmp_path: Path, digits: Digits, split: Split) -> None:
+    def run(name: str, recipe: Recipe, errors: int, created_at: float, **header: object) -> SweepStore:
+        described = make_header(digits, split, name, created_at)
+        described = replace(described, kind="training", dataset="mnist", **header)  # type: ignore[arg-type]
+        store = SweepStore.create(tmp_path, described, split)
+        folder, labels = store.trial(0), store.validation_labels()
+        folder.create()
+        folder.write_best(answers(labels, [], 0.9), {"w": np.zeros(1)})
+        test_labels = np.arange(100, dtype=np.uint8) % 10
+        store.write_test_part(test_labels, np.arange(100))
+        store.write_test(0, answers(test_labels, list(range(errors)), 0.8))
+        validation = score(labels, answers(labels, [], 0.9))
+        folder.seal(
+            RunRecord(
+                trial=0, status="finished", recipe=recipe, started_at=0.0, ended_at=1.0, best_epoch=1,
+                validation=validation, label="lenet",
+            )
+        )  # fmt: skip
+        return store
+
+    lenet = named_recipe("lenet").build()
+    run("a", lenet, 3, 1.0)
+    run("b", lenet.with_overrides({"training.seed": 1}), 5, 2.0)
+    run("again", lenet, 1, 3.0)  # seed 0 once more: the later one counts
+    run("changed", lenet.with_overrides({"training.epochs": 9}), 50, 4.0)
+    damaged = run("damaged", lenet, 50, 5.0)
+    (damaged.trial(0).folder / "record.json").write_text("{")
+    ours = our_figures(tmp_path)
+    assert set(ours) == {"lenet"}
+    assert ours["lenet"].n == 100
+    assert ours["lenet"].accuracy.n == 2
+    assert ours["lenet"].accuracy.mean == pytest.approx(0.97)
+    assert our_figures(tmp_path / "nowhere") == {}

@@ -1,9 +1,13 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from digits_core.data import DATASETS
 from digits_core.engine import check_fit
 from digits_core.errors import UsageError
-from digits_core.recipes import RECIPES, named_recipe
+from digits_core.recipe import Recipe
+from digits_core.recipes import RECIPES, best_parameters, named_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -39,3 +43,31 @@ def test_a_recipe_that_does_not_fit_is_refused_before_anything_starts() -> None:
         check_fit(simple, 28, 119)
     with pytest.raises(UsageError, match="nothing would be trained"):
         check_fit(simple.with_overrides({"training.epochs": 0}), 28, 1_000)
+
+
+def test_a_best_parameters_file_is_a_recipe(tmp_path: Path) -> None:
+    path, recipe = tmp_path / "best.json", Recipe().with_overrides({"model.width": 8, "training.seed": 5})
+    values = best_parameters(recipe, name="first, trial 3", dataset="mnist", validation={"n": 1})
+    path.write_text(json.dumps(values))
+    named = named_recipe(str(path))
+    assert (named.build(), named.dataset, named.title) == (recipe, "mnist", "first, trial 3")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no file"),
+        ("{", "is not a best-parameters file"),
+        ("[]", "is not a best-parameters file"),
+        ('{"recipe": {}}', "is not a best-parameters file"),
+        ('{"recipe": {"model": {"widht": 3}}, "dataset": "mnist", "name": "x"}', "did you mean"),
+        ('{"recipe": {"model": {"width": "wide"}}, "dataset": "mnist", "name": "x"}', "model.width takes a int"),
+        ('{"recipe": {"model": {"width": -1}}, "dataset": "mnist", "name": "x"}', "model.width"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "best.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        named_recipe(str(path))
