@@ -74,6 +74,11 @@ class FoldsTrainer:
         return tuple(trainer.best.validation for trainer in self.trainers if trainer.best is not None)
 
     @property
+    def execution(self) -> str:
+        """How steps are run, in all folds alike."""
+        return self.trainers[0].execution
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, in all folds."""
         return all(trainer.finished for trainer in self.trainers)

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from digits_core.allocator import freed_memory_kept
 from digits_core.augment import augmented
+from digits_core.averaging import WeightAverage
+from digits_core.capture import CapturedStep, why_not_captured
 from digits_core.data import LabelledImages, Split
 from digits_core.device import default_device, has_native_bfloat16
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -28,7 +29,7 @@ from digits_core.evaluate import predict, to_model_input
 from digits_core.losses import training_loss
 from digits_core.metrics import Score, score
 from digits_core.models import build_model, count_parameters, fit_preprocessing
-from digits_core.optim import Progress, build_optimizers, learning_rate_factor
+from digits_core.optim import Progress, build_optimizers, learning_rate_factor, make_capturable, set_learning_rate
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
 
@@ -144,9 +145,31 @@ class Trainer:
             self.forward = torch.compile(self.model)
         self.parameter_count = count_parameters(self.model)
         self.optimizers = build_optimizers(list(self.model.parameters()), recipe.optimizer, device)
-        self.average = average_of(self.model, recipe.training.ema_decay) if recipe.training.ema_decay else None
+        self.average = WeightAverage(self.model, recipe.training.ema_decay) if recipe.training.ema_decay else None
+        self.augmentation_stream = torch.Generator(device)
+        self.loss_sum = torch.zeros((), device=device)  # over the images of the running epoch
+        self.error_count = torch.zeros((), dtype=torch.int64, device=device)
+        self.captured = self._capture_where_possible()
         self.curve: list[EpochRow] = []
         self.best: BestEpoch | None = None
+
+    def _capture_where_possible(self) -> CapturedStep | None:
+        if self.recipe.training.compile != "auto" or why_not_captured(self.device, self.recipe.optimizer.name):
+            return None
+        for optimizer in self.optimizers:
+            make_capturable(optimizer, self.device)
+        return CapturedStep(self._step, self.recipe.training.batch_size, self.device, [self.augmentation_stream])
+
+    @property
+    def execution(self) -> str:
+        """How steps are run: "eager", with the reason where that was not what was asked for, or what else."""
+        if self.recipe.training.compile != "auto":
+            return "torch.compile" if self.recipe.training.compile == "on" else "eager"
+        if self.device.type != "cuda":
+            return "eager"
+        if self.captured is None:
+            return f"eager ({why_not_captured(self.device, self.recipe.optimizer.name)})"
+        return f"eager (capture failed: {self.captured.failure})" if self.captured.failure else "CUDA graph"
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -215,33 +238,34 @@ class Trainer:
         """One pass over the training images: mean loss and error count."""
         seed, batch_size = self.recipe.training.seed, self.recipe.training.batch_size
         order_stream = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-        augmentation_stream = torch.Generator(self.device).manual_seed(seed_for(seed, "augmentation", epoch))
+        self.augmentation_stream.manual_seed(seed_for(seed, "augmentation", epoch))
         count = len(self.data.train.labels)
         batches = torch.split(torch.randperm(count, generator=order_stream).to(self.device), batch_size)
         nlls = tuple(row.validation_nll for row in self.curve)
-        loss_sum = torch.zeros((), device=self.device)
-        error_count = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.loss_sum.zero_()
+        self.error_count.zero_()
         self.model.train()
+        run = self._step if self.captured is None else self.captured.run
         with torch.random.fork_rng(devices=_cuda_devices(self.device)):
             torch.manual_seed(seed_for(seed, "dropout", epoch))
             for step, indices in enumerate(batches):
                 epochs_done = epoch - 1 + step / len(batches)
                 progress = Progress(epochs_done=epochs_done, epochs=self.recipe.training.epochs, validation_nlls=nlls)
                 factor = learning_rate_factor(self.recipe.schedule, progress)
-                self._set_learning_rate(self.recipe.optimizer.learning_rate * factor)
-                labels = self.data.train.labels[indices]
-                loss, logits = self._step(indices, labels, augmentation_stream)
+                for optimizer in self.optimizers:
+                    set_learning_rate(optimizer, self.recipe.optimizer.learning_rate * factor)
+                if self.average is not None:
+                    self.average.advance()
+                run(indices)
                 if self.device.type == "cpu":  # elsewhere asking would wait for the device
-                    self._check_loss(float(loss), epoch)
-                loss_sum += loss * len(labels)
-                error_count += (logits.argmax(dim=1) != labels).sum()
-        return float(loss_sum) / count, int(error_count)
+                    self._check_loss(float(self.loss_sum), epoch)
+        return float(self.loss_sum) / count, int(self.error_count)
 
-    def _step(
-        self, indices: torch.Tensor, labels: torch.Tensor, stream: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One update; returns the mean loss and the logits (B, 10), both detached."""
-        images = augmented(to_model_input(self.data.train.images[indices]), self.recipe.augmentation, stream)
+    def _step(self, indices: torch.Tensor) -> None:
+        """One update on these training images. Its losses and errors are added to the epoch's."""
+        labels = self.data.train.labels[indices]
+        images = to_model_input(self.data.train.images[indices])
+        images = augmented(images, self.recipe.augmentation, self.augmentation_stream)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
@@ -254,36 +278,13 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.model)
-        return loss.detach(), logits.detach()
+            self.average.update(self.model)
+        self.loss_sum += loss.detach() * len(labels)
+        self.error_count += (logits.detach().argmax(dim=1) != labels).sum()
 
     def _check_loss(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
             raise Diverged(f"the training loss is {loss} in epoch {epoch}; a lower learning rate may help")
-
-    def _set_learning_rate(self, learning_rate: float) -> None:
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate
-
-
-def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of all weights and of batch norm's statistics.
-
-    The decay rises with the number of steps t as (1 + t) / (10 + t), up to `decay`: short runs are not averages of
-    their beginnings.
-    """
-
-    def blend(averages: Any, current: Any, count: Any) -> None:
-        steps = float(count)
-        share = 1 - min(decay, (1 + steps) / (10 + steps))
-        for average, value in zip(averages, current, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value.to(average.dtype), share)
-            else:
-                average.copy_(value)
-
-    return AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:

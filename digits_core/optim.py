@@ -97,6 +97,23 @@ def build_optimizers(parameters: Parameters, settings: Optimizer, device: torch.
     return OPTIMIZERS[settings.name](parameters, settings, device.type in ("cpu", "cuda"))
 
 
+def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Let a fresh optimizer's steps be recorded as a CUDA graph: its learning rate becomes a tensor on the device."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """For all of its next step; in place where it is a tensor, which a recorded step reads anew."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(learning_rate)
+        else:
+            group["lr"] = learning_rate
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where a training run stands before a step."""

@@ -38,6 +38,7 @@ class RunRecord:
     ended_at: float
     device: str = ""
     precision: str = ""
+    execution: str = ""  # "eager", "CUDA graph" or "torch.compile"; with the reason where it is not what auto means
     thread_count: int = 0
     parameter_count: int = 0
     curve: tuple[EpochRow, ...] = ()

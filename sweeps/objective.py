@@ -76,6 +76,7 @@ class TrialRun:
             ended_at=time.time(),
             device=str(self.device),
             precision=str(self.trainer.precision).removeprefix("torch."),
+            execution=self.trainer.execution,
             thread_count=torch.get_num_threads(),
             parameter_count=self.trainer.parameter_count,
             curve=tuple(self.trainer.curve),

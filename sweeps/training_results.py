@@ -35,6 +35,7 @@ def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str
         "parameters": record.parameter_count,
         "device": record.device,
         "precision": record.precision,
+        "execution": record.execution,
         "threads": record.thread_count,
         "folds": [score_document(score) for score in record.fold_scores],
         "validation": record.validation and score_document(record.validation),
@@ -47,7 +48,12 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
     """What `train` prints for people."""
     record, store = outcome.record, outcome.store
     spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
-    lines = [("recipe", f"{record.label}: {spent}, {record.parameter_count:,} parameters, {record.precision}")]
+    lines = [
+        (
+            "recipe",
+            f"{record.label}: {spent}, {record.parameter_count:,} parameters, {record.precision}, {record.execution}",
+        )
+    ]
     if record.validation:
         part = "out of fold" if record.fold_scores else "validation"
         lines.append((part, f"{score_text(record.validation)} (epoch {record.best_epoch})"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from digits_core.data import Split
-from digits_core.engine import DeviceSplit, Diverged, Trainer, average_of, resolve_precision, seed_for, train
+from digits_core.engine import DeviceSplit, Diverged, Trainer, resolve_precision, seed_for, train
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import load_weights, predict
 from digits_core.metrics import score
@@ -162,19 +162,6 @@ def test_every_loss_and_schedule_learns(tiny_split: Split, loss: str, schedule: 
     assert train(recipe, tiny_split, CPU).best.validation.accuracy > 0.5  # after 100 steps; chance is 0.1
 
 
-def test_the_average_is_that_of_the_weights() -> None:
-    model = torch.nn.Linear(1, 1, bias=False)
-    average = average_of(model, 0.5)
-    values, expected = [1.0, 2.0, 4.0, 8.0], 1.0
-    for count, value in enumerate(values):
-        with torch.no_grad():
-            model.weight.fill_(value)
-        average.update_parameters(model)
-        decay = min(0.5, (1 + count) / (10 + count))
-        expected = value if count == 0 else decay * expected + (1 - decay) * value
-    assert average.module.weight.item() == pytest.approx(expected)
-
-
 def test_an_average_changes_what_is_kept_but_not_the_training(tiny_split: Split) -> None:
     plain, averaged = (train(small(training__ema_decay=decay), tiny_split, CPU) for decay in (0.0, 0.9))
     assert [row.train_loss for row in plain.curve] == [row.train_loss for row in averaged.curve]
@@ -235,3 +222,27 @@ def test_cuda_learns(split: Split) -> None:
         pytest.skip("no CUDA device")
     result = train(Recipe().with_overrides({"training.epochs": 6}), split, torch.device("cuda"))
     assert result.best.validation.accuracy > 0.9
+
+
+@pytest.mark.gpu
+def test_a_captured_step_learns_what_an_eager_one_does(split: Split) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    device = torch.device("cuda")
+    nlls = {}
+    for compiled, expected in (("auto", "CUDA graph"), ("off", "eager")):
+        recipe = Recipe().with_overrides(
+            {"training.epochs": 4, "training.compile": compiled, "training.precision": "float32", "model.dropout": 0.0}
+        )
+        trainer = Trainer(recipe, DeviceSplit.from_split(split, device), device)
+        while not trainer.finished:
+            row = trainer.run_epoch()
+        nlls[compiled] = row.validation_nll
+        assert trainer.execution == expected
+    assert nlls["auto"] == pytest.approx(nlls["off"], rel=0.2)
+
+
+@pytest.mark.parametrize(("compiled", "execution"), [("auto", "eager"), ("off", "eager"), ("on", "torch.compile")])
+def test_how_steps_are_run_is_said(tiny_split: Split, compiled: str, execution: str) -> None:
+    trainer = Trainer(small(training__compile=compiled), DeviceSplit.from_split(tiny_split, CPU), CPU)
+    assert trainer.execution == execution
