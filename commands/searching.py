@@ -1,13 +1,22 @@
 """`digits sweep` and `digits ensemble`: search, then combine."""
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import INTERRUPTED, AsJson, Concurrency, Runs, SweepName, emit, errors_in_one_line, say
+from commands.shell import (
+    INTERRUPTED,
+    AsJson,
+    Concurrency,
+    Runs,
+    SweepName,
+    default_name,
+    emit,
+    errors_in_one_line,
+    say,
+)
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
@@ -53,7 +62,7 @@ def sweep(
     # Checked before anything that takes seconds to import.
     config = SweepConfig(
         runs=runs,
-        name=name if name is not None else time.strftime(f"{dataset}-%Y%m%d-%H%M%S"),
+        name=name if name is not None else default_name(dataset),
         dataset=dataset,
         trials=trials,
         seed=seed,

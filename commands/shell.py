@@ -4,7 +4,9 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -75,3 +77,9 @@ def emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str,
     width = max(len(label) for label, _ in lines) + 2
     for label, text in lines:
         typer.echo(f"{label:<{width}}{text}")
+
+
+def default_name(what: str) -> str:
+    """A run's name from what it is about and the time; what cannot be in a folder's name becomes a dash."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", what).strip("-._")[:60] or "run"
+    return f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"

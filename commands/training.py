@@ -1,7 +1,6 @@
 """`digits train`, `digits compare` and `digits replay`: recipes by name, and a stored trial again."""
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ from commands.shell import (
     OwnDataset,
     OwnEpochs,
     Runs,
+    default_name,
     emit,
     errors_in_one_line,
     say,
@@ -77,7 +77,7 @@ def train(
     overrides.update({} if seed is None else {"training.seed": seed})
     config = TrainingConfig(
         runs=runs,
-        name=name if name is not None else time.strftime(f"{Path(recipe).stem}-%Y%m%d-%H%M%S"),
+        name=name if name is not None else default_name(Path(recipe).stem),
         recipe_name=recipe,
         overrides=overrides,
         dataset=dataset,
@@ -138,10 +138,10 @@ def compare(
 
     """
     from digits_core.errors import UsageError
-    from digits_core.recipe import Scalar, parse_assignment, parse_variation
+    from digits_core.recipe import Scalar, parse_assignment, parse_variations
     from sweeps.config import ComparisonConfig, ProtocolsConfig
 
-    name = name if name is not None else time.strftime("comparison-%Y%m%d-%H%M%S")
+    name = name if name is not None else default_name("comparison")
     names = tuple(recipes or ())
     if published:
         if assignments or variations or (dataset, epochs, folds) != (None, None, None):
@@ -158,7 +158,7 @@ def compare(
         name=name,
         recipe_names=names,
         overrides=overrides,
-        variations=dict(map(parse_variation, variations or [])),
+        variations=parse_variations(variations or []),
         seeds=seeds,
         dataset=dataset,
         folds=folds,

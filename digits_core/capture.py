@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from digits_core.optim import capturable
+
+Step = Callable[[torch.Tensor], None]
 WARM_UP_STEPS = 3  # real steps, in which libraries choose their algorithms and optimizers make their state
 CAPTURABLE_OPTIMIZERS = ("adam", "adamw", "sgd")  # those whose learning rate can be a tensor in one kernel
 
@@ -19,67 +22,67 @@ def why_not_captured(device: torch.device, optimizer: str) -> str:
 
 
 class CapturedStep:
-    """Runs `step(indices)`; after a few times, for batches of the full size, by replaying a recording of it.
+    """Runs a step on training images; after a few times, for batches of the full size, by replaying a recording of it.
 
-    The step must keep its results in tensors that stay where they are, and must not ask the device for a value.
+    The step must keep its results in tensors that stay where they are, and must not ask the device for a value. It is
+    handed in at every run, so that nothing here keeps a finished run's memory alive.
     """
 
     def __init__(
         self,
-        step: Callable[[torch.Tensor], None],
         batch_size: int,
         device: torch.device,
+        optimizers: Sequence[torch.optim.Optimizer],
         generators: Sequence[torch.Generator],
     ) -> None:
-        self.step, self.batch_size, self.device, self.generators = step, batch_size, device, generators
+        self.batch_size, self.device = batch_size, device
+        self.optimizers, self.generators = optimizers, generators
         self.indices = torch.zeros(batch_size, dtype=torch.int64, device=device)
         self.steps_to_warm_up = WARM_UP_STEPS
         self.graph: torch.cuda.CUDAGraph | None = None
         self.failure = ""  # why the step is not recorded, if it could not be
-
-    def run(self, indices: torch.Tensor) -> None:
-        """One step on these training images."""
-        if self.failure or len(indices) != self.batch_size:
-            self.step(indices)
-        elif self.steps_to_warm_up:
-            self.steps_to_warm_up -= 1
-            self._on_side_stream(indices)
-        else:
-            self._replay(indices)
-
-    def _on_side_stream(self, indices: torch.Tensor) -> None:
-        """As the CUDA documentation asks for before a capture."""
+        self.side: torch.cuda.Stream | None = None
         try:
-            main = torch.cuda.current_stream(self.device)
-            side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            self.side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         except (RuntimeError, AssertionError, ValueError) as error:  # torch without CUDA asserts
             self.failure = _first_line(error)
-            self.step(indices)
-            return
-        side.wait_stream(main)
-        with torch.cuda.stream(side):
-            self.step(indices)
-        main.wait_stream(side)
 
-    def _replay(self, indices: torch.Tensor) -> None:
+    def run(self, step: Step, indices: torch.Tensor) -> None:
+        """One step on these training images."""
+        if self.failure or len(indices) != self.batch_size:
+            step(indices)
+        elif self.steps_to_warm_up:
+            self.steps_to_warm_up -= 1
+            self._on_side_stream(step, indices)
+        else:
+            self._replay(step, indices)
+
+    def _on_side_stream(self, step: Step, indices: torch.Tensor) -> None:
+        """As the CUDA documentation asks for before a capture."""
+        assert self.side is not None
+        main = torch.cuda.current_stream(self.device)
+        self.side.wait_stream(main)
+        with torch.cuda.stream(self.side):
+            step(indices)
+        main.wait_stream(self.side)
+
+    def _replay(self, step: Step, indices: torch.Tensor) -> None:
         if self.graph is None:
             try:
-                self.graph = self._capture()
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError as error:  # capturing runs nothing: the step is still to be done
+                self.graph = self._capture(step)
+            except RuntimeError as error:  # also where memory is too small for a graph; capturing runs nothing:
                 self.failure = _first_line(error)
-                self.step(indices)
+                step(indices)  # the step is still to be done
                 return
         self.indices.copy_(indices)
         self.graph.replay()
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
+    def _capture(self, step: Step) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph):
-            self.step(self.indices)
+        with capturable(self.optimizers), torch.cuda.graph(graph, stream=self.side):
+            step(self.indices)
         return graph
 
 

@@ -42,7 +42,7 @@ class PartResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRow:
-    """One recipe. The first row, the leader, has the lowest mean validation NLL."""
+    """One recipe. The first row, the leader, has the lowest mean validation NLL of those with the most seeds."""
 
     label: str
     recipe: Recipe  # of the first run; the others differ in the seed
@@ -97,7 +97,7 @@ def our_figures(runs: Path) -> dict[str, Ours]:
     """
     found: dict[str, dict[int, tuple[float, int, float]]] = {}
     for name in sweep_names(runs):
-        with contextlib.suppress(EnvironmentFailure):
+        with contextlib.suppress(EnvironmentFailure, ValueError, TypeError, KeyError, OverflowError, SyntaxError):
             for label, seed, figures in _published_runs(SweepStore.open(runs, name)):
                 found.setdefault(label, {})[seed] = figures
     return {
@@ -135,7 +135,13 @@ def compare_runs(store: SweepStore) -> tuple[ComparedRow, ...]:
     by_label: dict[str, list[RunRecord]] = {}
     for record in store.ranked():
         by_label.setdefault(record.label, []).append(record)
-    groups = sorted(by_label.values(), key=lambda records: float(np.mean([record.nll for record in records])))
+    most = max((len(records) for records in by_label.values()), default=0)
+
+    def order(records: list[RunRecord]) -> tuple[bool, float]:
+        # A recipe must not lead because its worse seeds failed or were not reached.
+        return len(records) < most, float(np.mean([record.nll for record in records]))
+
+    groups = sorted(by_label.values(), key=order)
     for records in groups:
         records.sort(key=lambda record: record.trial)
     validation = _part_results(store.validation_labels(), groups, store.validation_probabilities)

@@ -71,6 +71,8 @@ class FoldsTrainer:
     @property
     def fold_scores(self) -> tuple[Score, ...]:
         """Each fold's network on the images it did not see."""
+        if self.best is None:  # stopped before all folds had finished the first epoch
+            return ()
         return tuple(trainer.best.validation for trainer in self.trainers if trainer.best is not None)
 
     @property

@@ -234,23 +234,31 @@ class DataSource:
     load: Callable[[], Digits]
     description: str
     side: int
+    family: str  # data sets of one family share images
     files: tuple[DataFile, ...] = ()
 
 
 DATASETS: dict[str, DataSource] = {
     "sklearn-digits": DataSource(
-        load=_load_sklearn_digits, side=8, description="1,797 images of 8x8, embedded in scikit-learn"
+        load=_load_sklearn_digits,
+        side=8,
+        family="optdigits",
+        description="1,797 images of 8x8, embedded in scikit-learn",
     ),
-    "mnist": DataSource(load=_load_mnist, side=28, files=MNIST_FILES, description="60,000 + 10,000 images of 28x28"),
+    "mnist": DataSource(
+        load=_load_mnist, side=28, family="mnist", files=MNIST_FILES, description="60,000 + 10,000 images of 28x28"
+    ),
     "optdigits": DataSource(
         load=lambda: _optdigits("optdigits", published_test_count=1_797),
         side=8,
+        family="optdigits",
         files=OPTDIGITS_FILES,
         description="UCI, 3,823 + 1,797 images of 8x8",
     ),
     "optdigits-pooled": DataSource(
         load=lambda: _optdigits("optdigits-pooled", is_pool=True),
         side=8,
+        family="optdigits",
         files=OPTDIGITS_FILES,
         description="UCI, all 5,620 images of 8x8 in one pool",
     ),

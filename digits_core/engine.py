@@ -29,7 +29,7 @@ from digits_core.evaluate import predict, to_model_input
 from digits_core.losses import training_loss
 from digits_core.metrics import Score, score
 from digits_core.models import build_model, count_parameters, fit_preprocessing
-from digits_core.optim import Progress, build_optimizers, learning_rate_factor, make_capturable, set_learning_rate
+from digits_core.optim import Progress, build_optimizers, keep_rate_on_device, learning_rate_factor, set_learning_rate
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
 
@@ -157,8 +157,8 @@ class Trainer:
         if self.recipe.training.compile != "auto" or why_not_captured(self.device, self.recipe.optimizer.name):
             return None
         for optimizer in self.optimizers:
-            make_capturable(optimizer, self.device)
-        return CapturedStep(self._step, self.recipe.training.batch_size, self.device, [self.augmentation_stream])
+            keep_rate_on_device(optimizer, self.device)
+        return CapturedStep(self.recipe.training.batch_size, self.device, self.optimizers, [self.augmentation_stream])
 
     @property
     def execution(self) -> str:
@@ -240,12 +240,11 @@ class Trainer:
         order_stream = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
         self.augmentation_stream.manual_seed(seed_for(seed, "augmentation", epoch))
         count = len(self.data.train.labels)
-        batches = torch.split(torch.randperm(count, generator=order_stream).to(self.device), batch_size)
+        batches = split_order(torch.randperm(count, generator=order_stream).to(self.device), batch_size)
         nlls = tuple(row.validation_nll for row in self.curve)
         self.loss_sum.zero_()
         self.error_count.zero_()
         self.model.train()
-        run = self._step if self.captured is None else self.captured.run
         with torch.random.fork_rng(devices=_cuda_devices(self.device)):
             torch.manual_seed(seed_for(seed, "dropout", epoch))
             for step, indices in enumerate(batches):
@@ -256,7 +255,10 @@ class Trainer:
                     set_learning_rate(optimizer, self.recipe.optimizer.learning_rate * factor)
                 if self.average is not None:
                     self.average.advance()
-                run(indices)
+                if self.captured is None:
+                    self._step(indices)
+                else:
+                    self.captured.run(self._step, indices)
                 if self.device.type == "cpu":  # elsewhere asking would wait for the device
                     self._check_loss(float(self.loss_sum), epoch)
         return float(self.loss_sum) / count, int(self.error_count)
@@ -285,6 +287,14 @@ class Trainer:
     def _check_loss(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
             raise Diverged(f"the training loss is {loss} in epoch {epoch}; a lower learning rate may help")
+
+
+def split_order(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
+    """Batches of that size; a last single image joins the batch before it, for batch norm cannot take one alone."""
+    batches = list(torch.split(order, batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:

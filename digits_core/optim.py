@@ -1,7 +1,8 @@
 """Optimizers by name, and learning-rate schedules as pure functions of what was done so far."""
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,12 +98,23 @@ def build_optimizers(parameters: Parameters, settings: Optimizer, device: torch.
     return OPTIMIZERS[settings.name](parameters, settings, device.type in ("cpu", "cuda"))
 
 
-def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Let a fresh optimizer's steps be recorded as a CUDA graph: its learning rate becomes a tensor on the device."""
+def keep_rate_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Make a fresh optimizer's learning rate a tensor, so that a recorded step reads it anew."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
-        if "capturable" in group:
-            group["capturable"] = True
+
+
+@contextlib.contextmanager
+def capturable(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
+    """Inside, steps may be recorded as a CUDA graph. Outside, torch warns of optimizers that are set to this."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups if "capturable" in group]
+    for group in groups:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group in groups:
+            group["capturable"] = False
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

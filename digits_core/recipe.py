@@ -7,7 +7,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
@@ -273,9 +273,10 @@ def parse_assignment(text: str) -> tuple[str, Scalar]:
     if expected is str:
         return dotted, value
     try:
-        return dotted, _coerce(dotted, json.loads(value.lower()))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{dotted} takes a {expected.__name__}, got {value!r}") from error
+        parsed = json.loads(value.lower())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{dotted} takes a {expected.__name__}, got {value[:40]!r}") from error
+    return dotted, _coerce(dotted, parsed)
 
 
 def parse_variation(text: str) -> tuple[str, tuple[Scalar, ...]]:
@@ -290,10 +291,24 @@ def parse_variation(text: str) -> tuple[str, tuple[Scalar, ...]]:
     return parsed[0][0], different
 
 
+def parse_variations(texts: Iterable[str]) -> dict[str, tuple[Scalar, ...]]:
+    """Several of them; no field twice."""
+    varied: dict[str, tuple[Scalar, ...]] = {}
+    for text in texts:
+        dotted, values = parse_variation(text)
+        if dotted in varied:
+            raise UsageError(f"{dotted} is varied twice; write all of its values in one --vary")
+        varied[dotted] = values
+    return varied
+
+
 def _coerce(dotted: str, value: Scalar) -> Scalar:
     expected = field_type(dotted)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise UsageError(f"{dotted} takes a float, and this number is too large for one") from error
     if expected is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if type(value) is not expected:

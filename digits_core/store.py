@@ -227,17 +227,19 @@ class SweepStore:
         return _read_json(self.folder / "sweep.json", lambda values: SweepHeader(**values))
 
     def write_summary(self, summary: SweepSummary) -> None:
-        """Say how the search went, and leave the winner's recipe as a file of its own."""
-        for winner in self.ranked()[:1]:
-            header = self.header
-            best = best_parameters(
-                winner.recipe,
-                name=f"{header.name}, trial {winner.trial}",
-                dataset=header.dataset,
-                validation=dataclasses.asdict(winner)["validation"],
-            )
-            write_atomically(self.folder / "best_parameters.json", _json_bytes(best))
+        """Say how the search went."""
         write_atomically(self.folder / "summary.json", _json_bytes(dataclasses.asdict(summary)))
+
+    def write_best_parameters(self, winner: RunRecord) -> None:
+        """Leave a winner's recipe as a file of its own, which `digits train` takes."""
+        header = self.header
+        best = best_parameters(
+            winner.recipe,
+            name=f"{header.name}, trial {winner.trial}",
+            dataset=header.dataset,
+            validation=dataclasses.asdict(winner)["validation"],
+        )
+        write_atomically(self.folder / "best_parameters.json", _json_bytes(best))
 
     def summary(self) -> SweepSummary | None:
         """How the search went; None while it runs or if it was killed."""

@@ -1,7 +1,7 @@
 """Search: Ray Tune runs the trials, Optuna chooses their recipes.
 
-Ray reads its settings when it is imported, so they are made here, before any module of this package can
-import it. What the user has set in the environment wins.
+Ray and OpenMP read their settings when they are imported, so they are made here, before any module of this package
+can import them. What the user has set in the environment wins.
 """
 
 import os
@@ -23,5 +23,9 @@ _RAY_SETTINGS = {
 RAY_CAME_FIRST = "ray" in sys.modules
 """Ray was imported before these settings could be made; `ray_session` then refuses to start one."""
 
-for _name, _value in _RAY_SETTINGS.items():
+# How long GNU's OpenMP spins before it waits. Its own 300,000 rounds keep a processor busy that the awaited thread
+# needs: beside other work two threads then took fifty times as long as one (docs/lab-log.md).
+_OPENMP_SETTINGS = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "2000"}
+
+for _name, _value in {**_RAY_SETTINGS, **_OPENMP_SETTINGS}.items():
     os.environ.setdefault(_name, _value)

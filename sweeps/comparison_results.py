@@ -8,7 +8,7 @@ from typing import Any
 
 from digits_core.comparison import ComparedRow, Difference, PartResult, compare_runs, published_as, reached
 from digits_core.errors import EnvironmentFailure
-from digits_core.records import SweepHeader, SweepSummary, status_counts
+from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
 from digits_core.store import SweepStore
 from sweeps.progress import counted, duration
 from sweeps.results import digits_command, open_command, spread_text
@@ -23,18 +23,21 @@ class ComparisonOutcome:
     summary: SweepSummary
     statuses: dict[str, int]
     rows: tuple[ComparedRow, ...]
+    failures: tuple[RunRecord, ...]
     test_openings: int
     report: Path | None
 
     @staticmethod
     def of(store: SweepStore, summary: SweepSummary, report: Path | None) -> "ComparisonOutcome":
         """Read the folder once."""
+        records = store.records()
         return ComparisonOutcome(
             folder=store.folder,
             header=store.header,
             summary=summary,
-            statuses=status_counts(store.records()),
+            statuses=status_counts(records),
             rows=compare_runs(store),
+            failures=tuple(record for record in records if record.status == "failed"),
             test_openings=len(store.ledger()),
             report=report,
         )
@@ -74,6 +77,15 @@ def comparison_document(outcome: ComparisonOutcome) -> dict[str, Any]:
         "interrupted": outcome.summary.interrupted,
         "seconds": outcome.summary.seconds,
         "trials": outcome.statuses,
+        "failures": [
+            {
+                "trial": record.trial,
+                "label": record.label,
+                "seed": record.recipe.training.seed,
+                "error": last_line(record),
+            }
+            for record in outcome.failures
+        ],
         "test_openings": outcome.test_openings,
         "rows": [
             {
@@ -106,6 +118,10 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
         if named:
             word = reached(row, named)
             lines.append(("  published", named.published + (f": {REACHED_WORDS[word]}" if word else "")))
+    lines += [
+        ("failed", f"{record.label}, seed {record.recipe.training.seed}: {last_line(record)}")
+        for record in outcome.failures
+    ]
     ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped, {statuses['failed']} failed"
     lines.append(("runs", f"{ended} in {duration(outcome.summary.seconds)} on {header.dataset}"))
     opened = "not opened" if not outcome.test_openings else f"opened {counted(outcome.test_openings, 'time')}"
@@ -114,6 +130,11 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
     if outcome.report:
         lines.append(("report", str(outcome.report)))
     return lines
+
+
+def last_line(record: RunRecord) -> str:
+    """What happened, of a failed run's traceback."""
+    return (record.error or "").strip().rpartition("\n")[2]
 
 
 def part_text(part: PartResult) -> str:

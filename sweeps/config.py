@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from digits_core.data import check_dataset
+from digits_core.data import DATASETS, check_dataset
 from digits_core.errors import UsageError
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, named_recipe
@@ -60,6 +60,7 @@ class TrainingConfig:
         check_folds_option(self.folds)
         if self.dataset is not None:
             check_dataset(self.dataset)
+            check_unseen(self.recipe_name, self.dataset)
 
     @property
     def recipe(self) -> Recipe:
@@ -100,6 +101,13 @@ class ComparisonConfig:
             if value is not None and not 1 <= value <= high:
                 raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
         check_folds_option(self.folds)
+        self._check_recipes()
+        check_dataset(self.one_dataset)
+        for name in self.recipe_names:
+            check_unseen(name, self.one_dataset)
+        _ = self.fold_count
+
+    def _check_recipes(self) -> None:
         repeated = [name for position, name in enumerate(self.recipe_names) if name in self.recipe_names[:position]]
         if repeated:
             raise UsageError(f"{repeated[0]} is named twice; to train it on more seeds, raise --seeds")
@@ -110,9 +118,12 @@ class ComparisonConfig:
         twice = sorted(set(self.overrides) & set(self.variations))
         if twice:
             raise UsageError(f"{twice[0]} is both set and varied; choose one")
-        _ = self.labelled  # built once here, to refuse what they cannot be
-        check_dataset(self.one_dataset)
-        _ = self.fold_count
+        labels = [label for label, _ in self.labelled]  # built once here, to refuse what they cannot be
+        for position, label in enumerate(labels):
+            if label in labels[:position]:
+                raise UsageError(f"two of these recipes go by the name {label!r}; rename one in its file")
+        if len(labels) * self.seeds > MOST_TRIALS:
+            raise UsageError(f"{len(labels)} recipes on {self.seeds} seeds are more than {MOST_TRIALS:,} runs")
 
     @property
     def labelled(self) -> tuple[tuple[str, Recipe], ...]:
@@ -156,6 +167,9 @@ class ProtocolsConfig:
     concurrency: int | None = None
 
     def __post_init__(self) -> None:
+        for name in self.recipe_names:
+            if name.endswith(".json"):
+                raise UsageError(f"{name} was not published; compare it without --published")
         self.comparisons(has_gpu=True)  # built once here, to refuse what they cannot be
 
     def comparisons(self, *, has_gpu: bool) -> tuple[list[ComparisonConfig], tuple[str, ...]]:
@@ -178,6 +192,17 @@ class ProtocolsConfig:
             )
             for dataset, members in protocols.items()
         ], left_out
+
+
+def check_unseen(recipe_name: str, dataset: str) -> None:
+    """Raise UsageError where a recipe was searched on images that the data set keeps sealed."""
+    named = named_recipe(recipe_name)
+    check_dataset(named.dataset)
+    if named.title and named.dataset != dataset and DATASETS[named.dataset].family == DATASETS[dataset].family:
+        raise UsageError(
+            f"{recipe_name} was searched on {named.dataset}, which shares images with the sealed test part of"
+            f" {dataset}; train it on {named.dataset}"
+        )
 
 
 def check_folds_option(folds: int | None) -> None:

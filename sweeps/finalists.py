@@ -5,6 +5,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.comparison import compare_runs
 from digits_core.ensemble import combine, cross_fitted_greedy, greedy_weights, nll_difference, uniform_weights
 from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
@@ -12,6 +13,16 @@ from digits_core.records import Contender, EnsembleRecord
 from digits_core.sealed import open_test
 from digits_core.stats import paired_mean_interval
 from digits_core.store import SweepStore
+
+
+def keep_best_parameters(store: SweepStore) -> None:
+    """Leave the winner's recipe as a file; of a comparison that of the recipe that leads by its mean over seeds."""
+    ranked = store.ranked()
+    if store.header.kind == "comparison":
+        leaders = compare_runs(store)[:1]
+        ranked = [record for record in ranked for row in leaders if record.trial == row.trials[0]]
+    for winner in ranked[:1]:
+        store.write_best_parameters(winner)
 
 
 def score_winner_on_test(store: SweepStore, purpose: str = "winner of the sweep") -> Score | None:

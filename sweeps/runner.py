@@ -20,6 +20,7 @@ from digits_core.records import RunRecord, SweepHeader, SweepSummary
 from digits_core.store import SweepStore, TrialFolder, check_new
 from sweeps.assignments import TRIAL_KEY, Drawn, Given
 from sweeps.config import SweepConfig
+from sweeps.finalists import keep_best_parameters
 from sweeps.headers import header_of
 from sweeps.objective import TrialRun, failed_record, use_threads
 from sweeps.progress import SweepView, counted
@@ -102,6 +103,7 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
             summary = _summary(plan, store.records(), time.time() - started, error)
             with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # a full disk, perhaps
                 store.write_summary(summary)
+                keep_best_parameters(store)
     return store, summary
 
 

@@ -17,7 +17,7 @@ from digits_core.recipes import named_recipe
 from digits_core.records import EpochRow, RunRecord, SweepSummary
 from digits_core.store import SweepStore, check_new
 from sweeps.config import TrainingConfig
-from sweeps.finalists import score_winner_on_test
+from sweeps.finalists import keep_best_parameters, score_winner_on_test
 from sweeps.headers import header_of
 from sweeps.objective import TrialRun
 from sweeps.progress import counted
@@ -112,6 +112,8 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
                     error=record.error and record.error.strip().rpartition("\n")[2],
                 )
             )
+    if record.counts:
+        keep_best_parameters(store)
     is_testable = record.status == "finished" and not header.fold_count
     test = score_winner_on_test(store, f"end of training {record.label}") if is_testable else None
     return TrainingOutcome(store=store, record=record, test=test)

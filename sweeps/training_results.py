@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from digits_core.comparison import our_figures
+from digits_core.comparison import is_as_published, our_figures
 from digits_core.data import DATASETS
 from digits_core.layers import LayerRow, layer_rows
 from digits_core.recipes import RECIPES
@@ -65,7 +65,7 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
     if outcome.test:
         tested = f"{score_text(outcome.test)}; opened {counted(len(store.ledger()), 'time')}"
     lines.append(("sealed test", tested))
-    if record.label in RECIPES:
+    if is_as_published(record.label, record.recipe, store.header):
         lines.append(("published", RECIPES[record.label].published))
     lines.append(("folder", str(store.folder.absolute())))
     if report:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from digits_core.capture import CapturedStep, why_not_captured
-from digits_core.optim import build_optimizers, make_capturable, set_learning_rate
+from digits_core.optim import build_optimizers, capturable, keep_rate_on_device, set_learning_rate
 from digits_core.recipe import Optimizer
 
 CPU = torch.device("cpu")
@@ -17,54 +17,53 @@ def test_where_steps_are_not_captured_and_why() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device would capture")
 def test_what_cannot_be_captured_is_run_step_by_step_none_lost_none_twice() -> None:
     done: list[list[int]] = []
-    captured = CapturedStep(lambda indices: done.append(indices.tolist()), 2, CPU, [torch.Generator()])
+    captured = CapturedStep(2, CPU, [], [torch.Generator()])
     batches = [torch.tensor(pair) for pair in ([0, 1], [2, 3], [4, 5], [6, 7], [8])]
     for batch in batches:
-        captured.run(batch)
+        captured.run(lambda indices: done.append(indices.tolist()), batch)
     assert done == [batch.tolist() for batch in batches]
     assert captured.failure
 
 
-def test_a_step_that_fails_during_capture_is_done_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("not permitted when stream is capturing\nand more"), torch.OutOfMemoryError("out of memory")],
+)
+def test_a_step_that_fails_during_capture_is_done_eagerly(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     done: list[list[int]] = []
-    captured = CapturedStep(lambda indices: done.append(indices.tolist()), 1, CPU, [])
-    captured.steps_to_warm_up = 0
+    captured = CapturedStep(1, CPU, [], [])
+    captured.steps_to_warm_up, captured.failure = 0, ""
 
-    def refuse() -> torch.cuda.CUDAGraph:
-        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+    def refuse(step: object) -> torch.cuda.CUDAGraph:
+        raise error
 
     monkeypatch.setattr(captured, "_capture", refuse)
-    captured.run(torch.tensor([7]))
-    captured.run(torch.tensor([8]))
+    for number in (7, 8):
+        captured.run(lambda indices: done.append(indices.tolist()), torch.tensor([number]))
     assert done == [[7], [8]]
-    assert captured.failure == "operation not permitted when stream is capturing"
+    assert captured.failure == str(error).partition("\n")[0]
 
 
-def test_a_gpu_that_is_full_is_no_reason_to_go_on_without_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    captured = CapturedStep(lambda indices: None, 1, CPU, [])
-    captured.steps_to_warm_up = 0
-
-    def full() -> torch.cuda.CUDAGraph:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(captured, "_capture", full)
-    with pytest.raises(torch.OutOfMemoryError):
-        captured.run(torch.tensor([7]))
+def test_optimizers_are_capturable_only_while_they_are_captured() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    adam = torch.optim.AdamW([weight])
+    with capturable([adam, torch.optim.SGD([weight], lr=0.1)]):
+        assert adam.param_groups[0]["capturable"]
+    assert not adam.param_groups[0]["capturable"]
 
 
-@pytest.mark.parametrize("name", ["sgd"])  # Adam's capturable kernels exist on a GPU alone
-def test_a_learning_rate_on_the_device_moves_weights_as_a_number_does(name: str) -> None:
-    settings = Optimizer(name=name, learning_rate=0.1, momentum=0.9, weight_decay=0.0)
+def test_a_learning_rate_on_the_device_moves_weights_as_a_number_does() -> None:
+    settings = Optimizer(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0)
     results = []
-    for capturable in (False, True):
+    for on_device in (False, True):
         weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
         (optimizer,) = build_optimizers([weight], settings, CPU)
-        if capturable:
-            make_capturable(optimizer, CPU)
+        if on_device:
+            keep_rate_on_device(optimizer, CPU)
         for rate in (0.1, 0.05, 0.01):
             set_learning_rate(optimizer, rate)
             weight.grad = weight.detach().clone()
             optimizer.step()
         results.append(weight.detach().clone())
+        assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor) == on_device
     assert torch.allclose(results[0], results[1])
-    assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor)

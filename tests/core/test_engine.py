@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from digits_core.data import Split
-from digits_core.engine import DeviceSplit, Diverged, Trainer, resolve_precision, seed_for, train
+from digits_core.engine import DeviceSplit, Diverged, Trainer, resolve_precision, seed_for, split_order, train
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import load_weights, predict
 from digits_core.metrics import score
@@ -246,3 +246,13 @@ def test_a_captured_step_learns_what_an_eager_one_does(split: Split) -> None:
 def test_how_steps_are_run_is_said(tiny_split: Split, compiled: str, execution: str) -> None:
     trainer = Trainer(small(training__compile=compiled), DeviceSplit.from_split(tiny_split, CPU), CPU)
     assert trainer.execution == execution
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"),
+    [(10, 5, [5, 5]), (11, 5, [5, 6]), (12, 5, [5, 5, 2]), (3, 5, [3]), (3, 1, [1, 1, 1]), (1, 5, [1])],
+)
+def test_no_image_is_left_alone_in_the_last_batch(count: int, size: int, lengths: list[int]) -> None:
+    batches = split_order(torch.arange(count), size)
+    assert [len(batch) for batch in batches] == lengths
+    assert torch.equal(torch.cat(batches), torch.arange(count))

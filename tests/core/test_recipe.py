@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from digits_core.errors import UsageError
 from digits_core.models import MODELS
 from digits_core.optim import OPTIMIZERS, SCHEDULES
-from digits_core.recipe import ARCHITECTURES, FIELD_TYPES, Recipe, Scalar, parse_assignment, parse_variation
+from digits_core.recipe import (
+    ARCHITECTURES,
+    FIELD_TYPES,
+    Recipe,
+    Scalar,
+    parse_assignment,
+    parse_variation,
+    parse_variations,
+)
 from digits_core.recipe import OPTIMIZERS as OPTIMIZER_NAMES
 from digits_core.recipe import SCHEDULES as SCHEDULE_NAMES
 
@@ -129,3 +137,11 @@ def test_variations_have_the_type_of_their_field() -> None:
         parse_variation("training.batch_size=32,32.0")
     with pytest.raises(UsageError, match=r"training\.batch_size takes a int"):
         parse_variation("training.batch_size=32,many")
+    with pytest.raises(UsageError, match=r"training\.batch_size is varied twice"):
+        parse_variations(["training.batch_size=32", "training.batch_size=64"])
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5_000, "[" * 100_000, "NaN"])
+def test_numbers_that_are_none_are_usage_errors(number: str) -> None:
+    with pytest.raises(UsageError, match=r"optimizer\.learning_rate"):
+        Recipe().with_overrides(dict([parse_assignment(f"optimizer.learning_rate={number}")]))

@@ -63,6 +63,12 @@ def test_a_best_parameters_file_is_a_recipe(tmp_path: Path) -> None:
         ('{"recipe": {"model": {"widht": 3}}, "dataset": "mnist", "name": "x"}', "did you mean"),
         ('{"recipe": {"model": {"width": "wide"}}, "dataset": "mnist", "name": "x"}', "model.width takes a int"),
         ('{"recipe": {"model": {"width": -1}}, "dataset": "mnist", "name": "x"}', "model.width"),
+        ('{"recipe": {}, "dataset": "mnist", "name": null}', "must be printable"),
+        ('{"recipe": {}, "dataset": "mnist", "name": "\\u001b[31m"}', "must be printable"),
+        ('{"recipe": {}, "dataset": "mnist", "name": "\\ud800"}', "must be printable"),
+        ('{"recipe": {"optimizer": {"learning_rate": 1%s}}}' % ("0" * 400), "too large"),
+        ("[" * 100_000, "is not a best-parameters file"),
+        (" " * (2**20 + 1), "more than 1,048,576 bytes"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, content: str | None, message: str) -> None:
@@ -71,3 +77,11 @@ def test_files_that_are_none(tmp_path: Path, content: str | None, message: str) 
         path.write_text(content)
     with pytest.raises(UsageError, match=message):
         named_recipe(str(path))
+
+
+def test_a_folder_or_a_device_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name in ("folder.json", "zero.json"):
+        with pytest.raises(UsageError, match="it is not a file"):
+            named_recipe(str(tmp_path / name))

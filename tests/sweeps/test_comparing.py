@@ -1,16 +1,19 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from digits_core.errors import UsageError
+from digits_core.recipe import Recipe
+from digits_core.recipes import best_parameters
 from digits_core.store import SweepStore
 from reports.pages import render
 from reports.tables import collect
 from sweeps.assignments import Given
 from sweeps.comparing import plan_comparison
 from sweeps.comparison_results import ComparisonOutcome, comparisons_document, comparisons_lines
-from sweeps.config import ComparisonConfig, ProtocolsConfig
+from sweeps.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
 from sweeps.finalists import score_all_on_test
 from sweeps.runner import run_trials
 from tests.sweeps.test_runner import Recorder
@@ -39,6 +42,10 @@ def config(runs: Path, **changes: object) -> ComparisonConfig:
         ({"overrides": {"training.seed": 1}}, "--seeds says how many"),
         ({"variations": {"training.epochs": (1, 2)}}, "training.epochs is both set and varied"),
         ({"variations": {"training.batch_size": (0,)}}, "training.batch_size"),
+        (
+            {"seeds": 1000, "variations": {"training.batch_size": tuple(range(1, 60))}},
+            "118 recipes on 1000 seeds are more",
+        ),
         ({"name": "../x"}, "cannot be a sweep's name"),
     ],
 )
@@ -137,3 +144,42 @@ def test_the_published_figure_stands_beside_ours_under_the_same_protocol(tmp_pat
     assert document["published_accuracy"] == pytest.approx(5_514 / 5_620)
     assert document["reached"] in ("mean", "no")
     assert store.ledger() == []
+
+
+def best_file(path: Path, name: str, dataset: str = "sklearn-digits", **overrides: object) -> str:
+    recipe = Recipe().with_overrides(overrides)  # type: ignore[arg-type]
+    path.write_text(json.dumps(best_parameters(recipe, name=name, dataset=dataset, validation={})))
+    return str(path)
+
+
+def test_two_files_of_one_name_are_not_taken_for_one_recipe(tmp_path: Path) -> None:
+    files = tuple(best_file(tmp_path / f"{letter}.json", "first, trial 3") for letter in "ab")
+    with pytest.raises(UsageError, match="two of these recipes go by the name 'first, trial 3'"):
+        config(tmp_path, recipe_names=files)
+    with pytest.raises(UsageError, match="two of these recipes go by the name 'lenet'"):
+        config(tmp_path, recipe_names=("lenet", best_file(tmp_path / "lenet.json", "lenet")))
+
+
+def test_what_was_searched_on_sealed_images_is_not_tested_on_them(tmp_path: Path) -> None:
+    found = best_file(tmp_path / "a.json", "first, trial 3")
+    with pytest.raises(UsageError, match="searched on sklearn-digits, which shares images with the sealed"):
+        config(tmp_path, recipe_names=(found,), dataset="optdigits")
+    with pytest.raises(UsageError, match="shares images"):
+        TrainingConfig(runs=tmp_path, name="x", recipe_name=found, dataset="optdigits-pooled")
+    assert config(tmp_path, recipe_names=(found,), dataset="mnist").one_dataset == "mnist"
+    with pytest.raises(UsageError, match="was not published"):
+        ProtocolsConfig(runs=tmp_path, name="x", recipe_names=(found,))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_recipe_that_diverges_is_named(tmp_path: Path) -> None:
+    wild = {"optimizer.weight_decay": (0.0, 10.0)}  # with such a rate every step turns the weights over, and larger
+    overrides = {"training.epochs": 1, "optimizer.learning_rate": 50.0, "optimizer.momentum": 0.0}
+    plan = plan_comparison(config(tmp_path, recipe_names=("lenet",), variations=wild, overrides=overrides, seeds=1))
+    store, summary = run_trials(plan, Recorder())
+    outcome = ComparisonOutcome.of(store, summary, None)
+    (document,) = comparisons_document([outcome])["comparisons"]
+    assert "lenet, optimizer.weight_decay=10.0" in [failure["label"] for failure in document["failures"]]
+    assert all(failure["seed"] == 0 and "Diverged" in failure["error"] for failure in document["failures"])
+    assert dict(comparisons_lines([outcome]))["failed"].startswith("lenet, optimizer.weight_decay=")
