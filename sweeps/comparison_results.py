@@ -122,6 +122,8 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
         ("failed", f"{record.label}, seed {record.recipe.training.seed}: {last_line(record)}")
         for record in outcome.failures
     ]
+    if outcome.summary.interrupted:
+        lines.append(("interrupted", f"{sum(statuses.values())} of {header.trial_count} runs are kept"))
     ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped, {statuses['failed']} failed"
     lines.append(("runs", f"{ended} in {duration(outcome.summary.seconds)} on {header.dataset}"))
     opened = "not opened" if not outcome.test_openings else f"opened {counted(outcome.test_openings, 'time')}"

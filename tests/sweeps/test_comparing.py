@@ -124,6 +124,9 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     lines = dict(comparisons_lines([outcome]))
     assert lines["sealed test"] == "opened 1 time"
     assert lines["  to the first"].startswith("-")
+    assert "interrupted" not in lines
+    stopped = replace(outcome, summary=replace(summary, interrupted=True))
+    assert dict(comparisons_lines([stopped]))["interrupted"] == "4 of 4 runs are kept"
     page = render(collect(SweepStore.open(tmp_path, "test")))
     assert '<h2 id="comparison">' in page
     assert "kfold-cnn <small>seed 1</small>" in page
