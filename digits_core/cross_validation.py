@@ -50,10 +50,11 @@ def folded(recipe: Recipe) -> Recipe:
     return recipe.with_overrides({"training.keep": "last"})
 
 
-def check_folds(recipe: Recipe, side: int, folds: Folds) -> None:
-    """Raise UsageError where the recipe cannot be trained on these folds."""
-    folded(recipe)
-    check_fit(recipe, side, folds.train_count)
+def fitted(recipe: Recipe, side: int, data: Split | Folds) -> Recipe:
+    """The recipe as it is trained on this data. Raises UsageError where it cannot be."""
+    recipe = folded(recipe) if isinstance(data, Folds) else recipe
+    check_fit(recipe, side, data.train_count)
+    return recipe
 
 
 class FoldsTrainer:

@@ -130,6 +130,8 @@ def check_fit(recipe: Recipe, side: int, train_count: int) -> None:
 class Trainer:
     """One training run that advances an epoch at a time: call `run_epoch` until `finished`."""
 
+    fold_scores: tuple[Score, ...] = ()  # a single split has none; see cross_validation.FoldsTrainer
+
     def __init__(self, recipe: Recipe, data: DeviceSplit, device: torch.device) -> None:
         train_count, _, side, _ = data.train.images.shape
         check_batch_size(recipe, train_count)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import CLASS_COUNT, Digits, LabelledImages, Split
+from digits_core.data import CLASS_COUNT, Digits, LabelledImages, Split, split_digits
 from digits_core.errors import UsageError
 
 FOLD_SEED = 30  # the k-fold script's own; fixed, so that all recipes are judged on the same folds
@@ -30,6 +30,11 @@ class Folds:
     def positions(self) -> tuple[npt.NDArray[np.int64], ...]:
         """Where each fold's held-out images stand in the pool."""
         return tuple(np.searchsorted(self.validation_indices, split.validation_indices) for split in self.splits)
+
+
+def cut_digits(digits: Digits, fold_count: int) -> Split | Folds:
+    """What training may see: so many folds, or with 0 a single split."""
+    return fold_digits(digits, fold_count) if fold_count else split_digits(digits)
 
 
 def fold_digits(digits: Digits, count: int) -> Folds:

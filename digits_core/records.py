@@ -54,6 +54,11 @@ class RunRecord:
         return self.validation is not None and self.status != "failed"
 
     @property
+    def failure(self) -> str:
+        """The line of the error's traceback that says what happened; empty where there is no error."""
+        return (self.error or "").strip().rpartition("\n")[2]
+
+    @property
     def nll(self) -> float:
         """The validation NLL that trials are ranked by; only for a trial that counts."""
         assert self.validation is not None

@@ -237,7 +237,7 @@ class SweepStore:
             winner.recipe,
             name=f"{header.name}, trial {winner.trial}",
             dataset=header.dataset,
-            validation=dataclasses.asdict(winner)["validation"],
+            validation=dataclasses.asdict(winner.validation) if winner.validation else {},
         )
         write_atomically(self.folder / "best_parameters.json", _json_bytes(best))
 

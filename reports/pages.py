@@ -85,9 +85,7 @@ def page_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        percent=percent, interval=interval, png=png_uri, day=day, last_line=last_line, cell_strength=cell_strength
-    )
+    environment.filters.update(percent=percent, interval=interval, png=png_uri, day=day, cell_strength=cell_strength)
     return environment
 
 
@@ -151,11 +149,6 @@ def png_uri(pixels: npt.NDArray[np.uint8]) -> str:
 def day(seconds: float) -> str:
     """Local date and time."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def last_line(text: str | None) -> str:
-    """The line of a traceback that says what happened."""
-    return (text or "").strip().rpartition("\n")[2]
 
 
 def cell_strength(count: int, row_total: int) -> float:

@@ -1,10 +1,9 @@
 """`digits compare`: named recipes on equal footing, through the same Ray workers as a sweep."""
 
-from digits_core.cross_validation import check_folds, folded
-from digits_core.data import load_digits, split_digits
+from digits_core.cross_validation import fitted
+from digits_core.data import load_digits
 from digits_core.device import default_device
-from digits_core.engine import check_fit
-from digits_core.folds import Folds, fold_digits
+from digits_core.folds import cut_digits
 from digits_core.store import check_new
 from sweeps.assignments import Assignment, Given
 from sweeps.config import ComparisonConfig
@@ -19,18 +18,13 @@ def plan_comparison(config: ComparisonConfig) -> RunPlan:
     The first seed of all recipes comes first, so that what Ctrl-C leaves is a comparison as well.
     """
     digits = load_digits(config.one_dataset)
-    split = fold_digits(digits, config.fold_count) if config.fold_count else split_digits(digits)
-    labelled = config.labelled
-    for _, recipe in labelled:
-        if isinstance(split, Folds):
-            check_folds(recipe, digits.side, split)
-        else:
-            check_fit(recipe, digits.side, split.train_count)
+    split = cut_digits(digits, config.fold_count)
+    labelled = [(label, fitted(recipe, digits.side, split)) for label, recipe in config.labelled]
     check_new(config.runs, config.name)
     recipes = Given(
         assignments=tuple(
             Assignment(
-                recipe=(folded(recipe) if isinstance(split, Folds) else recipe).with_overrides({"training.seed": seed}),
+                recipe=recipe.with_overrides({"training.seed": seed}),
                 label=label,
             )
             for seed in range(config.seeds)

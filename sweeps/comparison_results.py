@@ -82,7 +82,7 @@ def comparison_document(outcome: ComparisonOutcome) -> dict[str, Any]:
                 "trial": record.trial,
                 "label": record.label,
                 "seed": record.recipe.training.seed,
-                "error": last_line(record),
+                "error": record.failure,
             }
             for record in outcome.failures
         ],
@@ -119,7 +119,7 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
             word = reached(row, named)
             lines.append(("  published", named.published + (f": {REACHED_WORDS[word]}" if word else "")))
     lines += [
-        ("failed", f"{record.label}, seed {record.recipe.training.seed}: {last_line(record)}")
+        ("failed", f"{record.label}, seed {record.recipe.training.seed}: {record.failure}")
         for record in outcome.failures
     ]
     if outcome.summary.interrupted:
@@ -132,11 +132,6 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
     if outcome.report:
         lines.append(("report", str(outcome.report)))
     return lines
-
-
-def last_line(record: RunRecord) -> str:
-    """What happened, of a failed run's traceback."""
-    return (record.error or "").strip().rpartition("\n")[2]
 
 
 def part_text(part: PartResult) -> str:

@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from digits_core.data import DATASETS, check_dataset
 from digits_core.errors import UsageError
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
-from digits_core.recipes import RECIPES, named_recipe
+from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.store import check_name
 
 MOST_TRIALS = 99_999  # their folders are numbered with five digits
@@ -31,13 +32,9 @@ class SweepConfig:
     def __post_init__(self) -> None:
         check_dataset(self.dataset)
         check_name(self.name)
-        for option, value, high in (
-            ("--trials", self.trials, MOST_TRIALS),
-            ("--max-epochs", self.max_epochs, MOST_EPOCHS),
-            ("--concurrency", self.concurrency, MOST_AT_A_TIME),
-        ):
-            if value is not None and not 1 <= value <= high:
-                raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
+        check_count("--trials", self.trials, MOST_TRIALS)
+        check_count("--max-epochs", self.max_epochs, MOST_EPOCHS)
+        check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         if not 0 <= self.seed <= LARGEST_SEED - self.trials:
             raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.trials}, got {self.seed}")
 
@@ -60,22 +57,27 @@ class TrainingConfig:
         check_folds_option(self.folds)
         if self.dataset is not None:
             check_dataset(self.dataset)
-            check_unseen(self.recipe_name, self.dataset)
+            check_unseen(self.recipe_name, self.named, self.dataset)
+
+    @cached_property
+    def named(self) -> NamedRecipe:
+        """What the name stands for, read once: it may be a file."""
+        return named_recipe(self.recipe_name)
 
     @property
     def recipe(self) -> Recipe:
         """The named recipe with the overrides in it."""
-        return named_recipe(self.recipe_name).build().with_overrides(self.overrides)
+        return self.named.build().with_overrides(self.overrides)
 
     @property
     def label(self) -> str:
         """What the recipe goes by in the record."""
-        return named_recipe(self.recipe_name).title or self.recipe_name
+        return self.named.title or self.recipe_name
 
     @property
     def fold_count(self) -> int:
         """Folds to train on; 0 means a single split."""
-        return named_recipe(self.recipe_name).folds if self.folds is None else self.folds
+        return self.named.folds if self.folds is None else self.folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,17 +96,13 @@ class ComparisonConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        for option, value, high in (
-            ("--seeds", self.seeds, MOST_SEEDS),
-            ("--concurrency", self.concurrency, MOST_AT_A_TIME),
-        ):
-            if value is not None and not 1 <= value <= high:
-                raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
+        check_count("--seeds", self.seeds, MOST_SEEDS)
+        check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         check_folds_option(self.folds)
         self._check_recipes()
         check_dataset(self.one_dataset)
-        for name in self.recipe_names:
-            check_unseen(name, self.one_dataset)
+        for name, named in self.named.items():
+            check_unseen(name, named, self.one_dataset)
         _ = self.fold_count
 
     def _check_recipes(self) -> None:
@@ -125,6 +123,11 @@ class ComparisonConfig:
         if len(labels) * self.seeds > MOST_TRIALS:
             raise UsageError(f"{len(labels)} recipes on {self.seeds} seeds are more than {MOST_TRIALS:,} runs")
 
+    @cached_property
+    def named(self) -> dict[str, NamedRecipe]:
+        """What the names stand for, each read once: it may be a file."""
+        return {name: named_recipe(name) for name in self.recipe_names}
+
     @property
     def labelled(self) -> tuple[tuple[str, Recipe], ...]:
         """Every recipe in every variation, by the name under which it is compared; seeds are not in here."""
@@ -133,8 +136,7 @@ class ComparisonConfig:
                 ", ".join([named.title or name, *(f"{field}={value}" for field, value in varied.items())]),
                 named.build().with_overrides({**self.overrides, **varied}),
             )
-            for name in self.recipe_names
-            for named in [named_recipe(name)]
+            for name, named in self.named.items()
             for values in itertools.product(*self.variations.values())
             for varied in [dict(zip(self.variations, values, strict=True))]
         )
@@ -142,7 +144,7 @@ class ComparisonConfig:
     @property
     def one_dataset(self) -> str:
         """What all are trained on. Raises UsageError where that is not clear."""
-        own = sorted({named_recipe(name).dataset for name in self.recipe_names})
+        own = sorted({named.dataset for named in self.named.values()})
         if self.dataset is None and len(own) > 1:
             raise UsageError(f"these recipes are for different data sets ({', '.join(own)}); choose one with --dataset")
         return self.dataset or own[0]
@@ -150,7 +152,7 @@ class ComparisonConfig:
     @property
     def fold_count(self) -> int:
         """Folds to train on, 0 for a single split. Raises UsageError where that is not clear."""
-        own = sorted({named_recipe(name).folds for name in self.recipe_names})
+        own = sorted({named.folds for named in self.named.values()})
         if self.folds is None and len(own) > 1:
             raise UsageError("some of these recipes were published with folds and some without; choose with --folds")
         return own[0] if self.folds is None else self.folds
@@ -194,15 +196,20 @@ class ProtocolsConfig:
         ], left_out
 
 
-def check_unseen(recipe_name: str, dataset: str) -> None:
+def check_unseen(recipe_name: str, named: NamedRecipe, dataset: str) -> None:
     """Raise UsageError where a recipe was searched on images that the data set keeps sealed."""
-    named = named_recipe(recipe_name)
     check_dataset(named.dataset)
     if named.title and named.dataset != dataset and DATASETS[named.dataset].family == DATASETS[dataset].family:
         raise UsageError(
             f"{recipe_name} was searched on {named.dataset}, which shares images with the sealed test part of"
             f" {dataset}; train it on {named.dataset}"
         )
+
+
+def check_count(option: str, value: int | None, high: int) -> None:
+    """Raise UsageError unless it is None or from 1 to `high`."""
+    if value is not None and not 1 <= value <= high:
+        raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
 
 
 def check_folds_option(folds: int | None) -> None:

@@ -5,7 +5,7 @@ import traceback
 
 import torch
 
-from digits_core.cross_validation import DeviceFolds, FoldsTrainer, trainer_for
+from digits_core.cross_validation import DeviceFolds, trainer_for
 from digits_core.engine import DeviceSplit
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, Status
@@ -84,7 +84,7 @@ class TrialRun:
             validation=best.validation if best else None,
             error=error,
             label=self.label,
-            fold_scores=self.trainer.fold_scores if isinstance(self.trainer, FoldsTrainer) else (),
+            fold_scores=self.trainer.fold_scores,
         )
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from digits_core.cross_validation import trainer_for, upload
-from digits_core.data import load_digits, split_digits
+from digits_core.data import load_digits
 from digits_core.device import check_device
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.folds import fold_digits
+from digits_core.folds import cut_digits
 from digits_core.records import EpochRow, RunRecord
 from digits_core.store import SweepStore
 from sweeps.objective import use_threads
@@ -53,7 +53,7 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
     """
     header = store.header
     digits = load_digits(header.dataset)
-    data = fold_digits(digits, header.fold_count) if header.fold_count else split_digits(digits)
+    data = cut_digits(digits, header.fold_count)
     if (digits.checksum, data.split_id) != (header.data_checksum, header.split_id):
         raise EnvironmentFailure(
             f"the data or the split of {header.dataset!r} are not those that {header.name!r} was run on"

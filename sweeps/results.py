@@ -62,8 +62,9 @@ class SweepOutcome:
             kept = f"{len(self.records)} of {counted(self.header.trial_count, 'trial')} are kept"
             raise EnvironmentFailure(f"{self.summary.error}; {kept}")
         if self.winner is None and not self.summary.interrupted:
-            last = (self.records[-1].error or "").strip().rpartition("\n")[2]
-            raise EnvironmentFailure(f"all {counted(len(self.records), 'trial')} failed; the last one: {last}")
+            raise EnvironmentFailure(
+                f"all {counted(len(self.records), 'trial')} failed; the last one: {self.records[-1].failure}"
+            )
 
 
 def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:

@@ -5,15 +5,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from digits_core.cross_validation import check_folds, folded, upload
-from digits_core.data import Digits, Split, load_digits, split_digits
+from digits_core.cross_validation import fitted, upload
+from digits_core.data import Digits, Split, load_digits
 from digits_core.device import check_device, default_device
-from digits_core.engine import Diverged, check_fit
+from digits_core.engine import Diverged
 from digits_core.errors import EnvironmentFailure
-from digits_core.folds import Folds, fold_digits
+from digits_core.folds import Folds, cut_digits
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
-from digits_core.recipes import named_recipe
 from digits_core.records import EpochRow, RunRecord, SweepSummary
 from digits_core.store import SweepStore, check_new
 from sweeps.config import TrainingConfig
@@ -57,15 +56,10 @@ class TrainingOutcome:
 
 def plan_training(config: TrainingConfig) -> TrainingPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
-    recipe = config.recipe
     device = check_device(config.device) if config.device else default_device()
-    digits = load_digits(config.dataset or named_recipe(config.recipe_name).dataset)
-    split = fold_digits(digits, config.fold_count) if config.fold_count else split_digits(digits)
-    if isinstance(split, Folds):
-        check_folds(recipe, digits.side, split)
-        recipe = folded(recipe)
-    else:
-        check_fit(recipe, digits.side, split.train_count)
+    digits = load_digits(config.dataset or config.named.dataset)
+    split = cut_digits(digits, config.fold_count)
+    recipe = fitted(config.recipe, digits.side, split)
     check_new(config.runs, config.name)
     return TrainingPlan(config=config, recipe=recipe, digits=digits, split=split, device=device.type)
 
@@ -109,7 +103,7 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
                     seconds=seconds,
                     training_share=record.train_seconds / seconds,
                     interrupted=record.status == "stopped",
-                    error=record.error and record.error.strip().rpartition("\n")[2],
+                    error=record.failure or None,
                 )
             )
     if record.counts:

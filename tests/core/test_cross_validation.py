@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.cross_validation import FoldsTrainer, check_folds, folded, pooled, trainer_for, upload
+from digits_core.cross_validation import FoldsTrainer, fitted, folded, pooled, trainer_for, upload
 from digits_core.data import Digits
 from digits_core.engine import DeviceSplit, Trainer
 from digits_core.errors import UsageError
@@ -80,7 +80,7 @@ def test_recipes_that_look_at_the_held_out_images_are_refused(overrides: dict[st
 def test_a_batch_must_fit_the_smallest_fold(small: Digits) -> None:
     folds = fold_digits(small, 2)
     with pytest.raises(UsageError, match=f"larger than the {folds.train_count} training images"):
-        check_folds(recipe(training__batch_size=200), small.side, folds)
+        fitted(recipe(training__batch_size=200), small.side, folds)
 
 
 def test_one_network_or_one_a_fold(small: Digits, tiny_split: object) -> None:
