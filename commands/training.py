@@ -25,7 +25,7 @@ from digits_core import DEFAULT_RUNS
 if TYPE_CHECKING:
     from sweeps.comparison_results import ComparisonOutcome
     from sweeps.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
-    from sweeps.runner import RunPlan
+    from sweeps.planning import RunPlan
 
 
 RecipeNames = Annotated[
@@ -178,9 +178,14 @@ def _compare_published(asked: "ProtocolsConfig", *, as_json: bool) -> None:
 
 def _compare(configs: "list[ComparisonConfig]", *, as_json: bool) -> None:
     from sweeps.comparing import plan_comparison
+
+    run_comparisons([plan_comparison(config) for config in configs], as_json=as_json)
+
+
+def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:
+    """Run one checked comparison after another, print the results."""
     from sweeps.comparison_results import comparisons_document, comparisons_lines
 
-    plans = [plan_comparison(config) for config in configs]  # all are checked before the first is run
     outcomes = []
     for plan in plans:
         outcomes.append(_run_comparison(plan))

@@ -89,18 +89,28 @@ class FoldsTrainer:
     def run_epoch(self) -> EpochRow:
         """Train every fold one epoch and pool what they say of the images they did not see. Raises as a Trainer."""
         row = pooled([trainer.run_epoch() for trainer in self.trainers])
+        self.best = self._pooled_best(row.epoch)
+        self.curve.append(row)
+        return row
+
+    def pool_again(self) -> None:
+        """Make the pooled curve and the best epoch from the folds', which were taken up where they had been cut off."""
+        self.curve = [pooled(list(rows)) for rows in zip(*(trainer.curve for trainer in self.trainers), strict=True)]
+        self.best = self._pooled_best(len(self.curve))
+
+    def _pooled_best(self, epoch: int) -> BestEpoch:
         probabilities = np.empty((len(self.data.labels), CLASS_COUNT), dtype=np.float32)
         weights = {}
         for number, (trainer, positions) in enumerate(zip(self.trainers, self.data.positions, strict=True)):
             assert trainer.best is not None
             probabilities[positions] = trainer.best.validation_probabilities
             weights.update({f"fold{number}.{name}": value for name, value in trainer.best.weights.items()})
-        validation = score(self.data.labels, probabilities)
-        self.best = BestEpoch(
-            epoch=row.epoch, validation=validation, validation_probabilities=probabilities, weights=weights
+        return BestEpoch(
+            epoch=epoch,
+            validation=score(self.data.labels, probabilities),
+            validation_probabilities=probabilities,
+            weights=weights,
         )
-        self.curve.append(row)
-        return row
 
 
 def pooled(rows: list[EpochRow]) -> EpochRow:

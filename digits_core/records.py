@@ -6,10 +6,34 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from digits_core.metrics import Score
-from digits_core.recipe import Recipe
+from digits_core.recipe import Recipe, Scalar
 
 Status = Literal["finished", "stopped", "failed"]
 """finished: all epochs done; stopped: ended early by the scheduler; failed: see the record's error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a trial trains, decided before it starts."""
+
+    trial: int
+    recipe: Recipe
+    label: str = ""  # the name that the recipe goes by, if it has one
+    point: Mapping[str, Scalar] | None = None  # its place in the search space; None for one that lies in none
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Assignment":
+        """Inverse of `to_dict`; what does not belong to it is left alone."""
+        return Assignment(
+            trial=int(values["trial"]),
+            recipe=Recipe.from_dict(values["recipe"]),
+            label=str(values["label"]),
+            point=values["point"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +197,32 @@ class Opening:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What is done about trials that go wrong, and how much of the others is kept."""
+
+    max_failures: int = 0  # how often a trial whose process is lost goes on from its last epoch
+    trial_timeout_seconds: float | None = None  # None: a trial may take as long as it likes
+    keep: int | None = None  # how many of the best trials keep their weights; None: all
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """How a sweep chooses its recipes and stops the weak ones."""
+
+    search: str
+    scheduler: str
+    space: dict[str, dict[str, Any]]  # dotted field -> what may be drawn for it, as in a --space file
+    base: Recipe  # what a point of the space changes
+    first: tuple[Assignment, ...]  # tried before anything is drawn; trial 0 is the yardstick
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "SearchPlan":
+        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        base, first = Recipe.from_dict(values["base"]), tuple(map(Assignment.from_dict, values["first"]))
+        return SearchPlan(**{**values, "base": base, "first": first})
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepHeader:
     """What a sweep was asked to do, on what, with what: written once, before the first trial."""
 
@@ -195,6 +245,14 @@ class SweepHeader:
     kind: str = "sweep"  # or "training": named recipes, nothing was searched
     fold_count: int = 0  # with cross-validation; validation is then every image, each judged by a network that did not
     # see it, and there is no sealed part to open
+    policy: Policy = Policy()
+    plan: SearchPlan | None = None  # None where nothing was searched
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "SweepHeader":
+        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        policy, plan = Policy(**values.get("policy", {})), values.get("plan")
+        return SweepHeader(**{**values, "policy": policy, "plan": plan and SearchPlan.from_dict(plan)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ from torch import nn
 
 from digits_core.data import load_digits, sealed_test_part
 from digits_core.device import default_device
+from digits_core.durable import unusable
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import load_weights, predict
 from digits_core.models import build_model
 from digits_core.records import Opening, RunRecord
-from digits_core.store import SweepStore, unusable
+from digits_core.store import SweepStore
 
 
 def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:

@@ -1,12 +1,15 @@
-"""A sweep's folder on disk. Whatever is read back is either complete or absent.
+"""A run's folder on disk. Whatever is read back is either complete or absent.
 
 RUNS/NAME/sweep.json               SweepHeader, written before the first trial
+         /journal.jsonl            what `digits resume` goes by: see digits_core.journal
+         /driver.lock              who runs it: see digits_core.ownership
          /summary.json             SweepSummary, written after the last one
          /best_parameters.json     the winner's recipe, for `digits train FILE`; written beside the summary
          /validation_labels.npy, validation_indices.npy
          /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
-                      /weights.safetensors  weights of the best epoch
+                      /weights.safetensors  weights of the best epoch; only the best trials keep theirs
                       /progress.json        the record so far, rewritten after every epoch
+                      /state.safetensors    what the trial goes on from if it is cut off; gone once it is over
                       /record.json          RunRecord; written last, so it means "this trial is over"
                       /test.npy             only after the sealed test part was opened for this trial
          /ledger.jsonl             one line for every opening of the test part
@@ -15,27 +18,33 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /report.html, leaderboard.csv
 """
 
-import contextlib
 import dataclasses
-import io
 import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import CLASS_COUNT, Split
+from digits_core.data import Split
+from digits_core.durable import (
+    json_bytes,
+    read_array,
+    read_json,
+    read_labels,
+    read_probabilities,
+    unusable,
+    write_array,
+    write_atomically,
+)
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.folds import Folds
 from digits_core.recipes import best_parameters
 from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
+from digits_core.trial_folder import TrialFolder
 
-T = TypeVar("T")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -47,143 +56,6 @@ def check_name(name: str) -> str:
             " beginning with a letter or digit"
         )
     return name
-
-
-def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write under a temporary name in the same folder, sync, rename: readers see all of it or none."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error  # names what could not be written
-        raise
-
-
-def _sync(path: Path) -> None:
-    """Return once the file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _write_array(path: Path, array: npt.NDArray[Any], *, durable: bool = True) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue(), durable=durable)
-
-
-def _read_array(path: Path) -> npt.NDArray[Any]:
-    try:
-        with path.open("rb") as stream:
-            array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise unusable(path, error) from error
-    return array
-
-
-def _read_labels(path: Path) -> npt.NDArray[np.int64]:
-    """(N,), checked to be digits."""
-    array = _read_array(path)
-    if array.ndim != 1 or array.dtype != np.uint8 or not array.size or int(array.max()) >= CLASS_COUNT:
-        raise unusable(path, "it should hold the digits 0 to 9")
-    return array.astype(np.int64)
-
-
-def _read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
-    """(count, 10), checked to be that."""
-    array = _read_array(path)
-    if array.shape != (count, CLASS_COUNT) or array.dtype != np.float32 or not np.isfinite(array).all():
-        raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
-    return array
-
-
-def _read_json(path: Path, build: Callable[[Any], T]) -> T:
-    """Read a JSON file and build a value from it; a half or foreign file is named in one line."""
-    try:
-        return build(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise unusable(path, error) from error
-
-
-def unusable(path: Path, reason: object) -> EnvironmentFailure:
-    """Return (not raise) an error about a damaged file of a sweep that says how to go on without it."""
-    if path.name == "test.npy":
-        remedy = "delete it: it is computed again when the test part is next opened for that trial"
-    elif path.parent.parent.name == "trials":
-        remedy = f"delete the folder {path.parent} to go on without that trial"
-    elif path.name.startswith("ensemble"):
-        remedy = f"delete {path.with_name('ensemble.json')} and run `digits ensemble` again"
-    elif path.name == "summary.json":
-        remedy = "delete it: it only says how long the sweep took"
-    else:
-        remedy = f"restore it from a copy, or delete the folder {path.parent} and run the sweep again"
-    return EnvironmentFailure(f"cannot use {path} ({reason}); {remedy}")
-
-
-class TrialFolder:
-    """One trial's files. The worker writes the first three kinds, the driver seals the record."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def create(self) -> None:
-        """Make the folder; an unfinished earlier try leaves its files to be overwritten."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    def write_best(
-        self, validation_probabilities: npt.NDArray[np.float32], weights: Mapping[str, npt.NDArray[Any]]
-    ) -> None:
-        """Keep the best epoch so far."""
-        from safetensors.numpy import save
-
-        _write_array(self.folder / "validation.npy", validation_probabilities, durable=False)
-        content = save({name: np.asarray(value, order="C") for name, value in weights.items()})
-        write_atomically(self.folder / "weights.safetensors", content, durable=False)
-
-    def write_progress(self, record: RunRecord) -> None:
-        """Keep the record as it stands after an epoch."""
-        write_atomically(self.folder / "progress.json", _json_bytes(record.to_dict()), durable=False)
-
-    def read_progress(self) -> RunRecord | None:
-        """The last record that the worker wrote, if it wrote any."""
-        path = self.folder / "progress.json"
-        return _read_json(path, RunRecord.from_dict) if path.is_file() else None
-
-    def seal(self, record: RunRecord) -> None:
-        """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
-        self.create()
-        for path in (self.folder / "validation.npy", self.folder / "weights.safetensors", self.folder):
-            if path.exists():
-                _sync(path)
-        write_atomically(self.folder / "record.json", _json_bytes(record.to_dict()))
-        (self.folder / "progress.json").unlink(missing_ok=True)
-
-    def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """The best epoch's weights."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        path = self.folder / "weights.safetensors"
-        try:
-            loaded: dict[str, npt.NDArray[Any]] = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise unusable(path, error) from error
-        return loaded
 
 
 class SweepStore:
@@ -202,10 +74,14 @@ class SweepStore:
         except OSError as error:
             raise EnvironmentFailure(f"cannot write to {runs}: {error.strerror}; choose another --runs") from error
         store = SweepStore(folder)
-        _write_array(folder / "validation_labels.npy", split.validation.labels)
-        _write_array(folder / "validation_indices.npy", split.validation_indices)
-        write_atomically(folder / "sweep.json", _json_bytes(dataclasses.asdict(header)))
+        write_array(folder / "validation_labels.npy", split.validation.labels)
+        write_array(folder / "validation_indices.npy", split.validation_indices)
+        store.write_header(header)
         return store
+
+    def write_header(self, header: SweepHeader) -> None:
+        """Say what is to be done: once, and again where more trials are asked for."""
+        write_atomically(self.folder / "sweep.json", json_bytes(dataclasses.asdict(header)))
 
     @staticmethod
     def open(runs: Path, name: str | None = None) -> "SweepStore":
@@ -224,11 +100,11 @@ class SweepStore:
     @property
     def header(self) -> SweepHeader:
         """What the sweep was asked to do."""
-        return _read_json(self.folder / "sweep.json", lambda values: SweepHeader(**values))
+        return read_json(self.folder / "sweep.json", SweepHeader.from_dict)
 
     def write_summary(self, summary: SweepSummary) -> None:
         """Say how the search went."""
-        write_atomically(self.folder / "summary.json", _json_bytes(dataclasses.asdict(summary)))
+        write_atomically(self.folder / "summary.json", json_bytes(dataclasses.asdict(summary)))
 
     def write_best_parameters(self, winner: RunRecord) -> None:
         """Leave a winner's recipe as a file of its own, which `digits train` takes."""
@@ -239,12 +115,12 @@ class SweepStore:
             dataset=header.dataset,
             validation=dataclasses.asdict(winner.validation) if winner.validation else {},
         )
-        write_atomically(self.folder / "best_parameters.json", _json_bytes(best))
+        write_atomically(self.folder / "best_parameters.json", json_bytes(best))
 
     def summary(self) -> SweepSummary | None:
         """How the search went; None while it runs or if it was killed."""
         path = self.folder / "summary.json"
-        return _read_json(path, lambda values: SweepSummary(**values)) if path.is_file() else None
+        return read_json(path, lambda values: SweepSummary(**values)) if path.is_file() else None
 
     def trial(self, trial: int) -> TrialFolder:
         """The folder of one trial, which need not exist yet."""
@@ -253,7 +129,7 @@ class SweepStore:
     def records(self) -> list[RunRecord]:
         """All trials that are over, by number."""
         paths = sorted((self.folder / "trials").glob("*/record.json"))
-        return [_read_json(path, RunRecord.from_dict) for path in paths]
+        return [read_json(path, RunRecord.from_dict) for path in paths]
 
     def ranked(self) -> list[RunRecord]:
         """The trials that count, best first; see `digits_core.records.rank`."""
@@ -262,18 +138,18 @@ class SweepStore:
     def validation_labels(self) -> npt.NDArray[np.int64]:
         """(N,)."""
         path, expected = self.folder / "validation_labels.npy", self.header.validation_n
-        labels = _read_labels(path)
+        labels = read_labels(path)
         if len(labels) != expected:
             raise unusable(path, f"it should hold {expected:,} labels, not {len(labels):,}")
         return labels
 
     def validation_indices(self) -> npt.NDArray[np.int64]:
         """(N,): the images' numbers in the data set."""
-        return _read_array(self.folder / "validation_indices.npy")
+        return read_array(self.folder / "validation_indices.npy")
 
     def validation_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
         """(N, 10) of the trial's best epoch."""
-        return _read_probabilities(self.trial(trial).folder / "validation.npy", len(self.validation_labels()))
+        return read_probabilities(self.trial(trial).folder / "validation.npy", len(self.validation_labels()))
 
     # --- the sealed test part: written by digits_core.sealed alone ---
 
@@ -309,20 +185,24 @@ class SweepStore:
 
     def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
         """Keep a named finalist's test probabilities (N, 10)."""
-        _write_array(self.trial(trial).folder / "test.npy", probabilities)
+        write_array(self.trial(trial).folder / "test.npy", probabilities)
 
     def write_test_part(self, labels: npt.NDArray[np.uint8], indices: npt.NDArray[np.int64]) -> None:
         """Keep the labels (N,) of the test part and its image numbers in the data set."""
-        _write_array(self.folder / "test_labels.npy", labels)
-        _write_array(self.folder / "test_indices.npy", indices)
+        write_array(self.folder / "test_labels.npy", labels)
+        write_array(self.folder / "test_indices.npy", indices)
 
     def test_labels(self) -> npt.NDArray[np.int64]:
         """(N,); only there once the test part was opened."""
-        return _read_labels(self.folder / "test_labels.npy")
+        return read_labels(self.folder / "test_labels.npy")
 
     def test_indices(self) -> npt.NDArray[np.int64]:
         """(N,): the images' numbers in the data set."""
-        return _read_array(self.folder / "test_indices.npy")
+        return read_array(self.folder / "test_indices.npy")
+
+    def can_be_tested(self, trial: int) -> bool:
+        """Whether the trial has kept its weights, or needs them no more."""
+        return self.trial(trial).has_weights or (self.trial(trial).folder / "test.npy").is_file()
 
     def test_probabilities(self, trial: int) -> npt.NDArray[np.float32] | None:
         """(N, 10), or None for a trial for which the test part was never opened."""
@@ -331,7 +211,7 @@ class SweepStore:
 
     def opened_test_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
         """(N, 10) of a trial for which the test part was opened."""
-        return _read_probabilities(self.trial(trial).folder / "test.npy", len(self.test_labels()))
+        return read_probabilities(self.trial(trial).folder / "test.npy", len(self.test_labels()))
 
     # --- the ensemble ---
 
@@ -340,22 +220,22 @@ class SweepStore:
     ) -> None:
         """Keep the combination and its probabilities; the record last, and never beside another's arrays."""
         (self.folder / "ensemble.json").unlink(missing_ok=True)
-        _write_array(self.folder / "ensemble_validation.npy", validation.astype(np.float32))
-        _write_array(self.folder / "ensemble_test.npy", test.astype(np.float32))
-        write_atomically(self.folder / "ensemble.json", _json_bytes(dataclasses.asdict(record)))
+        write_array(self.folder / "ensemble_validation.npy", validation.astype(np.float32))
+        write_array(self.folder / "ensemble_test.npy", test.astype(np.float32))
+        write_atomically(self.folder / "ensemble.json", json_bytes(dataclasses.asdict(record)))
 
     def ensemble(self) -> EnsembleRecord | None:
         """The stored combination, if one was made."""
         path = self.folder / "ensemble.json"
-        return _read_json(path, EnsembleRecord.from_dict) if path.is_file() else None
+        return read_json(path, EnsembleRecord.from_dict) if path.is_file() else None
 
     def ensemble_validation_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""
-        return _read_probabilities(self.folder / "ensemble_validation.npy", len(self.validation_labels()))
+        return read_probabilities(self.folder / "ensemble_validation.npy", len(self.validation_labels()))
 
     def ensemble_test_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""
-        return _read_probabilities(self.folder / "ensemble_test.npy", len(self.test_labels()))
+        return read_probabilities(self.folder / "ensemble_test.npy", len(self.test_labels()))
 
 
 def sweep_names(runs: Path) -> list[str]:
@@ -365,7 +245,7 @@ def sweep_names(runs: Path) -> list[str]:
 
 def _created_at(header: Path) -> tuple[float, str]:
     try:
-        return _read_json(header, lambda values: float(values["created_at"])), header.parent.name
+        return read_json(header, lambda values: float(values["created_at"])), header.parent.name
     except EnvironmentFailure:
         return header.stat().st_mtime, header.parent.name
 

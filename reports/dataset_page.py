@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.data import CLASS_COUNT, load_digits
+from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure
-from digits_core.store import write_atomically
 from reports.pages import checked_output, page_environment, page_style
 
 EXAMPLE_COUNT = 24

@@ -20,8 +20,9 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from digits_core.comparison import PartResult
+from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.store import SweepStore, write_atomically
+from digits_core.store import SweepStore
 from reports.charts import learning_curves, optimisation_history
 from reports.frames import leaderboard_frame
 from reports.tables import ReportData, Result, collect

@@ -1,15 +1,18 @@
 """`digits compare`: named recipes on equal footing, through the same Ray workers as a sweep."""
 
+import itertools
+
 from digits_core.cross_validation import fitted
 from digits_core.data import load_digits
 from digits_core.device import default_device
 from digits_core.folds import cut_digits
+from digits_core.records import Assignment, Policy
 from digits_core.store import check_new
-from sweeps.assignments import Assignment, Given
-from sweeps.config import ComparisonConfig
+from sweeps.assignments import Given
+from sweeps.config import DEFAULT_MAX_FAILURES, ComparisonConfig
 from sweeps.headers import header_of
+from sweeps.planning import RunPlan, default_concurrency
 from sweeps.progress import counted
-from sweeps.runner import RunPlan, default_concurrency
 
 
 def plan_comparison(config: ComparisonConfig) -> RunPlan:
@@ -23,12 +26,8 @@ def plan_comparison(config: ComparisonConfig) -> RunPlan:
     check_new(config.runs, config.name)
     recipes = Given(
         assignments=tuple(
-            Assignment(
-                recipe=recipe.with_overrides({"training.seed": seed}),
-                label=label,
-            )
-            for seed in range(config.seeds)
-            for label, recipe in labelled
+            Assignment(trial=trial, recipe=recipe.with_overrides({"training.seed": seed}), label=label)
+            for trial, (seed, (label, recipe)) in enumerate(itertools.product(range(config.seeds), labelled))
         )
     )
     device, concurrency = default_device().type, config.concurrency or default_concurrency()
@@ -39,12 +38,13 @@ def plan_comparison(config: ComparisonConfig) -> RunPlan:
             split,
             name=config.name,
             kind="comparison",
-            trial_count=recipes.trial_count,
+            trial_count=len(recipes.assignments),
             max_epochs=recipes.max_epochs,
             seed=0,
             concurrency=concurrency,
             device=device,
             space={},
+            policy=Policy(max_failures=DEFAULT_MAX_FAILURES),
         ),
         split=split,
         recipes=recipes,

@@ -10,8 +10,9 @@ from digits_core.comparison import ComparedRow, Difference, PartResult, compare_
 from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
 from digits_core.store import SweepStore
-from sweeps.progress import counted, duration
-from sweeps.results import digits_command, open_command, spread_text
+from sweeps.durations import duration
+from sweeps.progress import counted
+from sweeps.results import digits_command, open_command, resume_command, spread_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
     ]
     if outcome.summary.interrupted:
         lines.append(("interrupted", f"{sum(statuses.values())} of {header.trial_count} runs are kept"))
+        lines.append(("to go on", resume_command(outcome.folder)))
     ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped, {statuses['failed']} failed"
     lines.append(("runs", f"{ended} in {duration(outcome.summary.seconds)} on {header.dataset}"))
     opened = "not opened" if not outcome.test_openings else f"opened {counted(outcome.test_openings, 'time')}"

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from digits_core.data import DATASETS, check_dataset
-from digits_core.errors import UsageError
+from digits_core.errors import UsageError, unknown_name
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.store import check_name
@@ -15,6 +15,23 @@ from digits_core.store import check_name
 MOST_TRIALS = 99_999  # their folders are numbered with five digits
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
+MOST_FAILURES = 100
+DEFAULT_MAX_FAILURES = 2
+DEFAULT_KEEP = 10
+
+SEARCHES = {
+    "tpe": "tree-structured Parzen estimators (Bergstra et al. 2011): the default, good from few trials",
+    "gp": "a Gaussian process: few, dear trials",
+    "cmaes": "CMA-ES (Hansen 2016): continuous ranges, many trials",
+    "random": "independent draws: the bar that the others must beat",
+    "nsga2": "NSGA-II (Deb et al. 2002): a genetic algorithm",
+}
+SCHEDULERS = {
+    "asha": "asynchronous successive halving (Li et al. 2020): at each rung the better part goes on",
+    "hyperband": "the same in three brackets, of which the later begin to stop later",
+    "median": "stops what is worse than the median of the others at that epoch (Golovin et al. 2017)",
+    "none": "every trial runs all of its epochs",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +45,40 @@ class SweepConfig:
     seed: int = 0
     max_epochs: int | None = None  # None: what suits the data set
     concurrency: int | None = None  # None: all processors, or one trial a GPU
+    search: str = "tpe"
+    scheduler: str = "asha"
+    max_failures: int = DEFAULT_MAX_FAILURES
+    trial_timeout_seconds: float | None = None
+    keep: int = DEFAULT_KEEP
 
     def __post_init__(self) -> None:
         check_dataset(self.dataset)
         check_name(self.name)
+        for option, value, known in (("search", self.search, SEARCHES), ("scheduler", self.scheduler, SCHEDULERS)):
+            if value not in known:
+                raise unknown_name(option, value, known)
+        if not 0 <= self.max_failures <= MOST_FAILURES:
+            raise UsageError(f"--max-failures must be between 0 and {MOST_FAILURES}, got {self.max_failures}")
+        check_count("--keep", self.keep, MOST_TRIALS)
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--max-epochs", self.max_epochs, MOST_EPOCHS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         if not 0 <= self.seed <= LARGEST_SEED - self.trials:
             raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.trials}, got {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeConfig:
+    """A run that was cut off, and what is to be different from here on."""
+
+    runs: Path
+    name: str
+    trials: int | None = None  # None: as many as were asked for
+    concurrency: int | None = None  # None: as before
+
+    def __post_init__(self) -> None:
+        check_count("--trials", self.trials, MOST_TRIALS)
+        check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def build_ensemble(store: SweepStore, top: int) -> EnsembleRecord:
     """
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
-    finalists = store.ranked()[:top]
+    finalists = [record for record in store.ranked() if store.can_be_tested(record.trial)][:top]
     if not finalists:
         raise UsageError(f"sweep {store.header.name!r} has no finished trial to combine; run a sweep first")
     labels = store.validation_labels()

@@ -5,7 +5,7 @@ import time
 from digits_core.data import Digits, Split
 from digits_core.environment import hardware_name, package_versions
 from digits_core.folds import Folds
-from digits_core.records import SweepHeader
+from digits_core.records import Policy, SearchPlan, SweepHeader
 
 
 def header_of(
@@ -20,6 +20,8 @@ def header_of(
     concurrency: int,
     device: str,
     space: dict[str, str],
+    policy: Policy = Policy(),  # noqa: B008 - it is frozen
+    plan: SearchPlan | None = None,
 ) -> SweepHeader:
     """The header, created now, on this machine."""
     return SweepHeader(
@@ -40,5 +42,7 @@ def header_of(
         hardware=hardware_name(),
         versions=package_versions(),
         kind=kind,
+        policy=policy,
+        plan=plan,
         fold_count=len(split.splits) if isinstance(split, Folds) else 0,
     )

@@ -7,9 +7,16 @@ import torch
 
 from digits_core.cross_validation import DeviceFolds, trainer_for
 from digits_core.engine import DeviceSplit
-from digits_core.recipe import Recipe
-from digits_core.records import EpochRow, RunRecord, Status
-from digits_core.store import TrialFolder
+from digits_core.errors import EnvironmentFailure
+from digits_core.records import Assignment, EpochRow, RunRecord, Status
+from digits_core.training_state import resume, state_of
+from digits_core.trial_folder import TrialFolder
+
+SECONDS_BETWEEN_STATES = 1.0
+"""A trial that is cut off repeats at most about so much: to write the state after every short epoch cost more."""
+
+WORTH_ANOTHER_TRY = (EnvironmentFailure, MemoryError, OSError, torch.AcceleratorError)
+"""What may go better in another process. All else would fail again with the same bits."""
 
 
 def use_threads(count: int) -> None:
@@ -21,25 +28,43 @@ def use_threads(count: int) -> None:
 
 
 class TrialRun:
-    """A trial in progress. After every epoch its folder holds all that would be needed if it ended there."""
+    """A trial in progress. After every epoch its folder holds all that would be needed if it ended there.
+
+    Begins where an earlier try was cut off, if that left its state in the folder.
+    """
 
     def __init__(
-        self,
-        trial: int,
-        recipe: Recipe,
-        data: DeviceSplit | DeviceFolds,
-        device: torch.device,
-        folder: TrialFolder,
-        label: str = "",
+        self, assignment: Assignment, data: DeviceSplit | DeviceFolds, device: torch.device, folder: TrialFolder
     ) -> None:
-        self.trial, self.recipe, self.device, self.folder, self.label = trial, recipe, device, folder, label
+        self.trial, self.recipe, self.label = assignment.trial, assignment.recipe, assignment.label
+        self.device, self.folder = device, folder
         self.started_at = time.time()
         folder.create()
         try:
-            self.trainer = trainer_for(recipe, data, device)
+            self.trainer = trainer_for(self.recipe, data, device)
+            self._take_up(data)
         except Exception:
-            self.folder.write_progress(failed_record(trial, recipe, self.started_at, traceback.format_exc(), label))
+            folder.write_progress(failed_record(assignment, self.started_at, traceback.format_exc()))
             raise
+        self.state_kept_at = time.monotonic()
+
+    def _take_up(self, data: DeviceSplit | DeviceFolds) -> None:
+        state, progress = self.folder.read_state(), self.folder.read_progress()
+        if state is None or progress is None or progress.recipe != self.recipe:
+            return
+        try:
+            resume(self.trainer, state)
+        except (KeyError, ValueError, RuntimeError):  # of a network that is built otherwise by now
+            self.trainer = trainer_for(self.recipe, data, self.device)
+            return
+        self.started_at = progress.started_at
+        if self.trainer.best is not None:  # what lies in the folder may be of a later epoch
+            self.folder.write_best(self.trainer.best.validation_probabilities, self.trainer.best.weights)
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch; 0 before the first."""
+        return len(self.trainer.curve)
 
     @property
     def finished(self) -> bool:
@@ -59,6 +84,9 @@ class TrialRun:
             best = self.trainer.best
             if best is not None and best.epoch == row.epoch:
                 self.folder.write_best(best.validation_probabilities, best.weights)
+            if not self.finished and time.monotonic() - self.state_kept_at >= SECONDS_BETWEEN_STATES:
+                self.folder.write_state(state_of(self.trainer))
+                self.state_kept_at = time.monotonic()
             self.folder.write_progress(self.record("finished" if self.finished else "stopped"))
         except Exception:
             self.folder.write_progress(self.record("failed", error=traceback.format_exc()))
@@ -88,14 +116,14 @@ class TrialRun:
         )
 
 
-def failed_record(trial: int, recipe: Recipe, started_at: float, error: str, label: str = "") -> RunRecord:
+def failed_record(assignment: Assignment, started_at: float, error: str) -> RunRecord:
     """The record of a trial that never validated."""
     return RunRecord(
-        trial=trial,
+        trial=assignment.trial,
         status="failed",
-        recipe=recipe,
+        recipe=assignment.recipe,
         started_at=started_at,
         ended_at=time.time(),
         error=error,
-        label=label,
+        label=assignment.label,
     )

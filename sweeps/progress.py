@@ -13,6 +13,7 @@ from rich.text import Text
 
 from digits_core.records import RunRecord
 from digits_core.stats import accuracy_interval
+from sweeps.durations import duration
 
 TOP_COUNT = 5
 FORECAST_FROM = 5  # the first trials run to their end, so they say little about the many that are stopped
@@ -22,8 +23,14 @@ PLAIN_INTERVAL_SECONDS = 15.0
 class SweepView(Protocol):
     """Receives what happens in a sweep. `tick` comes often and must be cheap."""
 
+    def recall(self, records: list[RunRecord]) -> None:
+        """Trials that were over before this process began. Comes first."""
+
     def trial_started(self, trial: int) -> None:
         """A worker took the trial."""
+
+    def trial_retried(self, trial: int) -> None:
+        """The trial's process was lost; another one takes the trial up where it was."""
 
     def trial_advanced(self, trial: int, epoch: int) -> None:
         """The trial finished an epoch."""
@@ -50,6 +57,8 @@ class Tally:
     over: dict[str, int] = field(default_factory=lambda: {"finished": 0, "stopped": 0, "failed": 0})
     top: list[RunRecord] = field(default_factory=list)
     last_error: str = ""
+    recalled_count: int = 0  # trials of earlier sessions
+    retry_count: int = 0
 
     @property
     def over_count(self) -> int:
@@ -62,31 +71,28 @@ class Tally:
         if self.first_trial_at is None:
             self.first_trial_at = time.monotonic()
 
+    def recall(self, records: list[RunRecord]) -> None:
+        """Count trials that were over before."""
+        for record in records:
+            self.finish(record)
+        self.recalled_count = len(records)
+
     def finish(self, record: RunRecord) -> None:
         """Count a trial as over and keep the best few."""
         self.running.pop(record.trial, None)
         self.over[record.status] += 1
         if record.error:
-            self.last_error = f"trial {record.trial}: {record.error.strip().splitlines()[-1]}"
+            self.last_error = f"trial {record.trial}: {record.failure}"
         if record.counts:
             self.top = sorted([*self.top, record], key=lambda r: (r.nll, r.trial))[:TOP_COUNT]
 
     def seconds_left(self) -> float | None:
         """A forecast from the trials that are over; None before there are enough to go by."""
-        if self.first_trial_at is None or self.over_count < FORECAST_FROM:
+        over_here = self.over_count - self.recalled_count
+        if self.first_trial_at is None or over_here < FORECAST_FROM:
             return None
-        per_trial = (time.monotonic() - self.first_trial_at) / self.over_count
+        per_trial = (time.monotonic() - self.first_trial_at) / over_here
         return per_trial * (self.trial_count - self.over_count)
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 07 s` or `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def counted(count: int, noun: str) -> str:
@@ -112,9 +118,18 @@ class PlainView:
         self.last_line_at = time.monotonic()
         self.is_closed = False
 
+    def recall(self, records: list[RunRecord]) -> None:
+        """See SweepView."""
+        self.tally.recall(records)
+
     def trial_started(self, trial: int) -> None:
         """See SweepView."""
         self.tally.start(trial)
+
+    def trial_retried(self, trial: int) -> None:
+        """See SweepView."""
+        del trial
+        self.tally.retry_count += 1
 
     def trial_advanced(self, trial: int, epoch: int) -> None:
         """See SweepView."""
@@ -185,6 +200,8 @@ def status_line(tally: Tally) -> str:
 def _counts(tally: Tally) -> str:
     parts = [f"{tally.over_count} of {counted(tally.trial_count, 'trial')}"]
     parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none finished yet")
+    if tally.retry_count:
+        parts.append(f"{tally.retry_count} retried")
     if tally.running:
         parts.append(f"{len(tally.running)} running")
     parts.append(duration(time.monotonic() - tally.started_at))

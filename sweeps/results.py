@@ -23,7 +23,8 @@ from digits_core.records import (
 )
 from digits_core.stats import Spread, accuracy_interval
 from digits_core.store import SweepStore
-from sweeps.progress import counted, describe, duration
+from sweeps.durations import duration
+from sweeps.progress import counted, describe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,22 +111,12 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
     lines.append(("folder", str(outcome.folder.absolute())))
     if summary.interrupted:
-        lines.append(("to search on", f"{search_on_command(outcome)} (a new sweep)"))
+        lines.append(("to go on", resume_command(outcome.folder)))
     if outcome.report:
         lines.append(("report", str(outcome.report)))
         runs = runs_option(outcome.folder)
         lines.append(("next", digits_command("ensemble", "--top", 5, "--sweep", header.name, *runs)))
     return lines
-
-
-def search_on_command(outcome: SweepOutcome) -> str:
-    """The command that runs what an interrupted sweep did not get to, with seeds that it did not use."""
-    header = outcome.header
-    return digits_command(
-        "sweep", "--dataset", header.dataset, "--trials", header.trial_count - len(outcome.records),
-        "--seed", header.seed + header.trial_count, "--max-epochs", header.max_epochs,
-        "--concurrency", header.concurrency, *runs_option(outcome.folder),
-    )  # fmt: skip
 
 
 def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:
@@ -206,6 +197,11 @@ def digits_command(*words: object) -> str:
     called = Path(sys.argv[0])
     program = str(called) if called.name == "digits" and shutil.which("digits") is None else "digits"
     return shlex.join([program, *map(str, words)])
+
+
+def resume_command(folder: Path) -> str:
+    """The command that runs what an interrupted run did not get to."""
+    return digits_command("resume", folder.name, *runs_option(folder))
 
 
 def open_command(path: Path) -> str:

@@ -1,131 +1,115 @@
-"""The only place that knows Ray Tune: prepares a sweep, runs it, leaves its folder."""
+"""The only place that knows Ray Tune: runs the trials of a plan, or what is left of them, and leaves their folder."""
 
+import bisect
 import contextlib
+import errno
 import math
 import os
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
 from digits_core.cross_validation import upload
-from digits_core.data import Split, load_digits, split_digits
+from digits_core.data import Split
 from digits_core.device import accelerator_count, default_device
-from digits_core.environment import processor_count
 from digits_core.folds import Folds
-from digits_core.records import RunRecord, SweepHeader, SweepSummary
-from digits_core.store import SweepStore, TrialFolder, check_new
-from sweeps.assignments import TRIAL_KEY, Drawn, Given
-from sweeps.config import SweepConfig
+from digits_core.journal import History, Journal, read_journal
+from digits_core.ownership import sole_driver
+from digits_core.records import Assignment, RunRecord, SweepSummary
+from digits_core.store import SweepStore
+from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
+from sweeps.assignments import Given
 from sweeps.finalists import keep_best_parameters
-from sweeps.headers import header_of
-from sweeps.objective import TrialRun, failed_record, use_threads
-from sweeps.progress import SweepView, counted
+from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, failed_record, use_threads
+from sweeps.planning import RunPlan
+from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, check_alive, local_ray
+from sweeps.schedulers import scheduler_for
 from sweeps.scratch import scratch_folder
-from sweeps.search import EPOCH, METRIC, search_for
+from sweeps.search import EPOCH, FAILED, FINISHED, METRIC, HandOut, StudySearch
 from sweeps.signals import held_interrupt, ignored_interrupt
-from sweeps.space import check_space, default_max_epochs, default_recipe, default_space
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunPlan:
-    """A checked run: everything that can be wrong was looked at before any worker starts."""
-
-    runs: Path
-    header: SweepHeader
-    split: Split | Folds
-    recipes: Drawn | Given
-    line: str  # what is about to be done
-
-
-def plan_sweep(config: SweepConfig) -> RunPlan:
-    """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
-    digits = load_digits(config.dataset)
-    check_new(config.runs, config.name)
-    device_type = default_device().type
-    space_name, space = default_space(device_type, digits.side)
-    check_space(space)
-    max_epochs = config.max_epochs or default_max_epochs(digits.side)
-    recipes = Drawn(
-        base=default_recipe(device_type, digits.side, max_epochs),
-        space=space,
-        seed=config.seed,
-        trial_count=config.trials,
-    )
-    split, concurrency = split_digits(digits), config.concurrency or default_concurrency()
-    return RunPlan(
-        runs=config.runs,
-        header=header_of(
-            digits,
-            split,
-            name=config.name,
-            kind="sweep",
-            trial_count=config.trials,
-            max_epochs=max_epochs,
-            seed=config.seed,
-            concurrency=concurrency,
-            device=device_type,
-            space={name: str(parameter) for name, parameter in space.items()},
-        ),
-        split=split,
-        recipes=recipes,
-        line=(
-            f"sweep {config.name}: {counted(config.trials, 'trial')} on {config.dataset},"
-            f" {concurrency} at a time on {device_type}; the {space_name} space,"
-            f" at most {counted(max_epochs, 'epoch')} a trial"
-        ),
-    )
-
-
-def default_concurrency() -> int:
-    """One trial a GPU, or a processor where there is none."""
-    return accelerator_count() or processor_count()
+from sweeps.time_limit import TimeLimit
 
 
 def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary]:
-    """Run all trials (or until Ctrl-C) and return their store and how it went."""
-    started = time.time()
+    """Run all trials that are not over (or until Ctrl-C) and return their store and how it went.
+
+    Raises UsageError where another process runs them.
+    """
+    store, started = SweepStore(plan.folder), time.time()
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
-        gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
+        if plan.is_resumed:
+            stack.enter_context(sole_driver(store.folder))
         scratch = stack.enter_context(scratch_folder())
+        gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
         stack.enter_context(local_ray(scratch, plan.header.concurrency, gpu_count))
-        store = SweepStore.create(plan.runs, plan.header, plan.split)
+        if plan.is_resumed:
+            store.write_header(plan.header)
+        else:
+            SweepStore.create(plan.runs, plan.header, plan.split)
+            stack.enter_context(sole_driver(store.folder))
         # Ray writes of its own death to stdout, which is for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
-        error = _fit_while_possible(plan, store, view, scratch)
+        error = _run_what_is_left(plan, store, view, scratch, started)
         with ignored_interrupt():
             view.close()
-            summary = _summary(plan, store.records(), time.time() - started, error)
+            summary = _summary(plan, store, error)
             with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # a full disk, perhaps
                 store.write_summary(summary)
                 keep_best_parameters(store)
     return store, summary
 
 
-def _summary(plan: RunPlan, records: list[RunRecord], seconds: float, error: str | None) -> SweepSummary:
-    times = [(record.started_at, record.ended_at, record.busy_seconds) for record in records]
+def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float) -> str | None:
+    """Run the trials. What is sealed is kept, whatever ends them; returned is what did, if not the user."""
+    try:
+        with Journal(store.folder) as journal:
+            history = recovered(store, journal)
+            journal.session(len(history.sessions) + 1, started)
+            view.recall(store.records())
+            _fit(plan, Sealer(plan, store, view, journal), history, scratch)
+    except KeyboardInterrupt:
+        return None
+    except SearchEnded as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot write to {store.folder}: {error.strerror}"
+    return None
+
+
+def recovered(store: SweepStore, journal: Journal) -> History:
+    """What is known of a run, with what its last driver could not write down any more."""
+    history = read_journal(store.folder)
+    sealed = {record.trial: record for record in store.records()}
+    for trial in history.unfinished:
+        number = trial.assignment.trial
+        record = sealed.get(number) or store.trial(number).read_progress()
+        if record is None or (number not in sealed and record.status != "finished"):
+            continue
+        store.trial(number).seal(record)
+        journal.over(number, record.status)
+        trial.status = record.status
+    return history
+
+
+def _summary(plan: RunPlan, store: SweepStore, error: str | None) -> SweepSummary:
+    records, history = store.records(), read_journal(store.folder)
+    worked = history.working_seconds(record.started_at for record in records)
+    at_a_time = min(plan.header.concurrency, plan.header.trial_count)
     return SweepSummary(
-        seconds=seconds,
-        training_share=training_share(times, min(plan.header.concurrency, plan.header.trial_count)),
-        interrupted=len(records) < plan.header.trial_count,
+        seconds=history.seconds,
+        training_share=sum(record.busy_seconds for record in records) / (worked * at_a_time) if worked > 0 else 0.0,
+        interrupted=len(history.over) < plan.header.trial_count,
         error=error,
     )
-
-
-def training_share(trials: list[tuple[float, float, float]], concurrency: int) -> float:
-    """Share (0..1) of the workers' time between first start and last end that went into training.
-
-    trials: (started, ended, busy) in seconds.
-    """
-    if not trials:
-        return 0.0
-    wall = max(ended for _, ended, _ in trials) - min(started for started, _, _ in trials)
-    return sum(busy for _, _, busy in trials) / (wall * concurrency) if wall > 0 else 0.0
 
 
 def _reservation(plan: RunPlan) -> dict[str, float]:
@@ -135,24 +119,26 @@ def _reservation(plan: RunPlan) -> dict[str, float]:
     return {"cpu": 1, "gpu": 1 / math.ceil(plan.header.concurrency / accelerator_count())}
 
 
-def _fit_while_possible(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path) -> str | None:
-    """Run the trials. What is sealed is kept, whatever ends the search; returned is what did, if not the user."""
-    try:
-        _fit(plan, store, view, scratch)
-    except KeyboardInterrupt:
-        return None
-    except SearchEnded as error:
-        return str(error)
-    return None
+def _search(plan: RunPlan, history: History, journal: Journal) -> tuple[Searcher, TrialScheduler]:
+    """How the trials are chosen and when they are stopped."""
+    if isinstance(plan.recipes, Given):
+        waiting = [given for given in plan.recipes.assignments if given.trial not in history.trials]
+        journal.drawn(*waiting)
+        return HandOut([*(trial.assignment for trial in history.unfinished), *waiting]), FIFOScheduler()
+    searcher = StudySearch(plan.recipes, plan.header.trial_count, history, journal)
+    return searcher, scheduler_for(plan.recipes.scheduler, plan.recipes.max_epochs, history)
 
 
-def _fit(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path) -> None:
-    searcher, scheduler = search_for(plan.recipes)
+def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> None:
+    left = plan.header.trial_count - len(history.over)
+    if not left:
+        return
+    searcher, scheduler = _search(plan, history, sealer.journal)
     worker = tune.with_parameters(
         Worker,
         split=plan.split,
-        recipes=plan.recipes,
-        trials_folder=(store.folder / "trials").absolute(),
+        trials_folder=(plan.folder / "trials").absolute(),
+        timeout_seconds=plan.header.policy.trial_timeout_seconds,
     )
     tuner = tune.Tuner(
         tune.with_resources(worker, _reservation(plan)),
@@ -161,7 +147,7 @@ def _fit(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path) -> No
             scheduler=scheduler,
             metric=METRIC,
             mode="min",
-            num_samples=plan.header.trial_count,
+            num_samples=left,
             max_concurrent_trials=plan.header.concurrency,
             reuse_actors=True,
         ),
@@ -169,8 +155,9 @@ def _fit(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path) -> No
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            callbacks=[Sealer(plan, store, view)],
+            callbacks=[sealer],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=plan.header.policy.max_failures),
         ),
     )
     tuner.fit()
@@ -179,9 +166,11 @@ def _fit(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path) -> No
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after another in one process: the data stays on the device, torch stays imported."""
 
-    def setup(self, config: dict[str, Any], split: Split | Folds, recipes: Drawn | Given, trials_folder: Path) -> None:
+    def setup(
+        self, config: dict[str, Any], split: Split | Folds, trials_folder: Path, timeout_seconds: float | None
+    ) -> None:
         """Upload the data once, then begin the first trial."""
-        self.recipes, self.trials_folder = recipes, trials_folder
+        self.trials_folder, self.timeout_seconds = trials_folder, timeout_seconds
         use_threads(1)
         self.device = default_device()
         self.data = upload(split, self.device)
@@ -193,22 +182,49 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        trial = int(config[TRIAL_KEY])
-        folder = TrialFolder(self.trials_folder / f"{trial:05d}")
-        assigned = self.recipes.assigned(config)
-        self.run = TrialRun(trial, assigned.recipe, self.data, self.device, folder, label=assigned.label)
+        assignment = Assignment.from_dict(config)
+        folder = TrialFolder(self.trials_folder / f"{assignment.trial:05d}")
+        self.limit = TimeLimit(folder.folder / TIMEOUT_NOTE, self.timeout_seconds)
+        self.run: TrialRun | None = None
+        with self.limit, failures_that_stay():
+            self.run = TrialRun(assignment, self.data, self.device, folder)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
-        self.run.advance()
-        return {METRIC: self.run.best_nll, tune.result.DONE: self.run.finished}
+        """Train one epoch. A failure that would stay one is a result: the process lives on."""
+        run, advanced = self.run, False
+        if run is not None:
+            with self.limit, failures_that_stay():
+                run.advance()
+                advanced = True
+        is_over = not advanced or (run is not None and run.finished)
+        if is_over:
+            self.limit.close()
+        return {
+            METRIC: run.best_nll if advanced and run is not None else math.nan,
+            EPOCH: run.epoch if run is not None else 0,
+            FINISHED: advanced and is_over,
+            FAILED: not advanced,
+            tune.result.DONE: is_over,
+        }
+
+
+@contextlib.contextmanager
+def failures_that_stay() -> Iterator[None]:
+    """Swallow what would fail again in the same way: the trial has written it down. All else goes to Tune."""
+    try:
+        yield
+    except WORTH_ANOTHER_TRY:
+        raise
+    except Exception:  # noqa: BLE001 - whatever a network, an optimizer or an augmentation raises
+        return
 
 
 class Sealer(tune.Callback):  # type: ignore[misc]
     """Turns Tune's events into sealed records and the view's events. Lives in the driver."""
 
-    def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView) -> None:
-        self.plan, self.store, self.view = plan, store, view
+    def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
+        self.plan, self.store, self.view, self.journal = plan, store, view, journal
+        self.counting = [(record.nll, record.trial) for record in store.ranked()]
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; terminals and open files stay out of that.
@@ -216,17 +232,20 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A worker took a trial."""
-        self.view.trial_started(int(trial.config[TRIAL_KEY]))
+        self.view.trial_started(int(trial.config["trial"]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """An epoch is done."""
-        self.view.trial_advanced(int(trial.config[TRIAL_KEY]), int(result[EPOCH]))
+        if not result[FAILED]:
+            number, epoch = int(trial.config["trial"]), int(result[EPOCH])
+            self._write(lambda: self.journal.epoch(number, epoch, float(result[METRIC])))
+            self.view.trial_advanced(number, epoch)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial ran to its end or was stopped by the scheduler."""
-        folder = self.store.trial(int(trial.config[TRIAL_KEY]))
+        folder = self.store.trial(int(trial.config["trial"]))
         record = folder.read_progress()
         assert record is not None, "a trial that reported has progress on disk"
         self._seal(folder, record)
@@ -234,32 +253,68 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial raised, or its process died: a failed row, and the sweep goes on."""
         check_alive()  # a trial that Ray took with it has not failed
-        number = int(trial.config[TRIAL_KEY])
-        folder = self.store.trial(number)
+        assignment = Assignment.from_dict(trial.config)
+        self._check_disk(trial)
+        folder = self.store.trial(assignment.trial)
         record = folder.read_progress()
         if record is None:
-            assigned = self.plan.recipes.assigned(trial.config)
-            record = failed_record(number, assigned.recipe, time.time(), _error_text(trial), assigned.label)
+            record = failed_record(assignment, time.time(), self._error_text(folder, trial))
         elif record.error is None:
-            record = replace(record, status="failed", error=_error_text(trial))
+            record = replace(record, status="failed", error=self._error_text(folder, trial))
         self._seal(folder, record)
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The trial's process was lost, and the trial begins again from its last epoch."""
+        check_alive()
+        self._check_disk(trial)
+        number = int(trial.config["trial"])
+        self._write(lambda: self.journal.retried(number))
+        self.view.trial_retried(number)
+
     def _seal(self, folder: TrialFolder, record: RunRecord) -> None:
+        with held_interrupt():
+            self._write(lambda: folder.seal(record))
+            self._write(lambda: self.journal.over(record.trial, record.status))
+            self._drop_weights(record)
+        self.view.trial_over(record)
+
+    def _drop_weights(self, record: RunRecord) -> None:
+        """Only the best trials keep their weights."""
+        keep = self.plan.header.policy.keep
+        if keep is None:
+            return
+        if not record.counts:
+            self.store.trial(record.trial).drop_weights()
+            return
+        bisect.insort(self.counting, (record.nll, record.trial))
+        for _, trial in self.counting[keep:]:
+            self.store.trial(trial).drop_weights()
+
+    def _write(self, what: Callable[[], None]) -> None:
+        """Write to the run's folder, without which a search cannot go on."""
         try:
-            with held_interrupt():
-                folder.seal(record)
+            what()
         except OSError as error:
             raise SearchEnded(f"cannot write to {self.store.folder}: {error.strerror}") from error
-        self.view.trial_over(record)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's event loop went round once."""
         check_alive()
         self.view.tick()
 
+    def _check_disk(self, trial: Trial) -> None:
+        """A trial for which there was no room has not failed."""
+        written = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
+        for reason in map(os.strerror, (errno.ENOSPC, errno.EDQUOT)):
+            if reason in written:
+                raise SearchEnded(f"cannot write to {self.store.folder}: {reason}")
 
-def _error_text(trial: Trial) -> str:
-    """What Ray knows of a death that the worker could not write down itself."""
-    if trial.error_file and os.path.exists(trial.error_file):
-        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-    return "the worker process died"
+    def _error_text(self, folder: TrialFolder, trial: Trial) -> str:
+        """What is known of a death that the worker could not write down itself."""
+        note, limit = folder.folder / TIMEOUT_NOTE, self.plan.header.policy.trial_timeout_seconds
+        if limit is not None and note.exists() and note.stat().st_size:
+            stood = note.read_text(encoding="utf-8", errors="replace")
+            return f"{stood}\nthe trial took longer than {limit:g} s (--trial-timeout)"
+        if trial.error_file and os.path.exists(trial.error_file):
+            return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        return "the worker process died"

@@ -1,38 +1,211 @@
-"""Behind Ray Tune: how the next recipe is drawn and what Optuna's study is told, or how given ones are handed out."""
+"""Behind Ray Tune: how the next recipe is chosen, what Optuna's study is told, or how given ones are handed out."""
 
 import math
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
+from digits_core.journal import History, Journal, TrialHistory
 from digits_core.recipe import Scalar
-from sweeps.assignments import TRIAL_KEY, Drawn, Given
-from sweeps.space import Choice, Float, Parameter, Space, is_active, point_of
+from digits_core.records import Assignment
+from sweeps.assignments import Drawn
+from sweeps.space import Choice, Float, Parameter, Space, is_active
 
 METRIC = "validation_nll"
-EPOCH = "training_iteration"
-MANY_EPOCHS = 12
+EPOCH = "epoch"
+FINISHED = "finished"  # of a result: the recipe's last epoch is done
+FAILED = "failed"  # of a result: the trial raised, and what else is in the result says nothing
+
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+}
+"""Search by name: Optuna's samplers, each made from a seed. `sweeps.config.SEARCHES` says what they are."""
 
 
-class DrawFrom:
-    """Draws one point of a space through an Optuna trial; the trial's number travels along.
+class QuietSearcher(Searcher):  # type: ignore[misc]
+    """A searcher of which Tune keeps nothing: the run's journal holds all that it would be taken up from."""
 
-    A class at module level, because Ray Tune pickles the search with everything it refers to.
+    def __init__(self) -> None:
+        super().__init__(metric=METRIC, mode="min")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Called by Tune now and then."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Part of Tune's interface, as the next one."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called: nothing was saved."""
+        raise NotImplementedError
+
+
+class HandOut(QuietSearcher):
+    """Hands out the assignments in order."""
+
+    def __init__(self, assignments: Iterable[Assignment]) -> None:
+        super().__init__()
+        self.waiting = deque(assignments)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next trial's configuration, or the word that there is none."""
+        if not self.waiting:
+            finished: str = Searcher.FINISHED
+            return finished
+        return self.waiting.popleft().to_dict()
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing is learnt from a result."""
+
+
+@dataclass
+class Asked:
+    """A running trial, and the study's side of it."""
+
+    assignment: Assignment
+    trial: optuna.Trial | None  # None for a recipe outside the space: the study would not know where to put it
+    reported: set[int] = field(default_factory=set)  # epochs
+
+    def report(self, epoch: int, value: float) -> None:
+        """An intermediate value; an epoch that was trained again has the same one."""
+        if self.trial is not None and epoch not in self.reported:
+            self.trial.report(value, epoch)
+            self.reported.add(epoch)
+
+
+class StudySearch(QuietSearcher):
+    """Draws trials through an Optuna study, which it tells the truth about them.
+
+    A trial that was stopped early is pruned, with its last value as an intermediate one, and one that ends without a
+    finite value has failed. Draws depend on the seed, the trial's number and what is known by then, on nothing else:
+    a search that is taken up again draws what it would have drawn.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
+    def __init__(self, drawn: Drawn, trial_count: int, history: History, journal: Journal) -> None:
+        super().__init__()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.drawn, self.trial_count, self.journal = drawn, trial_count, journal
+        self.study = optuna.create_study(direction="minimize", sampler=self._sampler(0))
+        self.running: dict[str, Asked] = {}
+        self.unfinished = deque(history.unfinished)
+        self.first = deque(assignment for assignment in drawn.first if assignment.trial not in history.trials)
+        self.next_trial = max(history.trials, default=-1) + 1
+        for trial in history.over:
+            self._recall(trial)
 
-    def __call__(self, trial: optuna.Trial) -> dict[str, Scalar]:
-        """Suggest every active parameter; Ray Tune adds what is returned to what was suggested."""
-        drawn: dict[str, Scalar] = {}
-        for name, parameter in self.space.items():
-            if is_active(parameter, drawn):
-                drawn[name] = _draw(trial, name, parameter)
-        return {TRIAL_KEY: trial.number}
+    def _sampler(self, trial: int) -> optuna.samplers.BaseSampler:
+        seed = zlib.crc32(f"{self.drawn.search} {self.drawn.seed} {trial}".encode())
+        return SAMPLERS[self.drawn.search](seed)
+
+    def _recall(self, trial: TrialHistory) -> None:
+        """Tell the study of a trial that is over."""
+        point = trial.assignment.point
+        if point is None:
+            return
+        space = {name: parameter for name, parameter in self.drawn.space.items() if name in point}
+        state = optuna.trial.TrialState.FAIL
+        if trial.nlls and trial.status != "failed":
+            finished = trial.status == "finished"
+            state = optuna.trial.TrialState.COMPLETE if finished else optuna.trial.TrialState.PRUNED
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=state,
+                value=trial.nlls[max(trial.nlls)] if state == optuna.trial.TrialState.COMPLETE else None,
+                params={name: point[name] for name in space},
+                distributions={name: distribution_of(parameter) for name, parameter in space.items()},
+                intermediate_values=dict(trial.nlls),
+                user_attrs=_attributes(trial.assignment),
+            )
+        )
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next trial's configuration: one that was cut off, one that is tried first, or a new one."""
+        if self.unfinished:
+            asked = self._again(self.unfinished.popleft())
+        elif self.next_trial >= self.trial_count:
+            finished: str = Searcher.FINISHED
+            return finished
+        else:
+            asked = self._known(self.first.popleft()) if self.first else self._new()
+            self.journal.drawn(asked.assignment)
+            self.next_trial = asked.assignment.trial + 1
+        self.running[trial_id] = asked
+        return asked.assignment.to_dict()
+
+    def _new(self) -> Asked:
+        self.study.sampler = self._sampler(self.next_trial)
+        trial = self.study.ask()
+        return self._described(self.drawn.assignment(self.next_trial, draw(trial, self.drawn.space)), trial)
+
+    def _known(self, assignment: Assignment) -> Asked:
+        if assignment.point is None:
+            return Asked(assignment, None)
+        self.study.enqueue_trial(dict(assignment.point))
+        trial = self.study.ask()
+        draw(trial, self.drawn.space)
+        return self._described(assignment, trial)
+
+    def _again(self, history: TrialHistory) -> Asked:
+        asked = self._known(history.assignment)
+        for epoch, nll in history.nlls.items():
+            asked.report(epoch, nll)
+        return asked
+
+    def _described(self, assignment: Assignment, trial: optuna.Trial) -> Asked:
+        for name, value in _attributes(assignment).items():
+            trial.set_user_attr(name, value)
+        return Asked(assignment, trial)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report an intermediate value, if it is one."""
+        value = finite_value(result)
+        if value is not None:
+            self.running[trial_id].report(result[EPOCH], value)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how the trial ended: complete, pruned or failed."""
+        asked = self.running.pop(trial_id)
+        if asked.trial is None:
+            return
+        value = None if error or result is None else finite_value(result)
+        if value is None or result is None:
+            self.study.tell(asked.trial, state=optuna.trial.TrialState.FAIL)
+        elif result[FINISHED]:
+            self.study.tell(asked.trial, value)
+        else:
+            asked.report(result[EPOCH], value)  # Tune tells a trial's last result only here
+            self.study.tell(asked.trial, state=optuna.trial.TrialState.PRUNED)
+
+
+def finite_value(result: Mapping[str, Any]) -> float | None:
+    """What a result says of its trial; None where it says nothing."""
+    value = result.get(METRIC)
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) and not result[FAILED] else None
+
+
+def _attributes(assignment: Assignment) -> dict[str, Any]:
+    """What a study keeps of a trial beside its parameters."""
+    return {"trial": assignment.trial, "recipe_id": assignment.recipe.recipe_id, "label": assignment.label}
+
+
+def draw(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
+    """Suggest every active parameter of the space, in its order."""
+    drawn: dict[str, Scalar] = {}
+    for name, parameter in space.items():
+        if is_active(parameter, drawn):
+            drawn[name] = _draw(trial, name, parameter)
+    return drawn
 
 
 def _draw(trial: optuna.Trial, name: str, parameter: Parameter) -> Scalar:
@@ -44,97 +217,10 @@ def _draw(trial: optuna.Trial, name: str, parameter: Parameter) -> Scalar:
     return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
 
 
-class HonestOptunaSearch(OptunaSearch):  # type: ignore[misc]
-    """Tells Optuna the truth about trials that did not run to their end.
-
-    Ray's own class tells an early-stopped trial as complete with its truncated value, and leaves one that
-    ends in NaN running for ever. Here the first is pruned and the second failed.
-    """
-
-    def __init__(self, max_epochs: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.max_epochs = max_epochs
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report an intermediate value, if it is one."""
-        if _finite(result) is not None:
-            super().on_trial_result(trial_id, result)
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how the trial ended: complete, pruned or failed."""
-        if result is not None and not error:
-            value = _finite(result)
-            if value is None:
-                result, error = None, True
-            elif result[EPOCH] < self.max_epochs:
-                self._ot_trials[trial_id].report(value, result[EPOCH])
-                result = None  # without a result, Ray's class tells PRUNED
-        super().on_trial_complete(trial_id, result, error)
-
-
-def _finite(result: dict[str, Any]) -> float | None:
-    value = result.get(METRIC)
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def tpe(space: Space, first_points: list[dict[str, Scalar]], max_epochs: int, seed: int) -> HonestOptunaSearch:
-    """Tree-structured Parzen estimators (Bergstra et al. 2011), as Optuna implements them."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return HonestOptunaSearch(
-        max_epochs,
-        space=DrawFrom(space),
-        metric=METRIC,
-        mode="min",
-        points_to_evaluate=first_points,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-    )
-
-
-class SparingAsha(AsyncHyperBandScheduler):  # type: ignore[misc]
-    """Asynchronous successive halving that never stops trial 0, the known-good default.
-
-    The default is the yardstick: a sweep must not end below it only because it started slowly.
-    """
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Record the result at its rung; stop the trial if it is in the worse half there."""
-        decision: str = super().on_trial_result(tune_controller, trial, result)
-        return TrialScheduler.CONTINUE if trial.config[TRIAL_KEY] == 0 else decision
-
-
-def asha(max_epochs: int) -> TrialScheduler:
-    """ASHA (Li et al. 2020, arXiv 1810.05934): at each rung the better part goes on.
-
-    Where epochs are many they are cheap: the first rung waits for a sixth of them and half goes on, because one-cycle
-    and cosine schedules look worse than they are before the learning rate has come down. Where they are few they are
-    dear: the first rung is the first epoch and a third goes on (docs/lab-log.md has the measurements for both).
-    """
-    first_rung, reduction = (max_epochs // 6, 2) if max_epochs >= MANY_EPOCHS else (1, 3)
-    return SparingAsha(time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=reduction)
-
-
-class HandOut(Searcher):  # type: ignore[misc]
-    """Hands out the trials' numbers in order."""
-
-    def __init__(self, trial_count: int) -> None:
-        super().__init__(metric=METRIC, mode="min")
-        self.trial_count, self.handed_out = trial_count, 0
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next number, or the word that there is none."""
-        if self.handed_out == self.trial_count:
-            finished: str = Searcher.FINISHED
-            return finished
-        self.handed_out += 1
-        return {TRIAL_KEY: self.handed_out - 1}
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing is learnt from a result."""
-
-
-def search_for(recipes: Drawn | Given) -> tuple[Searcher, TrialScheduler]:
-    """How a run's trials are chosen and when they are stopped."""
-    if isinstance(recipes, Given):
-        return HandOut(recipes.trial_count), FIFOScheduler()
-    first_points = [point_of(recipes.space, recipes.base)]
-    return tpe(recipes.space, first_points, recipes.max_epochs, recipes.seed), asha(recipes.max_epochs)
+def distribution_of(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    """A parameter in Optuna's words."""
+    if isinstance(parameter, Choice):
+        return optuna.distributions.CategoricalDistribution(parameter.options)
+    if isinstance(parameter, Float):
+        return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    return optuna.distributions.IntDistribution(parameter.low, parameter.high, log=parameter.log)

@@ -13,7 +13,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.folds import Folds, cut_digits
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
-from digits_core.records import EpochRow, RunRecord, SweepSummary
+from digits_core.records import Assignment, EpochRow, RunRecord, SweepSummary
 from digits_core.store import SweepStore, check_new
 from sweeps.config import TrainingConfig
 from sweeps.finalists import keep_best_parameters, score_winner_on_test
@@ -86,7 +86,7 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     store = SweepStore.create(plan.config.runs, header, plan.split)
     folder = store.trial(0)
     data = upload(plan.split, device)
-    run = TrialRun(0, plan.recipe, data, device, folder, label=plan.config.label)
+    run = TrialRun(Assignment(trial=0, recipe=plan.recipe, label=plan.config.label), data, device, folder)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             while not run.finished:

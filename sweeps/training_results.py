@@ -11,7 +11,8 @@ from digits_core.layers import LayerRow, layer_rows
 from digits_core.recipes import RECIPES
 from digits_core.stats import spread_of
 from digits_core.store import SweepStore
-from sweeps.progress import counted, describe, duration
+from sweeps.durations import duration
+from sweeps.progress import counted, describe
 from sweeps.replay import Replay
 from sweeps.results import digits_command, open_command, runs_option, score_document, score_text, spread_text
 from sweeps.training import TrainingOutcome

@@ -22,7 +22,7 @@ from digits_core.data import (
 from digits_core.engine import DeviceSplit
 from digits_core.files import is_at_hand
 from digits_core.recipe import Recipe
-from digits_core.records import RunRecord, SweepHeader
+from digits_core.records import Assignment, RunRecord, SweepHeader
 from digits_core.store import SweepStore
 from sweeps.objective import TrialRun, failed_record
 
@@ -95,7 +95,7 @@ def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epoc
     """Run a real trial in this process for some epochs and seal it."""
     device = torch.device("cpu")
     folder = store.trial(trial)
-    run = TrialRun(trial, recipe, DeviceSplit.from_split(split, device), device, folder)
+    run = TrialRun(Assignment(trial=trial, recipe=recipe), DeviceSplit.from_split(split, device), device, folder)
     for _ in range(epochs):
         run.advance()
     record = run.record("finished" if run.finished else "stopped")
@@ -112,7 +112,7 @@ def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, spl
     train_into(store, split, 1, base.with_overrides({"model.name": "mlp", "training.seed": 1}), 3)
     train_into(store, split, 2, base.with_overrides({"training.seed": 2}), 3)
     train_into(store, split, 3, base.with_overrides({"model.name": "lenet", "training.seed": 3}), 1)
-    store.trial(4).seal(failed_record(4, base, 1.0, f"Traceback\nRuntimeError: {HOSTILE}"))
+    store.trial(4).seal(failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"))
     return store.folder
 
 

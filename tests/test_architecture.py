@@ -93,7 +93,10 @@ def test_files_and_functions_stay_readable() -> None:
         assert text.count("\n") <= 400, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
-                assert (node.end_lineno or 0) - node.lineno <= 60, f"{path.name}: {node.name}"
+                # A command's options and its help are not what has to be held in mind: its statements are.
+                statements = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0
+                assert lines <= 45, f"{path.name}: {node.name}"
 
 
 def test_every_command_is_in_the_readme_and_has_examples() -> None:

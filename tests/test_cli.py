@@ -107,7 +107,7 @@ def test_ensemble_document(sweep_store: SweepStore) -> None:
             assert low < figures["accuracy"] < high
     assert document["best_single"]["trial"] == sweep_store.ranked()[0].trial
     assert document["test_openings"] == 1
-    assert err == "only 4 trials are there to combine, not 9\n"
+    assert err == "only 4 trials are there to combine, not 9 (a sweep keeps the weights of the best: --keep)\n"
 
 
 def test_report_command_writes_where_it_says(sweep_store: SweepStore, tmp_path: Path) -> None:
@@ -170,7 +170,10 @@ def test_a_reader_who_has_seen_enough_is_no_traceback(sweep_store: SweepStore) -
     arguments = [digits, "ensemble", "--json", "--runs", sweep_store.folder.parent]
     done = subprocess.run(arguments, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write_end)
-    assert (done.returncode, done.stderr) == (1, "only 4 trials are there to combine, not 5\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "only 4 trials are there to combine, not 5 (a sweep keeps the weights of the best: --keep)\n",
+    )
     assert (sweep_store.folder / "report.html").is_file()
 
 

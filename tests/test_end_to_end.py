@@ -110,8 +110,8 @@ def test_a_sweep_in_which_everything_fails(tmp_path: Path, monkeypatch: pytest.M
         "optimizer.learning_rate": Float(low=100.0, high=100.0),
     }
     start = default_recipe("cpu", 8, 30).with_overrides({"optimizer.name": "sgd", "optimizer.learning_rate": 100.0})
-    monkeypatch.setattr("sweeps.runner.default_space", lambda device_type, side: ("hopeless", hopeless))
-    monkeypatch.setattr("sweeps.runner.default_recipe", lambda device_type, side, epochs: start)
+    monkeypatch.setattr("sweeps.planning.default_space", lambda device_type, side: ("hopeless", hopeless))
+    monkeypatch.setattr("sweeps.planning.default_recipe", lambda device_type, side, epochs: start)
     result = CliRunner().invoke(app, ["sweep", "--trials", "2", "--runs", str(tmp_path), "--json"])
     document = json.loads(result.stdout)
     assert result.exit_code == 1

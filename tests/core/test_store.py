@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_core.data import Digits, Split
+from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import Opening, RunRecord
-from digits_core.store import SweepStore, check_name, check_new, sweep_names, write_atomically
+from digits_core.store import SweepStore, check_name, check_new, sweep_names
 from sweeps.finalists import build_ensemble
 from tests.conftest import HOSTILE, make_header
 
@@ -176,7 +177,7 @@ def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: p
         done.append(target.name)
         replace_file(source, target)
 
-    monkeypatch.setattr("digits_core.store.os.replace", fill_up_after_one)
+    monkeypatch.setattr("digits_core.durable.os.replace", fill_up_after_one)
     with pytest.raises(OSError, match=r"No space left on device: .*ensemble_test\.npy"):
         sweep_store.write_ensemble(record, np.zeros((360, 10)), np.zeros((359, 10)))
     assert done == ["ensemble_validation.npy"]

@@ -8,7 +8,8 @@ from digits_core.data import Split
 from digits_core.engine import DeviceSplit, Diverged, train
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
-from digits_core.store import TrialFolder
+from digits_core.records import Assignment
+from digits_core.trial_folder import TrialFolder
 from sweeps.objective import TrialRun
 
 CPU = torch.device("cpu")
@@ -16,7 +17,8 @@ RECIPE = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model
 
 
 def start(recipe: Recipe, split: Split, folder: Path) -> TrialRun:
-    return TrialRun(7, recipe, DeviceSplit.from_split(split, CPU), CPU, TrialFolder(folder / "00007"))
+    data, trial_folder = DeviceSplit.from_split(split, CPU), TrialFolder(folder / "00007")
+    return TrialRun(Assignment(trial=7, recipe=recipe), data, CPU, trial_folder)
 
 
 def _run_to_the_end(run: TrialRun) -> None:
@@ -62,3 +64,45 @@ def test_a_recipe_that_cannot_start_is_kept_too(tiny_split: Split, tmp_path: Pat
     assert (record.status, record.validation, record.curve) == ("failed", None, ())
     assert record.error is not None
     assert "larger than the 200 training images" in record.error
+
+
+def test_a_trial_goes_on_where_it_was_cut_off_and_reaches_the_same_bits(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.objective.SECONDS_BETWEEN_STATES", 0.0)
+    cut = start(RECIPE, tiny_split, tmp_path)
+    for _ in range(2):
+        cut.advance()
+    started_at = cut.started_at
+    (tmp_path / "00007" / "validation.npy").write_bytes(b"of a later epoch, or torn")
+    del cut
+
+    again = start(RECIPE, tiny_split, tmp_path)
+    assert (again.epoch, again.started_at) == (2, started_at)
+    again.advance()
+    again = start(RECIPE, tiny_split, tmp_path)
+    assert again.epoch == 3
+    _run_to_the_end(again)
+    expected = train(RECIPE, tiny_split, CPU)
+    assert np.array_equal(np.load(tmp_path / "00007" / "validation.npy"), expected.best.validation_probabilities)
+    assert [row.train_loss for row in again.trainer.curve] == [row.train_loss for row in expected.curve]
+
+
+def test_a_state_that_does_not_fit_is_not_used(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.objective.SECONDS_BETWEEN_STATES", 0.0)
+    start(RECIPE, tiny_split, tmp_path).advance()
+    assert start(RECIPE.with_overrides({"model.width": 5}), tiny_split, tmp_path).epoch == 0
+    path = tmp_path / "00007" / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert start(RECIPE, tiny_split, tmp_path).epoch == 0
+
+
+def test_the_state_is_not_written_after_every_short_epoch(tiny_split: Split, tmp_path: Path) -> None:
+    run = start(RECIPE, tiny_split, tmp_path)
+    run.advance()
+    assert not (tmp_path / "00007" / "state.safetensors").exists()
+    run.state_kept_at -= 1.0
+    run.advance()
+    assert (tmp_path / "00007" / "state.safetensors").exists()

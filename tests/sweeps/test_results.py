@@ -6,18 +6,18 @@ import pytest
 from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
 from sweeps.finalists import score_winner_on_test
-from sweeps.results import SweepOutcome, search_on_command, sweep_document, sweep_lines
+from sweeps.results import SweepOutcome, resume_command, sweep_document, sweep_lines
 
 SUMMARY = SweepSummary(seconds=63.2, training_share=0.8, interrupted=False)
 
 
-def test_search_on_command_repeats_what_the_sweep_was_asked(sweep_store: SweepStore) -> None:
-    (sweep_store.trial(4).folder / "record.json").unlink()
+def test_resume_command_names_the_runs_folder_unless_it_is_where_commands_look(
+    sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = sweep_store.folder.parent
-    assert search_on_command(SweepOutcome.of(sweep_store, SUMMARY, None, None)) == (
-        "digits sweep --dataset sklearn-digits --trials 1 --seed 5 --max-epochs 3 --concurrency 1"
-        f" --runs {shlex.quote(str(runs))}"
-    )
+    assert resume_command(sweep_store.folder) == f"digits resume tiny --runs {shlex.quote(str(runs))}"
+    monkeypatch.setenv("DIGITS_RUNS", str(runs))
+    assert resume_command(sweep_store.folder) == "digits resume tiny"
 
 
 def test_lines_and_document_tell_the_same(sweep_store: SweepStore) -> None:
@@ -42,7 +42,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(sweep_store: SweepStore) -> None
     outcome = SweepOutcome.of(sweep_store, summary, sweep_store.folder / "report.html", None)
     lines = dict(sweep_lines(outcome))
     assert lines["interrupted"] == "4 of 5 trials are kept"
-    assert lines["to search on"].startswith("digits sweep --dataset sklearn-digits --trials 1 --seed 5 ")
+    assert lines["to go on"].startswith("digits resume tiny --runs ")
     assert lines["  sealed test"] == "not opened, because the sweep was interrupted"
     assert list(lines)[-1] == "next"
 
@@ -50,4 +50,4 @@ def test_an_interrupted_sweep_says_how_to_go_on(sweep_store: SweepStore) -> None
 def test_commands_name_the_program_as_it_was_called(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [".venv/bin/digits", "sweep"])
     monkeypatch.setenv("PATH", "")
-    assert search_on_command(SweepOutcome.of(sweep_store, SUMMARY, None, None)).startswith(".venv/bin/digits sweep ")
+    assert resume_command(sweep_store.folder).startswith(".venv/bin/digits resume ")

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.recipe import Recipe
+from digits_core.journal import read_journal
+from digits_core.ownership import sole_driver
 from digits_core.records import RunRecord
+from digits_core.store import SweepStore
 from sweeps.assignments import Drawn
-from sweeps.config import SweepConfig
-from sweeps.runner import plan_sweep, run_trials, training_share
+from sweeps.config import ResumeConfig, SweepConfig
+from sweeps.planning import plan_resumption, plan_sweep
+from sweeps.runner import run_trials
 from sweeps.space import Choice, Float, Space
 from tests.processes import children_of
 
@@ -22,7 +25,15 @@ class Recorder:
         self.started: list[int] = []
         self.epochs: dict[int, list[int]] = {}
         self.over: list[RunRecord] = []
+        self.recalled: list[RunRecord] = []
+        self.retried: list[int] = []
         self.closed = False
+
+    def recall(self, records: list[RunRecord]) -> None:
+        self.recalled = records
+
+    def trial_retried(self, trial: int) -> None:
+        self.retried.append(trial)
 
     def trial_started(self, trial: int) -> None:
         self.started.append(trial)
@@ -54,6 +65,10 @@ def config(runs: Path, **changes: object) -> SweepConfig:
         ({"seed": 2**32 - 6}, "--seed must be between 0 and 4294967289"),
         ({"name": "../x"}, "cannot be a sweep's name"),
         ({"dataset": "mnits"}, "did you mean 'mnist'"),
+        ({"search": "tpp"}, "unknown search 'tpp'; did you mean 'tpe'"),
+        ({"scheduler": "ahsa"}, "unknown scheduler 'ahsa'; did you mean 'asha'"),
+        ({"max_failures": -1}, "--max-failures must be between 0 and 100, got -1"),
+        ({"keep": 0}, "--keep must be between 1 and 99,999, got 0"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
@@ -70,18 +85,6 @@ def test_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
         plan_sweep(config(tmp_path / "file"))
 
 
-def test_every_trial_has_a_seed_of_its_own() -> None:
-    drawn = {"trial": 4, "model.name": "mlp"}
-    recipe = Drawn(base=Recipe(), space={}, seed=100, trial_count=9).assigned(drawn).recipe
-    assert (recipe.training.seed, recipe.model.name) == (104, "mlp")
-
-
-def test_training_share_by_hand() -> None:
-    # Two workers for 10 s: 20 s of worker time, 15 of them busy.
-    assert training_share([(0.0, 6.0, 5.0), (0.0, 10.0, 8.0), (6.0, 9.0, 2.0)], 2) == pytest.approx(0.75)
-    assert training_share([], 2) == 0.0
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_sweep_runs_every_trial(tmp_path: Path) -> None:
@@ -95,12 +98,15 @@ def test_sweep_runs_every_trial(tmp_path: Path) -> None:
     assert not summary.interrupted
     assert 0 < summary.training_share < 1
     assert store.summary() == summary
+    assert {trial.status for trial in read_journal(store.folder).over} == {record.status for record in records}
     for record in records:
         assert record.recipe.training.seed == record.trial
         assert record.thread_count == 1
         assert view.epochs[record.trial] == list(range(1, len(record.curve) + 1))
         assert record.status == ("finished" if len(record.curve) == 3 else "stopped")
-        assert not (store.trial(record.trial).folder / "progress.json").exists()
+        assert {path.name for path in store.trial(record.trial).folder.iterdir()} == {
+            "record.json", "validation.npy", "weights.safetensors",
+        }  # fmt: skip
     assert isinstance(plan.recipes, Drawn)
     assert records[0].recipe == plan.recipes.base
 
@@ -158,9 +164,24 @@ def own_workers() -> list[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
 @pytest.mark.usefixtures("ray_session")
-def test_a_killed_worker_is_a_failed_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
+def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path: Path) -> None:
     view = WorkerKiller()
     store, summary = run_trials(plan_sweep(config(tmp_path)), view)
+    records = store.records()
+    assert view.victims
+    assert len(view.retried) == 1
+    assert [record.trial for record in records] == list(range(6))
+    assert not summary.interrupted
+    assert all(record.status != "failed" for record in records)
+    assert read_journal(store.folder).trials[view.retried[0]].retries == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
+@pytest.mark.usefixtures("ray_session")
+def test_without_another_try_a_killed_worker_is_a_failed_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    view = WorkerKiller()
+    store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=0)), view)
     records = store.records()
     assert view.victims
     assert len(records) == 6
@@ -169,3 +190,110 @@ def test_a_killed_worker_is_a_failed_row_and_the_sweep_goes_on(tmp_path: Path) -
     assert failed.error is not None
     assert "died" in failed.error.lower()
     assert all(record.validation is not None for record in records if record is not failed)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_trial_that_takes_too_long_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
+    # A limit that the first step of a fresh process cannot meet.
+    plan = plan_sweep(config(tmp_path, trials=1, max_failures=0, trial_timeout_seconds=0.001))
+    store, summary = run_trials(plan, Recorder())
+    (record,) = store.records()
+    assert not summary.interrupted
+    assert record.status == "failed"
+    assert record.failure == "the trial took longer than 0.001 s (--trial-timeout)"
+    assert "Thread 0x" in str(record.error)
+    assert not (store.trial(0).folder / "timeout.txt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
+    store, _ = run_trials(plan_sweep(config(tmp_path, keep=2)), Recorder())
+    kept = {record.trial for record in store.records() if store.trial(record.trial).has_weights}
+    assert kept == {record.trial for record in store.ranked()[:2]}
+    assert all(len(store.validation_probabilities(trial)) == 360 for trial in range(6))
+
+
+class Interrupter(Recorder):
+    """Presses Ctrl-C after so many epochs of all trials."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.left = epochs
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        super().trial_advanced(trial, epoch)
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
+    """What must not depend on interruptions, by trial."""
+    return {
+        record.trial: (
+            record.status,
+            record.recipe,
+            [row.validation_nll for row in record.curve],
+            store.validation_probabilities(record.trial).tobytes(),
+        )
+        for record in store.records()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_resumed_search_is_the_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One at a time, for what TPE draws and ASHA stops depends on which result comes first.
+    monkeypatch.setattr("sweeps.objective.SECONDS_BETWEEN_STATES", 0.0)
+    asked = {"trials": 14, "max_epochs": 4, "concurrency": 1}
+    undisturbed, summary = run_trials(plan_sweep(config(tmp_path, name="undisturbed", **asked)), Recorder())
+    assert not summary.interrupted
+
+    store, summary = run_trials(plan_sweep(config(tmp_path, name="cut", **asked)), Interrupter(9))
+    assert summary.interrupted
+    first = outcomes(store)
+    assert 0 < len(first) < 14
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    store.folder.rename(moved / "cut")
+    store, summary = run_trials(plan_resumption(ResumeConfig(runs=moved, name="cut")), Interrupter(9))
+    assert summary.interrupted
+
+    view = Recorder()
+    store, summary = run_trials(plan_resumption(ResumeConfig(runs=moved, name="cut")), view)
+    assert not summary.interrupted
+    assert not {record.trial for record in view.recalled} & set(view.started)  # nothing is run again
+    assert outcomes(store) == outcomes(undisturbed)
+    assert {trial: outcome for trial, outcome in outcomes(store).items() if trial in first} == first
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_sweep_that_is_over_goes_on_to_more_trials(tmp_path: Path) -> None:
+    asked = {"search": "random", "scheduler": "none", "max_epochs": 1}
+    whole, _ = run_trials(plan_sweep(config(tmp_path, name="whole", trials=5, **asked)), Recorder())
+    run_trials(plan_sweep(config(tmp_path, name="grown", trials=3, **asked)), Recorder())
+    plan = plan_resumption(ResumeConfig(runs=tmp_path, name="grown", trials=5))
+    assert "2 of 5 trials left (0 begun)" in plan.line
+    grown, summary = run_trials(plan, Recorder())
+    assert not summary.interrupted
+    assert grown.header.trial_count == 5
+    assert outcomes(grown) == outcomes(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: SweepStore) -> None:
+    with pytest.raises(UsageError, match="'tiny' keeps no journal to go on from"):
+        plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
+    store, _ = run_trials(plan_sweep(config(tmp_path, trials=2, max_epochs=1)), Recorder())
+    resumed = ResumeConfig(runs=tmp_path, name="test")
+    with pytest.raises(UsageError, match="--trials must be at least the 2 that were begun, got 1"):
+        plan_resumption(replace(resumed, trials=1))
+    with sole_driver(store.folder), pytest.raises(UsageError, match=r"'test' is running already: process \d+ on"):
+        plan_resumption(resumed)
+    store.write_header(replace(store.header, data_checksum="another"))
+    with pytest.raises(EnvironmentFailure, match="not those that 'test' began with"):
+        plan_resumption(resumed)

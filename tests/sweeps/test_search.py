@@ -1,91 +1,179 @@
+import contextlib
 import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from ray.tune.schedulers import TrialScheduler
 
+from digits_core.journal import History, Journal, TrialHistory, read_journal
 from digits_core.recipe import Recipe
-from sweeps.search import EPOCH, METRIC, SparingAsha, asha, tpe
-from sweeps.space import Choice, default_recipe, default_space, point_of
+from digits_core.records import Assignment
+from sweeps.assignments import Drawn
+from sweeps.config import SEARCHES
+from sweeps.planning import yardstick
+from sweeps.search import EPOCH, FAILED, FINISHED, METRIC, SAMPLERS, HandOut, StudySearch
+from sweeps.space import Choice, Float, Space, default_recipe, default_space
 
 _, SPACE = default_space("cpu", 8)
 DEFAULT = default_recipe("cpu", 8, 9)
+STATES = optuna.trial.TrialState
 
 
-def test_first_trial_is_the_default_and_later_ones_are_valid_recipes() -> None:
-    search = tpe(SPACE, [point_of(SPACE, DEFAULT)], max_epochs=9, seed=0)
-    first = search.suggest("a")
-    assert first.pop("trial") == 0
-    assert DEFAULT.with_overrides(first) == DEFAULT
-    for number in range(1, 30):
-        drawn = search.suggest(str(number))
-        assert drawn.pop("trial") == number
-        recipe = Recipe().with_overrides(drawn)
-        assert ("optimizer.momentum" in drawn) == (recipe.optimizer.name == "sgd")
-        assert ("model.width" in drawn) == (recipe.model.name in ("cnn", "resnet"))
+Make = Callable[..., StudySearch]
 
 
-def test_same_seed_draws_the_same_recipes() -> None:
-    def draw(seed: int) -> list[dict[str, object]]:
-        search = tpe(SPACE, [], max_epochs=9, seed=seed)
-        return [search.suggest(str(i)) for i in range(5)]
+@pytest.fixture
+def search() -> Iterator[Make]:
+    """Makes searchers with a journal in a folder of their own; closes the journals."""
+    with contextlib.ExitStack() as stack:
 
-    assert draw(1) == draw(1)
-    assert draw(1) != draw(2)
+        def make(folder: Path, history: History | None = None, **changes: Any) -> StudySearch:
+            space = changes.pop("space", SPACE)
+            first = (yardstick(DEFAULT, SPACE, 0),)
+            settings = {"search": "tpe", "scheduler": "none", "seed": 0, "first": first, **changes}
+            journal = stack.enter_context(Journal(folder))
+            if history is None or not history.sessions:
+                journal.session(1, 0.0)
+            return StudySearch(Drawn(base=DEFAULT, space=space, **settings), 40, history or History(), journal)
+
+        yield make
+
+
+def result(epoch: int, value: float, *, finished: bool = False, failed: bool = False) -> dict[str, Any]:
+    return {EPOCH: epoch, METRIC: value, FINISHED: finished, FAILED: failed}
+
+
+def value_of(suggested: dict[str, Any]) -> float:
+    """An objective with a valley."""
+    recipe = Recipe.from_dict(suggested["recipe"])
+    return abs(math.log10(recipe.optimizer.learning_rate) + 2.5) + recipe.model.dropout
+
+
+def test_first_trial_is_the_default_and_later_ones_are_valid_recipes(search: Make, tmp_path: Path) -> None:
+    searcher = search(tmp_path, seed=100)
+    for number in range(30):
+        suggested = searcher.suggest(str(number))
+        assert isinstance(suggested, dict)
+        assignment = Assignment.from_dict(suggested)
+        assert (assignment.trial, assignment.recipe.training.seed) == (number, number and 100 + number)
+        assert assignment.recipe.training.epochs == 9
+        drawn = assignment.point
+        assert drawn is not None
+        assert DEFAULT.with_overrides({**drawn, "training.seed": number and 100 + number}) == assignment.recipe
+        assert ("optimizer.momentum" in drawn) == (assignment.recipe.optimizer.name == "sgd")
+        assert ("model.width" in drawn) == (assignment.recipe.model.name in ("cnn", "resnet"))
+    history = read_journal(tmp_path)
+    assert history.trials[0].assignment.recipe == DEFAULT
+    assert list(history.trials) == list(range(30))
+
+
+def test_every_search_has_a_name_and_a_word_about_it() -> None:
+    assert set(SAMPLERS) == set(SEARCHES)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_a_search_that_is_taken_up_again_draws_what_it_would_have_drawn(
+    name: str, search: Make, tmp_path: Path
+) -> None:
+    def go_on(searcher: StudySearch, count: int) -> list[dict[str, Any]]:
+        drawn = []
+        for _ in range(count):
+            suggested = searcher.suggest("x")
+            assert isinstance(suggested, dict)
+            value, epoch, trial = value_of(suggested), 9 if suggested["trial"] % 3 else 4, suggested["trial"]
+            searcher.journal.epoch(trial, epoch, value)
+            searcher.journal.over(trial, "finished" if epoch == 9 else "stopped")
+            searcher.on_trial_complete("x", result(epoch, value, finished=epoch == 9))
+            drawn.append(suggested)
+        return drawn
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = go_on(search(tmp_path / "whole", search=name), 16)
+    first = go_on(search(tmp_path / "cut", search=name), 13)
+    again = go_on(search(tmp_path / "cut", read_journal(tmp_path / "cut"), search=name), 3)
+    if name == "cmaes":  # its distribution lives in the trials of one study alone: it begins a new one
+        assert first == whole[:13]
+        assert [drawn["trial"] for drawn in again] == [13, 14, 15]
+    else:
+        assert first + again == whole
+
+
+def test_another_seed_draws_other_recipes(search: Make, tmp_path: Path) -> None:
+    one, two = (search(tmp_path, seed=seed, first=()) for seed in (1, 2))
+    assert [one.suggest(str(i))["point"] for i in range(3)] != [two.suggest(str(i))["point"] for i in range(3)]  # type: ignore[index]
+
+
+def test_a_point_that_is_drawn_twice_is_another_seed_of_the_same_recipe(search: Make, tmp_path: Path) -> None:
+    space: Space = {"model.name": Choice(options=("cnn", "mlp"))}
+    searcher = search(tmp_path, space=space, first=(), search="random")
+    drawn = [Assignment.from_dict(searcher.suggest(str(i))) for i in range(8)]  # type: ignore[arg-type]
+    assert len({assignment.recipe.recipe_id for assignment in drawn}) == 2
+    assert len({assignment.recipe for assignment in drawn}) == 8
 
 
 @pytest.mark.parametrize(
-    ("epoch", "value", "error", "state"),
+    ("ending", "state"),
     [
-        (9, 0.5, False, optuna.trial.TrialState.COMPLETE),
-        (3, 0.5, False, optuna.trial.TrialState.PRUNED),
-        (9, math.nan, False, optuna.trial.TrialState.FAIL),
-        (9, math.inf, False, optuna.trial.TrialState.FAIL),
-        (3, 0.5, True, optuna.trial.TrialState.FAIL),
+        (result(9, 0.5, finished=True), STATES.COMPLETE),
+        (result(3, 0.5), STATES.PRUNED),
+        (result(9, math.nan, finished=True), STATES.FAIL),
+        (result(9, math.inf, finished=True), STATES.FAIL),
+        (result(3, 0.5, failed=True), STATES.FAIL),
+        (None, STATES.FAIL),
     ],
 )
 def test_study_is_told_how_a_trial_really_ended(
-    epoch: int, value: float, error: bool, state: optuna.trial.TrialState
+    ending: dict[str, Any] | None, state: optuna.trial.TrialState, search: Make, tmp_path: Path
 ) -> None:
-    search = tpe({"model.name": Choice(options=("cnn", "mlp"))}, [], max_epochs=9, seed=0)
-    search.suggest("a")
-    search.on_trial_result("a", {EPOCH: 1, METRIC: 0.7})
-    search.on_trial_result("a", {EPOCH: 2, METRIC: math.nan})
-    search.on_trial_complete("a", None if error else {EPOCH: epoch, METRIC: value}, error=error)
-    (trial,) = search._ot_study.trials
+    searcher = search(tmp_path)
+    searcher.suggest("a")
+    searcher.on_trial_result("a", result(1, 0.7))
+    searcher.on_trial_result("a", result(1, 0.7))  # trained again after its process was lost
+    searcher.on_trial_result("a", result(2, math.nan))
+    searcher.on_trial_complete("a", ending, error=ending is None)
+    (trial,) = searcher.study.trials
     assert trial.state == state
-    assert trial.intermediate_values[1] == 0.7
-    assert 2 not in trial.intermediate_values
-    if state == optuna.trial.TrialState.PRUNED:
-        assert trial.intermediate_values[3] == 0.5
+    assert trial.intermediate_values == {1: 0.7} | ({3: 0.5} if state == STATES.PRUNED else {})
+    assert trial.user_attrs["recipe_id"] == DEFAULT.recipe_id
+    assert trial.user_attrs["trial"] == 0
 
 
-class Reporting:
-    """As much of a Tune trial as a scheduler looks at."""
-
-    def __init__(self, number: int) -> None:
-        self.trial_id, self.config = str(number), {"trial": number}
-
-
-def outcome(scheduler: SparingAsha, number: int, curve: list[float]) -> int:
-    """The epoch after which the trial is over."""
-    trial = Reporting(number)
-    scheduler.on_trial_add(None, trial)
-    for epoch, value in enumerate(curve, start=1):
-        if scheduler.on_trial_result(None, trial, {EPOCH: epoch, METRIC: value}) == TrialScheduler.STOP:
-            return epoch
-    return len(curve)
+def test_a_recipe_outside_the_space_is_trained_and_not_told(search: Make, tmp_path: Path) -> None:
+    outside = Assignment(trial=0, recipe=Recipe().with_overrides({"model.name": "improved-net"}), label="improved-net")
+    searcher = search(tmp_path, first=(outside,))
+    assert searcher.suggest("a") == outside.to_dict()
+    searcher.on_trial_result("a", result(1, 0.1))
+    searcher.on_trial_complete("a", result(9, 0.1, finished=True))
+    assert searcher.study.trials == []
+    assert searcher.suggest("b")["trial"] == 1  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("max_epochs", "rungs"), [(40, [6, 12, 24]), (12, [2, 4, 8]), (8, [1, 3]), (2, [1]), (1, [])])
-def test_weak_trials_stop_at_the_rungs_and_the_default_never(max_epochs: int, rungs: list[int]) -> None:
-    scheduler = asha(max_epochs)
-    assert scheduler.set_search_properties(METRIC, "min")
-    good, bad = [0.1] * max_epochs, [0.9] * max_epochs
-    assert outcome(scheduler, 0, [0.5] * max_epochs) == max_epochs
-    assert [outcome(scheduler, number, good) for number in (1, 2, 3)] == [max_epochs] * 3
-    assert outcome(scheduler, 4, bad) == (rungs[0] if rungs else max_epochs)
-    for number, rung in enumerate(rungs[1:], start=5):
-        late = [0.1] * (rung - 1) + [0.9] * (max_epochs - rung + 1)
-        assert outcome(scheduler, number, late) == rung
-    assert outcome(scheduler, 0, bad) == max_epochs
+def test_what_was_cut_off_comes_first_and_then_new_trials_until_there_are_enough(search: Make, tmp_path: Path) -> None:
+    point = {"optimizer.learning_rate": 0.01}
+    space: Space = {"optimizer.learning_rate": Float(low=0.001, high=0.1)}
+    history = History(sessions=[(0.0, 1.0)])
+    for number, status in enumerate(["finished", None, "failed"]):
+        assignment = Assignment(trial=number, recipe=DEFAULT.with_overrides(point), point=point)
+        history.trials[number] = TrialHistory(assignment=assignment, nlls={1: 0.9, 2: 0.4}, status=status)
+    with Journal(tmp_path) as journal:
+        journal.session(1, 0.0)
+    searcher = search(tmp_path, history, space=space, first=())
+    assert [trial.state for trial in searcher.study.trials] == [STATES.COMPLETE, STATES.FAIL]
+    assert searcher.study.best_value == 0.4
+    assert searcher.suggest("a")["trial"] == 1  # type: ignore[index]
+    assert searcher.study.trials[2].intermediate_values == {1: 0.9, 2: 0.4}
+    numbers = []
+    while isinstance(suggested := searcher.suggest(str(len(numbers))), dict):
+        numbers.append(suggested["trial"])
+    assert numbers == list(range(3, 40))
+    assert suggested == "FINISHED"
+
+
+def test_given_recipes_are_handed_out_in_order() -> None:
+    given = [Assignment(trial=trial, recipe=DEFAULT) for trial in range(2)]
+    searcher = HandOut(given)
+    assert [searcher.suggest("a"), searcher.suggest("b")] == [assignment.to_dict() for assignment in given]
+    assert searcher.suggest("c") == "FINISHED"

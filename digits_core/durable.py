@@ -1,0 +1,107 @@
+"""Files that are read back complete or not at all, and the error that says how to go on without one."""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.data import CLASS_COUNT
+from digits_core.errors import EnvironmentFailure
+
+T = TypeVar("T")
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write under a temporary name in the same folder, sync, rename: readers see all of it or none."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # names what could not be written
+        raise
+
+
+def sync(path: Path) -> None:
+    """Return once the file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON document as it is kept."""
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
+
+
+def write_array(path: Path, array: npt.NDArray[Any], *, durable: bool = True) -> None:
+    """Keep an array as .npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue(), durable=durable)
+
+
+def read_array(path: Path) -> npt.NDArray[Any]:
+    """An array from .npy; never unpickles."""
+    try:
+        with path.open("rb") as stream:
+            array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise unusable(path, error) from error
+    return array
+
+
+def read_labels(path: Path) -> npt.NDArray[np.int64]:
+    """(N,), checked to be digits."""
+    array = read_array(path)
+    if array.ndim != 1 or array.dtype != np.uint8 or not array.size or int(array.max()) >= CLASS_COUNT:
+        raise unusable(path, "it should hold the digits 0 to 9")
+    return array.astype(np.int64)
+
+
+def read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
+    """(count, 10), checked to be that."""
+    array = read_array(path)
+    if array.shape != (count, CLASS_COUNT) or array.dtype != np.float32 or not np.isfinite(array).all():
+        raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
+    return array
+
+
+def read_json(path: Path, build: Callable[[Any], T]) -> T:
+    """Read a JSON file and build a value from it; a half or foreign file is named in one line."""
+    try:
+        return build(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, reason: object) -> EnvironmentFailure:
+    """Return (not raise) an error about a damaged file of a sweep that says how to go on without it."""
+    if path.name == "test.npy":
+        remedy = "delete it: it is computed again when the test part is next opened for that trial"
+    elif path.parent.parent.name == "trials":
+        remedy = f"delete the folder {path.parent} to go on without that trial"
+    elif path.name.startswith("ensemble"):
+        remedy = f"delete {path.with_name('ensemble.json')} and run `digits ensemble` again"
+    elif path.name == "summary.json":
+        remedy = "delete it: it only says how long the sweep took"
+    else:
+        remedy = f"restore it from a copy, or delete the folder {path.parent} and run the sweep again"
+    return EnvironmentFailure(f"cannot use {path} ({reason}); {remedy}")

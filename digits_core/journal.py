@@ -1,0 +1,152 @@
+"""A run's journal: an append-only file from which a search can go on after whatever ended it.
+
+One JSON document a line, each with `event` and `at` (seconds since 1970):
+
+| event   | says                                                                          | synced |
+| ------- | ----------------------------------------------------------------------------- | ------ |
+| session | a driver took the run up: number, start, host, process                              | yes    |
+| drawn   | an Assignment: a trial's number, its recipe, its point of the search space    | yes    |
+| epoch   | a trial finished an epoch: the lowest validation NLL so far                   | no     |
+| retried | a trial's process was lost; it goes on from its last epoch                    | no     |
+| over    | a trial's record is sealed, with this status                                  | no     |
+
+What is not synced is on disk elsewhere: a sealed record says more than its line here. A torn last line is ignored by
+readers and cut by the next writer.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from digits_core.errors import EnvironmentFailure
+from digits_core.records import Assignment
+
+FILE_NAME = "journal.jsonl"
+
+
+@dataclass
+class TrialHistory:
+    """What the journal tells of one trial."""
+
+    assignment: Assignment
+    nlls: dict[int, float] = field(default_factory=dict)  # epoch -> the lowest validation NLL so far
+    status: str | None = None  # None: it was not over when the journal ended
+    retries: int = 0
+
+
+@dataclass
+class History:
+    """What a journal tells. `trials` is in the order in which they were drawn."""
+
+    trials: dict[int, TrialHistory] = field(default_factory=dict)
+    order: list[tuple[int, int | None]] = field(default_factory=list)  # trial, and epoch or None for its end, as told
+    sessions: list[tuple[float, float]] = field(default_factory=list)  # first and last sign of life of each driver
+
+    @property
+    def unfinished(self) -> list[TrialHistory]:
+        """Trials that were drawn and are not over."""
+        return [trial for trial in self.trials.values() if trial.status is None]
+
+    @property
+    def over(self) -> list[TrialHistory]:
+        """Trials that will not run again."""
+        return [trial for trial in self.trials.values() if trial.status is not None]
+
+    def working_seconds(self, started: Iterable[float]) -> float:
+        """Of all sessions, from the first start of a trial in it to its end; `started` has the trials' starts."""
+        starts = sorted(started)
+        return sum(
+            last - next((start for start in starts if first <= start <= last), first) for first, last in self.sessions
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all sessions together."""
+        return sum(last - first for first, last in self.sessions)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Take one line of the journal in. Lines of a kind that this version does not know are passed over."""
+        event, at = line["event"], float(line["at"])
+        if event == "session":
+            self.sessions.append((float(line["started_at"]), at))
+            return
+        first, _ = self.sessions[-1]
+        self.sessions[-1] = (first, at)
+        if event == "drawn":
+            assignment = Assignment.from_dict(line)
+            self.trials[assignment.trial] = TrialHistory(assignment=assignment)
+        elif event == "epoch":
+            self.trials[line["trial"]].nlls[int(line["epoch"])] = float(line["nll"])
+            self.order.append((line["trial"], int(line["epoch"])))
+        elif event == "retried":
+            self.trials[line["trial"]].retries += 1
+        elif event == "over":
+            self.trials[line["trial"]].status = str(line["status"])
+            self.order.append((line["trial"], None))
+
+
+def read_journal(folder: Path) -> History:
+    """What the journal in a run's folder tells; an empty history where there is none."""
+    history, path = History(), folder / FILE_NAME
+    try:
+        content = path.read_bytes() if path.exists() else b""
+        for line in content[: content.rfind(b"\n") + 1].splitlines():
+            history.add(json.loads(line))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise EnvironmentFailure(
+            f"cannot use {path} ({type(error).__name__}: {error}); restore it from a copy, or begin a new run:"
+            " what is finished here can still be combined and reported"
+        ) from error
+    return history
+
+
+class Journal:
+    """Appends to a run's journal. One writer at a time: see `digits_core.ownership`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stream = (folder / FILE_NAME).open("a+b")
+        self.stream.seek(0)
+        self.stream.truncate(self.stream.read().rfind(b"\n") + 1)
+
+    def session(self, number: int, started_at: float) -> None:
+        """A driver takes the run up; `started_at` is when it began to look for its workers."""
+        owner = {"host": socket.gethostname(), "process": os.getpid()}
+        self._append("session", {"number": number, "started_at": started_at, **owner}, durable=True)
+
+    def drawn(self, *assignments: Assignment) -> None:
+        """These trials are going to be trained."""
+        for assignment in assignments:
+            self._append("drawn", assignment.to_dict(), durable=assignment is assignments[-1])
+
+    def epoch(self, trial: int, epoch: int, nll: float) -> None:
+        """A trial finished an epoch."""
+        self._append("epoch", {"trial": trial, "epoch": epoch, "nll": nll})
+
+    def retried(self, trial: int) -> None:
+        """A trial's process was lost, and it begins again from its last epoch."""
+        self._append("retried", {"trial": trial})
+
+    def over(self, trial: int, status: str) -> None:
+        """A trial's record is sealed."""
+        self._append("over", {"trial": trial, "status": status})
+
+    def _append(self, event: str, facts: Mapping[str, Any], *, durable: bool = False) -> None:
+        line = json.dumps({"event": event, "at": time.time(), **facts}, allow_nan=False)
+        self.stream.write(line.encode() + b"\n")
+        self.stream.flush()
+        if durable:
+            os.fsync(self.stream.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stream.close()

@@ -1,0 +1,77 @@
+"""One driver a run: a lock that says whose it is, and that the system frees when its owner dies."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from digits_core.errors import UsageError
+
+FILE_NAME = "driver.lock"
+TRIES = 5
+
+
+@contextlib.contextmanager
+def sole_driver(folder: Path) -> Iterator[None]:
+    """Hold a run's folder. Raises UsageError, with the owner in it, where another process holds it.
+
+    The lock of a process that was killed, or of a machine that died, is free: the file may say what it likes. It never
+    goes away, because a lock on a file that somebody else could remove would not be one.
+    """
+    with (folder / FILE_NAME).open("a+", encoding="utf-8") as stream:
+        if not _locked(stream):
+            raise _running(folder)
+        stream.truncate(0)
+        json.dump({"process": os.getpid(), "host": socket.gethostname(), "since": time.time()}, stream)
+        stream.flush()
+        yield
+
+
+def _locked(stream: IO[str]) -> bool:
+    """Take the lock; a moment's patience for those who only ask whether it is taken."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def check_free(folder: Path) -> None:
+    """Raise UsageError, with the owner in it, where a driver holds the run's folder."""
+    if is_running(folder):
+        raise _running(folder)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a driver holds the run's folder at this moment."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return False
+    with contextlib.suppress(OSError), path.open("r", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _running(folder: Path) -> UsageError:
+    """Return (not raise) the error that names the owner."""
+    return UsageError(f"{folder.name!r} is running already: {_owner(folder)}; wait for it or stop it")
+
+
+def _owner(folder: Path) -> str:
+    try:
+        owner = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+        return f"process {owner['process']} on {owner['host']} has it since {since}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process has it"

@@ -1,0 +1,118 @@
+"""What a training run goes on from after it was cut off: the weights as they move, not the best ones alone.
+
+No random state is in here: every epoch draws from streams of its own, made from the seed and the epoch's number. So a
+run that was cut off goes on to the same bits.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from digits_core.cross_validation import FoldsTrainer
+from digits_core.engine import BestEpoch, Trainer
+from digits_core.metrics import Score
+from digits_core.records import EpochRow
+from digits_core.trial_folder import TrainingState
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def state_of(trainer: Trainer | FoldsTrainer) -> TrainingState:
+    """Everything after the last finished epoch."""
+    if isinstance(trainer, Trainer):
+        return TrainingState(arrays=_arrays(trainer), facts=_facts(trainer))
+    folds = [state_of(member) for member in trainer.trainers]
+    return TrainingState(
+        arrays={f"{n}.{name}": array for n, fold in enumerate(folds) for name, array in fold.arrays.items()},
+        facts={"folds": [fold.facts for fold in folds]},
+    )
+
+
+def resume(trainer: Trainer | FoldsTrainer, state: TrainingState) -> None:
+    """Bring a new trainer of the same recipe and data to that state.
+
+    Raises KeyError, ValueError or RuntimeError where it does not fit; the trainer is of no use then.
+    """
+    if isinstance(trainer, Trainer):
+        _resume(trainer, state.arrays, state.facts)
+        return
+    for number, member in enumerate(trainer.trainers):
+        prefix = f"{number}."
+        arrays = {name.removeprefix(prefix): a for name, a in state.arrays.items() if name.startswith(prefix)}
+        _resume(member, arrays, state.facts["folds"][number])
+    trainer.pool_again()
+
+
+def _arrays(trainer: Trainer) -> Arrays:
+    arrays = {f"model.{name}": _to_numpy(value) for name, value in trainer.model.state_dict().items()}
+    if trainer.average is not None:
+        averaged = trainer.average.module.state_dict()
+        arrays |= {f"average.{name}": _to_numpy(value) for name, value in averaged.items()}
+    for number, optimizer in enumerate(trainer.optimizers):
+        for parameter, values in optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                arrays[f"optimizer.{number}.{parameter}.{name}"] = _to_numpy(torch.as_tensor(value))
+    if trainer.best is not None:
+        arrays |= {f"best.{name}": value for name, value in trainer.best.weights.items()}
+        arrays["probabilities"] = trainer.best.validation_probabilities
+    return arrays
+
+
+def _facts(trainer: Trainer) -> dict[str, Any]:
+    best = trainer.best
+    return {
+        "curve": [dataclasses.asdict(row) for row in trainer.curve],
+        "average_steps": trainer.average.steps if trainer.average is not None else 0,
+        "best": best and {"epoch": best.epoch, "validation": dataclasses.asdict(best.validation)},
+    }
+
+
+def _resume(trainer: Trainer, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> None:
+    trainer.model.load_state_dict(_tensors(arrays, "model."))
+    if trainer.average is not None:
+        trainer.average.module.load_state_dict(_tensors(arrays, "average."))
+        trainer.average.steps = int(facts["average_steps"])
+    for number, optimizer in enumerate(trainer.optimizers):
+        states: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in _tensors(arrays, f"optimizer.{number}.").items():
+            position, _, name = key.partition(".")
+            states.setdefault(int(position), {})[name] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+        for parameter, values in optimizer.state.items():
+            values.update({name: _laid_out(value, parameter, trainer) for name, value in values.items()})
+    trainer.curve[:] = [EpochRow(**row) for row in facts["curve"]]
+    best = facts["best"]
+    trainer.best = best and BestEpoch(
+        epoch=best["epoch"],
+        validation=Score(**best["validation"]),
+        validation_probabilities=arrays["probabilities"],
+        weights={name.removeprefix("best."): value for name, value in arrays.items() if name.startswith("best.")},
+    )
+
+
+def _laid_out(value: torch.Tensor, parameter: torch.Tensor, trainer: Trainer) -> torch.Tensor:
+    """A value of an optimizer's as it would be had it never been stored.
+
+    In memory in the order of its parameter's (channels last, for one), for fused optimizers walk through both side by
+    side; and a step counter on the device where steps are recorded there.
+    """
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+    return value.to(trainer.device) if trainer.captured is not None else value
+
+
+def _to_numpy(value: torch.Tensor) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = value.detach().to("cpu", copy=True).numpy()
+    return np.asarray(array, order="C")  # unlike ascontiguousarray, leaves a number a number
+
+
+def _tensors(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): torch.from_numpy(np.array(value))
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }

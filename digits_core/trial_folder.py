@@ -1,0 +1,104 @@
+"""One trial's files: see digits_core.store for what they are."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.durable import json_bytes, read_json, sync, unusable, write_array, write_atomically
+from digits_core.records import RunRecord
+
+TIMEOUT_NOTE = "timeout.txt"  # where a trial's process stood when it was ended for taking too long
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """What training goes on from (see digits_core.training_state): arrays by name, and the rest as JSON values."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    facts: Mapping[str, Any]
+
+
+class TrialFolder:
+    """One trial's files. The worker writes them as it goes, the driver seals the record."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create(self) -> None:
+        """Make the folder; an unfinished earlier try leaves its files to be overwritten."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write_best(
+        self, validation_probabilities: npt.NDArray[np.float32], weights: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Keep the best epoch so far."""
+        from safetensors.numpy import save
+
+        write_array(self.folder / "validation.npy", validation_probabilities, durable=False)
+        content = save({name: np.asarray(value, order="C") for name, value in weights.items()})
+        write_atomically(self.folder / "weights.safetensors", content, durable=False)
+
+    def write_progress(self, record: RunRecord) -> None:
+        """Keep the record as it stands after an epoch."""
+        write_atomically(self.folder / "progress.json", json_bytes(record.to_dict()), durable=False)
+
+    def write_state(self, state: TrainingState) -> None:
+        """Keep what training goes on from after this epoch."""
+        from safetensors.numpy import save
+
+        content = save(dict(state.arrays), metadata={"facts": json.dumps(state.facts)})
+        write_atomically(self.folder / "state.safetensors", content, durable=False)
+
+    def read_state(self) -> TrainingState | None:
+        """What training goes on from; None where there is nothing, or nothing whole (it is not synced)."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self.folder / "state.safetensors"
+        try:
+            with safe_open(path, framework="np") as stream:
+                facts = json.loads(stream.metadata()["facts"])
+                names = stream.keys()
+                return TrainingState(arrays={name: stream.get_tensor(name) for name in names}, facts=facts)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            return None
+
+    def read_progress(self) -> RunRecord | None:
+        """The last record that the worker wrote, if it wrote any."""
+        path = self.folder / "progress.json"
+        return read_json(path, RunRecord.from_dict) if path.is_file() else None
+
+    def seal(self, record: RunRecord) -> None:
+        """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
+        self.create()
+        for path in (self.folder / "validation.npy", self.folder / "weights.safetensors", self.folder):
+            if path.exists():
+                sync(path)
+        write_atomically(self.folder / "record.json", json_bytes(record.to_dict()))
+        for name in ("progress.json", "state.safetensors", TIMEOUT_NOTE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def drop_weights(self) -> None:
+        """Give their room on the disk back."""
+        (self.folder / "weights.safetensors").unlink(missing_ok=True)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the best epoch's weights are still here."""
+        return (self.folder / "weights.safetensors").is_file()
+
+    def weights(self) -> dict[str, npt.NDArray[Any]]:
+        """The best epoch's weights."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self.folder / "weights.safetensors"
+        try:
+            loaded: dict[str, npt.NDArray[Any]] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise unusable(path, error) from error
+        return loaded

@@ -1,0 +1,157 @@
+"""Which trials are stopped early: Ray Tune's schedulers by name, and what this project asks of all of them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+from digits_core.journal import History
+from sweeps.search import EPOCH, FAILED, METRIC
+
+MANY_EPOCHS = 12
+
+
+def _first_rung(max_epochs: int) -> tuple[int, int]:
+    """ASHA's first rung and reduction factor.
+
+    Where epochs are many they are cheap: the first rung waits for a sixth of them and half goes on, because one-cycle
+    and cosine schedules look worse than they are before the learning rate has come down. Where they are few they are
+    dear: the first rung is the first epoch and a third goes on (docs/lab-log.md has the measurements for both).
+    """
+    return (max_epochs // 6, 2) if max_epochs >= MANY_EPOCHS else (1, 3)
+
+
+def _asha(max_epochs: int) -> TrialScheduler:
+    first_rung, reduction = _first_rung(max_epochs)
+    return AsyncHyperBandScheduler(
+        time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=reduction
+    )
+
+
+def _hyperband(max_epochs: int) -> TrialScheduler:
+    first_rung, reduction = _first_rung(max_epochs)
+    return AsyncHyperBandScheduler(
+        time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=reduction, brackets=3
+    )
+
+
+def _median(max_epochs: int) -> TrialScheduler:
+    return MedianStoppingRule(
+        time_attr=EPOCH,
+        grace_period=_first_rung(max_epochs)[0],
+        min_samples_required=3,
+        min_time_slice=math.inf,  # never pause a trial for others: it would only cost
+    )
+
+
+BUILDERS: dict[str, Callable[[int], TrialScheduler]] = {
+    "asha": _asha,
+    "hyperband": _hyperband,
+    "median": _median,
+    "none": lambda max_epochs: FIFOScheduler(),  # noqa: ARG005
+}
+"""Scheduler by name, each made from the epochs of a full trial. `sweeps.config.SCHEDULERS` says what they are."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A trial as the schedulers here see it: by our number, which it has in every session of its sweep."""
+
+    trial_id: str
+
+
+class SparingScheduler(TrialScheduler):  # type: ignore[misc]
+    """A scheduler of Ray Tune's that never stops trial 0, learns nothing from failures, and remembers.
+
+    Trial 0 is the yardstick: a sweep must not end below its default only because that started slowly. What earlier
+    sessions reported is told again in the order in which it came, so that a sweep that was cut off stops what it would
+    have stopped. A trial that was to be stopped is told no more, whether it was stopped or spared.
+    """
+
+    def __init__(self, inner: TrialScheduler, history: History) -> None:
+        super().__init__()
+        self.inner, self.history = inner, history
+        self.last_epochs: dict[int, int] = {}
+        self.condemned: set[int] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # see QuietSearcher
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Tune says what is minimised; from now on the scheduler can take results in."""
+        accepted: bool = self.inner.set_search_properties(metric, mode, **spec)
+        for number, epoch in self.history.order:
+            trial = self.history.trials[number]
+            if trial.status == "failed":
+                continue
+            self._add(number)
+            if epoch is not None:
+                self._decide(number, epoch, trial.nlls[epoch])
+            elif trial.nlls:
+                last = max(trial.nlls)
+                self.inner.on_trial_complete(None, _stand_in(number), {EPOCH: last, METRIC: trial.nlls[last]})
+        return accepted
+
+    def _add(self, number: int) -> None:
+        if number not in self.last_epochs:
+            self.last_epochs[number] = 0
+            self.inner.on_trial_add(None, _stand_in(number))
+
+    def _decide(self, number: int, epoch: int, value: float) -> bool:
+        """Whether the trial is to be stopped."""
+        if number not in self.condemned and epoch > self.last_epochs[number]:
+            self.last_epochs[number] = epoch
+            result = {EPOCH: epoch, METRIC: value}
+            if self.inner.on_trial_result(None, _stand_in(number), result) == TrialScheduler.STOP:
+                self.condemned.add(number)
+        return number in self.condemned
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A trial is going to run, for the first time or again."""
+        self._add(trial.config["trial"])
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
+        number = trial.config["trial"]
+        if result[FAILED] or not self._decide(number, result[EPOCH], result[METRIC]) or number == 0:
+            return str(TrialScheduler.CONTINUE)
+        return str(TrialScheduler.STOP)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """The trial is over, well or badly."""
+        number = trial.config["trial"]
+        if not result[FAILED]:
+            told = {EPOCH: result[EPOCH], METRIC: result[METRIC]}
+            self.inner.on_trial_complete(tune_controller, _stand_in(number), told)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """The trial's process was lost."""
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """The trial ended outside of Tune's loop."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Which trial runs next."""
+        return self.inner.choose_trial_to_run(tune_controller)
+
+    def debug_string(self) -> str:
+        """For Tune's own log lines, which are off."""
+        return str(self.inner.debug_string())
+
+    def save(self, checkpoint_path: str) -> None:
+        """Never needed: see QuietSearcher."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called."""
+        raise NotImplementedError
+
+
+def _stand_in(number: int) -> StandIn:
+    return StandIn(str(number))
+
+
+def scheduler_for(name: str, max_epochs: int, history: History) -> SparingScheduler:
+    """The scheduler of that name, told what is known."""
+    return SparingScheduler(BUILDERS[name](max_epochs), history)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+
+from digits_core.cross_validation import folded, trainer_for, upload
+from digits_core.data import Digits, Split
+from digits_core.folds import Folds, cut_digits
+from digits_core.recipe import OPTIMIZERS, Recipe, Scalar
+from digits_core.training_state import resume, state_of
+from digits_core.trial_folder import TrainingState, TrialFolder
+
+CPU = torch.device("cpu")
+SMALL = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
+
+
+def through_a_file(state: TrainingState, folder: TrialFolder) -> TrainingState:
+    folder.create()
+    folder.write_state(state)
+    read = folder.read_state()
+    assert read is not None
+    return read
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"optimizer.name": name} for name in OPTIMIZERS),
+        {"training.ema_decay": 0.9},
+        {"schedule.name": "plateau", "schedule.patience_epochs": 1, "training.patience_epochs": 2},
+        {"training.keep": "last", "augmentation.elastic_fraction": 0.1, "training.gradient_clip": 1.0},
+    ],
+    ids=str,
+)
+def test_a_run_that_was_cut_off_reaches_the_same_bits(
+    changes: dict[str, Scalar], tiny_split: Split, tmp_path: object
+) -> None:
+    recipe, data = SMALL.with_overrides(changes), upload(tiny_split, CPU)
+    undisturbed, cut = trainer_for(recipe, data, CPU), trainer_for(recipe, data, CPU)
+    for _ in range(2):
+        undisturbed.run_epoch()
+        cut.run_epoch()
+    again = trainer_for(recipe, data, CPU)
+    resume(again, through_a_file(state_of(cut), TrialFolder(tmp_path)))  # type: ignore[arg-type]
+    while not undisturbed.finished:
+        undisturbed.run_epoch()
+        again.run_epoch()
+    assert again.finished
+    assert undisturbed.best is not None
+    assert again.best is not None
+    assert again.best.epoch == undisturbed.best.epoch
+    assert np.array_equal(again.best.validation_probabilities, undisturbed.best.validation_probabilities)
+    for name, value in undisturbed.best.weights.items():
+        assert np.array_equal(again.best.weights[name], value), name
+    assert [row.train_loss for row in again.curve] == [row.train_loss for row in undisturbed.curve]
+
+
+def test_folds_go_on_together(digits: Digits, tmp_path: object) -> None:
+    folds = cut_digits(digits, 3)
+    assert isinstance(folds, Folds)
+    recipe, data = folded(SMALL.with_overrides({"training.epochs": 2})), upload(folds, CPU)
+    undisturbed, cut = trainer_for(recipe, data, CPU), trainer_for(recipe, data, CPU)
+    undisturbed.run_epoch()
+    cut.run_epoch()
+    again = trainer_for(recipe, data, CPU)
+    resume(again, through_a_file(state_of(cut), TrialFolder(tmp_path)))  # type: ignore[arg-type]
+    assert cut.best is not None
+    assert again.best is not None
+    assert (again.best.epoch, again.best.validation) == (1, cut.best.validation)
+    assert [row.validation_nll for row in again.curve] == [row.validation_nll for row in cut.curve]
+    undisturbed.run_epoch()
+    again.run_epoch()
+    assert undisturbed.best is not None
+    assert again.best is not None
+    assert np.array_equal(again.best.validation_probabilities, undisturbed.best.validation_probabilities)
+    assert again.fold_scores == undisturbed.fold_scores
+
+
+def test_a_state_of_another_network_does_not_fit(tiny_split: Split) -> None:
+    data = upload(tiny_split, CPU)
+    one, other = (trainer_for(SMALL.with_overrides({"model.width": width}), data, CPU) for width in (4, 5))
+    one.run_epoch()
+    with pytest.raises((KeyError, ValueError, RuntimeError)):
+        resume(other, state_of(one))

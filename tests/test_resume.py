@@ -1,0 +1,136 @@
+"""Runs that are really cut off, through the command line, and what `digits resume` makes of them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from digits_core.journal import FILE_NAME
+from digits_core.store import SweepStore
+from tests.sweeps.test_runner import outcomes
+
+pytestmark = pytest.mark.slow
+
+DIGITS = str(Path(sys.executable).with_name("digits"))
+# Draws that depend on nothing but the seed, and no early stopping: whatever runs beside whatever, the same results.
+SWEEP = ["sweep", "--trials", "6", "--max-epochs", "12", "--search", "random", "--scheduler", "none", "--seed", "3"]
+
+
+def digits(*arguments: object, expected: int = 0) -> str:
+    """Run a command to its end and return what it said on stderr."""
+    ended = subprocess.run([DIGITS, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == expected, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def killed_after(epochs: int, folder: Path, *arguments: object) -> None:
+    """Run a command and kill it with SIGKILL once its journal tells of so many epochs, those before it included."""
+    with subprocess.Popen(
+        [DIGITS, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while epochs_told(folder) < epochs:
+            assert process.poll() is None, "it ended by itself"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+
+
+def epochs_told(folder: Path) -> int:
+    """Lines of that kind in a run's journal."""
+    path = folder / FILE_NAME
+    return path.read_bytes().count(b'"event": "epoch"') if path.exists() else 0
+
+
+def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(tmp_path: Path) -> None:
+    digits(*SWEEP, "--name", "undisturbed", "--runs", tmp_path)
+    cut = tmp_path / "cut"
+    killed_after(5, cut, *SWEEP, "--name", "cut", "--runs", tmp_path)
+    killed_after(23, cut, "resume", "cut", "--runs", tmp_path)
+    finished_before = outcomes(SweepStore(cut))
+    shutil.move(cut, tmp_path / "moved" / "cut")
+    killed_after(47, tmp_path / "moved" / "cut", "resume", "cut", "--runs", tmp_path / "moved")
+    assert "6 of 6 trials" in digits("resume", "cut", "--runs", tmp_path / "moved")
+
+    resumed = SweepStore(tmp_path / "moved" / "cut")
+    assert outcomes(resumed) == outcomes(SweepStore(tmp_path / "undisturbed"))
+    assert finished_before.items() <= outcomes(resumed).items()
+    summary = resumed.summary()
+    assert summary is not None
+    assert not summary.interrupted
+    assert len(resumed.ledger()) == 1
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
+    asked = ["lenet", "improved-net", "--dataset", "sklearn-digits", "--seeds", "2", "--epochs", "6"]
+    digits("compare", *asked, "--name", "undisturbed", "--runs", tmp_path)
+    killed_after(8, tmp_path / "cut", "compare", *asked, "--name", "cut", "--runs", tmp_path)
+    digits("resume", "cut", "--runs", tmp_path)
+    assert outcomes(SweepStore(tmp_path / "cut")) == outcomes(SweepStore(tmp_path / "undisturbed"))
+    assert len(SweepStore(tmp_path / "cut").ledger()) == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for 12 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "digits-test", disk], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount")
+def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(11_000_000))
+    said = digits(*SWEEP, "--name", "full", "--runs", small_disk, "--keep", "99", expected=1)
+    last = said.splitlines()[-1]
+    assert last.startswith(f"error: cannot write to {small_disk / 'full'}: No space left on device; ")
+    store = SweepStore(small_disk / "full")
+    kept = outcomes(store)
+    assert f"{len(kept)} of 6 trials are kept" in last
+    assert all(status == "finished" for status, *_ in kept.values())
+
+    ballast.unlink()
+    digits("resume", "full", "--runs", small_disk)
+    assert sorted(outcomes(store)) == list(range(6))
+    assert kept.items() <= outcomes(store).items()
+    assert all(record.status == "finished" for record in store.records())
+
+
+def test_two_drivers_and_hostile_names_are_refused_and_a_killed_driver_is_none(tmp_path: Path) -> None:
+    environment = {**os.environ, "DIGITS_RUNS": str(tmp_path)}
+    with subprocess.Popen(
+        [DIGITS, *SWEEP, "--name", "held"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
+        deadline = time.monotonic() + 120
+        while epochs_told(tmp_path / "held") < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        refused = digits("resume", "held", "--runs", tmp_path, expected=2)
+        assert refused.startswith(f"error: 'held' is running already: process {process.pid} on ")
+        process.kill()
+    for name in ("../held", "held/..", "", "a\nb", "--help me", ".held"):
+        refused = digits("resume", "--runs", tmp_path, "--", name, expected=2)
+        assert "cannot be a sweep's name" in refused
+    assert "did you mean 'held'" in digits("resume", "hled", "--runs", tmp_path, expected=2)
+
+    ended = subprocess.run(
+        [DIGITS, "resume", "held", "--runs", str(tmp_path), "--json"], capture_output=True, text=True, check=True
+    )
+    document = json.loads(ended.stdout)  # what `digits sweep` prints
+    assert (document["sweep"], document["interrupted"]) == ("held", False)
+    assert document["trials"] == {"finished": 6, "stopped": 0, "failed": 0}
+    assert ended.stderr.startswith("going on with held: ")
