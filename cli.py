@@ -38,6 +38,7 @@ datasets = typer.Typer(help="The data sets: what is in them.", no_args_is_help=T
 datasets.command("show")(showing.show_dataset)
 for command in (
     searching.sweep,
+    searching.space,
     searching.resume,
     searching.ensemble,
     showing.report,

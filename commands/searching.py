@@ -1,4 +1,4 @@
-"""`digits sweep`, `digits resume` and `digits ensemble`: search, go on searching, combine."""
+"""`digits sweep`, `digits space`, `digits resume` and `digits ensemble`: search, go on searching, combine."""
 
 import sys
 from pathlib import Path
@@ -24,9 +24,37 @@ if TYPE_CHECKING:
     from sweeps.planning import RunPlan
 
 
+SpaceFile = Annotated[
+    Path | None, typer.Option("--space", help="Search space, a TOML file.", show_default="see `digits space`")
+]
+Fixed = Annotated[
+    list[str] | None, typer.Option("--fix", help="Fix a field in all trials, e.g. model.name=lenet. Repeatable.")
+]
+StartFrom = Annotated[
+    list[str] | None, typer.Option(help="Try a named recipe, or the best 5 of a sweep, first. Repeatable.")
+]
+Configs = Annotated[
+    Path | None, typer.Option(help="Instead of a search: JSON lines of recipe fields, run exactly as given.")
+]
+Search = Annotated[str, typer.Option(help="How recipes are chosen: tpe, gp, cmaes, random, grid or nsga2.")]
+Scheduler = Annotated[str, typer.Option(help="How weak trials are stopped early: asha, hyperband, median or none.")]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(help="Be done after so long, e.g. 10m, ensemble and report included.", show_default="none"),
+]
+Target = Annotated[
+    str | None, typer.Option(help="Stop once a trial has it on validation, e.g. accuracy=0.995.", show_default="none")
+]
+TrialTimeout = Annotated[
+    str | None, typer.Option(help="End a trial that takes longer, e.g. 90s, 10m or 2h.", show_default="none")
+]
+MaxFailures = Annotated[int, typer.Option(help="How often a trial whose process is lost goes on from its last epoch.")]
+Keep = Annotated[int, typer.Option(help="How many of the best trials keep their weights.")]
+
+
 @errors_in_one_line
 def sweep(
-    trials: Annotated[int, typer.Option(help="How many recipes to try.")] = 100,
+    trials: Annotated[int | None, typer.Option(help="How many recipes to try.", show_default="100")] = None,
     dataset: Annotated[
         str, typer.Option(help="Data set: sklearn-digits, mnist, optdigits or optdigits-pooled.")
     ] = "sklearn-digits",
@@ -40,17 +68,20 @@ def sweep(
         ),
     ] = None,
     concurrency: Concurrency = None,
-    search: Annotated[str, typer.Option(help="How recipes are chosen: tpe, gp, cmaes, random or nsga2.")] = "tpe",
-    scheduler: Annotated[
-        str, typer.Option(help="How weak trials are stopped early: asha, hyperband, median or none.")
-    ] = "asha",
-    max_failures: Annotated[
-        int, typer.Option(help="How often a trial whose process is lost goes on from its last epoch.")
-    ] = 2,
-    trial_timeout: Annotated[
-        str | None, typer.Option(help="End a trial that takes longer, e.g. 90s, 10m or 2h.", show_default="none")
-    ] = None,
-    keep: Annotated[int, typer.Option(help="How many of the best trials keep their weights.")] = 10,
+    search: Search = "tpe",
+    scheduler: Scheduler = "asha",
+    space: SpaceFile = None,
+    fix: Fixed = None,
+    start_from: StartFrom = None,
+    configs: Configs = None,
+    time_budget: TimeBudget = None,
+    target: Target = None,
+    max_failures: MaxFailures = 2,
+    trial_timeout: TrialTimeout = None,
+    keep: Keep = 10,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how large the space is and what it would take; start nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search for the best recipe.
@@ -65,15 +96,19 @@ def sweep(
 
         digits sweep --trials 100
 
-        digits sweep --dataset mnist --trials 30 --name first
+        digits sweep --dataset mnist --time-budget 10m --name first
+
+        digits sweep --fix model.name=lenet --search random --scheduler none --dry-run
+
+        digits sweep --space space.toml --start-from lenet --start-from first --target accuracy=0.995
 
         digits sweep --trials 20 --max-epochs 5 --json > result.json
 
-        digits sweep --search random --scheduler none --trial-timeout 10m --keep 3
-
     """
+    from digits_core.recipe import parse_assignment
     from sweeps.config import SweepConfig
-    from sweeps.durations import seconds_of
+    from sweeps.durations import optional_seconds_of
+    from sweeps.ending import parse_target
 
     # Checked before anything that takes seconds to import.
     config = SweepConfig(
@@ -86,17 +121,32 @@ def sweep(
         concurrency=concurrency,
         search=search,
         scheduler=scheduler,
+        space_file=space,
+        fixed=dict(map(parse_assignment, fix or [])),
+        start_from=tuple(start_from or ()),
+        configs=configs,
+        time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
+        target_accuracy=None if target is None else parse_target(target),
         max_failures=max_failures,
-        trial_timeout_seconds=None if trial_timeout is None else seconds_of("--trial-timeout", trial_timeout),
+        trial_timeout_seconds=optional_seconds_of("--trial-timeout", trial_timeout),
         keep=keep,
     )
-    _search(config, as_json=as_json)
+    (_estimate if dry_run else _search)(config, as_json=as_json)
 
 
 def _search(config: "SweepConfig", *, as_json: bool) -> None:
     from sweeps.planning import plan_sweep
 
     run_search(plan_sweep(config), as_json=as_json)
+
+
+def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
+    from sweeps.estimate import estimate, estimate_document, estimate_lines
+    from sweeps.planning import plan_sweep
+
+    plan = plan_sweep(config)
+    about = estimate(plan)
+    emit(estimate_document(plan, about), estimate_lines(plan, about), as_json=as_json)
 
 
 def run_search(plan: "RunPlan", *, as_json: bool) -> None:
@@ -120,12 +170,47 @@ def run_search(plan: "RunPlan", *, as_json: bool) -> None:
 
 
 @errors_in_one_line
+def space(
+    dataset: Annotated[str, typer.Option(help="Data set for whose images the space is.")] = "sklearn-digits",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="the best there is")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the default search space as TOML.
+
+    As a start for a space of your own: change it and hand it to `digits sweep --space FILE`.
+
+    Examples:
+
+        digits space > space.toml
+
+        digits space --dataset mnist --device cuda --json
+
+    """
+    from digits_core.data import DATASETS, check_dataset
+    from digits_core.device import DEVICES, default_device
+    from digits_core.errors import unknown_name
+    from sweeps.space import default_space
+    from sweeps.space_file import document_of, toml_of
+
+    check_dataset(dataset)
+    if device is not None and device not in DEVICES:  # it need not be in this machine
+        raise unknown_name("device", device, DEVICES)
+    _, chosen = default_space(device or default_device().type, DATASETS[dataset].side)
+    if as_json:
+        emit(document_of(chosen), [], as_json=True)
+    else:
+        typer.echo(toml_of(chosen), nl=False)
+
+
+@errors_in_one_line
 def resume(
     run: Annotated[str, typer.Argument(help="Name of the sweep or comparison.")],
     trials: Annotated[
         int | None, typer.Option(help="How many recipes to try in all.", show_default="as before")
     ] = None,
     concurrency: Annotated[int | None, typer.Option(help="Runs at a time.", show_default="as before")] = None,
+    time_budget: TimeBudget = None,
+    target: Target = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -139,12 +224,22 @@ def resume(
 
         digits resume first
 
-        digits resume first --trials 200 --json
+        digits resume first --trials 200 --time-budget 1h --json
 
     """
     from sweeps.config import ResumeConfig
+    from sweeps.durations import optional_seconds_of
+    from sweeps.ending import parse_target
 
-    _resume(ResumeConfig(runs=runs, name=run, trials=trials, concurrency=concurrency), as_json=as_json)
+    config = ResumeConfig(
+        runs=runs,
+        name=run,
+        trials=trials,
+        concurrency=concurrency,
+        time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
+        target_accuracy=None if target is None else parse_target(target),
+    )
+    _resume(config, as_json=as_json)
 
 
 def _resume(config: "ResumeConfig", *, as_json: bool) -> None:

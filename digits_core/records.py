@@ -263,3 +263,4 @@ class SweepSummary:
     training_share: float  # 0..1, share of the workers' time inside training or validation
     interrupted: bool  # not all trials were run
     error: str | None = None  # what ended it, if it was not the user
+    limit: str = ""  # what was asked to end it, and did: a time budget or a target

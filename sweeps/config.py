@@ -1,6 +1,7 @@
 """What a user asks of a sweep or a training run, checked before anything starts or takes seconds to import."""
 
 import itertools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,11 +12,13 @@ from digits_core.errors import UsageError, unknown_name
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.store import check_name
+from sweeps.space import NOT_SEARCHED
 
 MOST_TRIALS = 99_999  # their folders are numbered with five digits
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
 MOST_FAILURES = 100
+DEFAULT_TRIALS = 100
 DEFAULT_MAX_FAILURES = 2
 DEFAULT_KEEP = 10
 
@@ -24,6 +27,7 @@ SEARCHES = {
     "gp": "a Gaussian process: few, dear trials",
     "cmaes": "CMA-ES (Hansen 2016): continuous ranges, many trials",
     "random": "independent draws: the bar that the others must beat",
+    "grid": "every point of a space of choices and whole numbers",
     "nsga2": "NSGA-II (Deb et al. 2002): a genetic algorithm",
 }
 SCHEDULERS = {
@@ -41,7 +45,7 @@ class SweepConfig:
     runs: Path
     name: str
     dataset: str = "sklearn-digits"
-    trials: int = 100
+    trials: int | None = None  # None: 100, or as many as there is time for, or as a grid or a list has
     seed: int = 0
     max_epochs: int | None = None  # None: what suits the data set
     concurrency: int | None = None  # None: all processors, or one trial a GPU
@@ -50,10 +54,21 @@ class SweepConfig:
     max_failures: int = DEFAULT_MAX_FAILURES
     trial_timeout_seconds: float | None = None
     keep: int = DEFAULT_KEEP
+    space_file: Path | None = None  # None: the default space for the device and the images
+    fixed: Mapping[str, Scalar] = field(default_factory=dict)  # dotted field -> its value in all trials
+    start_from: tuple[str, ...] = ()  # recipes, or sweeps
+    configs: Path | None = None  # recipes to run exactly as given, instead of a search
+    time_budget_seconds: float | None = None
+    target_accuracy: float | None = None
+    begun_at: float = field(default_factory=time.monotonic)  # what the time budget counts from
 
     def __post_init__(self) -> None:
         check_dataset(self.dataset)
         check_name(self.name)
+        if self.configs is not None and (self.space_file or self.fixed or self.start_from):
+            raise UsageError("--configs runs recipes exactly as given: leave out --space, --fix and --start-from")
+        for name in NOT_SEARCHED.keys() & self.fixed.keys():
+            raise UsageError(f"{name} cannot be fixed: {NOT_SEARCHED[name]}")
         for option, value, known in (("search", self.search, SEARCHES), ("scheduler", self.scheduler, SCHEDULERS)):
             if value not in known:
                 raise unknown_name(option, value, known)
@@ -63,18 +78,22 @@ class SweepConfig:
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--max-epochs", self.max_epochs, MOST_EPOCHS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
-        if not 0 <= self.seed <= LARGEST_SEED - self.trials:
-            raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.trials}, got {self.seed}")
+        highest = LARGEST_SEED - (self.trials or MOST_TRIALS)
+        if not 0 <= self.seed <= highest:
+            raise UsageError(f"--seed must be between 0 and {highest}, got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeConfig:
-    """A run that was cut off, and what is to be different from here on."""
+    """A run that was cut off, and what is different from here on. A budget and a target are for this time only."""
 
     runs: Path
     name: str
     trials: int | None = None  # None: as many as were asked for
     concurrency: int | None = None  # None: as before
+    time_budget_seconds: float | None = None
+    target_accuracy: float | None = None
+    begun_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         check_count("--trials", self.trials, MOST_TRIALS)

@@ -18,6 +18,11 @@ def seconds_of(option: str, text: str) -> float:
     return seconds
 
 
+def optional_seconds_of(option: str, text: str | None) -> float | None:
+    """The same for an option that need not be given."""
+    return None if text is None else seconds_of(option, text)
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `3 min 07 s` or `2 h 05 min`."""
     whole = round(seconds)

@@ -77,6 +77,12 @@ class TrialRun:
         assert self.trainer.best is not None
         return self.trainer.best.validation.nll
 
+    @property
+    def best_error_rate(self) -> float:
+        """Share of the validation images that the best epoch gets wrong."""
+        assert self.trainer.best is not None
+        return self.trainer.best.validation.error_count / self.trainer.best.validation.n
+
     def advance(self) -> EpochRow:
         """Train one epoch and keep its outcome. An exception is kept as well, then raised again."""
         try:

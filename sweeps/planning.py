@@ -1,24 +1,34 @@
 """What a run is going to do, checked before any worker starts: a new sweep, or what is left of an old run."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from digits_core.data import Split, load_digits, split_digits
+from digits_core.data import Digits, Split, load_digits, split_digits
 from digits_core.device import accelerator_count, default_device
+from digits_core.engine import check_fit
 from digits_core.environment import processor_count
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.folds import Folds, cut_digits
-from digits_core.journal import FILE_NAME, read_journal
+from digits_core.journal import FILE_NAME, History, read_journal
 from digits_core.ownership import check_free
 from digits_core.recipe import Recipe
-from digits_core.records import Assignment, Policy, SearchPlan, SweepHeader
+from digits_core.records import Policy, SearchPlan, SweepHeader
 from digits_core.store import SweepStore, check_new
 from sweeps.assignments import Drawn, Given
-from sweeps.config import ResumeConfig, SweepConfig
+from sweeps.config import DEFAULT_TRIALS, MOST_TRIALS, ResumeConfig, SweepConfig
+from sweeps.ending import Ending
+from sweeps.first_trials import check_models, first_trials, given_recipes
 from sweeps.headers import header_of
 from sweeps.progress import counted
-from sweeps.space import Space, check_space, default_max_epochs, default_recipe, default_space, point_of
-from sweeps.space_file import document_of, space_of
+from sweeps.space import (
+    check_space,
+    default_max_epochs,
+    default_recipe,
+    default_space,
+    narrowed,
+    nearest,
+)
+from sweeps.space_file import document_of, read_space, space_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +40,7 @@ class RunPlan:
     split: Split | Folds
     recipes: Drawn | Given
     line: str  # what is about to be done
+    ending: Ending = field(default_factory=Ending)
     is_resumed: bool = False
 
     @property
@@ -38,23 +49,24 @@ class RunPlan:
         return self.runs / self.header.name
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a sweep is going to try: a search and its space, or a list of recipes."""
+
+    plan: SearchPlan | None
+    recipes: Drawn | Given
+    trial_count: int
+    words: str
+
+
 def plan_sweep(config: SweepConfig) -> RunPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
-    device_type = default_device().type
-    space_name, space = default_space(device_type, digits.side)
-    check_space(space)
-    max_epochs = config.max_epochs or default_max_epochs(digits.side)
-    base = default_recipe(device_type, digits.side, max_epochs)
-    plan = SearchPlan(
-        search=config.search,
-        scheduler=config.scheduler,
-        space=document_of(space),
-        base=base,
-        first=(yardstick(base, space, config.seed),),
-    )
-    split, concurrency = split_digits(digits), config.concurrency or default_concurrency()
+    split, device_type = split_digits(digits), default_device().type
+    base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side))
+    asked = (_given if config.configs else _searched)(config, base, device_type, digits, split)
+    max_epochs, concurrency = asked.recipes.max_epochs, config.concurrency or default_concurrency()
     return RunPlan(
         runs=config.runs,
         header=header_of(
@@ -62,32 +74,81 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
             split,
             name=config.name,
             kind="sweep",
-            trial_count=config.trials,
+            trial_count=asked.trial_count,
             max_epochs=max_epochs,
             seed=config.seed,
             concurrency=concurrency,
             device=device_type,
-            space={name: str(parameter) for name, parameter in space.items()},
+            space={name: str(value) for name, value in asked.recipes.space.items()}
+            if isinstance(asked.recipes, Drawn)
+            else {},
             policy=Policy(
                 max_failures=config.max_failures,
                 trial_timeout_seconds=config.trial_timeout_seconds,
                 keep=config.keep,
             ),
-            plan=plan,
+            plan=asked.plan,
         ),
         split=split,
-        recipes=drawn_from(plan, config.seed),
+        recipes=asked.recipes,
+        ending=_ending(config, split),
         line=(
-            f"sweep {config.name}: {counted(config.trials, 'trial')} on {config.dataset},"
-            f" {concurrency} at a time on {device_type}; the {space_name} space,"
-            f" at most {counted(max_epochs, 'epoch')} a trial"
+            f"sweep {config.name}: {trials_text(asked.trial_count)} on {config.dataset},"
+            f" {concurrency} at a time on {device_type}; {asked.words}, at most {counted(max_epochs, 'epoch')} a trial"
         ),
     )
 
 
-def yardstick(base: Recipe, space: Space, seed: int) -> Assignment:
-    """Trial 0 of every sweep: the default recipe."""
-    return Assignment(trial=0, recipe=base.with_overrides({"training.seed": seed}), point=point_of(space, base))
+def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> Asked:
+    """A search. Raises UsageError for a space in which something could not be trained."""
+    name, default = default_space(device_type, digits.side)
+    words = f"the space of {config.space_file}" if config.space_file else f"the {name} space"
+    space = narrowed(read_space(config.space_file) if config.space_file else default, config.fixed)
+    check_space(space)
+    base = nearest(space, base.with_overrides(config.fixed))
+    check_models(base, space, digits.side, split.train_count)
+    first = first_trials(config, base, space)
+    for assignment in first:
+        check_fit(assignment.recipe, digits.side, split.train_count)
+    plan = SearchPlan(
+        search=config.search, scheduler=config.scheduler, space=document_of(space), base=base, first=first
+    )
+    return Asked(
+        plan=plan,
+        recipes=drawn_from(plan, config.seed),
+        trial_count=_trial_count(config, len(first)),
+        words=words,
+    )
+
+
+def _given(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> Asked:
+    """A list of recipes. Raises UsageError for one that could not be trained."""
+    del device_type
+    assert config.configs is not None
+    given = tuple(given_recipes(config.configs, base, config.seed))[: config.trials]
+    if not given:
+        raise UsageError(f"{config.configs} has no recipe in it")
+    for assignment in given:
+        check_fit(assignment.recipe, digits.side, split.train_count)
+    return Asked(
+        plan=None, recipes=Given(assignments=given), trial_count=len(given), words=f"as {config.configs} has them"
+    )
+
+
+def _trial_count(config: SweepConfig, first_count: int) -> int:
+    if config.search == "grid":
+        return min(config.trials or first_count, first_count)
+    without_a_number = DEFAULT_TRIALS if config.time_budget_seconds is None else MOST_TRIALS
+    return config.trials or max(without_a_number, first_count)
+
+
+def trials_text(trial_count: int) -> str:
+    """How many trials, where it is not time alone that limits them."""
+    return "as many trials as there is time for" if trial_count == MOST_TRIALS else counted(trial_count, "trial")
+
+
+def _ending(config: SweepConfig | ResumeConfig, split: Split | Folds) -> Ending:
+    return Ending.of(config.begun_at, config.time_budget_seconds, config.target_accuracy, split.validation.images.size)
 
 
 def drawn_from(plan: SearchPlan, seed: int) -> Drawn:
@@ -117,27 +178,40 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
             f"the data or the split of {header.dataset!r} are not those that {header.name!r} began with;"
             " restore them, or begin a new sweep"
         )
+    trial_count = _resumed_trial_count(config, header, history)
     recipes: Drawn | Given = Given(assignments=tuple(trial.assignment for trial in history.trials.values()))
-    trial_count = header.trial_count
     if header.plan is not None:
-        recipes, trial_count = drawn_from(header.plan, header.seed), config.trials or trial_count
-    elif config.trials is not None:
-        raise UsageError(f"{header.name!r} has the runs that it was begun with; --trials is for sweeps")
-    if trial_count < len(history.trials):
-        raise UsageError(f"--trials must be at least the {len(history.trials)} that were begun, got {trial_count}")
+        recipes = drawn_from(header.plan, header.seed)
     device, concurrency = default_device().type, config.concurrency or header.concurrency
-    left = trial_count - len(history.over)
+    left = f"{trial_count - len(history.over)} of {counted(trial_count, 'trial')} left"
     return RunPlan(
         runs=config.runs,
         header=replace(header, trial_count=trial_count, concurrency=concurrency, device=device),
         split=split,
         recipes=recipes,
+        ending=_ending(config, split),
         line=(
-            f"going on with {header.name}: {left} of {counted(trial_count, 'trial')} left"
+            f"going on with {header.name}: {left if trial_count < MOST_TRIALS else trials_text(trial_count)}"
             f" ({len(history.unfinished)} begun), {concurrency} at a time on {device}"
         ),
         is_resumed=True,
     )
+
+
+def _resumed_trial_count(config: ResumeConfig, header: SweepHeader, history: History) -> int:
+    """How many trials there are to be in all. Raises UsageError where that is not clear or cannot be."""
+    trial_count = config.trials or header.trial_count
+    if config.trials is not None and header.plan is None:
+        raise UsageError(f"{header.name!r} has the runs that it was begun with; --trials is for searches")
+    if trial_count < len(history.trials):
+        raise UsageError(f"--trials must be at least the {len(history.trials)} that were begun, got {trial_count}")
+    if header.plan is not None and header.plan.search == "grid":
+        trial_count = min(trial_count, len(header.plan.first))
+    if trial_count == MOST_TRIALS and config.time_budget_seconds is None and config.target_accuracy is None:
+        raise UsageError(
+            f"{header.name!r} had a time budget, which is over; give it another (--time-budget) or a number of --trials"
+        )
+    return trial_count
 
 
 def default_concurrency() -> int:

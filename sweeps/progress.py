@@ -13,6 +13,7 @@ from rich.text import Text
 
 from digits_core.records import RunRecord
 from digits_core.stats import accuracy_interval
+from sweeps.config import MOST_TRIALS
 from sweeps.durations import duration
 
 TOP_COUNT = 5
@@ -89,6 +90,8 @@ class Tally:
     def seconds_left(self) -> float | None:
         """A forecast from the trials that are over; None before there are enough to go by."""
         over_here = self.over_count - self.recalled_count
+        if self.trial_count >= MOST_TRIALS:
+            return None
         if self.first_trial_at is None or over_here < FORECAST_FROM:
             return None
         per_trial = (time.monotonic() - self.first_trial_at) / over_here
@@ -198,7 +201,8 @@ def status_line(tally: Tally) -> str:
 
 
 def _counts(tally: Tally) -> str:
-    parts = [f"{tally.over_count} of {counted(tally.trial_count, 'trial')}"]
+    planned = f"of {counted(tally.trial_count, 'trial')}" if tally.trial_count < MOST_TRIALS else "trials"
+    parts = [f"{tally.over_count} {planned}"]
     parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none finished yet")
     if tally.retry_count:
         parts.append(f"{tally.retry_count} retried")

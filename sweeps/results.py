@@ -86,6 +86,7 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
         "trials_planned": header.trial_count,
         "trials": status_counts(outcome.records),
         "interrupted": summary.interrupted,
+        "limit": summary.limit,
         "seconds": summary.seconds,
         "training_share": summary.training_share,
         "test_openings": outcome.test_openings,
@@ -106,6 +107,8 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
         lines.append(("  validation", score_text(winner.validation)))
         lines.append(("  sealed test", tested))
+    if summary.limit:
+        lines.append(("ended", f"{summary.limit}; {counted(len(outcome.records), 'trial')} are over"))
     shares = f"{summary.training_share:.0%} of the workers' time since the first began spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))

@@ -7,10 +7,11 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -33,9 +34,18 @@ from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, check_alive, local_ray
 from sweeps.schedulers import scheduler_for
 from sweeps.scratch import scratch_folder
-from sweeps.search import EPOCH, FAILED, FINISHED, METRIC, HandOut, StudySearch
+from sweeps.search import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC, HandOut, StudySearch
 from sweeps.signals import held_interrupt, ignored_interrupt
 from sweeps.time_limit import TimeLimit
+
+SECONDS_TO_DIE = 10.0  # of a worker that was killed; it takes some hundredths
+
+
+class SearchOver(Exception):
+    """The search has had its time, or has found what it was after. The text says which.
+
+    An Exception, unlike SearchEnded: Tune tidies up and hands it on.
+    """
 
 
 def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary]:
@@ -58,31 +68,47 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
             stack.enter_context(sole_driver(store.folder))
         # Ray writes of its own death to stdout, which is for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
-        error = _run_what_is_left(plan, store, view, scratch, started)
+        outcome = _run_what_is_left(plan, store, view, scratch, started)
         with ignored_interrupt():
             view.close()
-            summary = _summary(plan, store, error)
-            with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # a full disk, perhaps
+            summary = _summary(plan, store, outcome)
+            # A full disk, perhaps.
+            with contextlib.suppress(OSError) if outcome.error else contextlib.nullcontext():
                 store.write_summary(summary)
                 keep_best_parameters(store)
     return store, summary
 
 
-def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float) -> str | None:
-    """Run the trials. What is sealed is kept, whatever ends them; returned is what did, if not the user."""
+@dataclass(frozen=True)
+class Outcome:
+    """Why the trials came to an end before all were run, if they did and it was not the user."""
+
+    error: str | None = None
+    limit: str = ""  # what was asked to end them
+
+
+def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float) -> Outcome:
+    """Run the trials. What is sealed is kept, whatever ends them."""
     try:
         with Journal(store.folder) as journal:
             history = recovered(store, journal)
             journal.session(len(history.sessions) + 1, started)
             view.recall(store.records())
-            _fit(plan, Sealer(plan, store, view, journal), history, scratch)
+            sealer = Sealer(plan, store, view, journal)
+            try:
+                _fit(plan, sealer, history, scratch)
+            except SearchOver as limit:
+                sealer.seal_running()
+                return Outcome(limit=str(limit))
+            finally:
+                sealer.end_workers()
     except KeyboardInterrupt:
-        return None
+        return Outcome()
     except SearchEnded as error:
-        return str(error)
+        return Outcome(error=str(error))
     except OSError as error:
-        return f"cannot write to {store.folder}: {error.strerror}"
-    return None
+        return Outcome(error=f"cannot write to {store.folder}: {error.strerror}")
+    return Outcome()
 
 
 def recovered(store: SweepStore, journal: Journal) -> History:
@@ -100,15 +126,16 @@ def recovered(store: SweepStore, journal: Journal) -> History:
     return history
 
 
-def _summary(plan: RunPlan, store: SweepStore, error: str | None) -> SweepSummary:
+def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary:
     records, history = store.records(), read_journal(store.folder)
     worked = history.working_seconds(record.started_at for record in records)
     at_a_time = min(plan.header.concurrency, plan.header.trial_count)
     return SweepSummary(
         seconds=history.seconds,
         training_share=sum(record.busy_seconds for record in records) / (worked * at_a_time) if worked > 0 else 0.0,
-        interrupted=len(history.over) < plan.header.trial_count,
-        error=error,
+        interrupted=len(history.over) < plan.header.trial_count and not outcome.limit,
+        error=outcome.error,
+        limit=outcome.limit,
     )
 
 
@@ -201,6 +228,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             self.limit.close()
         return {
             METRIC: run.best_nll if advanced and run is not None else math.nan,
+            ERROR_RATE: run.best_error_rate if advanced and run is not None else math.nan,
             EPOCH: run.epoch if run is not None else 0,
             FINISHED: advanced and is_over,
             FAILED: not advanced,
@@ -224,6 +252,8 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
         self.plan, self.store, self.view, self.journal = plan, store, view, journal
+        self.running: list[Trial] = []
+        self.limit = ""  # what was asked to end the search, once it does
         self.counting = [(record.nll, record.trial) for record in store.ranked()]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -242,6 +272,8 @@ class Sealer(tune.Callback):  # type: ignore[misc]
             number, epoch = int(trial.config["trial"]), int(result[EPOCH])
             self._write(lambda: self.journal.epoch(number, epoch, float(result[METRIC])))
             self.view.trial_advanced(number, epoch)
+            if self.plan.ending.is_reached(float(result[ERROR_RATE])):
+                self.limit = f"trial {number} reached the target"
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial ran to its end or was stopped by the scheduler."""
@@ -300,7 +332,34 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's event loop went round once."""
         check_alive()
+        self.running = [trial for trial in trials if trial.status == Trial.RUNNING]
         self.view.tick()
+        if self.plan.ending.is_due():
+            self.limit = "the time budget is used up"
+        if self.limit:
+            self.end_workers()
+            raise SearchOver(self.limit)
+
+    def end_workers(self) -> None:
+        """From here on nothing but this process writes into the run's folder."""
+        try:
+            check_alive()
+        except SearchEnded:
+            return  # they went with Ray
+        for trial in self.running:
+            actor = trial.temporary_state.ray_actor
+            if actor is not None:
+                ray.kill(actor)
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.get(actor.__ray_ready__.remote(), timeout=SECONDS_TO_DIE)
+
+    def seal_running(self) -> None:
+        """What the search had no time for any more counts as stopped early, where it has validated at all."""
+        for trial in self.running:
+            folder = self.store.trial(int(trial.config["trial"]))
+            record = folder.read_progress()
+            if record is not None and record.counts:
+                self._seal(folder, record)
 
     def _check_disk(self, trial: Trial) -> None:
         """A trial for which there was no room has not failed."""

@@ -13,7 +13,7 @@ from sweeps.search import EPOCH, FAILED, METRIC
 MANY_EPOCHS = 12
 
 
-def _first_rung(max_epochs: int) -> tuple[int, int]:
+def first_rung(max_epochs: int) -> tuple[int, int]:
     """ASHA's first rung and reduction factor.
 
     Where epochs are many they are cheap: the first rung waits for a sixth of them and half goes on, because one-cycle
@@ -24,23 +24,21 @@ def _first_rung(max_epochs: int) -> tuple[int, int]:
 
 
 def _asha(max_epochs: int) -> TrialScheduler:
-    first_rung, reduction = _first_rung(max_epochs)
-    return AsyncHyperBandScheduler(
-        time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=reduction
-    )
+    rung, reduction = first_rung(max_epochs)
+    return AsyncHyperBandScheduler(time_attr=EPOCH, max_t=max_epochs, grace_period=rung, reduction_factor=reduction)
 
 
 def _hyperband(max_epochs: int) -> TrialScheduler:
-    first_rung, reduction = _first_rung(max_epochs)
+    rung, reduction = first_rung(max_epochs)
     return AsyncHyperBandScheduler(
-        time_attr=EPOCH, max_t=max_epochs, grace_period=first_rung, reduction_factor=reduction, brackets=3
+        time_attr=EPOCH, max_t=max_epochs, grace_period=rung, reduction_factor=reduction, brackets=3
     )
 
 
 def _median(max_epochs: int) -> TrialScheduler:
     return MedianStoppingRule(
         time_attr=EPOCH,
-        grace_period=_first_rung(max_epochs)[0],
+        grace_period=first_rung(max_epochs)[0],
         min_samples_required=3,
         min_time_slice=math.inf,  # never pause a trial for others: it would only cost
     )

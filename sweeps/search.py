@@ -17,6 +17,7 @@ from sweeps.assignments import Drawn
 from sweeps.space import Choice, Float, Parameter, Space, is_active
 
 METRIC = "validation_nll"
+ERROR_RATE = "validation_error_rate"  # at the best epoch so far, as METRIC
 EPOCH = "epoch"
 FINISHED = "finished"  # of a result: the recipe's last epoch is done
 FAILED = "failed"  # of a result: the trial raised, and what else is in the result says nothing

@@ -1,6 +1,7 @@
 """Search spaces: dotted recipe field -> what may be drawn for it."""
 
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from digits_core.errors import UsageError
@@ -52,6 +53,11 @@ class Choice:
         return " | ".join(map(str, self.options))
 
 
+NOT_SEARCHED = {
+    "training.seed": "every trial trains from a seed of its own",
+    "training.epochs": "--max-epochs sets it for all trials, and early stopping does the rest",
+}
+
 Parameter = Float | Int | Choice
 Space = dict[str, Parameter]
 
@@ -61,6 +67,8 @@ def check_space(space: Space) -> None:
     seen: set[str] = set()
     for name, parameter in space.items():
         field_type(name)  # raises where no recipe has it
+        if name in NOT_SEARCHED:
+            raise UsageError(f"{name} cannot be searched: {NOT_SEARCHED[name]}")
         if parameter.when is not None and parameter.when.field not in seen:
             raise UsageError(f"{name} depends on {parameter.when.field}, which is not drawn before it")
         if isinstance(parameter, Choice):
@@ -104,6 +112,56 @@ def point_of(space: Space, recipe: Recipe) -> dict[str, Scalar]:
             raise UsageError(f"{name} = {value} lies outside the search space ({parameter})")
         point[name] = value
     return point
+
+
+def narrowed(space: Space, fixed: Mapping[str, Scalar]) -> Space:
+    """The space with these fields fixed. What others depend on stays in it, with one value to choose."""
+    missing = {name: Choice(options=(value,)) for name, value in fixed.items() if name not in space}
+    known = {
+        name: Choice(options=(fixed[name],), when=parameter.when) if name in fixed else parameter
+        for name, parameter in space.items()
+    }
+    return {**missing, **known}
+
+
+def nearest(space: Space, recipe: Recipe) -> Recipe:
+    """The recipe moved into the space: ranges to their nearer end, choices to their first value."""
+    values = recipe.as_overrides()
+    point: dict[str, Scalar] = {}
+    for name, parameter in space.items():
+        value = values[name]
+        if not is_active(parameter, point):
+            continue
+        if isinstance(parameter, Choice):
+            point[name] = value if value in parameter.options else parameter.options[0]
+        else:
+            assert isinstance(value, (int, float))
+            point[name] = min(max(value, parameter.low), parameter.high)
+    return recipe.with_overrides(point)
+
+
+def grid_points(space: Space) -> Iterator[dict[str, Scalar]]:
+    """Every point of a space of choices and whole numbers. Raises UsageError for one with a range of real numbers."""
+    ranges = [name for name, parameter in space.items() if isinstance(parameter, Float)]
+    if ranges:
+        raise UsageError(
+            f"a grid has no place for the range of {', '.join(ranges)}; give choices for it in a --space file,"
+            f" or a value: --fix {ranges[0]}=..."
+        )
+    return _grid(list(space.items()), {})
+
+
+def _grid(left: list[tuple[str, Parameter]], point: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
+    if not left:
+        yield point
+        return
+    (name, parameter), *rest = left
+    assert not isinstance(parameter, Float)
+    values: Iterable[Scalar] = (
+        parameter.options if isinstance(parameter, Choice) else range(parameter.low, parameter.high + 1)
+    )
+    for value in values if is_active(parameter, point) else [None]:
+        yield from _grid(rest, point if value is None else {**point, name: value})
 
 
 def dimension(space: Space) -> str:

@@ -31,7 +31,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
         (("sweep", "--max-epochs", "0"), 2, "--max-epochs must be between 1 and 100,000, got 0"),
         (("sweep", "--trials", "5000000000"), 2, "--trials must be between 1 and 99,999, got 5,000,000,000"),
         (("sweep", "--max-epochs", "100001"), 2, "--max-epochs must be between 1 and 100,000"),
-        (("sweep", "--seed", "4294967295"), 2, "--seed must be between 0 and 4294967195"),
+        (("sweep", "--seed", "4294967295"), 2, "--seed must be between 0 and 4294867296"),
         (("train", "lenett"), 2, "did you mean 'lenet'"),
         (("train", "lenet", "--set", "model.widht=3"), 2, "did you mean 'model.width'"),
         (("train", "lenet", "--set", "model.dropout"), 2, "is no assignment"),

@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.journal import read_journal
+from digits_core.metrics import score
 from digits_core.ownership import sole_driver
 from digits_core.records import RunRecord
 from digits_core.store import SweepStore
@@ -297,3 +299,47 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: SweepSto
     store.write_header(replace(store.header, data_checksum="another"))
     with pytest.raises(EnvironmentFailure, match="not those that 'test' began with"):
         plan_resumption(resumed)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_time_budget_ends_the_search_and_what_runs_counts_as_stopped(tmp_path: Path) -> None:
+    plan = plan_sweep(config(tmp_path, trials=None, max_epochs=1000, scheduler="none", time_budget_seconds=12.0))
+    store, summary = run_trials(plan, Recorder())
+    assert (summary.limit, summary.interrupted) == ("the time budget is used up", False)
+    assert time.monotonic() >= plan.ending.deadline > time.monotonic() - 3
+    assert {record.status for record in store.records()} == {"stopped"}
+    history = read_journal(store.folder)
+    assert len(history.over) == len(store.records()) >= 1
+    for record in store.records():  # the predictions are those of the record
+        labels, probabilities = store.validation_labels(), store.validation_probabilities(record.trial)
+        assert record.validation == score(labels, probabilities)
+    with pytest.raises(UsageError, match="had a time budget, which is over; give it another"):
+        plan_resumption(ResumeConfig(runs=tmp_path, name="test"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_target_ends_the_search_and_the_trial_that_reached_it_wins(tmp_path: Path) -> None:
+    store, summary = run_trials(plan_sweep(config(tmp_path, trials=50, max_epochs=40, target_accuracy=0.9)), Recorder())
+    assert summary.limit.endswith("reached the target")
+    assert not summary.interrupted
+    records = store.records()
+    assert len(records) < 50
+    reached = int(summary.limit.split()[1])
+    (record,) = (record for record in records if record.trial == reached)
+    assert record.validation is not None
+    assert record.validation.accuracy >= 0.9
+    plan = plan_resumption(ResumeConfig(runs=tmp_path, name="test", trials=len(records) + 2))
+    store, summary = run_trials(plan, Recorder())
+    assert (summary.limit, summary.interrupted) == ("", False)
+    assert len(store.records()) == plan.header.trial_count
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_list_of_recipes_runs_as_given(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text('{"model.name": "mlp"}\n{"model.width": 4, "training.epochs": 1}\n')
+    store, _ = run_trials(plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")), Recorder())
+    kinds = [(record.recipe.model.name, len(record.curve), record.status) for record in store.records()]
+    assert kinds == [("mlp", 3, "finished"), ("cnn", 1, "finished")]

@@ -12,9 +12,8 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment
 from sweeps.assignments import Drawn
 from sweeps.config import SEARCHES
-from sweeps.planning import yardstick
 from sweeps.search import EPOCH, FAILED, FINISHED, METRIC, SAMPLERS, HandOut, StudySearch
-from sweeps.space import Choice, Float, Space, default_recipe, default_space
+from sweeps.space import Choice, Float, Space, default_recipe, default_space, point_of
 
 _, SPACE = default_space("cpu", 8)
 DEFAULT = default_recipe("cpu", 8, 9)
@@ -31,7 +30,7 @@ def search() -> Iterator[Make]:
 
         def make(folder: Path, history: History | None = None, **changes: Any) -> StudySearch:
             space = changes.pop("space", SPACE)
-            first = (yardstick(DEFAULT, SPACE, 0),)
+            first = (Assignment(trial=0, recipe=DEFAULT, point=point_of(SPACE, DEFAULT)),)
             settings = {"search": "tpe", "scheduler": "none", "seed": 0, "first": first, **changes}
             journal = stack.enter_context(Journal(folder))
             if history is None or not history.sessions:
@@ -70,7 +69,7 @@ def test_first_trial_is_the_default_and_later_ones_are_valid_recipes(search: Mak
 
 
 def test_every_search_has_a_name_and_a_word_about_it() -> None:
-    assert set(SAMPLERS) == set(SEARCHES)
+    assert {*SAMPLERS, "grid"} == set(SEARCHES)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))

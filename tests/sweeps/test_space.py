@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
@@ -13,7 +15,10 @@ from sweeps.space import (
     default_recipe,
     default_space,
     dimension,
+    grid_points,
     is_active,
+    narrowed,
+    nearest,
     point_of,
 )
 
@@ -76,3 +81,39 @@ def test_conditions() -> None:
 def test_point_outside_is_refused() -> None:
     with pytest.raises(UsageError, match=r"model\.width = 16 lies outside"):
         point_of({"model.width": Choice(options=(8, 32))}, Recipe())
+
+
+OWN: Space = {
+    "model.name": Choice(options=("lenet", "cnn")),
+    "model.width": Int(low=8, high=10, when=When(field="model.name", values=("cnn",))),
+    "optimizer.name": Choice(options=("sgd",)),
+}
+
+
+def test_a_grid_has_every_point_once_and_only_what_is_active() -> None:
+    assert list(grid_points(OWN)) == [
+        {"model.name": "lenet", "optimizer.name": "sgd"},
+        *({"model.name": "cnn", "model.width": width, "optimizer.name": "sgd"} for width in (8, 9, 10)),
+    ]
+    with pytest.raises(UsageError, match=r"no place for the range of model.dropout; .* --fix model.dropout="):
+        next(grid_points({"model.dropout": Float(low=0.0, high=0.5)}))
+
+
+def test_fixing_narrows_the_space_and_what_depends_on_it() -> None:
+    fixed = narrowed(OWN, {"model.name": "cnn", "optimizer.momentum": 0.5})
+    assert list(fixed) == ["optimizer.momentum", "model.name", "model.width", "optimizer.name"]
+    assert len(list(grid_points(fixed))) == 3
+    assert all(point["optimizer.momentum"] == 0.5 for point in grid_points(fixed))
+    conditional = narrowed(OWN, {"model.width": 9})
+    assert [point.get("model.width") for point in grid_points(conditional)] == [None, 9]
+
+
+@given(st.sampled_from(["cnn", "mlp", "resnet"]), st.integers(1, 40), st.sampled_from(["sgd", "adam"]))
+def test_every_recipe_has_a_nearest_one_in_the_space(model: str, width: int, optimizer: str) -> None:
+    recipe = Recipe().with_overrides({"model.name": model, "model.width": width, "optimizer.name": optimizer})
+    moved = nearest(OWN, recipe)
+    point = point_of(OWN, moved)
+    assert nearest(OWN, moved) == moved
+    assert point["model.name"] == ("cnn" if model == "cnn" else "lenet")
+    assert moved.optimizer.name == "sgd"
+    assert moved.model.width == (min(max(width, 8), 10) if model == "cnn" else width)

@@ -1,0 +1,121 @@
+"""What a sweep would take, before anything is started: `digits sweep --dry-run`."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from digits_core.data import LabelledImages, Split
+from digits_core.device import default_device
+from digits_core.engine import DeviceSplit, Trainer
+from digits_core.folds import Folds
+from sweeps.assignments import Drawn
+from sweeps.config import MOST_TRIALS
+from sweeps.durations import duration
+from sweeps.objective import use_threads
+from sweeps.planning import RunPlan
+from sweeps.progress import counted
+from sweeps.schedulers import first_rung
+from sweeps.space import dimension
+
+IMAGES_TO_TIME = 2_000
+BYTES_A_PROBABILITY, BYTES_A_WEIGHT, BYTES_AN_EPOCH, BYTES_A_TRIAL = 4, 4, 600, 6_000
+REPORT_BYTES = 6_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """About what the sweep would take; trials differ, so within a factor of two or so."""
+
+    size: str  # of the space, in words
+    epochs: float  # in all
+    epoch_seconds: float  # of the default recipe, measured now
+    seconds: float
+    byte_count: float
+
+
+def estimate(plan: RunPlan) -> Estimate:
+    """Train the first trial's recipe on some of the images for an epoch, here, and reckon from that."""
+    header, recipes = plan.header, plan.recipes
+    first = recipes.first[0] if isinstance(recipes, Drawn) else recipes.assignments[0]
+    use_threads(1)
+    device = default_device()
+    assert not isinstance(plan.split, Folds)
+    count = min(IMAGES_TO_TIME, plan.split.train_count)
+    trainer = Trainer(first.recipe, DeviceSplit.from_split(_some_of(plan.split, count), device), device)
+    started = time.perf_counter()
+    trainer.run_epoch()
+    epoch_seconds = (time.perf_counter() - started) * plan.split.train_count / count
+    epochs = header.trial_count * epochs_a_trial(
+        recipes.scheduler if isinstance(recipes, Drawn) else "none", header.max_epochs
+    )
+    weights = min(header.policy.keep or header.trial_count, header.trial_count) * trainer.parameter_count
+    predictions = header.trial_count * header.validation_n * 10
+    return Estimate(
+        size=dimension(recipes.space) if isinstance(recipes, Drawn) else counted(len(recipes.assignments), "recipe"),
+        epochs=epochs,
+        epoch_seconds=epoch_seconds,
+        seconds=epochs * epoch_seconds / min(header.concurrency, header.trial_count),
+        byte_count=(
+            weights * BYTES_A_WEIGHT
+            + predictions * BYTES_A_PROBABILITY
+            + epochs * BYTES_AN_EPOCH
+            + header.trial_count * BYTES_A_TRIAL
+            + REPORT_BYTES
+        ),
+    )
+
+
+def _some_of(split: Split, count: int) -> Split:
+    def cut(part: LabelledImages, length: int) -> LabelledImages:
+        return LabelledImages(images=part.images[:length], labels=part.labels[:length])
+
+    validation_count = max(1, len(split.validation) * count // split.train_count)
+    return Split(
+        train=cut(split.train, count),
+        validation=cut(split.validation, validation_count),
+        validation_indices=split.validation_indices[:validation_count],
+        split_id=split.split_id,
+    )
+
+
+def epochs_a_trial(scheduler: str, max_epochs: int) -> float:
+    """What a trial trains on average: at every rung of successive halving, one in so many goes on."""
+    if scheduler == "none" or max_epochs == 1:
+        return max_epochs
+    rung, reduction = first_rung(max_epochs)
+    epochs, share = float(rung), 1.0 / reduction
+    while rung < max_epochs:
+        longer = min(rung * reduction, max_epochs)
+        epochs, share, rung = epochs + share * (longer - rung), share / reduction, longer
+    return epochs
+
+
+def estimate_document(plan: RunPlan, about: Estimate) -> dict[str, Any]:
+    """What `sweep --dry-run --json` prints."""
+    return {
+        "sweep": plan.header.name,
+        "trials": plan.header.trial_count,
+        "space": plan.header.space,
+        "size": about.size,
+        "epochs": about.epochs,
+        "epoch_seconds": about.epoch_seconds,
+        "seconds": about.seconds,
+        "bytes": about.byte_count,
+    }
+
+
+def estimate_lines(plan: RunPlan, about: Estimate) -> list[tuple[str, str]]:
+    """What `sweep --dry-run` prints for people."""
+    header = plan.header
+    lines = [("space", about.size)]
+    lines += [(f"  {name}", text) for name, text in header.space.items()]
+    if header.trial_count < MOST_TRIALS:
+        lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in all"))
+        lines.append(
+            ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")
+        )
+        lines.append(("disk", f"about {about.byte_count / 1e6:.0f} MB in {plan.folder}"))
+    lines.append(("an epoch", f"{about.epoch_seconds:.2f} s of the default recipe, measured now on one thread"))
+    lines.append(("next", "the same command without --dry-run"))
+    return lines

@@ -1,0 +1,101 @@
+"""What a sweep tries before it draws: the default as a yardstick, recipes known to be good, all points of a grid."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from digits_core.engine import check_fit
+from digits_core.errors import UsageError
+from digits_core.recipe import Recipe, Scalar, field_type
+from digits_core.recipes import RECIPES, named_recipe
+from digits_core.records import Assignment
+from digits_core.store import SweepStore, sweep_names
+from sweeps.config import MOST_TRIALS, SweepConfig, check_unseen
+from sweeps.space import Choice, Space, grid_points, point_of
+
+BEST_OF_A_SWEEP = 5
+
+
+def first_trials(config: SweepConfig, base: Recipe, space: Space) -> tuple[Assignment, ...]:
+    """Trial 0 is the default recipe, so that a sweep never ends below it unawares; then what was asked for."""
+    known = [("", base), *known_recipes(config)]
+    first = [_assigned(trial, label, recipe, config.seed, base, space) for trial, (label, recipe) in enumerate(known)]
+    if config.search == "grid":
+        points = itertools.islice(grid_points(space), MOST_TRIALS + 1)
+        others = [point for point in points if point != first[0].point]
+        if len(first) + len(others) > MOST_TRIALS:
+            raise UsageError(f"the grid has more than {MOST_TRIALS:,} points; narrow it with --fix")
+        for trial, point in enumerate(others, start=len(first)):
+            recipe = base.with_overrides({**point, "training.seed": config.seed + trial})
+            first.append(Assignment(trial=trial, recipe=recipe, point=point))
+    return tuple(first)
+
+
+def _assigned(trial: int, label: str, recipe: Recipe, seed: int, base: Recipe, space: Space) -> Assignment:
+    """A known recipe as a trial, with its place in the space if it has one there."""
+    own = recipe.with_overrides({"training.epochs": base.training.epochs, "training.seed": seed + trial})
+    try:
+        point: dict[str, Scalar] | None = point_of(space, own)
+    except UsageError:
+        point = None
+    if point is not None and base.with_overrides({**point, "training.seed": seed + trial}) != own:
+        point = None  # it differs from the base in what is not searched
+    return Assignment(trial=trial, recipe=own, label=label, point=point)
+
+
+def known_recipes(config: SweepConfig) -> list[tuple[str, Recipe]]:
+    """What --start-from names: recipes, or the best few of an earlier sweep."""
+    found: list[tuple[str, Recipe]] = []
+    for name in config.start_from:
+        if name not in RECIPES and name in sweep_names(config.runs):
+            store = SweepStore.open(config.runs, name)
+            if store.header.dataset != config.dataset:
+                raise UsageError(f"sweep {name!r} was on {store.header.dataset}, not on {config.dataset}")
+            best = store.ranked()[:BEST_OF_A_SWEEP]
+            found += [(f"{name}, trial {record.trial}", record.recipe) for record in best]
+        else:
+            named = named_recipe(name)
+            check_unseen(name, named, config.dataset)
+            found.append((named.title or name, named.build()))
+    return found
+
+
+def check_models(base: Recipe, space: Space, side: int, train_count: int) -> None:
+    """Raise UsageError where one of the space's networks cannot take the images, or a batch is larger than the data."""
+    for name in ("training.batch_size", "model.name"):
+        parameter = space.get(name)
+        for option in parameter.options if isinstance(parameter, Choice) else ():
+            try:
+                check_fit(base.with_overrides({name: option}), side, train_count)
+            except UsageError as error:
+                raise UsageError(f"{name} = {option} cannot be searched here: {error}") from error
+
+
+def given_recipes(path: Path, base: Recipe, seed: int) -> Iterator[Assignment]:
+    """The recipes of a file, each a JSON line of dotted fields, exactly as given; raises UsageError with the line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    numbers = itertools.count()
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            trial = next(numbers)
+            yield Assignment(trial=trial, recipe=_given(path, number, line, base, seed + trial))
+
+
+def _given(path: Path, number: int, line: str, base: Recipe, seed: int) -> Recipe:
+    try:
+        overrides = json.loads(line)
+        if not isinstance(overrides, Mapping):
+            raise UsageError("a line is an object of dotted fields")  # noqa: TRY301 - told like the others
+        for name, value in overrides.items():
+            field_type(name)
+            if not isinstance(value, Scalar):
+                raise UsageError(f"{name} takes one value, got {value!r}")  # noqa: TRY301
+        return base.with_overrides({"training.seed": seed, **overrides})
+    except (UsageError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f'{path}, line {number}: {error}; write {{"model.name": "lenet", "optimizer.learning_rate": 0.01}}'
+        ) from error

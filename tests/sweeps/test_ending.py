@@ -1,0 +1,40 @@
+import time
+
+import pytest
+
+from digits_core.errors import UsageError
+from sweeps.ending import Ending, parse_target
+
+
+def test_the_budget_counts_from_the_beginning_of_the_command_and_holds_what_comes_after() -> None:
+    now = time.monotonic()
+    assert Ending.of(now, 600.0, None, 0).deadline == now + 592.0
+    assert Ending.of(now, 600.0, None, 5000 * 784).deadline == pytest.approx(now + 568.48)
+    assert Ending.of(now, 8.0, None, 5000 * 784).deadline == now + 6.0
+    assert Ending.of(now, None, None, 0).deadline is None
+
+
+def test_what_is_due() -> None:
+    now = time.monotonic()
+    assert Ending(deadline=now - 1).is_due()
+    assert not Ending(deadline=now + 100).is_due()
+    assert not Ending().is_due()
+
+
+def test_a_target_is_reached_exactly() -> None:
+    ending = Ending.of(0.0, None, 0.995, 0)
+    assert ending.is_reached(25 / 5000)
+    assert not ending.is_reached(26 / 5000)
+    assert not Ending().is_reached(0.0)
+
+
+def test_targets_are_read() -> None:
+    assert parse_target("accuracy=0.995") == parse_target("accuracy = 99.5%") == 0.995
+
+
+@pytest.mark.parametrize(
+    "text", ["", "accuracy", "accuracy=", "nll=0.1", "accuracy=1.1", "accuracy=99.5", "accuracy=0"]
+)
+def test_what_is_no_target_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--target is written as accuracy=0.995"):
+        parse_target(text)
