@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from commands import searching, showing, training
+from commands import looking, searching, showing, training
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
@@ -42,6 +42,10 @@ for command in (
     searching.resume,
     searching.ensemble,
     showing.report,
+    looking.ls,
+    looking.show,
+    looking.watch,
+    looking.rm,
     training.train,
     training.compare,
     training.replay,

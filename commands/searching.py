@@ -153,12 +153,12 @@ def run_search(plan: "RunPlan", *, as_json: bool) -> None:
     """Run what a plan says, score the winner, write the report, print the result."""
     from reports.pages import report_after_result
     from sweeps.finalists import score_winner_on_test
-    from sweeps.progress import make_view, progress_console
+    from sweeps.progress import progress_console, view_of
     from sweeps.results import SweepOutcome, sweep_document, sweep_lines
     from sweeps.runner import run_trials
 
     say(plan.line)
-    view = make_view(plan.header.trial_count, plan.header.max_epochs, progress_console(sys.stderr))
+    view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
     store, summary = run_trials(plan, view)
     test = None if summary.interrupted else score_winner_on_test(store)
     with report_after_result(store) as report:

@@ -202,11 +202,11 @@ def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
     from reports.pages import report_after_result
     from sweeps.comparison_results import ComparisonOutcome
     from sweeps.finalists import score_all_on_test
-    from sweeps.progress import make_view, progress_console
+    from sweeps.progress import progress_console, view_of
     from sweeps.runner import run_trials
 
     say(plan.line)
-    view = make_view(plan.header.trial_count, plan.header.max_epochs, progress_console(sys.stderr))
+    view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
     store, summary = run_trials(plan, view)
     if not (summary.interrupted or plan.header.fold_count):
         score_all_on_test(store, f"comparison of {plan.header.trial_count} runs")

@@ -72,6 +72,11 @@ class TrialFolder:
         path = self.folder / "progress.json"
         return read_json(path, RunRecord.from_dict) if path.is_file() else None
 
+    def read_record(self) -> RunRecord | None:
+        """The sealed record; None for a trial that is not over."""
+        path = self.folder / "record.json"
+        return read_json(path, RunRecord.from_dict) if path.is_file() else None
+
     def seal(self, record: RunRecord) -> None:
         """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
         self.create()

@@ -12,7 +12,7 @@ from sweeps.assignments import Given
 from sweeps.config import DEFAULT_MAX_FAILURES, ComparisonConfig
 from sweeps.headers import header_of
 from sweeps.planning import RunPlan, default_concurrency
-from sweeps.progress import counted
+from sweeps.tally import counted
 
 
 def plan_comparison(config: ComparisonConfig) -> RunPlan:

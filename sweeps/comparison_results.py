@@ -11,8 +11,8 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
 from digits_core.store import SweepStore
 from sweeps.durations import duration
-from sweeps.progress import counted
 from sweeps.results import digits_command, open_command, resume_command, spread_text
+from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

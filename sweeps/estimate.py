@@ -14,9 +14,9 @@ from sweeps.config import MOST_TRIALS
 from sweeps.durations import duration
 from sweeps.objective import use_threads
 from sweeps.planning import RunPlan
-from sweeps.progress import counted
 from sweeps.schedulers import first_rung
 from sweeps.space import dimension
+from sweeps.tally import counted
 
 IMAGES_TO_TIME = 2_000
 BYTES_A_PROBABILITY, BYTES_A_WEIGHT, BYTES_AN_EPOCH, BYTES_A_TRIAL = 4, 4, 600, 6_000

@@ -19,7 +19,6 @@ from sweeps.config import DEFAULT_TRIALS, MOST_TRIALS, ResumeConfig, SweepConfig
 from sweeps.ending import Ending
 from sweeps.first_trials import check_models, first_trials, given_recipes
 from sweeps.headers import header_of
-from sweeps.progress import counted
 from sweeps.space import (
     check_space,
     default_max_epochs,
@@ -29,6 +28,7 @@ from sweeps.space import (
     nearest,
 )
 from sweeps.space_file import document_of, read_space, space_of
+from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from rich.console import Console, Group, RenderableType
@@ -11,13 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from digits_core.records import RunRecord
+from digits_core.records import RunRecord, SweepHeader
 from digits_core.stats import accuracy_interval
 from sweeps.config import MOST_TRIALS
 from sweeps.durations import duration
+from sweeps.tally import Tally, counted
 
-TOP_COUNT = 5
-FORECAST_FROM = 5  # the first trials run to their end, so they say little about the many that are stopped
 PLAIN_INTERVAL_SECONDS = 15.0
 
 
@@ -44,63 +43,6 @@ class SweepView(Protocol):
 
     def close(self) -> None:
         """No more events come. Closing again does nothing."""
-
-
-@dataclass
-class Tally:
-    """The state of a sweep as its events tell it."""
-
-    trial_count: int
-    max_epochs: int
-    started_at: float = field(default_factory=time.monotonic)
-    first_trial_at: float | None = None
-    running: dict[int, int] = field(default_factory=dict)  # trial -> epochs done
-    over: dict[str, int] = field(default_factory=lambda: {"finished": 0, "stopped": 0, "failed": 0})
-    top: list[RunRecord] = field(default_factory=list)
-    last_error: str = ""
-    recalled_count: int = 0  # trials of earlier sessions
-    retry_count: int = 0
-
-    @property
-    def over_count(self) -> int:
-        """Trials that will not run again."""
-        return sum(self.over.values())
-
-    def start(self, trial: int) -> None:
-        """Count a trial as running."""
-        self.running[trial] = 0
-        if self.first_trial_at is None:
-            self.first_trial_at = time.monotonic()
-
-    def recall(self, records: list[RunRecord]) -> None:
-        """Count trials that were over before."""
-        for record in records:
-            self.finish(record)
-        self.recalled_count = len(records)
-
-    def finish(self, record: RunRecord) -> None:
-        """Count a trial as over and keep the best few."""
-        self.running.pop(record.trial, None)
-        self.over[record.status] += 1
-        if record.error:
-            self.last_error = f"trial {record.trial}: {record.failure}"
-        if record.counts:
-            self.top = sorted([*self.top, record], key=lambda r: (r.nll, r.trial))[:TOP_COUNT]
-
-    def seconds_left(self) -> float | None:
-        """A forecast from the trials that are over; None before there are enough to go by."""
-        over_here = self.over_count - self.recalled_count
-        if self.trial_count >= MOST_TRIALS:
-            return None
-        if self.first_trial_at is None or over_here < FORECAST_FROM:
-            return None
-        per_trial = (time.monotonic() - self.first_trial_at) / over_here
-        return per_trial * (self.trial_count - self.over_count)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 trial`, `30 trials`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def describe(record: RunRecord) -> str:
@@ -157,6 +99,7 @@ class PlainView:
 
     def print_line(self) -> None:
         """One line with the whole state."""
+        self.tally.measure_disk()
         self.last_line_at = time.monotonic()
         self.console.print(f"  {status_line(self.tally)}", markup=False, highlight=False, soft_wrap=True)
 
@@ -180,6 +123,7 @@ class LiveView(PlainView):
         if not self.live.is_started or now - self.last_line_at < 0.2:
             return
         self.last_line_at = now
+        self.tally.measure_disk()
         self.live.update(block(self.tally), refresh=True)
 
     def close(self) -> None:
@@ -209,6 +153,11 @@ def _counts(tally: Tally) -> str:
     if tally.running:
         parts.append(f"{len(tally.running)} running")
     parts.append(duration(time.monotonic() - tally.started_at))
+    if tally.trials_a_minute is not None and tally.training_share is not None:
+        parts.append(f"{tally.trials_a_minute:.1f} a minute")
+        parts.append(f"{tally.training_share:.0%} training")
+    if tally.disk_bytes:
+        parts.append(f"{tally.disk_bytes / 1e6:.0f} MB")
     left = tally.seconds_left()
     if left is not None and left >= 1:
         parts.append(f"about {duration(left)} left")
@@ -266,7 +215,19 @@ def progress_console(stream: IO[str]) -> Console:
     return Console(file=cast("IO[str]", TolerantStream(stream)))
 
 
-def make_view(trial_count: int, max_epochs: int, console: Console) -> SweepView:
+def make_view(tally: Tally, console: Console) -> SweepView:
     """The view that fits where the console writes to."""
-    tally = Tally(trial_count=trial_count, max_epochs=max_epochs)
     return LiveView(tally, console) if console.is_terminal else PlainView(tally, console)
+
+
+def view_of(header: SweepHeader, folder: Path, console: Console) -> SweepView:
+    """The view of a run that is about to begin, or that runs elsewhere."""
+    return make_view(
+        Tally(
+            trial_count=header.trial_count,
+            max_epochs=header.max_epochs,
+            concurrency=header.concurrency,
+            folder=folder,
+        ),
+        console,
+    )

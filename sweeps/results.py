@@ -24,7 +24,8 @@ from digits_core.records import (
 from digits_core.stats import Spread, accuracy_interval
 from digits_core.store import SweepStore
 from sweeps.durations import duration
-from sweeps.progress import counted, describe
+from sweeps.progress import describe
+from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from sweeps.config import TrainingConfig
 from sweeps.finalists import keep_best_parameters, score_winner_on_test
 from sweeps.headers import header_of
 from sweeps.objective import TrialRun
-from sweeps.progress import counted
 from sweeps.signals import ignored_interrupt
+from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

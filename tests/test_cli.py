@@ -229,3 +229,32 @@ def test_one_recipe_is_shown_with_its_layers() -> None:
     assert ["layer", "0", "Conv2d", "6", "x", "28", "x", "28", "156"] in lines
     assert ["parameters", "61,706"] in lines
     assert ["optimizer.learning_rate", "0.01"] in lines
+
+
+def test_runs_are_listed_shown_and_removed(sweep_store: SweepStore) -> None:
+    runs = ["--runs", str(sweep_store.folder.parent)]
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, [*arguments, *runs])
+        return result.exit_code, result.stdout, result.stderr
+
+    code, out, _ = run("ls", "--json")
+    assert (code, [row["sweep"] for row in json.loads(out)]) == (0, ["tiny"])
+    code, out, _ = run("show", "tiny", "--json")
+    assert json.loads(out)["trials"] == {"finished": 3, "stopped": 1, "failed": 1}
+    code, out, _ = run("show", "tiny/1", "--json")
+    assert json.loads(out)["recipe"]["model"]["name"] == "mlp"
+    for wrong, message in (("tiny/x", "'x' is no trial's number; write tiny/17"), ("tiny/99", "has no trial 99")):
+        code, out, err = run("show", wrong)
+        assert (code, out) == (2, "")
+        assert message in err
+    code, _, err = run("watch", "tiny")
+    assert (code, err) == (2, "error: 'tiny' keeps no journal to watch: only sweeps and comparisons do\n")
+    code, _, err = run("rm", "tiny", "nothere")
+    assert (code, "unknown sweep 'nothere'" in err) == (2, True)
+    code, _, err = run("rm", "tiny")
+    assert (code, err) == (2, "error: nobody is there to be asked; add --yes to remove without asking\n")
+    assert sweep_store.folder.exists()
+    code, out, _ = run("rm", "tiny", "--yes", "--json")
+    assert (code, list(json.loads(out)["removed"])) == (0, ["tiny"])
+    assert not sweep_store.folder.exists()

@@ -54,7 +54,7 @@ def test_forecast_waits_for_enough_trials(sweep_store: SweepStore) -> None:
 
 def test_nothing_is_animated_where_there_is_no_terminal(sweep_store: SweepStore) -> None:
     stream = io.StringIO()
-    view = make_view(5, 3, Console(file=stream, force_terminal=False))
+    view = make_view(Tally(trial_count=5, max_epochs=3), Console(file=stream, force_terminal=False))
     assert type(view) is PlainView
     for record in sweep_store.records():
         view.trial_started(record.trial)
@@ -75,7 +75,7 @@ def test_a_closed_pipe_does_not_end_the_sweep(
     monkeypatch.setenv("TTY_COMPATIBLE", str(int(terminal)))
     read_end, write_end = os.pipe()
     stream = os.fdopen(write_end, "w", buffering=1)
-    view = make_view(5, 3, progress_console(stream))
+    view = make_view(Tally(trial_count=5, max_epochs=3), progress_console(stream))
     assert type(view) is (LiveView if terminal else PlainView)
     os.close(read_end)
     for record in sweep_store.records():
@@ -90,7 +90,7 @@ def test_a_closed_pipe_does_not_end_the_sweep(
 
 def test_live_view_cleans_up_after_itself(sweep_store: SweepStore) -> None:
     stream = io.StringIO()
-    view = make_view(5, 3, Console(file=stream, force_terminal=True, width=100))
+    view = make_view(Tally(trial_count=5, max_epochs=3), Console(file=stream, force_terminal=True, width=100))
     assert isinstance(view, LiveView)
     view.trial_started(0)
     view.trial_over(sweep_store.records()[0])
@@ -110,3 +110,30 @@ def test_block_shows_the_best_five_with_intervals(sweep_store: SweepStore) -> No
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count(describe(best)) == 5
     assert "[9" in text or "[8" in text  # the interval
+
+
+def test_rates_and_disk_are_told_once_there_is_enough_to_go_by(
+    sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("sweeps.tally.time.monotonic", lambda: now)
+    tally = Tally(trial_count=10, max_epochs=3, concurrency=2, folder=sweep_store.folder)
+    tally.recall(sweep_store.records())
+    tally.start(5)
+    assert (tally.trials_a_minute, tally.training_share, tally.busy_seconds) == (None, None, 0.0)
+    now += 30.0
+    for record in sweep_store.records():
+        tally.finish(record)
+    busy = sum(record.busy_seconds for record in sweep_store.records())
+    assert tally.trials_a_minute == 10.0
+    assert tally.training_share == pytest.approx(busy / 60.0)
+    assert "10.0 a minute" in status_line(tally)
+    tally.measure_disk()
+    assert tally.disk_bytes == sum(path.lstat().st_size for path in sweep_store.folder.rglob("*") if path.is_file())
+    (sweep_store.folder / "more").write_bytes(bytes(1000))
+    before = tally.disk_bytes
+    tally.measure_disk()
+    assert tally.disk_bytes == before  # not at every step
+    now += 11.0
+    tally.measure_disk()
+    assert tally.disk_bytes == before + 1000

@@ -1,0 +1,132 @@
+"""`digits ls`, `digits show`, `digits watch` and `digits rm`: runs, whether they are over or not."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.shell import AsJson, Runs, emit, errors_in_one_line, say
+from digits_core import DEFAULT_RUNS
+
+
+@errors_in_one_line
+def ls(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
+    """List the runs, oldest first.
+
+    Sweeps, comparisons and training runs: whether they run, how far they are, how much disk they take, their best.
+
+    Examples:
+
+        digits ls
+
+        digits ls --json
+
+    """
+    from sweeps.inspecting import list_document, list_lines
+
+    emit(list_document(runs), list_lines(runs), as_json=as_json)
+
+
+@errors_in_one_line
+def show(
+    run: Annotated[str, typer.Argument(help="Name of a run, or NAME/TRIAL for one of its trials.")],
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Show a run, or one of its trials.
+
+    Also while it runs: counts, the best few, what is running; of a trial its recipe, its last epochs and, where it
+    failed, its traceback.
+
+    Examples:
+
+        digits show first
+
+        digits show first/17 --json
+
+    """
+    from digits_core.errors import UsageError
+    from digits_core.store import SweepStore
+    from sweeps import inspecting
+
+    name, slash, number = run.partition("/")
+    if slash and not (number.isascii() and number.isdigit() and len(number) <= 6):
+        raise UsageError(f"{number!r} is no trial's number; write {name}/17")
+    state = inspecting.RunState.of(SweepStore.open(runs, name))
+    if slash:
+        record = inspecting.trial_of(state, int(number))
+        emit(inspecting.trial_document(state, record), inspecting.trial_lines(state, record), as_json=as_json)
+    else:
+        emit(inspecting.run_document(state), inspecting.run_lines(state), as_json=as_json)
+
+
+@errors_in_one_line
+def watch(
+    run: Annotated[str, typer.Argument(help="Name of a sweep or comparison.")],
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Watch a run from another terminal.
+
+    What its own terminal shows, until it is over. Ctrl-C ends the watching, not the run.
+
+    Examples:
+
+        digits watch first
+
+        digits watch first --json
+
+    """
+    from digits_core.errors import UsageError
+    from digits_core.journal import FILE_NAME
+    from digits_core.store import SweepStore
+    from sweeps import inspecting
+    from sweeps.progress import progress_console, view_of
+    from sweeps.watching import watch as follow
+
+    store = SweepStore.open(runs, run)
+    if not (store.folder / FILE_NAME).exists():
+        raise UsageError(f"{run!r} keeps no journal to watch: only sweeps and comparisons do")
+    view = view_of(store.header, store.folder, progress_console(sys.stderr))
+    try:
+        follow(store, view)
+    finally:
+        view.close()
+    state = inspecting.RunState.of(store)
+    emit(inspecting.run_document(state), inspecting.run_lines(state), as_json=as_json)
+
+
+@errors_in_one_line
+def rm(
+    names: Annotated[list[str], typer.Argument(help="Names of runs.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Remove runs for good.
+
+    Their folders with everything in them, after asking. A run that is running is not removed.
+
+    Examples:
+
+        digits rm first
+
+        digits rm first second --yes --json
+
+    """
+    from digits_core.errors import UsageError
+    from digits_core.ownership import check_free
+    from digits_core.store import SweepStore
+    from sweeps.inspecting import removal_document, removal_lines, remove_run
+
+    for name in names:  # all of them, before the first is gone
+        check_free(SweepStore.open(runs, name).folder)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to be asked; add --yes to remove without asking")
+        say(f"{', '.join(str(runs / name) for name in names)} will be gone for good.")
+        if not typer.confirm("Remove?", err=True):
+            raise typer.Exit
+    removed = {name: remove_run(runs, name) for name in dict.fromkeys(names)}
+    emit(removal_document(removed), removal_lines(runs, removed), as_json=as_json)

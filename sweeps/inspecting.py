@@ -1,0 +1,228 @@
+"""What `digits ls`, `digits show` and `digits rm` say of runs, also while they run: read from their folders alone."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.journal import History, read_journal
+from digits_core.ownership import check_free, is_running
+from digits_core.records import RunRecord, SweepHeader, rank, status_counts
+from digits_core.store import SweepStore, check_name, sweep_names
+from sweeps.config import MOST_TRIALS
+from sweeps.durations import duration
+from sweeps.progress import describe
+from sweeps.results import digits_command, runs_option, score_document, score_text
+from sweeps.tally import folder_bytes
+
+TOP_COUNT = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """A run's folder, read once."""
+
+    folder: Path
+    header: SweepHeader
+    records: tuple[RunRecord, ...]
+    history: History
+    state: str  # "running", "interrupted" or "over"
+    test_openings: int
+    byte_count: int
+
+    @staticmethod
+    def of(store: SweepStore) -> "RunState":
+        """Raises EnvironmentFailure for a damaged folder."""
+        records, summary = tuple(store.records()), store.summary()
+        state = "over"
+        if is_running(store.folder):
+            state = "running"
+        elif summary is None or summary.interrupted or summary.error:
+            state = "interrupted"
+        return RunState(
+            folder=store.folder,
+            header=store.header,
+            records=records,
+            history=read_journal(store.folder),
+            state=state,
+            test_openings=len(store.ledger()),
+            byte_count=folder_bytes(store.folder),
+        )
+
+    @property
+    def best(self) -> RunRecord | None:
+        """The trial with the lowest validation NLL."""
+        return next(iter(rank(self.records)), None)
+
+    @property
+    def progress(self) -> str:
+        """How many of its trials are over, in words."""
+        planned = self.header.trial_count
+        return f"{len(self.records)}" + (f" of {planned}" if planned < MOST_TRIALS else "")
+
+
+def list_runs(runs: Path) -> list[tuple[str, RunState | None, str]]:
+    """Every run, oldest first: its name, and its state or what is wrong with it."""
+    found: list[tuple[str, RunState | None, str]] = []
+    for name in sweep_names(runs):
+        try:
+            found.append((name, RunState.of(SweepStore(runs / name)), ""))
+        except EnvironmentFailure as error:
+            found.append((name, None, str(error)))
+    return found
+
+
+def list_document(runs: Path) -> list[dict[str, Any]]:
+    """What `ls --json` prints."""
+    return [
+        {"sweep": name, "state": "damaged", "problem": problem} if state is None else run_document(state)
+        for name, state, problem in list_runs(runs)
+    ]
+
+
+def list_lines(runs: Path) -> list[tuple[str, str]]:
+    """What `ls` prints for people."""
+    found = list_runs(runs)
+    lines = []
+    for name, state, problem in found:
+        if state is None:
+            lines.append((name, f"damaged: {problem}"))
+            continue
+        best = state.best
+        accuracy = score_text(best.validation) if best is not None and best.validation is not None else "nothing yet"
+        what = f"{state.header.kind} on {state.header.dataset}, {state.state}, {state.progress} trials"
+        lines.append((name, f"{what}, {state.byte_count / 1e6:.1f} MB; best {accuracy}"))
+    if not found:
+        return [("next", digits_command("sweep", "--trials", 100, *(["--runs", runs] if str(runs) != "runs" else [])))]
+    return [*lines, ("next", digits_command("show", found[-1][0], *runs_option(runs / found[-1][0])))]
+
+
+def run_document(state: RunState) -> dict[str, Any]:
+    """What `show SWEEP --json` prints; `trials` counts as `sweep --json` does, also while the run goes on."""
+    header, best = state.header, state.best
+    return {
+        "sweep": header.name,
+        "kind": header.kind,
+        "state": state.state,
+        "folder": str(state.folder.absolute()),
+        "dataset": header.dataset,
+        "created_at": header.created_at,
+        "trials_planned": header.trial_count,
+        "trials": status_counts(state.records),
+        "running": {str(trial.assignment.trial): max(trial.nlls, default=0) for trial in state.history.unfinished},
+        "retries": sum(trial.retries for trial in state.history.trials.values()),
+        "sessions": len(state.history.sessions),
+        "seconds": state.history.seconds,
+        "test_openings": state.test_openings,
+        "bytes": state.byte_count,
+        "best": best
+        and {
+            "trial": best.trial,
+            "recipe_id": best.recipe.recipe_id,
+            "validation": best.validation and score_document(best.validation),
+        },
+    }
+
+
+def run_lines(state: RunState) -> list[tuple[str, str]]:
+    """What `show SWEEP` prints for people."""
+    header, counts = state.header, status_counts(state.records)
+    lines = [
+        ("run", f"{header.name}: {header.kind} on {header.dataset}, {state.state}"),
+        ("begun", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.created_at)) + f" on {header.hardware}"),
+        (
+            "trials",
+            f"{state.progress}: {counts['finished']} finished, {counts['stopped']} stopped early,"
+            f" {counts['failed']} failed",
+        ),
+    ]
+    begun = [f"{t.assignment.trial} (epoch {max(t.nlls, default=0)})" for t in state.history.unfinished if t.nlls]
+    if begun:
+        lines.append(("running" if state.state == "running" else "cut off", ", ".join(begun[:8])))
+    if header.plan is not None:
+        lines.append(("search", f"{header.plan.search}, {header.plan.scheduler}, {len(header.space)} parameters"))
+    for record in rank(state.records)[:TOP_COUNT]:
+        assert record.validation is not None
+        lines.append((f"  trial {record.trial}", f"{score_text(record.validation)}; {describe(record)}"))
+    took = (
+        f"{duration(state.history.seconds)} in {len(state.history.sessions)} sessions, "
+        if state.history.sessions
+        else ""
+    )
+    lines.append(("took", f"{took}{state.byte_count / 1e6:.1f} MB; sealed test opened {state.test_openings} times"))
+    lines.append(("folder", str(state.folder.absolute())))
+    return [*lines, ("next", _next_of(state))]
+
+
+def _next_of(state: RunState) -> str:
+    runs = runs_option(state.folder)
+    if state.state == "running":
+        return digits_command("watch", state.header.name, *runs)
+    if state.state == "interrupted" and state.history.sessions:
+        return digits_command("resume", state.header.name, *runs)
+    return digits_command("report", "--sweep", state.header.name, *runs)
+
+
+def trial_of(state: RunState, number: int) -> RunRecord:
+    """A trial's record. Raises UsageError where there is none (yet)."""
+    for record in state.records:
+        if record.trial == number:
+            return record
+    if number in state.history.trials:
+        raise UsageError(f"trial {number} of {state.header.name!r} is not over yet")
+    raise UsageError(f"{state.header.name!r} has no trial {number}; it has {len(state.records)}")
+
+
+def trial_document(state: RunState, record: RunRecord) -> dict[str, Any]:
+    """What `show SWEEP/TRIAL --json` prints."""
+    return {"sweep": state.header.name, **record.to_dict()}
+
+
+def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
+    """What `show SWEEP/TRIAL` prints for people."""
+    lines = [("trial", f"{record.trial} of {state.header.name}: {record.status}")]
+    if record.label:
+        lines.append(("recipe", record.label))
+    lines += [(f"  {name}", str(value)) for name, value in record.recipe.changes().items()]
+    if record.validation is not None:
+        lines.append(("validation", score_text(record.validation)))
+        lines.append(("epochs", f"{len(record.curve)} of {record.recipe.training.epochs}, best {record.best_epoch}"))
+        lines += [
+            (
+                f"  {row.epoch}",
+                f"NLL {row.validation_nll:.4f}, {row.validation_error_count} of {row.validation_n:,} wrong",
+            )
+            for row in record.curve[-TOP_COUNT:]
+        ]
+        ran = f"{record.parameter_count:,} parameters, {duration(record.train_seconds)} on {record.device}"
+        lines.append(("training", f"{ran}, {record.precision}, {record.execution}"))
+    lines += [("error", line) for line in (record.error or "").strip().splitlines()[-12:]]
+    replay = ["replay", state.header.name, "--trial", record.trial, *runs_option(state.folder)]
+    return [*lines, ("next", digits_command(*replay) if record.counts else digits_command("show", state.header.name))]
+
+
+def remove_run(runs: Path, name: str) -> int:
+    """Remove a run's folder for good and return how many bytes it held. Raises UsageError while it runs."""
+    store = SweepStore.open(runs, check_name(name))
+    if store.folder.is_symlink():
+        raise UsageError(f"{store.folder} is a link; remove it, or the folder that it points to, by hand")
+    check_free(store.folder)
+    byte_count = folder_bytes(store.folder)
+    gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # at once out of everyone's sight
+    store.folder.rename(gone)
+    shutil.rmtree(gone)
+    return byte_count
+
+
+def removal_document(removed: dict[str, int]) -> dict[str, Any]:
+    """What `rm --json` prints."""
+    return {"removed": removed, "bytes": sum(removed.values())}
+
+
+def removal_lines(runs: Path, removed: dict[str, int]) -> list[tuple[str, str]]:
+    """What `rm` prints for people."""
+    lines = [("removed", f"{runs / name}, {byte_count / 1e6:.1f} MB") for name, byte_count in removed.items()]
+    return [*lines, ("next", digits_command("ls", *runs_option(runs / "x")))]

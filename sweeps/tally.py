@@ -1,0 +1,112 @@
+"""The state of a run as its events tell it: counts, rates, the best few."""
+
+import contextlib
+import math
+import stat
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from digits_core.records import RunRecord
+from sweeps.config import MOST_TRIALS
+
+TOP_COUNT = 5
+FORECAST_FROM = 5  # the first trials run to their end, so they say little about the many that are stopped
+DISK_INTERVAL_SECONDS = 10.0
+
+
+@dataclass
+class Tally:
+    """The state of a sweep as its events tell it."""
+
+    trial_count: int
+    max_epochs: int
+    concurrency: int = 1
+    folder: Path | None = None  # of the run, to say how much of the disk it takes
+    started_at: float = field(default_factory=time.monotonic)
+    first_trial_at: float | None = None
+    running: dict[int, int] = field(default_factory=dict)  # trial -> epochs done
+    over: dict[str, int] = field(default_factory=lambda: {"finished": 0, "stopped": 0, "failed": 0})
+    top: list[RunRecord] = field(default_factory=list)
+    last_error: str = ""
+    recalled_count: int = 0  # trials of earlier sessions
+    retry_count: int = 0
+    busy_seconds: float = 0.0  # of the trials that ended here
+    disk_bytes: int = 0
+    disk_measured_at: float = -math.inf
+
+    @property
+    def over_count(self) -> int:
+        """Trials that will not run again."""
+        return sum(self.over.values())
+
+    def start(self, trial: int) -> None:
+        """Count a trial as running."""
+        self.running[trial] = 0
+        if self.first_trial_at is None:
+            self.first_trial_at = time.monotonic()
+
+    def recall(self, records: list[RunRecord]) -> None:
+        """Count trials that were over before."""
+        for record in records:
+            self.finish(record)
+        self.recalled_count, self.busy_seconds = len(records), 0.0
+
+    def finish(self, record: RunRecord) -> None:
+        """Count a trial as over and keep the best few."""
+        self.running.pop(record.trial, None)
+        self.busy_seconds += record.busy_seconds
+        self.over[record.status] += 1
+        if record.error:
+            self.last_error = f"trial {record.trial}: {record.failure}"
+        if record.counts:
+            self.top = sorted([*self.top, record], key=lambda r: (r.nll, r.trial))[:TOP_COUNT]
+
+    def seconds_left(self) -> float | None:
+        """A forecast from the trials that are over; None before there are enough to go by."""
+        over_here = self.over_count - self.recalled_count
+        if self.trial_count >= MOST_TRIALS:
+            return None
+        if self.first_trial_at is None or over_here < FORECAST_FROM:
+            return None
+        per_trial = (time.monotonic() - self.first_trial_at) / over_here
+        return per_trial * (self.trial_count - self.over_count)
+
+    @property
+    def working_seconds(self) -> float:
+        """Since the first trial began."""
+        return 0.0 if self.first_trial_at is None else time.monotonic() - self.first_trial_at
+
+    @property
+    def trials_a_minute(self) -> float | None:
+        """Of those that ended here; None before there are enough to go by."""
+        over_here = self.over_count - self.recalled_count
+        return 60 * over_here / self.working_seconds if over_here >= FORECAST_FROM and self.working_seconds else None
+
+    @property
+    def training_share(self) -> float | None:
+        """Of the workers' time, by the trials that ended here: what still runs is not in it."""
+        if self.trials_a_minute is None:
+            return None
+        return self.busy_seconds / (self.working_seconds * self.concurrency)
+
+    def measure_disk(self) -> None:
+        """Look now and then at how much the run's folder takes."""
+        if self.folder is None or time.monotonic() - self.disk_measured_at < DISK_INTERVAL_SECONDS:
+            return
+        self.disk_bytes, self.disk_measured_at = folder_bytes(self.folder), time.monotonic()
+
+
+def folder_bytes(folder: Path) -> int:
+    """How much the files below a folder hold; what goes away while this looks is left out."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 trial`, `30 trials`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

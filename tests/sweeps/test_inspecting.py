@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+
+from digits_core.errors import UsageError
+from digits_core.journal import Journal
+from digits_core.ownership import sole_driver
+from digits_core.records import Assignment, SweepSummary, status_counts
+from digits_core.store import SweepStore
+from sweeps.inspecting import (
+    RunState,
+    list_document,
+    list_lines,
+    remove_run,
+    run_document,
+    run_lines,
+    trial_document,
+    trial_lines,
+    trial_of,
+)
+
+
+def journalled(store: SweepStore) -> None:
+    """A journal that tells of the store's trials and of one more that is running."""
+    with Journal(store.folder) as journal:
+        journal.session(1, 5.0)
+        for record in store.records():
+            journal.drawn(Assignment(trial=record.trial, recipe=record.recipe))
+            journal.over(record.trial, record.status)
+        journal.drawn(Assignment(trial=5, recipe=record.recipe))
+        journal.epoch(5, 1, 0.5)
+        journal.epoch(5, 2, 0.4)
+
+
+def test_a_run_is_shown_while_it_runs_and_once_it_was_cut_off(sweep_store: SweepStore) -> None:
+    journalled(sweep_store)
+    with sole_driver(sweep_store.folder):
+        running = RunState.of(sweep_store)
+    cut = RunState.of(sweep_store)
+    sweep_store.write_summary(SweepSummary(seconds=1.0, training_share=0.5, interrupted=False))
+    over = RunState.of(sweep_store)
+    assert [state.state for state in (running, cut, over)] == ["running", "interrupted", "over"]
+
+    document, best = run_document(running), sweep_store.ranked()[0]
+    assert document["trials"] == status_counts(sweep_store.records()) == {"finished": 3, "stopped": 1, "failed": 1}
+    assert (document["running"], document["best"]["trial"]) == ({"5": 2}, best.trial)
+    assert document["bytes"] == sum(path.stat().st_size for path in sweep_store.folder.rglob("*") if path.is_file())
+    lines = dict(run_lines(running))
+    assert lines["trials"] == "5 of 5: 3 finished, 1 stopped early, 1 failed"
+    assert lines["running"] == "5 (epoch 2)"
+    assert lines["next"].startswith("digits watch tiny")
+    assert dict(run_lines(cut))["next"].startswith("digits resume tiny")
+    assert dict(run_lines(over))["next"].startswith("digits report --sweep tiny")
+
+
+def test_a_trial_is_shown_with_its_recipe_and_its_error(sweep_store: SweepStore) -> None:
+    state = RunState.of(sweep_store)
+    good, failed = trial_of(state, 1), trial_of(state, 4)
+    lines = trial_lines(state, good)
+    assert ("  model.name", "mlp") in lines
+    assert dict(lines)["epochs"] == f"3 of 3, best {good.best_epoch}"
+    assert trial_document(state, good)["curve"][2]["epoch"] == 3
+    errors = [text for label, text in trial_lines(state, failed) if label == "error"]
+    assert errors[0] == "Traceback"
+    assert errors[-1].startswith("RuntimeError: ")
+    with pytest.raises(UsageError, match="'tiny' has no trial 7; it has 5"):
+        trial_of(state, 7)
+    journalled(sweep_store)
+    with pytest.raises(UsageError, match="trial 5 of 'tiny' is not over yet"):
+        trial_of(RunState.of(sweep_store), 5)
+
+
+def test_runs_are_listed_and_a_damaged_one_says_so(sweep_store: SweepStore, tmp_path: Path) -> None:
+    runs = sweep_store.folder.parent
+    (runs / "broken").mkdir()
+    (runs / "broken" / "sweep.json").write_text("{")
+    listed = {row["sweep"]: row for row in list_document(runs)}
+    assert listed["tiny"]["trials"]["finished"] == 3
+    assert listed["broken"]["state"] == "damaged"
+    assert "cannot use" in listed["broken"]["problem"]
+    lines = dict(list_lines(runs))
+    assert "sweep on sklearn-digits, interrupted, 5 of 5 trials" in lines["tiny"]
+    assert lines["broken"].startswith("damaged: ")
+    assert dict(list_lines(tmp_path / "none"))["next"].startswith("digits sweep --trials 100")
+
+
+def test_a_removed_run_is_gone_and_nothing_else(sweep_store: SweepStore, tmp_path: Path) -> None:
+    runs = sweep_store.folder.parent
+    with sole_driver(sweep_store.folder), pytest.raises(UsageError, match="is running already"):
+        remove_run(runs, "tiny")
+    for name in ("..", "tiny/trials", "tin", ""):
+        with pytest.raises(UsageError):
+            remove_run(runs, name)
+    elsewhere = tmp_path / "elsewhere"
+    sweep_store.folder.rename(elsewhere)
+    (runs / "linked").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="is a link"):
+        remove_run(runs, "linked")
+    (runs / "linked").unlink()
+    elsewhere.rename(runs / "tiny")
+    size = sum(path.stat().st_size for path in (runs / "tiny").rglob("*") if path.is_file())
+    assert remove_run(runs, "tiny") >= size
+    assert list(runs.iterdir()) == []

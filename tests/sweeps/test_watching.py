@@ -1,0 +1,71 @@
+import contextlib
+
+import pytest
+
+from digits_core.journal import Journal
+from digits_core.ownership import sole_driver
+from digits_core.records import Assignment
+from digits_core.store import SweepStore
+from sweeps.watching import JournalTail, watch
+from tests.sweeps.test_runner import Recorder
+
+
+class Following(Recorder):
+    """Lets the run that is watched go on, a step at a time that time passes."""
+
+    def __init__(self, steps: list[contextlib.AbstractContextManager[None]]) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def tick(self) -> None:
+        if self.steps:
+            with self.steps.pop(0):
+                pass
+
+
+def test_a_watcher_sees_what_the_runs_own_view_sees(sweep_store: SweepStore) -> None:
+    first, second, *_ = records = sweep_store.records()
+    driver = contextlib.ExitStack()
+    driver.enter_context(sole_driver(sweep_store.folder))
+    journal = driver.enter_context(Journal(sweep_store.folder))
+    journal.session(1, 5.0)
+    journal.drawn(Assignment(trial=0, recipe=first.recipe))
+    journal.over(0, "finished")
+    journal.session(2, 50.0)
+    journal.drawn(Assignment(trial=1, recipe=second.recipe))
+    journal.epoch(1, 1, 0.5)
+
+    @contextlib.contextmanager
+    def more():  # type: ignore[no-untyped-def]
+        journal.retried(1)
+        journal.epoch(1, 2, 0.4)
+        yield
+        journal.over(1, second.status)
+
+    view = Following([more(), driver])
+    watch(sweep_store, view, poll_seconds=0.001)
+    assert view.recalled == [first]
+    assert view.started == [1]
+    assert view.epochs == {1: [1, 2]}
+    assert view.retried == [1]
+    assert view.over == [second]
+    assert len(records) == 5
+
+
+def test_half_a_line_waits_for_its_other_half(sweep_store: SweepStore) -> None:
+    path = sweep_store.folder / "journal.jsonl"
+    path.write_bytes(b'{"event": "retried", "trial": 1}\n{"event"')
+    tail = JournalTail(path)
+    assert list(tail.new_lines()) == [{"event": "retried", "trial": 1}]
+    assert list(tail.new_lines()) == []
+    with path.open("ab") as stream:
+        stream.write(b': "over"}\n')
+    assert list(tail.new_lines()) == [{"event": "over"}]
+
+
+@pytest.mark.parametrize("junk", [b"no JSON\n", b"[1]\n"])
+def test_a_damaged_journal_is_one_line(junk: bytes, sweep_store: SweepStore) -> None:
+    path = sweep_store.folder / "journal.jsonl"
+    path.write_bytes(junk)
+    with pytest.raises(RuntimeError, match=r"cannot use .*journal.jsonl"):
+        list(JournalTail(path).new_lines())
