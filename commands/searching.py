@@ -48,6 +48,9 @@ Target = Annotated[
 TrialTimeout = Annotated[
     str | None, typer.Option(help="End a trial that takes longer, e.g. 90s, 10m or 2h.", show_default="none")
 ]
+Storage = Annotated[
+    str, typer.Option(help="Database for a copy as an Optuna study: sqlite (beside it), none, or postgresql://...")
+]
 MaxFailures = Annotated[int, typer.Option(help="How often a trial whose process is lost goes on from its last epoch.")]
 Keep = Annotated[int, typer.Option(help="How many of the best trials keep their weights.")]
 
@@ -79,6 +82,7 @@ def sweep(
     max_failures: MaxFailures = 2,
     trial_timeout: TrialTimeout = None,
     keep: Keep = 10,
+    storage: Storage = "sqlite",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what it would take; start nothing.")
     ] = False,
@@ -130,6 +134,7 @@ def sweep(
         max_failures=max_failures,
         trial_timeout_seconds=optional_seconds_of("--trial-timeout", trial_timeout),
         keep=keep,
+        storage=storage,
     )
     (_estimate if dry_run else _search)(config, as_json=as_json)
 
@@ -211,6 +216,9 @@ def resume(
     concurrency: Annotated[int | None, typer.Option(help="Runs at a time.", show_default="as before")] = None,
     time_budget: TimeBudget = None,
     target: Target = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Database, with its password if it has one.", show_default="as before")
+    ] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -238,6 +246,7 @@ def resume(
         concurrency=concurrency,
         time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
         target_accuracy=None if target is None else parse_target(target),
+        storage=storage,
     )
     _resume(config, as_json=as_json)
 

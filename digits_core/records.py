@@ -203,6 +203,7 @@ class Policy:
     max_failures: int = 0  # how often a trial whose process is lost goes on from its last epoch
     trial_timeout_seconds: float | None = None  # None: a trial may take as long as it likes
     keep: int | None = None  # how many of the best trials keep their weights; None: all
+    storage: str = "none"  # of the study's copy: a database's address without its password, "sqlite" or "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,3 +265,4 @@ class SweepSummary:
     interrupted: bool  # not all trials were run
     error: str | None = None  # what ended it, if it was not the user
     limit: str = ""  # what was asked to end it, and did: a time budget or a target
+    database: str = ""  # why trials are missing from the study's copy there, if any are

@@ -3,6 +3,7 @@
 RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /journal.jsonl            what `digits resume` goes by: see digits_core.journal
          /driver.lock              who runs it: see digits_core.ownership
+         /study.db                 the trials once more, as an Optuna study for optuna-dashboard: see sweeps.study_copy
          /summary.json             SweepSummary, written after the last one
          /best_parameters.json     the winner's recipe, for `digits train FILE`; written beside the summary
          /validation_labels.npy, validation_indices.npy

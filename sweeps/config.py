@@ -54,6 +54,7 @@ class SweepConfig:
     max_failures: int = DEFAULT_MAX_FAILURES
     trial_timeout_seconds: float | None = None
     keep: int = DEFAULT_KEEP
+    storage: str = "sqlite"  # of the study's copy: "sqlite" (beside the sweep), "none", or a database's address
     space_file: Path | None = None  # None: the default space for the device and the images
     fixed: Mapping[str, Scalar] = field(default_factory=dict)  # dotted field -> its value in all trials
     start_from: tuple[str, ...] = ()  # recipes, or sweeps
@@ -93,6 +94,7 @@ class ResumeConfig:
     concurrency: int | None = None  # None: as before
     time_budget_seconds: float | None = None
     target_accuracy: float | None = None
+    storage: str | None = None  # None: as before
     begun_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:

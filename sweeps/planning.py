@@ -28,6 +28,7 @@ from sweeps.space import (
     nearest,
 )
 from sweeps.space_file import document_of, read_space, space_of
+from sweeps.study_copy import NONE, check_storage, without_password
 from sweeps.tally import counted
 
 
@@ -41,6 +42,7 @@ class RunPlan:
     recipes: Drawn | Given
     line: str  # what is about to be done
     ending: Ending = field(default_factory=Ending)
+    storage: str = NONE  # of the study's copy, with its password
     is_resumed: bool = False
 
     @property
@@ -63,6 +65,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
+    check_storage(config.storage, config.name, is_new=True)
     split, device_type = split_digits(digits), default_device().type
     base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side))
     asked = (_given if config.configs else _searched)(config, base, device_type, digits, split)
@@ -86,9 +89,11 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
                 max_failures=config.max_failures,
                 trial_timeout_seconds=config.trial_timeout_seconds,
                 keep=config.keep,
+                storage=without_password(config.storage),
             ),
             plan=asked.plan,
         ),
+        storage=config.storage,
         split=split,
         recipes=asked.recipes,
         ending=_ending(config, split),
@@ -182,11 +187,20 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
     recipes: Drawn | Given = Given(assignments=tuple(trial.assignment for trial in history.trials.values()))
     if header.plan is not None:
         recipes = drawn_from(header.plan, header.seed)
+    storage = config.storage or header.policy.storage
+    check_storage(storage, header.name, is_new=False)
     device, concurrency = default_device().type, config.concurrency or header.concurrency
     left = f"{trial_count - len(history.over)} of {counted(trial_count, 'trial')} left"
     return RunPlan(
         runs=config.runs,
-        header=replace(header, trial_count=trial_count, concurrency=concurrency, device=device),
+        header=replace(
+            header,
+            trial_count=trial_count,
+            concurrency=concurrency,
+            device=device,
+            policy=replace(header.policy, storage=without_password(storage)),
+        ),
+        storage=storage,
         split=split,
         recipes=recipes,
         ending=_ending(config, split),

@@ -88,6 +88,7 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
         "trials": status_counts(outcome.records),
         "interrupted": summary.interrupted,
         "limit": summary.limit,
+        "database_problem": summary.database,
         "seconds": summary.seconds,
         "training_share": summary.training_share,
         "test_openings": outcome.test_openings,
@@ -110,6 +111,8 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(("  sealed test", tested))
     if summary.limit:
         lines.append(("ended", f"{summary.limit}; {counted(len(outcome.records), 'trial')} are over"))
+    if summary.database:
+        lines.append(("database", f"not all trials are there; `digits resume` adds them. {summary.database}"))
     shares = f"{summary.training_share:.0%} of the workers' time since the first began spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))

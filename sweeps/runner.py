@@ -26,7 +26,7 @@ from digits_core.ownership import sole_driver
 from digits_core.records import Assignment, RunRecord, SweepSummary
 from digits_core.store import SweepStore
 from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
-from sweeps.assignments import Given
+from sweeps.assignments import Drawn, Given
 from sweeps.finalists import keep_best_parameters
 from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, failed_record, use_threads
 from sweeps.planning import RunPlan
@@ -36,6 +36,7 @@ from sweeps.schedulers import scheduler_for
 from sweeps.scratch import scratch_folder
 from sweeps.search import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC, HandOut, StudySearch
 from sweeps.signals import held_interrupt, ignored_interrupt
+from sweeps.study_copy import StudyCopy
 from sweeps.time_limit import TimeLimit
 
 SECONDS_TO_DIE = 10.0  # of a worker that was killed; it takes some hundredths
@@ -85,6 +86,7 @@ class Outcome:
 
     error: str | None = None
     limit: str = ""  # what was asked to end them
+    database: str = ""  # why trials are missing there
 
 
 def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float) -> Outcome:
@@ -95,20 +97,22 @@ def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch
             journal.session(len(history.sessions) + 1, started)
             view.recall(store.records())
             sealer = Sealer(plan, store, view, journal)
+            sealer.copy.add(store.records(), {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
                 _fit(plan, sealer, history, scratch)
             except SearchOver as limit:
                 sealer.seal_running()
-                return Outcome(limit=str(limit))
+                return Outcome(limit=str(limit), database=sealer.copy.problem)
             finally:
                 sealer.end_workers()
+                sealer.copy.close()
     except KeyboardInterrupt:
         return Outcome()
     except SearchEnded as error:
         return Outcome(error=str(error))
     except OSError as error:
         return Outcome(error=f"cannot write to {store.folder}: {error.strerror}")
-    return Outcome()
+    return Outcome(database=sealer.copy.problem)
 
 
 def recovered(store: SweepStore, journal: Journal) -> History:
@@ -136,6 +140,7 @@ def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary
         interrupted=len(history.over) < plan.header.trial_count and not outcome.limit,
         error=outcome.error,
         limit=outcome.limit,
+        database=outcome.database,
     )
 
 
@@ -252,6 +257,8 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
         self.plan, self.store, self.view, self.journal = plan, store, view, journal
+        space = plan.recipes.space if isinstance(plan.recipes, Drawn) else {}
+        self.copy = StudyCopy(plan.storage, store.folder, plan.header.name, space)
         self.running: list[Trial] = []
         self.limit = ""  # what was asked to end the search, once it does
         self.counting = [(record.nll, record.trial) for record in store.ranked()]
@@ -281,6 +288,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         record = folder.read_progress()
         assert record is not None, "a trial that reported has progress on disk"
         self._seal(folder, record)
+        self.copy.add([record], {record.trial: trial.config["point"]})
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial raised, or its process died: a failed row, and the sweep goes on."""
@@ -294,6 +302,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         elif record.error is None:
             record = replace(record, status="failed", error=self._error_text(folder, trial))
         self._seal(folder, record)
+        self.copy.add([record], {record.trial: trial.config["point"]})
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial's process was lost, and the trial begins again from its last epoch."""
@@ -360,6 +369,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
             record = folder.read_progress()
             if record is not None and record.counts:
                 self._seal(folder, record)
+                self.copy.add([record], {record.trial: trial.config["point"]})
 
     def _check_disk(self, trial: Trial) -> None:
         """A trial for which there was no room has not failed."""

@@ -114,21 +114,8 @@ class StudySearch(QuietSearcher):
         point = trial.assignment.point
         if point is None:
             return
-        space = {name: parameter for name, parameter in self.drawn.space.items() if name in point}
-        state = optuna.trial.TrialState.FAIL
-        if trial.nlls and trial.status != "failed":
-            finished = trial.status == "finished"
-            state = optuna.trial.TrialState.COMPLETE if finished else optuna.trial.TrialState.PRUNED
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=state,
-                value=trial.nlls[max(trial.nlls)] if state == optuna.trial.TrialState.COMPLETE else None,
-                params={name: point[name] for name in space},
-                distributions={name: distribution_of(parameter) for name, parameter in space.items()},
-                intermediate_values=dict(trial.nlls),
-                user_attrs=_attributes(trial.assignment),
-            )
-        )
+        attributes = _attributes(trial.assignment)
+        self.study.add_trial(frozen_trial(point, trial.nlls, str(trial.status), self.drawn.space, attributes))
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The next trial's configuration: one that was cut off, one that is tried first, or a new one."""
@@ -198,6 +185,32 @@ def finite_value(result: Mapping[str, Any]) -> float | None:
 def _attributes(assignment: Assignment) -> dict[str, Any]:
     """What a study keeps of a trial beside its parameters."""
     return {"trial": assignment.trial, "recipe_id": assignment.recipe.recipe_id, "label": assignment.label}
+
+
+def frozen_trial(
+    point: Mapping[str, Scalar],
+    nlls: Mapping[int, float],
+    status: str,
+    space: Space,
+    attributes: Mapping[str, Any],
+    value: float | None = None,
+) -> optuna.trial.FrozenTrial:
+    """A trial that is over, as a study takes it in: complete, pruned or failed. `nlls` is by epoch.
+
+    Its value is the last of them, unless one is given.
+    """
+    state = optuna.trial.TrialState.FAIL
+    if nlls and status != "failed":
+        state = optuna.trial.TrialState.COMPLETE if status == "finished" else optuna.trial.TrialState.PRUNED
+    drawn = {name: parameter for name, parameter in space.items() if name in point}
+    return optuna.trial.create_trial(
+        state=state,
+        value=(nlls[max(nlls)] if value is None else value) if state == optuna.trial.TrialState.COMPLETE else None,
+        params={name: point[name] for name in drawn},
+        distributions={name: distribution_of(parameter) for name, parameter in drawn.items()},
+        intermediate_values=dict(nlls),
+        user_attrs=dict(attributes),
+    )
 
 
 def draw(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:

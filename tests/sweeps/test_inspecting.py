@@ -36,6 +36,7 @@ def test_a_run_is_shown_while_it_runs_and_once_it_was_cut_off(sweep_store: Sweep
     journalled(sweep_store)
     with sole_driver(sweep_store.folder):
         running = RunState.of(sweep_store)
+        size = sum(path.stat().st_size for path in sweep_store.folder.rglob("*") if path.is_file())
     cut = RunState.of(sweep_store)
     sweep_store.write_summary(SweepSummary(seconds=1.0, training_share=0.5, interrupted=False))
     over = RunState.of(sweep_store)
@@ -44,7 +45,7 @@ def test_a_run_is_shown_while_it_runs_and_once_it_was_cut_off(sweep_store: Sweep
     document, best = run_document(running), sweep_store.ranked()[0]
     assert document["trials"] == status_counts(sweep_store.records()) == {"finished": 3, "stopped": 1, "failed": 1}
     assert (document["running"], document["best"]["trial"]) == ({"5": 2}, best.trial)
-    assert document["bytes"] == sum(path.stat().st_size for path in sweep_store.folder.rglob("*") if path.is_file())
+    assert document["bytes"] == size
     lines = dict(run_lines(running))
     assert lines["trials"] == "5 of 5: 3 finished, 1 stopped early, 1 failed"
     assert lines["running"] == "5 (epoch 2)"

@@ -1,0 +1,156 @@
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.store import SweepStore
+from sweeps.config import ResumeConfig
+from sweeps.planning import plan_resumption, plan_sweep
+from sweeps.runner import run_trials
+from sweeps.space import Choice, Float, Space
+from sweeps.study_copy import StudyCopy, check_storage, database_of, without_password
+from tests.sweeps.test_runner import Interrupter, Recorder, config
+
+SPACE: Space = {
+    "model.name": Choice(options=("cnn", "mlp")),
+    "optimizer.learning_rate": Float(low=1e-4, high=1.0, log=True),
+}
+POINT = {"model.name": "mlp", "optimizer.learning_rate": 0.01}
+STATES = optuna.trial.TrialState
+PASSWORD = "only-for-a-test"  # noqa: S105
+
+
+def read_back(url: str, name: str) -> optuna.Study:
+    """The study as another program sees it."""
+    return optuna.load_study(study_name=name, storage=url)
+
+
+def test_trials_are_copied_once_with_what_a_dashboard_shows(sweep_store: SweepStore) -> None:
+    records = sweep_store.records()
+    for _ in range(2):  # the second time as a session that goes on
+        with contextlib.closing(StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)) as copy:
+            copy.add(records, {record.trial: POINT for record in records})
+            assert copy.problem == ""
+    study = read_back(database_of("sqlite", sweep_store.folder), "tiny")
+    assert [trial.state for trial in study.trials] == [STATES.COMPLETE] * 3 + [STATES.PRUNED, STATES.FAIL]
+    for record, trial in zip(records, study.trials, strict=True):
+        assert trial.params == POINT
+        assert trial.intermediate_values == {row.epoch: row.validation_nll for row in record.curve}
+        assert (trial.user_attrs["trial"], trial.user_attrs["status"]) == (record.trial, record.status)
+        if record.status == "finished":
+            assert trial.value == record.nll
+            assert record.validation is not None
+            assert trial.user_attrs["validation_error_count"] == record.validation.error_count
+    assert study.trials[4].user_attrs["error"].startswith("RuntimeError: ")
+
+
+def test_without_a_database_there_is_none(sweep_store: SweepStore) -> None:
+    copy = StudyCopy("none", sweep_store.folder, "tiny", SPACE)
+    copy.add(sweep_store.records(), {})
+    copy.close()
+    assert not (sweep_store.folder / "study.db").exists()
+
+
+def test_a_database_that_breaks_costs_a_message_and_not_the_sweep(sweep_store: SweepStore) -> None:
+    (sweep_store.folder / "study.db").write_bytes(b"this is no database" * 100)
+    copy = StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)
+    copy.add(sweep_store.records(), {})
+    assert copy.problem.startswith("the database sqlite refuses: ")
+    assert "\n" not in copy.problem
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ("postgres", "'postgres' is no database's address; write sqlite, none or postgresql://user@host/database"),
+        ("mongodb://host/x", "is no database's address"),
+        ("", "is no database's address"),
+    ],
+)
+def test_what_is_no_database_is_refused(storage: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_storage(storage, "tiny", is_new=True)
+
+
+def test_a_database_that_nobody_runs_is_one_line_without_the_password() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"postgresql://somebody:{PASSWORD}@127.0.0.1:{free.getsockname()[1]}/digits"
+    with pytest.raises(EnvironmentFailure, match=r"the database postgresql://somebody@127\.0\.0\.1") as caught:
+        check_storage(url, "tiny", is_new=True)
+    assert PASSWORD not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert PASSWORD not in without_password(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of our own, on loopback, with a password."""
+    found = [
+        *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+        *map(Path, filter(None, [shutil.which("initdb")])),
+    ]
+    if not found:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    folder = found[0].parent
+    # Its programs refuse to run as root.
+    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    home = tmp_path_factory.mktemp("postgres")
+    for place in (home, *home.parents[:2]):
+        place.chmod(0o755)
+    (home / "password").write_text(PASSWORD)
+    (home / "data").mkdir()
+    if user:
+        shutil.chown(home / "data", "postgres", "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run([folder / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **user)  # type: ignore[call-overload]
+
+    data, password = str(home / "data"), f"--pwfile={home / 'password'}"
+    run("initdb", "-D", data, "-U", "digits", "--auth=scram-sha-256", password, "--no-sync")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={data} -c fsync=off"
+    run("pg_ctl", "-D", data, "-w", "-l", f"{data}/log", "-o", options, "start")
+    yield f"postgresql://digits:{PASSWORD}@127.0.0.1:{port}/postgres"
+    run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_sweep_in_postgresql_is_read_back_by_optuna(tmp_path: Path, postgres_url: str) -> None:
+    asked = config(tmp_path, name="shared", storage=postgres_url)
+    store, summary = run_trials(plan_sweep(asked), Interrupter(5))
+    assert summary.interrupted
+    with pytest.raises(UsageError, match="the database has a study 'shared' already; choose another --name"):
+        plan_sweep(replace(asked, runs=tmp_path / "other"))
+    assert PASSWORD not in (store.folder / "sweep.json").read_text()
+    with pytest.raises(EnvironmentFailure, match=r"the database postgresql://digits@.* refuses: "):
+        plan_resumption(ResumeConfig(runs=tmp_path, name="shared"))  # the password is not kept
+
+    resumed = plan_resumption(ResumeConfig(runs=tmp_path, name="shared", storage=postgres_url))
+    store, summary = run_trials(resumed, Recorder())
+    assert (summary.interrupted, summary.database) == (False, "")
+    study = read_back(postgres_url, "shared")
+    records = {record.trial: record for record in store.records()}
+    assert sorted(trial.user_attrs["trial"] for trial in study.trials) == sorted(records) == list(range(6))
+    assert (
+        study.best_trial.user_attrs["trial"]
+        == min(
+            (record for record in records.values() if record.status == "finished"), key=lambda record: record.nll
+        ).trial
+    )
+    for trial in study.trials:
+        record = records[trial.user_attrs["trial"]]
+        assert trial.params["model.name"] == record.recipe.model.name
+        assert len(trial.intermediate_values) == len(record.curve)
