@@ -51,6 +51,13 @@ TrialTimeout = Annotated[
 Storage = Annotated[
     str, typer.Option(help="Database for a copy as an Optuna study: sqlite (beside it), none, or postgresql://...")
 ]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Join a Ray cluster: auto, or its head's host:port.", show_default="a Ray of its own, here"),
+]
+GpusPerTrial = Annotated[
+    float | None, typer.Option(help="Share of a GPU for a trial, e.g. 0.125.", show_default="by --concurrency")
+]
 MaxFailures = Annotated[int, typer.Option(help="How often a trial whose process is lost goes on from its last epoch.")]
 Keep = Annotated[int, typer.Option(help="How many of the best trials keep their weights.")]
 
@@ -83,6 +90,8 @@ def sweep(
     trial_timeout: TrialTimeout = None,
     keep: Keep = 10,
     storage: Storage = "sqlite",
+    address: Address = None,
+    gpus_per_trial: GpusPerTrial = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what it would take; start nothing.")
     ] = False,
@@ -110,6 +119,7 @@ def sweep(
 
     """
     from digits_core.recipe import parse_assignment
+    from sweeps import for_a_cluster
     from sweeps.config import SweepConfig
     from sweeps.durations import optional_seconds_of
     from sweeps.ending import parse_target
@@ -135,7 +145,11 @@ def sweep(
         trial_timeout_seconds=optional_seconds_of("--trial-timeout", trial_timeout),
         keep=keep,
         storage=storage,
+        address=address,
+        gpus_per_trial=gpus_per_trial,
     )
+    if address is not None:
+        for_a_cluster()
     (_estimate if dry_run else _search)(config, as_json=as_json)
 
 
@@ -219,6 +233,8 @@ def resume(
     storage: Annotated[
         str | None, typer.Option(help="Database, with its password if it has one.", show_default="as before")
     ] = None,
+    address: Address = None,
+    gpus_per_trial: GpusPerTrial = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -235,6 +251,7 @@ def resume(
         digits resume first --trials 200 --time-budget 1h --json
 
     """
+    from sweeps import for_a_cluster
     from sweeps.config import ResumeConfig
     from sweeps.durations import optional_seconds_of
     from sweeps.ending import parse_target
@@ -247,7 +264,11 @@ def resume(
         time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
         target_accuracy=None if target is None else parse_target(target),
         storage=storage,
+        address=address,
+        gpus_per_trial=gpus_per_trial,
     )
+    if address is not None:
+        for_a_cluster()
     _resume(config, as_json=as_json)
 
 

@@ -54,6 +54,8 @@ class SweepConfig:
     max_failures: int = DEFAULT_MAX_FAILURES
     trial_timeout_seconds: float | None = None
     keep: int = DEFAULT_KEEP
+    address: str | None = None  # of a Ray cluster to join; None: a Ray of our own on this machine
+    gpus_per_trial: float | None = None  # None: one, or what is left of one by the trials that run at a time
     storage: str = "sqlite"  # of the study's copy: "sqlite" (beside the sweep), "none", or a database's address
     space_file: Path | None = None  # None: the default space for the device and the images
     fixed: Mapping[str, Scalar] = field(default_factory=dict)  # dotted field -> its value in all trials
@@ -76,6 +78,7 @@ class SweepConfig:
         if not 0 <= self.max_failures <= MOST_FAILURES:
             raise UsageError(f"--max-failures must be between 0 and {MOST_FAILURES}, got {self.max_failures}")
         check_count("--keep", self.keep, MOST_TRIALS)
+        check_gpus_per_trial(self.gpus_per_trial)
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--max-epochs", self.max_epochs, MOST_EPOCHS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
@@ -95,11 +98,14 @@ class ResumeConfig:
     time_budget_seconds: float | None = None
     target_accuracy: float | None = None
     storage: str | None = None  # None: as before
+    address: str | None = None  # of a Ray cluster to join; None: a Ray of our own on this machine
+    gpus_per_trial: float | None = None
     begun_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
+        check_gpus_per_trial(self.gpus_per_trial)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +279,12 @@ def check_count(option: str, value: int | None, high: int) -> None:
     """Raise UsageError unless it is None or from 1 to `high`."""
     if value is not None and not 1 <= value <= high:
         raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
+
+
+def check_gpus_per_trial(share: float | None) -> None:
+    """Raise UsageError unless it is None, a share of one GPU, or a whole number of them."""
+    if share is not None and not (0 < share <= 1 or share in range(2, 17)):
+        raise UsageError(f"--gpus-per-trial must be a share of one, such as 0.25, or a whole number, got {share:g}")
 
 
 def check_folds_option(folds: int | None) -> None:

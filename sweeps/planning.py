@@ -14,6 +14,7 @@ from digits_core.ownership import check_free
 from digits_core.recipe import Recipe
 from digits_core.records import Policy, SearchPlan, SweepHeader
 from digits_core.store import SweepStore, check_new
+from sweeps.addresses import check_address
 from sweeps.assignments import Drawn, Given
 from sweeps.config import DEFAULT_TRIALS, MOST_TRIALS, ResumeConfig, SweepConfig
 from sweeps.ending import Ending
@@ -42,8 +43,11 @@ class RunPlan:
     recipes: Drawn | Given
     line: str  # what is about to be done
     ending: Ending = field(default_factory=Ending)
+    address: str | None = None  # of a Ray cluster to join
+    gpus_per_trial: float | None = None
     storage: str = NONE  # of the study's copy, with its password
     is_resumed: bool = False
+    concurrency_asked: int | None = None  # None: all that a cluster has room for
 
     @property
     def folder(self) -> Path:
@@ -66,6 +70,8 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
     check_storage(config.storage, config.name, is_new=True)
+    check_address(config.address)
+    check_gpus(config)
     split, device_type = split_digits(digits), default_device().type
     base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side))
     asked = (_given if config.configs else _searched)(config, base, device_type, digits, split)
@@ -94,12 +100,16 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
             plan=asked.plan,
         ),
         storage=config.storage,
+        address=config.address,
+        concurrency_asked=config.concurrency,
+        gpus_per_trial=config.gpus_per_trial,
         split=split,
         recipes=asked.recipes,
         ending=_ending(config, split),
         line=(
             f"sweep {config.name}: {trials_text(asked.trial_count)} on {config.dataset},"
-            f" {concurrency} at a time on {device_type}; {asked.words}, at most {counted(max_epochs, 'epoch')} a trial"
+            f" {_where(config, concurrency, device_type)}; {asked.words},"
+            f" at most {counted(max_epochs, 'epoch')} a trial"
         ),
     )
 
@@ -189,6 +199,8 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
         recipes = drawn_from(header.plan, header.seed)
     storage = config.storage or header.policy.storage
     check_storage(storage, header.name, is_new=False)
+    check_address(config.address)
+    check_gpus(config)
     device, concurrency = default_device().type, config.concurrency or header.concurrency
     left = f"{trial_count - len(history.over)} of {counted(trial_count, 'trial')} left"
     return RunPlan(
@@ -201,12 +213,15 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
             policy=replace(header.policy, storage=without_password(storage)),
         ),
         storage=storage,
+        address=config.address,
+        concurrency_asked=config.concurrency,
+        gpus_per_trial=config.gpus_per_trial,
         split=split,
         recipes=recipes,
         ending=_ending(config, split),
         line=(
             f"going on with {header.name}: {left if trial_count < MOST_TRIALS else trials_text(trial_count)}"
-            f" ({len(history.unfinished)} begun), {concurrency} at a time on {device}"
+            f" ({len(history.unfinished)} begun), {_where(config, concurrency, device)}"
         ),
         is_resumed=True,
     )
@@ -226,6 +241,18 @@ def _resumed_trial_count(config: ResumeConfig, header: SweepHeader, history: His
             f"{header.name!r} had a time budget, which is over; give it another (--time-budget) or a number of --trials"
         )
     return trial_count
+
+
+def _where(config: SweepConfig | ResumeConfig, concurrency: int, device: str) -> str:
+    if config.address is None:
+        return f"{concurrency} at a time on {device}"
+    return f"{config.concurrency or 'as many as fit'} at a time on the cluster at {config.address}"
+
+
+def check_gpus(config: SweepConfig | ResumeConfig) -> None:
+    """Raise UsageError where a trial is to have a GPU and there is none. A cluster's are counted once it is joined."""
+    if config.gpus_per_trial is not None and config.address is None and not accelerator_count():
+        raise UsageError("this machine has no GPU to share: leave out --gpus-per-trial, or join a cluster (--address)")
 
 
 def default_concurrency() -> int:

@@ -56,6 +56,44 @@ def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None
 
 
 @contextlib.contextmanager
+def joined_ray(address: str) -> Iterator[None]:
+    """Join a Ray cluster as one of its drivers. It is left as it was found: nothing of it is started or stopped here.
+
+    Its token is taken from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, as Ray itself does.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    with restored_handlers():
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        try:
+            with held_interrupt():
+                _connect(address)
+            stop_as_interrupt()
+            yield
+        finally:
+            with ignored_interrupt():
+                ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EnvironmentFailure(
+            f"the Ray cluster at {address} does not let this process in ({reason}); it needs the cluster's token in"
+            " RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled where there is none (docs/cluster.md)"
+        ) from error
+
+
+def cluster_resources() -> dict[str, float]:
+    """What the Ray that this process has joined can give away in all: "CPU", "GPU"."""
+    return dict(ray.cluster_resources())
+
+
+@contextlib.contextmanager
 def _out_of_reach_of_group_signals() -> Iterator[None]:
     """Give Ray's processes a process group of their own, as Ray itself does on Windows.
 

@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 from digits_core.cross_validation import upload
 from digits_core.data import Split
 from digits_core.device import accelerator_count, default_device
+from digits_core.errors import EnvironmentFailure
 from digits_core.folds import Folds
 from digits_core.journal import History, Journal, read_journal
 from digits_core.ownership import sole_driver
@@ -31,7 +32,7 @@ from sweeps.finalists import keep_best_parameters
 from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, failed_record, use_threads
 from sweeps.planning import RunPlan
 from sweeps.progress import SweepView
-from sweeps.ray_session import SearchEnded, check_alive, local_ray
+from sweeps.ray_session import SearchEnded, check_alive, cluster_resources, joined_ray, local_ray
 from sweeps.schedulers import scheduler_for
 from sweeps.scratch import scratch_folder
 from sweeps.search import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC, HandOut, StudySearch
@@ -60,8 +61,12 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
         if plan.is_resumed:
             stack.enter_context(sole_driver(store.folder))
         scratch = stack.enter_context(scratch_folder())
-        gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
-        stack.enter_context(local_ray(scratch, plan.header.concurrency, gpu_count))
+        if plan.address is None:
+            gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
+            stack.enter_context(local_ray(scratch, plan.header.concurrency, gpu_count))
+        else:
+            stack.enter_context(joined_ray(plan.address))
+            plan = on_cluster(plan, cluster_resources())
         if plan.is_resumed:
             store.write_header(plan.header)
         else:
@@ -144,11 +149,26 @@ def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary
     )
 
 
-def _reservation(plan: RunPlan) -> dict[str, float]:
+def on_cluster(plan: RunPlan, resources: Mapping[str, float]) -> RunPlan:
+    """The plan with what a cluster has. Raises EnvironmentFailure for GPUs that it has not."""
+    gpu_count, cpu_count = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    if plan.gpus_per_trial is not None and plan.gpus_per_trial > gpu_count:
+        raise EnvironmentFailure(
+            f"the cluster at {plan.address} has {gpu_count} GPUs, not the {plan.gpus_per_trial:g} of --gpus-per-trial"
+        )
+    at_a_time = int(gpu_count / (plan.gpus_per_trial or 1)) if gpu_count else cpu_count
+    concurrency = plan.concurrency_asked or max(1, min(at_a_time, cpu_count))
+    share = plan.gpus_per_trial or (1 / math.ceil(concurrency / gpu_count) if gpu_count else None)
+    header = replace(plan.header, concurrency=concurrency, device="cuda" if gpu_count else "cpu")
+    return replace(plan, header=header, gpus_per_trial=share)
+
+
+def reservation(plan: RunPlan) -> dict[str, float]:
     """What one trial reserves: a processor, and its share of a GPU where there are CUDA devices."""
     if plan.header.device != "cuda":
         return {"cpu": 1}
-    return {"cpu": 1, "gpu": 1 / math.ceil(plan.header.concurrency / accelerator_count())}
+    share = plan.gpus_per_trial or 1 / math.ceil(plan.header.concurrency / accelerator_count())
+    return {"cpu": 1, "gpu": share}
 
 
 def _search(plan: RunPlan, history: History, journal: Journal) -> tuple[Searcher, TrialScheduler]:
@@ -173,7 +193,7 @@ def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> No
         timeout_seconds=plan.header.policy.trial_timeout_seconds,
     )
     tuner = tune.Tuner(
-        tune.with_resources(worker, _reservation(plan)),
+        tune.with_resources(worker, reservation(plan)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -203,6 +223,10 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         """Upload the data once, then begin the first trial."""
         self.trials_folder, self.timeout_seconds = trials_folder, timeout_seconds
+        if not trials_folder.is_dir():
+            raise EnvironmentFailure(
+                f"{trials_folder} is not on this node: --runs must be a folder that all nodes share"
+            )
         use_threads(1)
         self.device = default_device()
         self.data = upload(split, self.device)

@@ -1,0 +1,113 @@
+"""A sweep on a Ray cluster of two nodes (of this machine), one of which dies."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from digits_core.journal import read_journal
+from digits_core.store import SweepStore
+from tests.test_resume import epochs_told
+
+pytestmark = pytest.mark.slow
+
+BINARIES = Path(sys.executable).parent
+TOKEN = secrets.token_hex(32)
+ENVIRONMENT = {
+    **os.environ,
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": TOKEN,
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # as docs/cluster.md says: several nodes
+}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """For Ray's sockets, in whose paths there is room for 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def start_node(scratch: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts nodes with one processor each, and ends them: by their process ids, never by name."""
+    del scratch  # asked for so that it outlives the nodes
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        node = subprocess.Popen(
+            [
+                BINARIES / "ray", "start", "--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats",
+                "--object-store-memory=100000000", "--block", *arguments,
+            ],
+            env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        started.append(node)
+        return node
+
+    yield start
+    for node in reversed(started):
+        if node.poll() is None:
+            node.send_signal(signal.SIGTERM)
+    for node in reversed(started):
+        node.wait(timeout=60)
+
+
+def digits(*arguments: object, **changes: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [BINARIES / "digits", *map(str, arguments)],
+        env={**ENVIRONMENT, **changes}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_a_node_that_dies_costs_no_trial(
+    tmp_path: Path, scratch: Path, start_node: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    port = free_port()
+    start_node("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={scratch}")
+    deadline = time.monotonic() + 60
+    while True:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    second = start_node(f"--address=127.0.0.1:{port}")
+    asked = ["--trials", "3", "--max-epochs", "200", "--scheduler", "none", "--concurrency", "2", "--name", "shared"]
+    with digits("sweep", *asked, "--runs", tmp_path, "--address", f"127.0.0.1:{port}") as sweep:
+        deadline = time.monotonic() + 120
+        while len({t for t, trial in read_journal(tmp_path / "shared").trials.items() if trial.nlls}) < 2:
+            assert sweep.poll() is None, sweep.stderr and sweep.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(second.pid, signal.SIGKILL)  # as if its machine were gone
+        assert epochs_told(tmp_path / "shared") < 200  # both trials were in the middle of it
+        out, err = sweep.communicate(timeout=240)
+    assert sweep.returncode == 0, err
+    assert f"2 at a time on the cluster at 127.0.0.1:{port}" in err
+    assert "Traceback" not in out + err
+    store = SweepStore(tmp_path / "shared")
+    assert [record.status for record in store.records()] == ["finished"] * 3
+    history = read_journal(store.folder)
+    assert sum(trial.retries for trial in history.trials.values()) >= 1
+
+    with digits("sweep", "--runs", tmp_path, "--address", f"127.0.0.1:{port}", RAY_AUTH_TOKEN="0" * 64) as stranger:
+        out, err = stranger.communicate(timeout=120)
+    assert stranger.returncode == 1
+    assert f"error: the Ray cluster at 127.0.0.1:{port} does not let this process in" in err.splitlines()[-1]
