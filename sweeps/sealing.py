@@ -1,0 +1,174 @@
+"""What becomes of Tune's events: sealed records, the journal, the study's copy, the view. Lives in the driver."""
+
+import bisect
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+
+from digits_core.journal import Journal
+from digits_core.records import Assignment, RunRecord
+from digits_core.store import SweepStore
+from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
+from sweeps.assignments import Drawn
+from sweeps.objective import failed_record
+from sweeps.planning import RunPlan
+from sweeps.progress import SweepView
+from sweeps.ray_session import SearchEnded, check_alive
+from sweeps.search import EPOCH, ERROR_RATE, FAILED, METRIC
+from sweeps.signals import held_interrupt
+from sweeps.study_copy import StudyCopy
+
+SECONDS_TO_DIE = 10.0  # of a worker that was killed; it takes some hundredths
+
+
+class SearchOver(Exception):
+    """The search has had its time, or has found what it was after. The text says which.
+
+    An Exception, unlike SearchEnded: Tune tidies up and hands it on.
+    """
+
+
+class Sealer(tune.Callback):  # type: ignore[misc]
+    """Turns Tune's events into sealed records and the view's events. Lives in the driver."""
+
+    def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
+        self.plan, self.store, self.view, self.journal = plan, store, view, journal
+        space = plan.recipes.space if isinstance(plan.recipes, Drawn) else {}
+        self.copy = StudyCopy(plan.storage, store.folder, plan.header.name, space)
+        self.running: list[Trial] = []
+        self.limit = ""  # what was asked to end the search, once it does
+        self.counting = [(record.nll, record.trial) for record in store.ranked()]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; terminals and open files stay out of that.
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A worker took a trial."""
+        self.view.trial_started(int(trial.config["trial"]))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """An epoch is done."""
+        if not result[FAILED]:
+            number, epoch = int(trial.config["trial"]), int(result[EPOCH])
+            self._write(lambda: self.journal.epoch(number, epoch, float(result[METRIC])))
+            self.view.trial_advanced(number, epoch)
+            if self.plan.ending.is_reached(float(result[ERROR_RATE])):
+                self.limit = f"trial {number} reached the target"
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The trial ran to its end or was stopped by the scheduler."""
+        folder = self.store.trial(int(trial.config["trial"]))
+        record = folder.read_progress()
+        assert record is not None, "a trial that reported has progress on disk"
+        self._seal(folder, record)
+        self.copy.add([record], {record.trial: trial.config["point"]})
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The trial raised, or its process died: a failed row, and the sweep goes on."""
+        check_alive()  # a trial that Ray took with it has not failed
+        assignment = Assignment.from_dict(trial.config)
+        self._check_disk(trial)
+        folder = self.store.trial(assignment.trial)
+        record = folder.read_progress()
+        if record is None:
+            record = failed_record(assignment, time.time(), self._error_text(folder, trial))
+        elif record.error is None:
+            record = replace(record, status="failed", error=self._error_text(folder, trial))
+        self._seal(folder, record)
+        self.copy.add([record], {record.trial: trial.config["point"]})
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The trial's process was lost, and the trial begins again from its last epoch."""
+        check_alive()
+        self._check_disk(trial)
+        number = int(trial.config["trial"])
+        self._write(lambda: self.journal.retried(number))
+        self.view.trial_retried(number)
+
+    def _seal(self, folder: TrialFolder, record: RunRecord) -> None:
+        with held_interrupt():
+            self._write(lambda: folder.seal(record))
+            self._write(lambda: self.journal.over(record.trial, record.status))
+            self._drop_weights(record)
+        self.view.trial_over(record)
+
+    def _drop_weights(self, record: RunRecord) -> None:
+        """Only the best trials keep their weights."""
+        keep = self.plan.header.policy.keep
+        if keep is None:
+            return
+        if not record.counts:
+            self.store.trial(record.trial).drop_weights()
+            return
+        bisect.insort(self.counting, (record.nll, record.trial))
+        for _, trial in self.counting[keep:]:
+            self.store.trial(trial).drop_weights()
+
+    def _write(self, what: Callable[[], None]) -> None:
+        """Write to the run's folder, without which a search cannot go on."""
+        try:
+            what()
+        except OSError as error:
+            raise SearchEnded(f"cannot write to {self.store.folder}: {error.strerror}") from error
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Tune's event loop went round once."""
+        check_alive()
+        self.running = [trial for trial in trials if trial.status == Trial.RUNNING]
+        self.view.tick()
+        if self.plan.ending.is_due():
+            self.limit = "the time budget is used up"
+        if self.limit:
+            self.end_workers()
+            raise SearchOver(self.limit)
+
+    def end_workers(self) -> None:
+        """From here on nothing but this process writes into the run's folder."""
+        try:
+            check_alive()
+        except SearchEnded:
+            return  # they went with Ray
+        for trial in self.running:
+            actor = trial.temporary_state.ray_actor
+            if actor is not None:
+                ray.kill(actor)
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.get(actor.__ray_ready__.remote(), timeout=SECONDS_TO_DIE)
+
+    def seal_running(self) -> None:
+        """What the search had no time for any more counts as stopped early, where it has validated at all."""
+        for trial in self.running:
+            folder = self.store.trial(int(trial.config["trial"]))
+            record = folder.read_progress()
+            if record is not None and record.counts:
+                self._seal(folder, record)
+                self.copy.add([record], {record.trial: trial.config["point"]})
+
+    def _check_disk(self, trial: Trial) -> None:
+        """A trial for which there was no room has not failed."""
+        written = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
+        for reason in map(os.strerror, (errno.ENOSPC, errno.EDQUOT)):
+            if reason in written:
+                raise SearchEnded(f"cannot write to {self.store.folder}: {reason}")
+
+    def _error_text(self, folder: TrialFolder, trial: Trial) -> str:
+        """What is known of a death that the worker could not write down itself."""
+        note, limit = folder.folder / TIMEOUT_NOTE, self.plan.header.policy.trial_timeout_seconds
+        if limit is not None and note.exists() and note.stat().st_size:
+            stood = note.read_text(encoding="utf-8", errors="replace")
+            return f"{stood}\nthe trial took longer than {limit:g} s (--trial-timeout)"
+        if trial.error_file and os.path.exists(trial.error_file):
+            return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        return "the worker process died"

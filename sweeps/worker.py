@@ -1,0 +1,81 @@
+"""A process of Ray's that trains one trial after another."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from digits_core.cross_validation import upload
+from digits_core.data import Split
+from digits_core.device import default_device
+from digits_core.errors import EnvironmentFailure
+from digits_core.folds import Folds
+from digits_core.records import Assignment
+from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
+from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
+from sweeps.search import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
+from sweeps.time_limit import TimeLimit
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """Runs one trial after another in one process: the data stays on the device, torch stays imported."""
+
+    def setup(
+        self, config: dict[str, Any], split: Split | Folds, trials_folder: Path, timeout_seconds: float | None
+    ) -> None:
+        """Upload the data once, then begin the first trial."""
+        self.trials_folder, self.timeout_seconds = trials_folder, timeout_seconds
+        if not trials_folder.is_dir():
+            raise EnvironmentFailure(
+                f"{trials_folder} is not on this node: --runs must be a folder that all nodes share"
+            )
+        use_threads(1)
+        self.device = default_device()
+        self.data = upload(split, self.device)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin the next trial in the same process."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        assignment = Assignment.from_dict(config)
+        folder = TrialFolder(self.trials_folder / f"{assignment.trial:05d}")
+        self.limit = TimeLimit(folder.folder / TIMEOUT_NOTE, self.timeout_seconds)
+        self.run: TrialRun | None = None
+        with self.limit, failures_that_stay():
+            self.run = TrialRun(assignment, self.data, self.device, folder)
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch. A failure that would stay one is a result: the process lives on."""
+        run, advanced = self.run, False
+        if run is not None:
+            with self.limit, failures_that_stay():
+                run.advance()
+                advanced = True
+        is_over = not advanced or (run is not None and run.finished)
+        if is_over:
+            self.limit.close()
+        return {
+            METRIC: run.best_nll if advanced and run is not None else math.nan,
+            ERROR_RATE: run.best_error_rate if advanced and run is not None else math.nan,
+            EPOCH: run.epoch if run is not None else 0,
+            FINISHED: advanced and is_over,
+            FAILED: not advanced,
+            tune.result.DONE: is_over,
+        }
+
+
+@contextlib.contextmanager
+def failures_that_stay() -> Iterator[None]:
+    """Swallow what would fail again in the same way: the trial has written it down. All else goes to Tune."""
+    try:
+        yield
+    except WORTH_ANOTHER_TRY:
+        raise
+    except Exception:  # noqa: BLE001 - whatever a network, an optimizer or an augmentation raises
+        return
