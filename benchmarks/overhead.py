@@ -1,0 +1,107 @@
+"""What a sweep costs beside training: trials that hardly train, here and as Ray Tune's tutorial writes them.
+
+Ours is everything that a trial has here: a draw, a network, one epoch of one batch, weights, predictions, record,
+journal and database, from the first trial's start to the last one's end. The tutorial's function reports once.
+"""
+
+import argparse
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from digits_core.data import LabelledImages
+from digits_core.environment import hardware_name, processor_count
+from digits_core.journal import read_journal
+from sweeps.config import SweepConfig
+from sweeps.planning import plan_sweep
+from sweeps.progress import view_of
+from sweeps.runner import run_trials
+
+IMAGES = 64
+TUTORIAL = """
+import os, sys, time
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the loopback interface only, as everything here
+import ray
+import torch
+from ray import tune
+
+def trainable(config):
+    tune.report({"loss": float(torch.tensor(config["lr"])), "at": time.time()})
+
+ray.init(num_cpus=int(sys.argv[2]), include_dashboard=False, log_to_driver=False)
+tuner = tune.Tuner(
+    trainable,
+    param_space={"lr": tune.loguniform(1e-4, 1e-1)},
+    tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=int(sys.argv[1])),
+)
+results = tuner.fit()
+reports = sorted(result.metrics["at"] for result in results)
+print("seconds", reports[-1] - reports[0])
+ray.shutdown()
+"""
+
+
+def ours(trials: int) -> tuple[float, list[float]]:
+    """Seconds from the first start to the last end, and when each trial's end was told."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = SweepConfig(runs=Path(folder), name="overhead", trials=trials, max_epochs=1, scheduler="none")
+        plan = plan_sweep(config)
+
+        def cut(part: LabelledImages) -> LabelledImages:
+            return LabelledImages(images=part.images[:IMAGES], labels=part.labels[:IMAGES])
+
+        small = replace(
+            plan.split,
+            train=cut(plan.split.train),  # type: ignore[union-attr]
+            validation=cut(plan.split.validation),
+            validation_indices=plan.split.validation_indices[:IMAGES],
+        )
+        header = replace(plan.header, train_n=IMAGES, validation_n=IMAGES)
+        view = view_of(header, plan.folder, Console(file=io.StringIO()))
+        store, _ = run_trials(replace(plan, split=small, header=header), view)
+        records = store.records()
+        assert len(records) == trials
+        assert len(read_journal(store.folder).over) == trials
+        ends = sorted(record.ended_at for record in records)
+        return ends[-1] - min(record.started_at for record in records), ends
+
+
+def tutorial(trials: int) -> float:
+    """Seconds from the first report to the last."""
+    ended = subprocess.run(
+        [sys.executable, "-c", TUTORIAL, str(trials), str(processor_count())],
+        check=True, capture_output=True, text=True, cwd=tempfile.gettempdir(),
+    )  # fmt: skip
+    return float(next(line for line in ended.stdout.splitlines() if line.startswith("seconds ")).split()[1])
+
+
+def main() -> None:
+    """Measure both, alternating."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--tutorial-trials", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    print(f"{hardware_name()}; {asked.trials} trials here, {asked.tutorial_trials} of the tutorial's, a round")
+    for number in range(1, asked.rounds + 1):
+        began = time.perf_counter()
+        seconds, ends = ours(asked.trials)
+        wall, per_tutorial = time.perf_counter() - began, tutorial(asked.tutorial_trials) / (asked.tutorial_trials - 1)
+        hundred = min(100, len(ends) - 1)
+        first, last = (ends[hundred] - ends[0]) / hundred, (ends[-1] - ends[-1 - hundred]) / hundred
+        print(
+            f"round {number}: here {seconds:.2f} s, {1000 * seconds / asked.trials:.0f} ms a trial"
+            f" (first hundred {1000 * first:.0f}, last {1000 * last:.0f}; {wall:.1f} s with Ray's start);"
+            f" tutorial {1000 * per_tutorial:.0f} ms a trial; ratio {per_tutorial * asked.trials / seconds:.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
