@@ -80,6 +80,7 @@ def watch(
     """
     from digits_core.errors import UsageError
     from digits_core.journal import FILE_NAME
+    from digits_core.ownership import is_running
     from digits_core.store import SweepStore
     from sweeps import inspecting
     from sweeps.progress import progress_console, view_of
@@ -88,11 +89,14 @@ def watch(
     store = SweepStore.open(runs, run)
     if not (store.folder / FILE_NAME).exists():
         raise UsageError(f"{run!r} keeps no journal to watch: only sweeps and comparisons do")
-    view = view_of(store.header, store.folder, progress_console(sys.stderr))
-    try:
-        follow(store, view)
-    finally:
-        view.close()
+    if is_running(store.folder):
+        view = view_of(store.header, store.folder, progress_console(sys.stderr))
+        try:
+            follow(store, view)
+        finally:
+            view.close()
+    else:
+        say(f"{run} is not running")
     state = inspecting.RunState.of(store)
     emit(inspecting.run_document(state), inspecting.run_lines(state), as_json=as_json)
 
@@ -116,12 +120,10 @@ def rm(
 
     """
     from digits_core.errors import UsageError
-    from digits_core.ownership import check_free
-    from digits_core.store import SweepStore
-    from sweeps.inspecting import removal_document, removal_lines, remove_run
+    from sweeps.inspecting import check_removable, removal_document, removal_lines, remove_run
 
     for name in names:  # all of them, before the first is gone
-        check_free(SweepStore.open(runs, name).folder)
+        check_removable(runs, name)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nobody is there to be asked; add --yes to remove without asking")

@@ -88,7 +88,7 @@ def read_json(path: Path, build: Callable[[Any], T]) -> T:
     """Read a JSON file and build a value from it; a half or foreign file is named in one line."""
     try:
         return build(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise unusable(path, error) from error
 
 
@@ -102,6 +102,11 @@ def unusable(path: Path, reason: object) -> EnvironmentFailure:
         remedy = f"delete {path.with_name('ensemble.json')} and run `digits ensemble` again"
     elif path.name == "summary.json":
         remedy = "delete it: it only says how long the sweep took"
+    elif path.name == "journal.jsonl":
+        remedy = (
+            "restore it from a copy, or begin a new sweep with --start-from this one; what is finished here can still"
+            " be combined and reported"
+        )
     else:
         remedy = f"restore it from a copy, or delete the folder {path.parent} and run the sweep again"
     return EnvironmentFailure(f"cannot use {path} ({reason}); {remedy}")

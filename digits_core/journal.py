@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from digits_core.errors import EnvironmentFailure
+from digits_core.durable import unusable
 from digits_core.records import Assignment
 
 FILE_NAME = "journal.jsonl"
@@ -98,11 +98,8 @@ def read_journal(folder: Path) -> History:
         content = path.read_bytes() if path.exists() else b""
         for line in content[: content.rfind(b"\n") + 1].splitlines():
             history.add(json.loads(line))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise EnvironmentFailure(
-            f"cannot use {path} ({type(error).__name__}: {error}); restore it from a copy, or begin a new run:"
-            " what is finished here can still be combined and reported"
-        ) from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise unusable(path, f"{type(error).__name__}: {str(error)[:200]}") from error
     return history
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe, Scalar
 
+LAST_SECOND = 1e11  # since 1970: later is no date that a calendar has
+
 Status = Literal["finished", "stopped", "failed"]
 """finished: all epochs done; stopped: ended early by the scheduler; failed: see the record's error."""
 
@@ -252,6 +254,7 @@ class SweepHeader:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "SweepHeader":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        _check_types(values)
         policy, plan = Policy(**values.get("policy", {})), values.get("plan")
         return SweepHeader(**{**values, "policy": policy, "plan": plan and SearchPlan.from_dict(plan)})
 
@@ -266,3 +269,20 @@ class SweepSummary:
     error: str | None = None  # what ended it, if it was not the user
     limit: str = ""  # what was asked to end it, and did: a time budget or a target
     database: str = ""  # why trials are missing from the study's copy there, if any are
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Raise TypeError or ValueError for a header with which nothing could be reckoned."""
+    for field in dataclasses.fields(SweepHeader):
+        value = values.get(field.name, field.default)
+        if field.type in (int, float, str, dict) and isinstance(value, bool):
+            raise TypeError(f"{field.name} is {value}")
+        if field.type is int and not (isinstance(value, int) and 0 <= value < 2**63):
+            raise TypeError(f"{field.name} is no count")
+        if field.type is float and not (isinstance(value, int | float) and 0 <= value < LAST_SECOND):
+            raise TypeError(f"{field.name} is no time")
+        if field.type is str and not isinstance(value, str):
+            raise TypeError(f"{field.name} is no text")
+    for name in ("trial_count", "concurrency", "max_epochs"):
+        if values[name] < 1:
+            raise ValueError(f"{name} is {values[name]}")

@@ -101,7 +101,8 @@ class SweepStore:
     @property
     def header(self) -> SweepHeader:
         """What the sweep was asked to do."""
-        return read_json(self.folder / "sweep.json", SweepHeader.from_dict)
+        header = read_json(self.folder / "sweep.json", SweepHeader.from_dict)
+        return dataclasses.replace(header, name=self.folder.name)  # which may have been renamed
 
     def write_summary(self, summary: SweepSummary) -> None:
         """Say how the search went."""
@@ -241,7 +242,8 @@ class SweepStore:
 
 def sweep_names(runs: Path) -> list[str]:
     """The sweeps in a runs folder, oldest first. A damaged one keeps its place: opening it says what is wrong."""
-    return [path.parent.name for path in sorted(runs.glob("*/sweep.json"), key=_created_at)]
+    headers = [path for path in runs.glob("*/sweep.json") if NAME_PATTERN.fullmatch(path.parent.name)]
+    return [path.parent.name for path in sorted(headers, key=_created_at)]
 
 
 def _created_at(header: Path) -> tuple[float, str]:

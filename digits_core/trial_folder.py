@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.durable import json_bytes, read_json, sync, unusable, write_array, write_atomically
+from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord
 
 TIMEOUT_NOTE = "timeout.txt"  # where a trial's process stood when it was ended for taking too long
@@ -68,9 +69,12 @@ class TrialFolder:
             return None
 
     def read_progress(self) -> RunRecord | None:
-        """The last record that the worker wrote, if it wrote any."""
+        """The last record that the worker wrote, if it wrote any and it reached the disk (it is not synced)."""
         path = self.folder / "progress.json"
-        return read_json(path, RunRecord.from_dict) if path.is_file() else None
+        try:
+            return read_json(path, RunRecord.from_dict) if path.is_file() else None
+        except EnvironmentFailure:
+            return None
 
     def read_record(self) -> RunRecord | None:
         """The sealed record; None for a trial that is not over."""

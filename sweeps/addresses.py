@@ -18,11 +18,12 @@ def check_address(address: str | None) -> None:
         )
     found = _address_of_this_machine() if address == "auto" else address
     host, colon, port = found.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")  # IPv6
     if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
         raise UsageError(f"--address is auto or host:port, got {address!r}")
     try:
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise EnvironmentFailure(f"nothing listens at {found} ({error}); is Ray's head running there?") from error
 
 

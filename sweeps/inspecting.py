@@ -66,6 +66,8 @@ class RunState:
 
 def list_runs(runs: Path) -> list[tuple[str, RunState | None, str]]:
     """Every run, oldest first: its name, and its state or what is wrong with it."""
+    if runs.exists() and not runs.is_dir():
+        raise UsageError(f"{runs} is not a folder; --runs names the folder that holds the runs")
     found: list[tuple[str, RunState | None, str]] = []
     for name in sweep_names(runs):
         try:
@@ -204,12 +206,18 @@ def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
     return [*lines, ("next", digits_command(*replay) if record.counts else digits_command("show", state.header.name))]
 
 
-def remove_run(runs: Path, name: str) -> int:
-    """Remove a run's folder for good and return how many bytes it held. Raises UsageError while it runs."""
+def check_removable(runs: Path, name: str) -> SweepStore:
+    """Raise UsageError for a run that is running, or that is a link."""
     store = SweepStore.open(runs, check_name(name))
     if store.folder.is_symlink():
         raise UsageError(f"{store.folder} is a link; remove it, or the folder that it points to, by hand")
     check_free(store.folder)
+    return store
+
+
+def remove_run(runs: Path, name: str) -> int:
+    """Remove a run's folder for good and return how many bytes it held. Raises UsageError where that must not be."""
+    store = check_removable(runs, name)
     byte_count = folder_bytes(store.folder)
     gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # at once out of everyone's sight
     store.folder.rename(gone)

@@ -9,7 +9,7 @@ from digits_core.engine import check_fit
 from digits_core.environment import processor_count
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.folds import Folds, cut_digits
-from digits_core.journal import FILE_NAME, History, read_journal
+from digits_core.journal import History
 from digits_core.ownership import check_free
 from digits_core.recipe import Recipe
 from digits_core.records import Policy, SearchPlan, SweepHeader
@@ -20,6 +20,7 @@ from sweeps.config import DEFAULT_TRIALS, MOST_TRIALS, ResumeConfig, SweepConfig
 from sweeps.ending import Ending
 from sweeps.first_trials import check_models, first_trials, given_recipes
 from sweeps.headers import header_of
+from sweeps.recovery import known_history
 from sweeps.space import (
     check_space,
     default_max_epochs,
@@ -182,10 +183,10 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
     """What is left of a run. Raises UsageError or EnvironmentFailure where it cannot go on; writes nothing."""
     store = SweepStore.open(config.runs, config.name)
     header = store.header
-    if header.kind == "training" or not (store.folder / FILE_NAME).exists():
-        raise UsageError(f"{header.name!r} keeps no journal to go on from: only sweeps and comparisons do")
+    if header.kind == "training":
+        raise UsageError(f"{header.name!r} is a training run, which keeps no journal to go on from; train it again")
     check_free(store.folder)
-    history = read_journal(store.folder)
+    history = known_history(store)
     digits = load_digits(header.dataset)
     split = cut_digits(digits, header.fold_count)
     if (digits.checksum, split.split_id) != (header.data_checksum, header.split_id):

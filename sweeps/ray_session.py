@@ -77,9 +77,23 @@ def joined_ray(address: str) -> Iterator[None]:
                 ray.shutdown()
 
 
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what Ray's compiled part writes to stderr off the screen: a wrong token would be twenty warnings."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _connect(address: str) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        with _silent():
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
         raise EnvironmentFailure(

@@ -1,6 +1,7 @@
 """The only place that knows Ray Tune: runs the trials of a plan, or what is left of them, and leaves their folder."""
 
 import contextlib
+import gc
 import math
 import os
 import time
@@ -14,7 +15,7 @@ from ray.tune.search import Searcher
 
 from digits_core.device import accelerator_count
 from digits_core.errors import EnvironmentFailure
-from digits_core.journal import History, Journal, read_journal
+from digits_core.journal import History, Journal
 from digits_core.ownership import sole_driver
 from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
@@ -23,6 +24,7 @@ from sweeps.finalists import keep_best_parameters
 from sweeps.planning import RunPlan
 from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
+from sweeps.recovery import known_history, recovered
 from sweeps.schedulers import scheduler_for
 from sweeps.scratch import scratch_folder
 from sweeps.sealing import Sealer, SearchOver
@@ -56,6 +58,7 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
         # Ray writes of its own death to stdout, which is for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         outcome = _run_what_is_left(plan, store, view, scratch, started)
+        gc.collect()  # an interrupted Tune gives back what it had reserved once it is gone
         with ignored_interrupt():
             view.close()
             summary = _summary(plan, store, outcome)
@@ -101,23 +104,8 @@ def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch
     return Outcome(database=sealer.copy.problem)
 
 
-def recovered(store: SweepStore, journal: Journal) -> History:
-    """What is known of a run, with what its last driver could not write down any more."""
-    history = read_journal(store.folder)
-    sealed = {record.trial: record for record in store.records()}
-    for trial in history.unfinished:
-        number = trial.assignment.trial
-        record = sealed.get(number) or store.trial(number).read_progress()
-        if record is None or (number not in sealed and record.status != "finished"):
-            continue
-        store.trial(number).seal(record)
-        journal.over(number, record.status)
-        trial.status = record.status
-    return history
-
-
 def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary:
-    records, history = store.records(), read_journal(store.folder)
+    records, history = store.records(), known_history(store)
     worked = history.working_seconds(record.started_at for record in records)
     at_a_time = min(plan.header.concurrency, plan.header.trial_count)
     return SweepSummary(

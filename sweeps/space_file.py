@@ -1,5 +1,6 @@
 """A search space as TOML: dotted recipe fields, each a range or a list of choices, perhaps under a condition."""
 
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +24,24 @@ def read_space(path: Path) -> Space:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}; `digits space > {path}` writes one to begin with") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers and depths that are no one's
+        raise UsageError(f"{path} is not TOML: {' '.join(str(error).split())[:200]}") from error
     space = space_of(_by_dotted_field(document))
+    _check_sense(space)
     if not space:
         raise UsageError(f"{path} holds no field to search; `digits space` prints the default space")
     return space
+
+
+def _check_sense(space: Space) -> None:
+    """Raise UsageError for a condition that never holds, or a choice that is there twice."""
+    for name, parameter in space.items():
+        if isinstance(parameter, Choice) and len(set(parameter.options)) < len(parameter.options):
+            raise UsageError(f"{name} has a choice twice")
+        given = space.get(parameter.when.field) if parameter.when is not None else None
+        if isinstance(given, Choice) and parameter.when and not set(parameter.when.values) & set(given.options):
+            wanted = " or ".join(map(str, parameter.when.values)) or "nothing"
+            raise UsageError(f"{name} is never drawn: {parameter.when.field} is to be {wanted}, but has {given}")
 
 
 def _by_dotted_field(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,10 +87,10 @@ def _parameter(name: str, description: Any) -> Parameter:
 
 
 def _value(name: str, value: Any, expected: type) -> Scalar:
-    if expected is float and type(value) is int:
+    if expected is float and type(value) is int and abs(value) <= sys.float_info.max:
         value = float(value)
     if type(value) is not expected:
-        raise UsageError(f"{name} takes values of type {expected.__name__}, got {value!r}")
+        raise UsageError(f"{name} takes values of type {expected.__name__}, got {repr(value)[:40]}")
     assert isinstance(value, Scalar)
     return value
 

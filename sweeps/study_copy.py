@@ -45,7 +45,7 @@ def one_line_errors(storage: str) -> Iterator[None]:
         yield
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise UsageError(
-            f"--storage {storage!r} is no database's address; write sqlite, none or postgresql://user@host/database"
+            "--storage is no database's address; write sqlite, none or postgresql://user@host/database"
         ) from error
     except ImportError as error:
         raise UsageError(
@@ -69,7 +69,9 @@ def check_storage(storage: str, name: str, *, is_new: bool) -> None:
     if storage in (BESIDE, NONE):
         return
     with one_line_errors(storage):
-        names = optuna.get_all_study_names(make_storage(storage))
+        backend = make_storage(storage)
+        names = optuna.get_all_study_names(backend)
+        backend.engine.dispose()
     if is_new and name in names:
         raise UsageError(f"the database has a study {name!r} already; choose another --name")
 
@@ -101,6 +103,7 @@ class StudyCopy:
         try:
             yield
         except (UsageError, EnvironmentFailure) as error:
+            self.close()
             self.problem, self.backend = str(error), None
 
     def add(self, records: Iterable[RunRecord], points: Mapping[int, Mapping[str, Any] | None]) -> None:

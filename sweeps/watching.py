@@ -39,9 +39,9 @@ def watch(store: SweepStore, view: SweepView, poll_seconds: float = POLL_SECONDS
     """Show the run until its driver is gone. Reads only."""
     tail = JournalTail(store.folder / FILE_NAME)
     lines = list(tail.new_lines())
-    begun = max((position for position, line in enumerate(lines) if line["event"] == "session"), default=0)
+    begun = max((position for position, line in enumerate(lines) if line.get("event") == "session"), default=0)
     past, present = lines[:begun], lines[begun:]
-    over = {line["trial"] for line in past if line["event"] == "over"}
+    over = {line["trial"] for line in past if line.get("event") == "over"}
     view.recall([record for record in store.records() if record.trial in over])
     while True:
         for line in present:
@@ -54,7 +54,7 @@ def watch(store: SweepStore, view: SweepView, poll_seconds: float = POLL_SECONDS
 
 
 def _tell(store: SweepStore, view: SweepView, line: dict[str, Any]) -> None:
-    event = line["event"]
+    event = line.get("event")
     if event == "drawn":
         view.trial_started(line["trial"])
     elif event == "epoch":

@@ -57,13 +57,23 @@ def test_a_torn_line_is_passed_over_by_readers_and_cut_by_the_next_writer(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "line", [b"[]", b"no JSON", b"{}", b'{"event": "epoch", "at": 1, "trial": 7, "epoch": 1, "nll": 1}', b"[" * 3000]
+    "line",
+    [
+        b"[]",
+        b"no JSON",
+        b"{}",
+        b'{"event": "epoch", "at": 1, "trial": 7, "epoch": 1, "nll": 1}',
+        b"[" * 3000,
+        b'{"event": "drawn", "at": 1, "trial": 7, "recipe": [], "label": "", "point": 3}',
+        b'{"event": "epoch", "at": 1, "trial": 0, "epoch": 1e999, "nll": 1}',
+        b'{"event": "epoch", "at": 1, "trial": 0, "epoch": 1, "nll": 1' + b"0" * 400 + b"}",
+    ],
 )
 def test_a_damaged_journal_is_named_in_one_line(line: bytes, tmp_path: Path) -> None:
     write_two_sessions(tmp_path)
     with (tmp_path / FILE_NAME).open("ab") as stream:
         stream.write(line + b"\n")
-    with pytest.raises(EnvironmentFailure, match=r"cannot use .*journal.jsonl .*begin a new run") as caught:
+    with pytest.raises(EnvironmentFailure, match=r"cannot use .*journal.jsonl .*begin a new sweep") as caught:
         read_journal(tmp_path)
     assert "\n" not in str(caught.value)
 

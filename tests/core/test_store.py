@@ -248,3 +248,25 @@ def test_readers_see_all_of_a_file_or_the_one_before(tmp_path: Path) -> None:
     writer.join()
     assert seen <= set(contents)
     assert [p.name for p in tmp_path.iterdir()] == ["value"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trial_count": "8"}, {"trial_count": -3}, {"created_at": "x"}, {"created_at": 1e300}, {"concurrency": 0},
+        {"concurrency": True}, {"dataset": 5}, {"created_at": 10**400},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_header_with_wrong_types_is_one_line(sweep_store: SweepStore, changes: dict[str, object]) -> None:
+    path = sweep_store.folder / "sweep.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(EnvironmentFailure, match=r"cannot use .*sweep\.json"):
+        _ = sweep_store.header
+    assert sweep_names(sweep_store.folder.parent) == ["tiny"]
+
+
+def test_a_run_goes_by_its_folders_name(sweep_store: SweepStore) -> None:
+    renamed = sweep_store.folder.with_name("renamed")
+    sweep_store.folder.rename(renamed)
+    assert SweepStore.open(renamed.parent, "renamed").header.name == "renamed"

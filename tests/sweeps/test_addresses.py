@@ -6,7 +6,7 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from sweeps.addresses import check_address
 
 
-@pytest.mark.parametrize("address", ["", "head", ":6379", "head:", "head:x", "head:0", "head:70000", "head:\uff16"])
+@pytest.mark.parametrize("address", ["", "head", ":6379", "head:", "head:x", "head:0", "head:70000", "[]:1"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="--address is auto or host:port, got"):
         check_address(address)
@@ -25,6 +25,12 @@ def test_an_address_that_nothing_listens_on_is_one_line_at_once() -> None:
             check_address(address)
         free.listen()
         check_address(address)
+
+
+@pytest.mark.parametrize("host", ["..", "x" * 300, "é" * 70, "[::1]"])
+def test_a_host_that_cannot_be_is_one_line(host: str) -> None:
+    with pytest.raises(EnvironmentFailure, match="nothing listens at"):
+        check_address(f"{host}:1")
 
 
 def test_our_own_ray_needs_none() -> None:

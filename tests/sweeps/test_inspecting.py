@@ -11,6 +11,7 @@ from sweeps.inspecting import (
     RunState,
     list_document,
     list_lines,
+    list_runs,
     remove_run,
     run_document,
     run_lines,
@@ -82,6 +83,11 @@ def test_runs_are_listed_and_a_damaged_one_says_so(sweep_store: SweepStore, tmp_
     lines = dict(list_lines(runs))
     assert "sweep on sklearn-digits, interrupted, 5 of 5 trials" in lines["tiny"]
     assert lines["broken"].startswith("damaged: ")
+    (runs / ".removing-tiny-1").mkdir()  # of an rm that was killed
+    (runs / ".removing-tiny-1" / "sweep.json").write_text("{}")
+    assert set(dict(list_lines(runs))) == {"tiny", "broken", "next"}
+    with pytest.raises(UsageError, match="is not a folder"):
+        list_runs(sweep_store.folder / "sweep.json")
     assert dict(list_lines(tmp_path / "none"))["next"].startswith("digits sweep --trials 100")
 
 
