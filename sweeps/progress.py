@@ -23,8 +23,8 @@ PLAIN_INTERVAL_SECONDS = 15.0
 class SweepView(Protocol):
     """Receives what happens in a sweep. `tick` comes often and must be cheap."""
 
-    def recall(self, records: list[RunRecord]) -> None:
-        """Trials that were over before this process began. Comes first."""
+    def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
+        """Trials that were over before this session, which began so long ago. Comes first."""
 
     def trial_started(self, trial: int) -> None:
         """A worker took the trial."""
@@ -63,9 +63,9 @@ class PlainView:
         self.last_line_at = time.monotonic()
         self.is_closed = False
 
-    def recall(self, records: list[RunRecord]) -> None:
+    def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
         """See SweepView."""
-        self.tally.recall(records)
+        self.tally.recall(records, seconds_ago)
 
     def trial_started(self, trial: int) -> None:
         """See SweepView."""

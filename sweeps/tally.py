@@ -46,11 +46,14 @@ class Tally:
         if self.first_trial_at is None:
             self.first_trial_at = time.monotonic()
 
-    def recall(self, records: list[RunRecord]) -> None:
-        """Count trials that were over before."""
+    def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
+        """Count trials that were over before this session, which began so long ago."""
         for record in records:
             self.finish(record)
         self.recalled_count, self.busy_seconds = len(records), 0.0
+        if seconds_ago:
+            self.started_at -= seconds_ago
+            self.first_trial_at = self.started_at
 
     def finish(self, record: RunRecord) -> None:
         """Count a trial as over and keep the best few."""

@@ -42,7 +42,8 @@ def watch(store: SweepStore, view: SweepView, poll_seconds: float = POLL_SECONDS
     begun = max((position for position, line in enumerate(lines) if line.get("event") == "session"), default=0)
     past, present = lines[:begun], lines[begun:]
     over = {line["trial"] for line in past if line.get("event") == "over"}
-    view.recall([record for record in store.records() if record.trial in over])
+    earlier = [record for record in store.records() if record.trial in over]
+    view.recall(earlier, time.time() - float(present[0].get("started_at", time.time())) if present else 0.0)
     while True:
         for line in present:
             _tell(store, view, line)

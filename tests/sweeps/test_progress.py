@@ -128,6 +128,11 @@ def test_rates_and_disk_are_told_once_there_is_enough_to_go_by(
     assert tally.trials_a_minute == 10.0
     assert tally.training_share == pytest.approx(busy / 60.0)
     assert "10.0 a minute" in status_line(tally)
+    watched = Tally(trial_count=10, max_epochs=3, started_at=now)
+    watched.recall([], seconds_ago=120.0)
+    for record in sweep_store.records():
+        watched.finish(record)
+    assert watched.trials_a_minute == 2.5
     tally.measure_disk()
     assert tally.disk_bytes == sum(path.lstat().st_size for path in sweep_store.folder.rglob("*") if path.is_file())
     (sweep_store.folder / "more").write_bytes(bytes(1000))

@@ -31,8 +31,8 @@ class Recorder:
         self.retried: list[int] = []
         self.closed = False
 
-    def recall(self, records: list[RunRecord]) -> None:
-        self.recalled = records
+    def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
+        self.recalled, self.seconds_ago = records, seconds_ago
 
     def trial_retried(self, trial: int) -> None:
         self.retried.append(trial)

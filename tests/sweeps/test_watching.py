@@ -1,4 +1,5 @@
 import contextlib
+import time
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_a_watcher_sees_what_the_runs_own_view_sees(sweep_store: SweepStore) -> 
     journal.session(1, 5.0)
     journal.drawn(Assignment(trial=0, recipe=first.recipe))
     journal.over(0, "finished")
-    journal.session(2, 50.0)
+    journal.session(2, time.time() - 500.0)
     journal.drawn(Assignment(trial=1, recipe=second.recipe))
     journal.epoch(1, 1, 0.5)
 
@@ -45,6 +46,7 @@ def test_a_watcher_sees_what_the_runs_own_view_sees(sweep_store: SweepStore) -> 
     view = Following([more(), driver])
     watch(sweep_store, view, poll_seconds=0.001)
     assert view.recalled == [first]
+    assert 500.0 <= view.seconds_ago < 600.0
     assert view.started == [1]
     assert view.epochs == {1: [1, 2]}
     assert view.retried == [1]
