@@ -183,7 +183,7 @@ def run_search(plan: "RunPlan", *, as_json: bool) -> None:
     with report_after_result(store) as report:
         outcome = SweepOutcome.of(store, summary, report, test)
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
-    outcome.raise_if_failed()
+        outcome.raise_if_failed()  # before what the page may have to say
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
 

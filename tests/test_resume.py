@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli import app
 from digits_core.journal import FILE_NAME
 from digits_core.store import SweepStore
 from tests.sweeps.test_runner import outcomes
@@ -49,8 +51,10 @@ def epochs_told(folder: Path) -> int:
     return path.read_bytes().count(b'"event": "epoch"') if path.exists() else 0
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(tmp_path: Path) -> None:
-    digits(*SWEEP, "--name", "undisturbed", "--runs", tmp_path)
+    here = CliRunner().invoke(app, [*SWEEP, "--name", "undisturbed", "--runs", str(tmp_path)])
+    assert here.exit_code == 0, here.stderr
     cut = tmp_path / "cut"
     killed_after(5, cut, *SWEEP, "--name", "cut", "--runs", tmp_path)
     killed_after(23, cut, "resume", "cut", "--runs", tmp_path)
@@ -68,9 +72,11 @@ def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(
     assert len(resumed.ledger()) == 1
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
     asked = ["lenet", "improved-net", "--dataset", "sklearn-digits", "--seeds", "2", "--epochs", "6"]
-    digits("compare", *asked, "--name", "undisturbed", "--runs", tmp_path)
+    here = CliRunner().invoke(app, ["compare", *asked, "--name", "undisturbed", "--runs", str(tmp_path)])
+    assert here.exit_code == 0, here.stderr
     killed_after(8, tmp_path / "cut", "compare", *asked, "--name", "cut", "--runs", tmp_path)
     digits("resume", "cut", "--runs", tmp_path)
     assert outcomes(SweepStore(tmp_path / "cut")) == outcomes(SweepStore(tmp_path / "undisturbed"))
@@ -123,9 +129,10 @@ def test_two_drivers_and_hostile_names_are_refused_and_a_killed_driver_is_none(t
         assert refused.startswith(f"error: 'held' is running already: process {process.pid} on ")
         process.kill()
     for name in ("../held", "held/..", "", "a\nb", "--help me", ".held"):
-        refused = digits("resume", "--runs", tmp_path, "--", name, expected=2)
-        assert "cannot be a sweep's name" in refused
-    assert "did you mean 'held'" in digits("resume", "hled", "--runs", tmp_path, expected=2)
+        result = CliRunner().invoke(app, ["resume", "--runs", str(tmp_path), "--", name])
+        assert (result.exit_code, "cannot be a sweep's name" in result.stderr) == (2, True)
+    result = CliRunner().invoke(app, ["resume", "hled", "--runs", str(tmp_path)])
+    assert (result.exit_code, "did you mean 'held'" in result.stderr) == (2, True)
 
     ended = subprocess.run(
         [DIGITS, "resume", "held", "--runs", str(tmp_path), "--json"], capture_output=True, text=True, check=True
