@@ -10,7 +10,6 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -87,13 +86,7 @@ def engine_epoch(recipe: Recipe, dataset: str, count: int) -> float:
 
 def first_images(dataset: str, count: int) -> Split:
     """The data set's split with so many training images, and validation images in proportion."""
-    split = split_digits(load_digits(dataset))
-    validation_count = len(split.validation) * count // len(split.train)
-
-    def cut(part: LabelledImages, length: int) -> LabelledImages:
-        return LabelledImages(images=part.images[:length], labels=part.labels[:length])
-
-    return replace(split, train=cut(split.train, count), validation=cut(split.validation, validation_count))
+    return split_digits(load_digits(dataset)).first(count)
 
 
 def side_by_side(pool: ProcessPoolExecutor, trials: int, recipe: Recipe, dataset: str, count: int) -> float:

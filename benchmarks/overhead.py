@@ -15,7 +15,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from digits_core.data import LabelledImages
 from digits_core.environment import hardware_name, processor_count
 from digits_core.journal import read_journal
 from sweeps.config import SweepConfig
@@ -52,14 +51,10 @@ def ours(trials: int) -> tuple[float, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         config = SweepConfig(runs=Path(folder), name="overhead", trials=trials, max_epochs=1, scheduler="none")
         plan = plan_sweep(config)
-
-        def cut(part: LabelledImages) -> LabelledImages:
-            return LabelledImages(images=part.images[:IMAGES], labels=part.labels[:IMAGES])
-
         small = replace(
             plan.split,
-            train=cut(plan.split.train),  # type: ignore[union-attr]
-            validation=cut(plan.split.validation),
+            train=plan.split.train.first(IMAGES),  # type: ignore[union-attr]
+            validation=plan.split.validation.first(IMAGES),
             validation_indices=plan.split.validation_indices[:IMAGES],
         )
         header = replace(plan.header, train_n=IMAGES, validation_n=IMAGES)

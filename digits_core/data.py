@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,10 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> "LabelledImages":
+        """The first so many of them."""
+        return LabelledImages(images=self.images[:count], labels=self.labels[:count])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,16 @@ class Split:
     def train_count(self) -> int:
         """Images to train on."""
         return len(self.train)
+
+    def first(self, train_count: int) -> "Split":
+        """So many training images, and validation images in proportion, to time something on: at least one."""
+        validation_count = max(1, len(self.validation) * train_count // len(self.train))
+        return replace(
+            self,
+            train=self.train.first(train_count),
+            validation=self.validation.first(validation_count),
+            validation_indices=self.validation_indices[:validation_count],
+        )
 
 
 def split_digits(digits: Digits) -> Split:

@@ -8,6 +8,12 @@ from digits_core.records import Assignment
 from sweeps.space import Space
 
 
+def assignment_at(point: Mapping[str, Scalar], trial: int, base: Recipe, seed: int) -> Assignment:
+    """The trial at a point of a space: the base recipe with the point in it, and a seed of its own."""
+    recipe = base.with_overrides({**point, "training.seed": seed + trial})
+    return Assignment(trial=trial, recipe=recipe, point=dict(point))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
     """The base recipe with what was drawn from the space; every trial trains from a seed of its own.
@@ -29,8 +35,7 @@ class Drawn:
 
     def assignment(self, trial: int, point: Mapping[str, Scalar]) -> Assignment:
         """The trial at that point."""
-        recipe = self.base.with_overrides({**point, "training.seed": self.seed + trial})
-        return Assignment(trial=trial, recipe=recipe, point=dict(point))
+        return assignment_at(point, trial, self.base, self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

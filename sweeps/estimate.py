@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from digits_core.data import LabelledImages, Split
 from digits_core.device import default_device
 from digits_core.engine import DeviceSplit, Trainer
 from digits_core.folds import Folds
@@ -42,7 +41,7 @@ def estimate(plan: RunPlan) -> Estimate:
     device = default_device()
     assert not isinstance(plan.split, Folds)
     count = min(IMAGES_TO_TIME, plan.split.train_count)
-    trainer = Trainer(first.recipe, DeviceSplit.from_split(_some_of(plan.split, count), device), device)
+    trainer = Trainer(first.recipe, DeviceSplit.from_split(plan.split.first(count), device), device)
     started = time.perf_counter()
     trainer.run_epoch()
     epoch_seconds = (time.perf_counter() - started) * plan.split.train_count / count
@@ -63,19 +62,6 @@ def estimate(plan: RunPlan) -> Estimate:
             + header.trial_count * BYTES_A_TRIAL
             + REPORT_BYTES
         ),
-    )
-
-
-def _some_of(split: Split, count: int) -> Split:
-    def cut(part: LabelledImages, length: int) -> LabelledImages:
-        return LabelledImages(images=part.images[:length], labels=part.labels[:length])
-
-    validation_count = max(1, len(split.validation) * count // split.train_count)
-    return Split(
-        train=cut(split.train, count),
-        validation=cut(split.validation, validation_count),
-        validation_indices=split.validation_indices[:validation_count],
-        split_id=split.split_id,
     )
 
 

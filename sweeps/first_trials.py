@@ -11,6 +11,7 @@ from digits_core.recipe import Recipe, Scalar, field_type
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import Assignment
 from digits_core.store import SweepStore, sweep_names
+from sweeps.assignments import assignment_at
 from sweeps.config import MOST_TRIALS, SweepConfig, check_unseen
 from sweeps.space import Choice, Space, grid_points, point_of
 
@@ -26,9 +27,7 @@ def first_trials(config: SweepConfig, base: Recipe, space: Space) -> tuple[Assig
         others = [point for point in points if point != first[0].point]
         if len(first) + len(others) > MOST_TRIALS:
             raise UsageError(f"the grid has more than {MOST_TRIALS:,} points; narrow it with --fix")
-        for trial, point in enumerate(others, start=len(first)):
-            recipe = base.with_overrides({**point, "training.seed": config.seed + trial})
-            first.append(Assignment(trial=trial, recipe=recipe, point=point))
+        first += [assignment_at(point, trial, base, config.seed) for trial, point in enumerate(others, len(first))]
     return tuple(first)
 
 
@@ -39,7 +38,7 @@ def _assigned(trial: int, label: str, recipe: Recipe, seed: int, base: Recipe, s
         point: dict[str, Scalar] | None = point_of(space, own)
     except UsageError:
         point = None
-    if point is not None and base.with_overrides({**point, "training.seed": seed + trial}) != own:
+    if point is not None and assignment_at(point, trial, base, seed).recipe != own:
         point = None  # it differs from the base in what is not searched
     return Assignment(trial=trial, recipe=own, label=label, point=point)
 

@@ -2,10 +2,25 @@
 
 import time
 
-from digits_core.data import Digits, Split
+from digits_core.data import Digits, Split, load_digits
 from digits_core.environment import hardware_name, package_versions
-from digits_core.folds import Folds
+from digits_core.errors import EnvironmentFailure
+from digits_core.folds import Folds, cut_digits
 from digits_core.records import Policy, SearchPlan, SweepHeader
+
+
+def data_of(header: SweepHeader, *, otherwise: str) -> Split | Folds:
+    """The data that a stored run was cut from, cut again.
+
+    Raises EnvironmentFailure, ending in `otherwise`, where the data or the split are not what they were.
+    """
+    digits = load_digits(header.dataset)
+    split = cut_digits(digits, header.fold_count)
+    if (digits.checksum, split.split_id) != (header.data_checksum, header.split_id):
+        raise EnvironmentFailure(
+            f"the data or the split of {header.dataset!r} are not those that {header.name!r} {otherwise}"
+        )
+    return split
 
 
 def header_of(

@@ -7,8 +7,8 @@ from digits_core.data import Digits, Split, load_digits, split_digits
 from digits_core.device import accelerator_count, default_device
 from digits_core.engine import check_fit
 from digits_core.environment import processor_count
-from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.folds import Folds, cut_digits
+from digits_core.errors import UsageError
+from digits_core.folds import Folds
 from digits_core.journal import History
 from digits_core.ownership import check_free
 from digits_core.recipe import Recipe
@@ -19,7 +19,7 @@ from sweeps.assignments import Drawn, Given
 from sweeps.config import DEFAULT_TRIALS, MOST_TRIALS, ResumeConfig, SweepConfig
 from sweeps.ending import Ending
 from sweeps.first_trials import check_models, first_trials, given_recipes
-from sweeps.headers import header_of
+from sweeps.headers import data_of, header_of
 from sweeps.recovery import known_history
 from sweeps.space import (
     check_space,
@@ -187,13 +187,7 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
         raise UsageError(f"{header.name!r} is a training run, which keeps no journal to go on from; train it again")
     check_free(store.folder)
     history = known_history(store)
-    digits = load_digits(header.dataset)
-    split = cut_digits(digits, header.fold_count)
-    if (digits.checksum, split.split_id) != (header.data_checksum, header.split_id):
-        raise EnvironmentFailure(
-            f"the data or the split of {header.dataset!r} are not those that {header.name!r} began with;"
-            " restore them, or begin a new sweep"
-        )
+    split = data_of(header, otherwise="began with; restore them, or begin a new sweep")
     trial_count = _resumed_trial_count(config, header, history)
     recipes: Drawn | Given = Given(assignments=tuple(trial.assignment for trial in history.trials.values()))
     if header.plan is not None:

@@ -27,8 +27,8 @@ def known_history(store: SweepStore) -> History:
 
 def recovered(store: SweepStore, journal: Journal) -> History:
     """The same, once what the last driver could not write down any more is written."""
-    told = {number for number, epoch in read_journal(store.folder).order if epoch is None}
     history = known_history(store)
+    told = {number for number, epoch in history.order if epoch is None}
     for trial in history.unfinished:
         record = store.trial(trial.assignment.trial).read_progress()
         if record is not None and record.status == "finished":

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from digits_core.cross_validation import trainer_for, upload
-from digits_core.data import load_digits
 from digits_core.device import check_device
 from digits_core.environment import hardware_name, package_versions
-from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.folds import cut_digits
+from digits_core.errors import UsageError
 from digits_core.records import EpochRow, RunRecord
 from digits_core.store import SweepStore
+from sweeps.headers import data_of
 from sweeps.objective import use_threads
 
 
@@ -52,12 +51,7 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
     Raises EnvironmentFailure where the data or the split are not those of the run, UsageError without its device.
     """
     header = store.header
-    digits = load_digits(header.dataset)
-    data = cut_digits(digits, header.fold_count)
-    if (digits.checksum, data.split_id) != (header.data_checksum, header.split_id):
-        raise EnvironmentFailure(
-            f"the data or the split of {header.dataset!r} are not those that {header.name!r} was run on"
-        )
+    data = data_of(header, otherwise="was run on")
     device = check_device(record.device.partition(":")[0])
     use_threads(record.thread_count)
     trainer = trainer_for(record.recipe, upload(data, device), device)

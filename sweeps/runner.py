@@ -84,9 +84,10 @@ def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch
         with Journal(store.folder) as journal:
             history = recovered(store, journal)
             journal.session(len(history.sessions) + 1, started)
-            view.recall(store.records())
+            records = store.records()
+            view.recall(records)
             sealer = Sealer(plan, store, view, journal)
-            sealer.copy.add(store.records(), {n: trial.assignment.point for n, trial in history.trials.items()})
+            sealer.copy.add(records, {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
                 _fit(plan, sealer, history, scratch)
             except SearchOver as limit:

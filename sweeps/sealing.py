@@ -69,11 +69,9 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial ran to its end or was stopped by the scheduler."""
-        folder = self.store.trial(int(trial.config["trial"]))
-        record = folder.read_progress()
+        record = self.store.trial(int(trial.config["trial"])).read_progress()
         assert record is not None, "a trial that reported has progress on disk"
-        self._seal(folder, record)
-        self.copy.add([record], {record.trial: trial.config["point"]})
+        self._seal(trial, record)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial raised, or its process died: a failed row, and the sweep goes on."""
@@ -86,8 +84,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
             record = failed_record(assignment, time.time(), self._error_text(folder, trial))
         elif record.error is None:
             record = replace(record, status="failed", error=self._error_text(folder, trial))
-        self._seal(folder, record)
-        self.copy.add([record], {record.trial: trial.config["point"]})
+        self._seal(trial, record)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial's process was lost, and the trial begins again from its last epoch."""
@@ -97,12 +94,13 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         self._write(lambda: self.journal.retried(number))
         self.view.trial_retried(number)
 
-    def _seal(self, folder: TrialFolder, record: RunRecord) -> None:
+    def _seal(self, trial: Trial, record: RunRecord) -> None:
         with held_interrupt():
-            self._write(lambda: folder.seal(record))
+            self._write(lambda: self.store.trial(record.trial).seal(record))
             self._write(lambda: self.journal.over(record.trial, record.status))
             self._drop_weights(record)
         self.view.trial_over(record)
+        self.copy.add([record], {record.trial: trial.config["point"]})
 
     def _drop_weights(self, record: RunRecord) -> None:
         """Only the best trials keep their weights."""
@@ -113,7 +111,8 @@ class Sealer(tune.Callback):  # type: ignore[misc]
             self.store.trial(record.trial).drop_weights()
             return
         bisect.insort(self.counting, (record.nll, record.trial))
-        for _, trial in self.counting[keep:]:
+        while len(self.counting) > keep:
+            _, trial = self.counting.pop()
             self.store.trial(trial).drop_weights()
 
     def _write(self, what: Callable[[], None]) -> None:
@@ -150,15 +149,13 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def seal_running(self) -> None:
         """What the search had no time for any more counts as stopped early, where it has validated at all."""
         for trial in self.running:
-            folder = self.store.trial(int(trial.config["trial"]))
-            record = folder.read_progress()
+            record = self.store.trial(int(trial.config["trial"])).read_progress()
             if record is not None and record.counts:
-                self._seal(folder, record)
-                self.copy.add([record], {record.trial: trial.config["point"]})
+                self._seal(trial, record)
 
     def _check_disk(self, trial: Trial) -> None:
         """A trial for which there was no room has not failed."""
-        written = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
+        written = _told_by_ray(trial)
         for reason in map(os.strerror, (errno.ENOSPC, errno.EDQUOT)):
             if reason in written:
                 raise SearchEnded(f"cannot write to {self.store.folder}: {reason}")
@@ -169,6 +166,11 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         if limit is not None and note.exists() and note.stat().st_size:
             stood = note.read_text(encoding="utf-8", errors="replace")
             return f"{stood}\nthe trial took longer than {limit:g} s (--trial-timeout)"
-        if trial.error_file and os.path.exists(trial.error_file):
-            return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-        return "the worker process died"
+        return _told_by_ray(trial) or "the worker process died"
+
+
+def _told_by_ray(trial: Trial) -> str:
+    """What Ray wrote of a trial's failure; empty where it wrote nothing."""
+    if trial.error_file and os.path.exists(trial.error_file):
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    return ""
