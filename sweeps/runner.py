@@ -25,10 +25,12 @@ from sweeps.planning import RunPlan
 from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
 from sweeps.recovery import known_history, recovered
+from sweeps.reported import METRIC
+from sweeps.roll_call import RollCall
 from sweeps.schedulers import scheduler_for
 from sweeps.scratch import scratch_folder
 from sweeps.sealing import Sealer, SearchOver
-from sweeps.search import METRIC, HandOut, StudySearch
+from sweeps.search import HandOut, StudySearch
 from sweeps.signals import ignored_interrupt
 from sweeps.worker import Worker
 
@@ -141,6 +143,13 @@ def reservation(plan: RunPlan) -> dict[str, float]:
     return {"cpu": 1, "gpu": share}
 
 
+def _starting_together(plan: RunPlan, left: int) -> int:
+    """How many processes begin at once. A cluster's come as it has room for them."""
+    if plan.address is not None:
+        return 1
+    return min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
+
+
 def _search(plan: RunPlan, history: History, journal: Journal) -> tuple[Searcher, TrialScheduler]:
     """How the trials are chosen and when they are stopped."""
     if isinstance(plan.recipes, Given):
@@ -161,6 +170,7 @@ def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> No
         split=plan.split,
         trials_folder=(plan.folder / "trials").absolute(),
         timeout_seconds=plan.header.policy.trial_timeout_seconds,
+        roll_call=RollCall(folder=scratch / "workers", expected=_starting_together(plan, left)),
     )
     tuner = tune.Tuner(
         tune.with_resources(worker, reservation(plan)),

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from digits_core.journal import History
-from sweeps.search import EPOCH, FAILED, METRIC
+from sweeps.reported import EPOCH, FAILED, METRIC
 
 MANY_EPOCHS = 12
 

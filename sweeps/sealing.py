@@ -23,7 +23,7 @@ from sweeps.objective import failed_record
 from sweeps.planning import RunPlan
 from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, check_alive
-from sweeps.search import EPOCH, ERROR_RATE, FAILED, METRIC
+from sweeps.reported import EPOCH, ERROR_RATE, FAILED, METRIC
 from sweeps.signals import held_interrupt
 from sweeps.study_copy import StudyCopy
 

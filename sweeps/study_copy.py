@@ -6,6 +6,9 @@ goes on from.
 """
 
 import contextlib
+import queue
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,11 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import RunRecord
-from sweeps.search import frozen_trial
 from sweeps.space import Space
+from sweeps.study import frozen_trial
 
 FILE_NAME = "study.db"
+REST = 4.0  # times as long as it wrote; a fifth of a processor is the most that a copy takes from the training
 BESIDE, NONE = "sqlite", "none"  # what --storage takes beside a database's address
 
 
@@ -68,10 +72,8 @@ def check_storage(storage: str, name: str, *, is_new: bool) -> None:
     """Raise where a database elsewhere cannot be written to, or has a study of a new sweep's name already."""
     if storage in (BESIDE, NONE):
         return
-    with one_line_errors(storage):
-        backend = make_storage(storage)
+    with one_line_errors(storage), connected(storage) as backend:
         names = optuna.get_all_study_names(backend)
-        backend.engine.dispose()
     if is_new and name in names:
         raise UsageError(f"the database has a study {name!r} already; choose another --name")
 
@@ -81,54 +83,81 @@ def make_storage(url: str) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
+@contextlib.contextmanager
+def connected(url: str) -> Iterator[optuna.storages.RDBStorage]:
+    """Let the connections go at the end."""
+    backend = make_storage(url)
+    try:
+        yield backend
+    finally:
+        backend.engine.dispose()
+
+
 class StudyCopy:
-    """The study in the database. `problem` says why trials are missing from it, if any are."""
+    """The study in the database. `problem` says why trials are missing from it, if any are; final once closed.
+
+    A thread of its own writes: a database that no longer answers must not stop the search. A trial takes some 25 ms of
+    SQL, so the thread rests in between while the search runs, and catches up at its end.
+    """
 
     def __init__(self, storage: str, folder: Path, name: str, space: Space) -> None:
-        self.space, self.problem = space, ""
-        self.backend: optuna.storages.RDBStorage | None = None
-        if storage == NONE:
-            return
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self._noted(), one_line_errors(storage):
-            self.backend = make_storage(database_of(storage, folder))
-            study = optuna.create_study(
-                study_name=name, storage=self.backend, direction="minimize", load_if_exists=True
-            )
-            self.study_id = study._study_id
-            self.known = {trial.user_attrs.get("trial") for trial in study.get_trials(deepcopy=False)}
-
-    @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
-        try:
-            yield
-        except (UsageError, EnvironmentFailure) as error:
-            self.close()
-            self.problem, self.backend = str(error), None
+        self.storage, self.url = storage, database_of(storage, folder)
+        self.name, self.space, self.problem = name, space, ""
+        self.is_closing, self.known = threading.Event(), set[int | None]()  # known: the trials that are there
+        self.waiting: queue.SimpleQueue[tuple[RunRecord, Mapping[str, Any] | None] | None] = queue.SimpleQueue()
+        self.thread: threading.Thread | None = None
+        if storage != NONE:
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            self.thread = threading.Thread(target=self._write, name="study-copy", daemon=True)
+            self.thread.start()
 
     def add(self, records: Iterable[RunRecord], points: Mapping[int, Mapping[str, Any] | None]) -> None:
-        """Copy the trials that are not there yet."""
-        for record in records:
-            if self.backend is None or record.trial in self.known:
-                continue
-            with self._noted(), one_line_errors(str(self.backend.url)):
-                self.backend.create_new_trial(
-                    self.study_id,
-                    template_trial=frozen_trial(
-                        points.get(record.trial) or {},
-                        {row.epoch: row.validation_nll for row in record.curve},
-                        record.status,
-                        self.space,
-                        attributes_of(record),
-                        value=record.nll if record.counts else None,
-                    ),
-                )
-                self.known.add(record.trial)
+        """Copy the trials that are not there yet, soon."""
+        if self.thread is not None:
+            for record in records:
+                self.waiting.put((record, points.get(record.trial)))
 
-    def close(self) -> None:
-        """Let the connections go."""
-        if self.backend is not None:
-            self.backend.engine.dispose()
+    def close(self, limit_seconds: float = 30.0) -> None:
+        """Wait until all is written, or until nothing was for so long."""
+        if self.thread is None:
+            return
+        self.is_closing.set()
+        self.waiting.put(None)
+        written = -1
+        while self.thread.is_alive() and written != len(self.known):
+            written = len(self.known)
+            self.thread.join(limit_seconds)
+        if self.thread.is_alive():
+            self.problem = (
+                f"the database {without_password(self.storage)} does not answer; digits resume adds what is missing"
+            )
+
+    def _write(self) -> None:
+        try:
+            with one_line_errors(self.storage), connected(self.url) as backend:
+                self._copy_into(backend)
+        except (UsageError, EnvironmentFailure) as error:
+            self.problem = str(error)
+
+    def _copy_into(self, backend: optuna.storages.RDBStorage) -> None:
+        study = optuna.create_study(study_name=self.name, storage=backend, direction="minimize", load_if_exists=True)
+        self.known |= {trial.user_attrs.get("trial") for trial in study.get_trials(deepcopy=False)}
+        while (job := self.waiting.get()) is not None:
+            record, point = job
+            if record.trial in self.known:
+                continue
+            trial = frozen_trial(
+                point or {},
+                {row.epoch: row.validation_nll for row in record.curve},
+                record.status,
+                self.space,
+                attributes_of(record),
+                value=record.nll if record.counts else None,
+            )
+            began = time.monotonic()
+            backend.create_new_trial(study._study_id, template_trial=trial)
+            self.known.add(record.trial)
+            self.is_closing.wait(REST * (time.monotonic() - began))
 
 
 def attributes_of(record: RunRecord) -> dict[str, Any]:

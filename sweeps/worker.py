@@ -16,7 +16,8 @@ from digits_core.folds import Folds
 from digits_core.records import Assignment
 from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
 from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
-from sweeps.search import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
+from sweeps.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
+from sweeps.roll_call import RollCall
 from sweeps.time_limit import TimeLimit
 
 
@@ -24,18 +25,26 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after another in one process: the data stays on the device, torch stays imported."""
 
     def setup(
-        self, config: dict[str, Any], split: Split | Folds, trials_folder: Path, timeout_seconds: float | None
+        self,
+        config: dict[str, Any],
+        split: Split | Folds,
+        trials_folder: Path,
+        timeout_seconds: float | None,
+        roll_call: RollCall,
     ) -> None:
-        """Upload the data once, then begin the first trial."""
+        """Upload the data once."""
         self.trials_folder, self.timeout_seconds = trials_folder, timeout_seconds
         if not trials_folder.is_dir():
             raise EnvironmentFailure(
                 f"{trials_folder} is not on this node: --runs must be a folder that all nodes share"
             )
+        import torch._dynamo  # noqa: F401 - torch's optimizers do it at their first step: a second of a trial's time
+
         use_threads(1)
         self.device = default_device()
         self.data = upload(split, self.device)
-        self._begin(config)
+        self.roll_call = roll_call
+        self.first: dict[str, Any] | None = config  # of the trial to begin with; None once it has begun
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin the next trial in the same process."""
@@ -52,6 +61,10 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train one epoch. A failure that would stay one is a result: the process lives on."""
+        if self.first is not None:
+            self.roll_call.answer()  # here and not in setup: Tune has to know by now that this process lives
+            self._begin(self.first)
+            self.first = None
         run, advanced = self.run, False
         if run is not None:
             with self.limit, failures_that_stay():

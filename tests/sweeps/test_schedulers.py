@@ -9,8 +9,8 @@ from digits_core.journal import History, TrialHistory
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
 from sweeps.config import SCHEDULERS
+from sweeps.reported import EPOCH, FAILED, METRIC
 from sweeps.schedulers import BUILDERS, SparingScheduler, scheduler_for
-from sweeps.search import EPOCH, FAILED, METRIC
 
 
 class Reporting:

@@ -6,14 +6,19 @@ from typing import Any
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from digits_core.journal import History, Journal, TrialHistory, read_journal
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
+from sweeps import study as study_module
 from sweeps.assignments import Drawn
 from sweeps.config import SEARCHES
-from sweeps.search import EPOCH, FAILED, FINISHED, METRIC, SAMPLERS, HandOut, StudySearch
+from sweeps.reported import EPOCH, FAILED, FINISHED, METRIC
+from sweeps.search import HandOut, StudySearch
 from sweeps.space import Choice, Float, Space, default_recipe, default_space, point_of
+from sweeps.study import SAMPLERS, frozen_trial, worth_knowing
 
 _, SPACE = default_space("cpu", 8)
 DEFAULT = default_recipe("cpu", 8, 9)
@@ -72,10 +77,13 @@ def test_every_search_has_a_name_and_a_word_about_it() -> None:
     assert {*SAMPLERS, "grid"} == set(SEARCHES)
 
 
+@pytest.mark.parametrize("most_known", [study_module.MOST_KNOWN, 12])
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_a_search_that_is_taken_up_again_draws_what_it_would_have_drawn(
-    name: str, search: Make, tmp_path: Path
+    name: str, most_known: int, search: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(study_module, "MOST_KNOWN", most_known)
+
     def go_on(searcher: StudySearch, count: int) -> list[dict[str, Any]]:
         drawn = []
         for _ in range(count):
@@ -98,6 +106,44 @@ def test_a_search_that_is_taken_up_again_draws_what_it_would_have_drawn(
         assert [drawn["trial"] for drawn in again] == [13, 14, 15]
     else:
         assert first + again == whole
+
+
+def test_what_is_known_of_a_long_search_does_not_grow(
+    search: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_module, "MOST_KNOWN", 12)
+    searcher = search(tmp_path)
+    searcher.suggest("slow")  # asked of a study that is forgotten before its result comes
+    for _ in range(30):
+        suggested = searcher.suggest("x")
+        assert isinstance(suggested, dict)
+        searcher.on_trial_complete("x", result(9, float(suggested["trial"]), finished=True))
+    searcher.on_trial_complete("slow", result(9, -1.0, finished=True))
+    values = [trial.value for trial in searcher.study.study.trials]
+    assert len(values) < 12
+    assert values[-1] == -1.0
+    assert values[0] == 1.0  # the best of those before
+
+
+@given(
+    kinds=st.lists(st.tuples(st.sampled_from(["finished", "stopped", "failed"]), st.integers(1, 9)), max_size=60),
+    count=st.integers(4, 20),
+)
+def test_the_best_are_remembered_and_an_even_part_of_the_rest(kinds: list[tuple[str, int]], count: int) -> None:
+    trials = []
+    for number, (status, last) in enumerate(kinds):
+        nlls = {epoch: float(number % 7) for epoch in range(1, last + 1)}
+        trial = frozen_trial({"model.name": "cnn"}, nlls, status, {"model.name": Choice(options=("cnn", "mlp"))}, {})
+        trial.number = number
+        trials.append(trial)
+    kept = worth_knowing(trials, count)
+    assert len(kept) <= count
+    numbers = [trial.number for trial in kept]
+    assert numbers == sorted(set(numbers))
+    assert not any(trial.state == STATES.FAIL for trial in kept)
+    complete = sorted(float(number % 7) for number, (status, _) in enumerate(kinds) if status == "finished")
+    best = sorted(trial.value for trial in kept if trial.state == STATES.COMPLETE and trial.value is not None)
+    assert best[: min(count // 4, len(complete))] == complete[: count // 4]
 
 
 def test_another_seed_draws_other_recipes(search: Make, tmp_path: Path) -> None:
@@ -133,7 +179,7 @@ def test_study_is_told_how_a_trial_really_ended(
     searcher.on_trial_result("a", result(1, 0.7))  # trained again after its process was lost
     searcher.on_trial_result("a", result(2, math.nan))
     searcher.on_trial_complete("a", ending, error=ending is None)
-    (trial,) = searcher.study.trials
+    (trial,) = searcher.study.study.trials
     assert trial.state == state
     assert trial.intermediate_values == {1: 0.7} | ({3: 0.5} if state == STATES.PRUNED else {})
     assert trial.user_attrs["recipe_id"] == DEFAULT.recipe_id
@@ -146,7 +192,7 @@ def test_a_recipe_outside_the_space_is_trained_and_not_told(search: Make, tmp_pa
     assert searcher.suggest("a") == outside.to_dict()
     searcher.on_trial_result("a", result(1, 0.1))
     searcher.on_trial_complete("a", result(9, 0.1, finished=True))
-    assert searcher.study.trials == []
+    assert searcher.study.study.trials == []
     assert searcher.suggest("b")["trial"] == 1  # type: ignore[index]
 
 
@@ -160,10 +206,10 @@ def test_what_was_cut_off_comes_first_and_then_new_trials_until_there_are_enough
     with Journal(tmp_path) as journal:
         journal.session(1, 0.0)
     searcher = search(tmp_path, history, space=space, first=())
-    assert [trial.state for trial in searcher.study.trials] == [STATES.COMPLETE, STATES.FAIL]
-    assert searcher.study.best_value == 0.4
+    assert [trial.state for trial in searcher.study.study.trials] == [STATES.COMPLETE, STATES.FAIL]
+    assert searcher.study.study.best_value == 0.4
     assert searcher.suggest("a")["trial"] == 1  # type: ignore[index]
-    assert searcher.study.trials[2].intermediate_values == {1: 0.9, 2: 0.4}
+    assert searcher.study.study.trials[2].intermediate_values == {1: 0.9, 2: 0.4}
     numbers = []
     while isinstance(suggested := searcher.suggest(str(len(numbers))), dict):
         numbers.append(suggested["trial"])

@@ -41,7 +41,7 @@ def test_trials_are_copied_once_with_what_a_dashboard_shows(sweep_store: SweepSt
     for _ in range(2):  # the second time as a session that goes on
         with contextlib.closing(StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)) as copy:
             copy.add(records, {record.trial: POINT for record in records})
-            assert copy.problem == ""
+        assert copy.problem == ""
     trials = read_back(database_of("sqlite", sweep_store.folder), "tiny")
     assert [trial.state for trial in trials] == [STATES.COMPLETE] * 3 + [STATES.PRUNED, STATES.FAIL]
     for record, trial in zip(records, trials, strict=True):
@@ -64,10 +64,22 @@ def test_without_a_database_there_is_none(sweep_store: SweepStore) -> None:
 
 def test_a_database_that_breaks_costs_a_message_and_not_the_sweep(sweep_store: SweepStore) -> None:
     (sweep_store.folder / "study.db").write_bytes(b"this is no database" * 100)
-    copy = StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)
-    copy.add(sweep_store.records(), {})
+    with contextlib.closing(StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)) as copy:
+        copy.add(sweep_store.records(), {})
     assert copy.problem.startswith("the database sqlite refuses: ")
     assert "\n" not in copy.problem
+
+
+def test_a_database_that_no_longer_answers_does_not_hold_up_the_end(sweep_store: SweepStore) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://somebody:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}/digits"
+        copy = StudyCopy(url, sweep_store.folder, "tiny", SPACE)
+        copy.add(sweep_store.records(), {})
+        copy.close(limit_seconds=0.2)
+    assert copy.problem.startswith("the database postgresql://somebody@127.0.0.1")
+    assert copy.problem.endswith("/digits does not answer; digits resume adds what is missing")
+    assert copy.thread is not None
+    copy.thread.join()  # the server is gone, so that the connection is as well
 
 
 @pytest.mark.parametrize(
