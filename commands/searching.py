@@ -37,7 +37,16 @@ Configs = Annotated[
     Path | None, typer.Option(help="Instead of a search: JSON lines of recipe fields, run exactly as given.")
 ]
 Search = Annotated[str, typer.Option(help="How recipes are chosen: tpe, gp, cmaes, random, grid or nsga2.")]
-Scheduler = Annotated[str, typer.Option(help="How weak trials are stopped early: asha, hyperband, median or none.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="How weak trials are stopped early: asha, hyperband, median, pbt or none.",
+        show_default="asha; none with several objectives",
+    ),
+]
+Objectives = Annotated[
+    str, typer.Option("--objective", help="nll, or several of nll, accuracy, params and latency, e.g. nll,params.")
+]
 TimeBudget = Annotated[
     str | None,
     typer.Option(help="Be done after so long, e.g. 10m, ensemble and report included.", show_default="none"),
@@ -79,7 +88,8 @@ def sweep(
     ] = None,
     concurrency: Concurrency = None,
     search: Search = "tpe",
-    scheduler: Scheduler = "asha",
+    scheduler: Scheduler = None,
+    objective: Objectives = "nll",
     space: SpaceFile = None,
     fix: Fixed = None,
     start_from: StartFrom = None,
@@ -115,9 +125,12 @@ def sweep(
 
         digits sweep --space space.toml --start-from lenet --start-from first --target accuracy=0.995
 
+        digits sweep --objective nll,params --trials 50
+
         digits sweep --trials 20 --max-epochs 5 --json > result.json
 
     """
+    from digits_core.objectives import parse_objectives
     from digits_core.recipe import parse_assignment
     from sweeps import for_a_cluster
     from sweeps.config import SweepConfig
@@ -135,6 +148,7 @@ def sweep(
         concurrency=concurrency,
         search=search,
         scheduler=scheduler,
+        objectives=parse_objectives(objective),
         space_file=space,
         fixed=dict(map(parse_assignment, fix or [])),
         start_from=tuple(start_from or ()),

@@ -126,6 +126,7 @@ def pooled(rows: list[EpochRow]) -> EpochRow:
         validation_n=validation_n,
         seconds=sum(row.seconds for row in rows),
         busy_seconds=sum(row.busy_seconds for row in rows),
+        validation_busy_seconds=sum(row.validation_busy_seconds or 0.0 for row in rows),
     )
 
 

@@ -197,17 +197,19 @@ class Trainer:
         """
         assert not self.finished
         epoch = len(self.curve) + 1
-        wall, busy = time.perf_counter(), time.process_time()
+        wall, busy = time.perf_counter(), self._busy_seconds()
         try:
             with freed_memory_kept():
                 loss, error_count = self._train_epoch(epoch)
             self._check_loss(loss, epoch)
+            validating = self._busy_seconds()
             probabilities = predict(self.evaluated_model, self.data.validation.images, self.precision)
         except torch.OutOfMemoryError as error:
             raise EnvironmentFailure(
                 f"the GPU's memory is too small for training.batch_size={self.recipe.training.batch_size}"
                 f" of this network; try {max(1, self.recipe.training.batch_size // 2)}"
             ) from error
+        validating = self._busy_seconds() - validating
         if not np.isfinite(probabilities).all():
             raise Diverged(f"the validation probabilities are not finite after epoch {epoch}")
         validation = score(self.data.validation_labels, probabilities)
@@ -221,7 +223,6 @@ class Trainer:
                     for name, value in self.evaluated_model.state_dict().items()
                 },
             )
-        seconds = time.perf_counter() - wall
         row = EpochRow(
             epoch=epoch,
             train_loss=loss,
@@ -230,11 +231,16 @@ class Trainer:
             validation_nll=validation.nll,
             validation_error_count=validation.error_count,
             validation_n=validation.n,
-            seconds=seconds,
-            busy_seconds=time.process_time() - busy if self.device.type == "cpu" else seconds,
+            seconds=time.perf_counter() - wall,
+            busy_seconds=self._busy_seconds() - busy,
+            validation_busy_seconds=validating,
         )
         self.curve.append(row)
         return row
+
+    def _busy_seconds(self) -> float:
+        """A clock: processor time on CPU, wall time elsewhere."""
+        return time.process_time() if self.device.type == "cpu" else time.perf_counter()
 
     def _train_epoch(self, epoch: int) -> tuple[float, int]:
         """One pass over the training images: mean loss and error count."""

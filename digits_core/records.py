@@ -10,6 +10,8 @@ from digits_core.recipe import Recipe, Scalar
 
 LAST_SECOND = 1e11  # since 1970: later is no date that a calendar has
 
+DEFAULT_OBJECTIVES = ("nll",)  # what a search is after where nothing else was asked for: see digits_core.objectives
+
 Status = Literal["finished", "stopped", "failed"]
 """finished: all epochs done; stopped: ended early by the scheduler; failed: see the record's error."""
 
@@ -22,6 +24,8 @@ class Assignment:
     recipe: Recipe
     label: str = ""  # the name that the recipe goes by, if it has one
     point: Mapping[str, Scalar] | None = None  # its place in the search space; None for one that lies in none
+    parent: int | None = None  # the trial from whose last state it goes on; None: it begins anew
+    last_epoch: int | None = None  # where it ends, for others to go on from there; None: with its recipe
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -35,6 +39,8 @@ class Assignment:
             recipe=Recipe.from_dict(values["recipe"]),
             label=str(values["label"]),
             point=values["point"],
+            parent=values.get("parent"),
+            last_epoch=values.get("last_epoch"),
         )
 
 
@@ -51,6 +57,7 @@ class EpochRow:
     validation_n: int
     seconds: float  # wall time of this epoch, its validation included
     busy_seconds: float  # processor time on CPU, wall time elsewhere
+    validation_busy_seconds: float | None = None  # of these: for the validation images; None in older records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +80,9 @@ class RunRecord:
     error: str | None = None
     label: str = ""  # the name of the recipe that it began from, if it had one
     fold_scores: tuple[Score, ...] = ()  # with cross-validation: each fold on the images it did not see
+    parent: int | None = None  # the trial from whose last state it went on
+    inherited_epochs: int = 0  # the first of the curve, which are the parent's; the best epoch is not among them
+    last_epoch: int | None = None  # after which its state was kept for others; None: it was to end with its recipe
 
     @property
     def counts(self) -> bool:
@@ -92,13 +102,25 @@ class RunRecord:
 
     @property
     def train_seconds(self) -> float:
-        """Wall time inside training and validation."""
-        return sum(row.seconds for row in self.curve)
+        """Wall time inside training and validation, its parents' not counted."""
+        return sum(row.seconds for row in self.curve[self.inherited_epochs :])
 
     @property
     def busy_seconds(self) -> float:
         """Processor time inside training and validation (wall time on a GPU)."""
-        return sum(row.busy_seconds for row in self.curve)
+        return sum(row.busy_seconds for row in self.curve[self.inherited_epochs :])
+
+    @property
+    def image_seconds(self) -> float | None:
+        """Time of a forward pass an image, in large batches: what the validation images took at their fastest."""
+        rows = [row for row in self.curve if row.validation_busy_seconds is not None]
+        return min((float(row.validation_busy_seconds or 0) / row.validation_n for row in rows), default=None)
+
+    @property
+    def may_be_gone_on_from(self) -> bool:
+        """Whether its last state is kept."""
+        last_epoch = self.last_epoch
+        return self.status == "finished" and last_epoch is not None and last_epoch < self.recipe.training.epochs
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with the recipe's id beside the recipe."""
@@ -217,12 +239,14 @@ class SearchPlan:
     space: dict[str, dict[str, Any]]  # dotted field -> what may be drawn for it, as in a --space file
     base: Recipe  # what a point of the space changes
     first: tuple[Assignment, ...]  # tried before anything is drawn; trial 0 is the yardstick
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "SearchPlan":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
         base, first = Recipe.from_dict(values["base"]), tuple(map(Assignment.from_dict, values["first"]))
-        return SearchPlan(**{**values, "base": base, "first": first})
+        objectives = tuple(values.get("objectives", DEFAULT_OBJECTIVES))
+        return SearchPlan(**{**values, "base": base, "first": first, "objectives": objectives})
 
 
 @dataclass(frozen=True, kw_only=True)

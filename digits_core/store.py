@@ -44,7 +44,7 @@ from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.folds import Folds
 from digits_core.recipes import best_parameters
 from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
-from digits_core.trial_folder import TrialFolder
+from digits_core.trial_folder import TrialFolder, folder_name
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -126,7 +126,7 @@ class SweepStore:
 
     def trial(self, trial: int) -> TrialFolder:
         """The folder of one trial, which need not exist yet."""
-        return TrialFolder(self.folder / "trials" / f"{trial:05d}")
+        return TrialFolder(self.folder / "trials" / folder_name(trial))
 
     def records(self) -> list[RunRecord]:
         """All trials that are over, by number."""
@@ -166,7 +166,7 @@ class SweepStore:
                 openings = [Opening.from_dict(json.loads(line)) for line in whole.splitlines()]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise unusable(path, error) from error
-        named = {f"{trial:05d}" for opening in openings for trial in opening.trials}
+        named = {folder_name(trial) for opening in openings for trial in opening.trials}
         unnamed = {found.parent.name for found in self.folder.glob("trials/*/test.npy")} - named
         if unnamed:
             raise unusable(path, f"it does not name trial {min(unnamed)}, for which the test part was opened")

@@ -13,7 +13,13 @@ from digits_core.durable import json_bytes, read_json, sync, unusable, write_arr
 from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord
 
+STATE = "state.safetensors"
 TIMEOUT_NOTE = "timeout.txt"  # where a trial's process stood when it was ended for taking too long
+
+
+def folder_name(trial: int) -> str:
+    """Of a trial's folder."""
+    return f"{trial:05d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,10 @@ class TrialFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def beside(self, trial: int) -> "TrialFolder":
+        """Another trial's folder of the same run."""
+        return TrialFolder(self.folder.parent / folder_name(trial))
 
     def create(self) -> None:
         """Make the folder; an unfinished earlier try leaves its files to be overwritten."""
@@ -53,13 +63,13 @@ class TrialFolder:
         from safetensors.numpy import save
 
         content = save(dict(state.arrays), metadata={"facts": json.dumps(state.facts)})
-        write_atomically(self.folder / "state.safetensors", content, durable=False)
+        write_atomically(self.folder / STATE, content, durable=False)
 
     def read_state(self) -> TrainingState | None:
         """What training goes on from; None where there is nothing, or nothing whole (it is not synced)."""
         from safetensors import SafetensorError, safe_open
 
-        path = self.folder / "state.safetensors"
+        path = self.folder / STATE
         try:
             with safe_open(path, framework="np") as stream:
                 facts = json.loads(stream.metadata()["facts"])
@@ -81,19 +91,27 @@ class TrialFolder:
         path = self.folder / "record.json"
         return read_json(path, RunRecord.from_dict) if path.is_file() else None
 
+    def latest_record(self) -> RunRecord | None:
+        """The sealed record, or the one of the last epoch so far."""
+        return self.read_record() or self.read_progress()
+
     def seal(self, record: RunRecord) -> None:
         """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
         self.create()
-        for path in (self.folder / "validation.npy", self.folder / "weights.safetensors", self.folder):
-            if path.exists():
-                sync(path)
+        for name in ("validation.npy", "weights.safetensors", STATE, "."):
+            if (self.folder / name).exists():
+                sync(self.folder / name)
         write_atomically(self.folder / "record.json", json_bytes(record.to_dict()))
-        for name in ("progress.json", "state.safetensors", TIMEOUT_NOTE):
+        for name in ("progress.json", TIMEOUT_NOTE, *([] if record.may_be_gone_on_from else [STATE])):
             (self.folder / name).unlink(missing_ok=True)
 
     def drop_weights(self) -> None:
         """Give their room on the disk back."""
         (self.folder / "weights.safetensors").unlink(missing_ok=True)
+
+    def drop_state(self) -> None:
+        """The same for what training would go on from."""
+        (self.folder / STATE).unlink(missing_ok=True)
 
     @property
     def has_weights(self) -> bool:

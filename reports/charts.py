@@ -3,8 +3,9 @@
 import numpy as np
 import plotly.graph_objects as go
 
+from digits_core.objectives import OBJECTIVES, values_of
 from digits_core.records import RunRecord
-from reports.tables import HistoryPoint
+from reports.tables import Front, HistoryPoint
 
 BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"
 SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
@@ -61,6 +62,32 @@ def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
     _layout(figure, "seconds since the first trial started", "validation NLL (log scale)")
     figure.update_xaxes(rangemode="tozero")
     _log_axis(figure, [point.nll for point in points])
+    return figure
+
+
+def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
+    """Every trial by its first two objectives, and the front among them."""
+    figure = go.Figure()
+    x_name, y_name = front.objectives[1], front.objectives[0]
+    shown = [record for record in records if values_of(record, front.objectives) is not None]
+    on_front = [record for record in shown if record.trial in front]
+    on_front.sort(key=OBJECTIVES[x_name].value)
+    others = [record for record in shown if record.trial not in front]
+    for name, chosen, style in (
+        ("other trials", others, {"mode": "markers", "marker": {"color": SKY, "symbol": "circle-open", "size": 8}}),
+        ("front", on_front, {"mode": "lines+markers", "marker": {"color": BLUE, "size": 9}, "line": {"shape": "hv"}}),
+    ):
+        figure.add_scatter(
+            x=np.array([OBJECTIVES[x_name].value(record) for record in chosen]),
+            y=np.array([OBJECTIVES[y_name].value(record) for record in chosen]),
+            customdata=np.array([record.trial for record in chosen]),
+            name=name,
+            hovertemplate="trial %{customdata}<br>%{y:.4g}<br>%{x:,.4g}<extra></extra>",
+            **style,
+        )
+    _layout(figure, OBJECTIVES[x_name].title, OBJECTIVES[y_name].title)
+    if x_name in ("params", "latency"):
+        figure.update_xaxes(type="log", title=f"{OBJECTIVES[x_name].title} (log scale)")
     return figure
 
 

@@ -22,8 +22,9 @@ from plotly.offline import get_plotlyjs
 from digits_core.comparison import PartResult
 from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.objectives import OBJECTIVES
 from digits_core.store import SweepStore
-from reports.charts import learning_curves, optimisation_history
+from reports.charts import learning_curves, objectives_chart, optimisation_history
 from reports.frames import leaderboard_frame
 from reports.tables import ReportData, Result, collect
 
@@ -102,12 +103,16 @@ def render(data: ReportData) -> str:
         "history": _figure_json(optimisation_history(data.history)),
         "curves": _figure_json(learning_curves([row.record for row in data.leaderboard])),
     }
+    if data.front:
+        records = [row.record for row in data.leaderboard]
+        figures["objectives"] = _figure_json(objectives_chart(records, data.front))
     return (
         page_environment()
         .get_template("page.html.j2")
         .render(
             data=data,
             winner=data.leaderboard[0],
+            objectives=OBJECTIVES,
             figures=figures,
             style=page_style(),
             plotly=Markup(plotly),  # noqa: S704 - the library's own bundle

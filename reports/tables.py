@@ -10,6 +10,7 @@ from digits_core.data import DATASETS, Digits, load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
 from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
+from digits_core.objectives import pareto_front
 from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
 from digits_core.store import SweepStore
@@ -90,6 +91,17 @@ class ComparedLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Front:
+    """Several objectives, and the trials between which they leave a choice."""
+
+    objectives: tuple[str, ...]
+    trials: tuple[int, ...]
+
+    def __contains__(self, trial: int) -> bool:
+        return trial in self.trials
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything on the page."""
 
@@ -104,6 +116,7 @@ class ReportData:
     ensemble_p_value: float | None  # McNemar, ensemble against the best single model, test part
     judgements: tuple[Judgement, ...]  # the winner, then the ensemble if there is one
     compared: tuple[ComparedLine, ...]  # of a comparison
+    front: Front | None  # None where there was one objective
     images_missing: str  # why no pictures are shown; empty where they are
 
 
@@ -142,8 +155,16 @@ def collect(store: SweepStore) -> ReportData:
         ensemble_p_value=_ensemble_p_value(store, ensemble),
         judgements=tuple(judgements),
         compared=_compared(store) if header.kind == "comparison" else (),
+        front=_front(header, records),
         images_missing=images_missing,
     )
+
+
+def _front(header: SweepHeader, records: list[RunRecord]) -> Front | None:
+    if header.plan is None or len(header.plan.objectives) == 1:
+        return None
+    trials = tuple(record.trial for record in pareto_front(records, header.plan.objectives))
+    return Front(objectives=header.plan.objectives, trials=trials)
 
 
 def _compared(store: SweepStore) -> tuple[ComparedLine, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from digits_core.recipe import Recipe, Scalar
-from digits_core.records import Assignment
+from digits_core.records import DEFAULT_OBJECTIVES, Assignment
 from sweeps.space import Space
 
 
@@ -27,6 +27,7 @@ class Drawn:
     search: str
     scheduler: str
     first: tuple[Assignment, ...]
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
 
     @property
     def max_epochs(self) -> int:

@@ -11,6 +11,7 @@ from digits_core.data import DATASETS, check_dataset
 from digits_core.errors import UsageError, unknown_name
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
+from digits_core.records import DEFAULT_OBJECTIVES
 from digits_core.store import check_name
 from sweeps.space import NOT_SEARCHED
 
@@ -34,6 +35,7 @@ SCHEDULERS = {
     "asha": "asynchronous successive halving (Li et al. 2020): at each rung the better part goes on",
     "hyperband": "the same in three brackets, of which the later begin to stop later",
     "median": "stops what is worse than the median of the others at that epoch (Golovin et al. 2017)",
+    "pbt": "population-based training (Jaderberg et al. 2017): the weak go on from the weights of the strong",
     "none": "every trial runs all of its epochs",
 }
 
@@ -50,7 +52,8 @@ class SweepConfig:
     max_epochs: int | None = None  # None: what suits the data set
     concurrency: int | None = None  # None: all processors, or one trial a GPU
     search: str = "tpe"
-    scheduler: str = "asha"
+    scheduler: str | None = None  # None: asha, or none where there are several objectives
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     max_failures: int = DEFAULT_MAX_FAILURES
     trial_timeout_seconds: float | None = None
     keep: int = DEFAULT_KEEP
@@ -72,9 +75,14 @@ class SweepConfig:
             raise UsageError("--configs runs recipes exactly as given: leave out --space, --fix and --start-from")
         for name in NOT_SEARCHED.keys() & self.fixed.keys():
             raise UsageError(f"{name} cannot be fixed: {NOT_SEARCHED[name]}")
-        for option, value, known in (("search", self.search, SEARCHES), ("scheduler", self.scheduler, SCHEDULERS)):
-            if value not in known:
-                raise unknown_name(option, value, known)
+        if self.search not in SEARCHES:
+            raise unknown_name("search", self.search, SEARCHES)
+        if self.scheduler is not None and self.scheduler not in SCHEDULERS:
+            raise unknown_name("scheduler", self.scheduler, SCHEDULERS)
+        if self.scheduler == "pbt" and (self.configs is not None or self.search not in ("tpe", "random")):
+            raise UsageError("--scheduler pbt chooses by itself: leave out --search and --configs")
+        if len(self.objectives) > 1:
+            self._check_several_objectives()
         if not 0 <= self.max_failures <= MOST_FAILURES:
             raise UsageError(f"--max-failures must be between 0 and {MOST_FAILURES}, got {self.max_failures}")
         check_count("--keep", self.keep, MOST_TRIALS)
@@ -85,6 +93,22 @@ class SweepConfig:
         highest = LARGEST_SEED - (self.trials or MOST_TRIALS)
         if not 0 <= self.seed <= highest:
             raise UsageError(f"--seed must be between 0 and {highest}, got {self.seed}")
+
+    def _check_several_objectives(self) -> None:
+        if self.configs is not None:
+            raise UsageError("--configs runs recipes exactly as given: leave out --objective")
+        if self.search == "cmaes":
+            raise UsageError("--search cmaes knows one objective; take tpe, nsga2, gp or random")
+        if self.scheduler not in (None, "none"):
+            raise UsageError(
+                f"--scheduler {self.scheduler} compares validation NLL alone and would stop the small networks; with"
+                " several objectives take --scheduler none"
+            )
+
+    @property
+    def scheduler_used(self) -> str:
+        """The scheduler by name, chosen where the user did not."""
+        return self.scheduler or ("asha" if len(self.objectives) == 1 else "none")
 
 
 @dataclass(frozen=True, kw_only=True)

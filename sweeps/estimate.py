@@ -11,6 +11,7 @@ from digits_core.folds import Folds
 from sweeps.assignments import Drawn
 from sweeps.config import MOST_TRIALS
 from sweeps.durations import duration
+from sweeps.generations import Generations
 from sweeps.objective import use_threads
 from sweeps.planning import RunPlan
 from sweeps.schedulers import first_rung
@@ -45,8 +46,8 @@ def estimate(plan: RunPlan) -> Estimate:
     started = time.perf_counter()
     trainer.run_epoch()
     epoch_seconds = (time.perf_counter() - started) * plan.split.train_count / count
-    epochs = header.trial_count * epochs_a_trial(
-        recipes.scheduler if isinstance(recipes, Drawn) else "none", header.max_epochs
+    epochs = epochs_in_all(
+        recipes.scheduler if isinstance(recipes, Drawn) else "none", header.trial_count, header.max_epochs
     )
     weights = min(header.policy.keep or header.trial_count, header.trial_count) * trainer.parameter_count
     predictions = header.trial_count * header.validation_n * 10
@@ -63,6 +64,13 @@ def estimate(plan: RunPlan) -> Estimate:
             + REPORT_BYTES
         ),
     )
+
+
+def epochs_in_all(scheduler: str, trial_count: int, max_epochs: int) -> float:
+    """What a sweep's trials train together."""
+    if scheduler == "pbt":  # trial 0, and every member over all epochs
+        return max_epochs * (1 + Generations.of(trial_count, max_epochs).members)
+    return trial_count * epochs_a_trial(scheduler, max_epochs)
 
 
 def epochs_a_trial(scheduler: str, max_epochs: int) -> float:

@@ -22,6 +22,9 @@ def first_trials(config: SweepConfig, base: Recipe, space: Space) -> tuple[Assig
     """Trial 0 is the default recipe, so that a sweep never ends below it unawares; then what was asked for."""
     known = [("", base), *known_recipes(config)]
     first = [_assigned(trial, label, recipe, config.seed, base, space) for trial, (label, recipe) in enumerate(known)]
+    outside = [assignment.label for assignment in first if assignment.point is None]
+    if config.scheduler == "pbt" and outside:
+        raise UsageError(f"--start-from: {outside[0]} lies outside the population's space, which has one network")
     if config.search == "grid":
         points = itertools.islice(grid_points(space), MOST_TRIALS + 1)
         others = [point for point in points if point != first[0].point]

@@ -145,7 +145,9 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
     if begun:
         lines.append(("running" if state.state == "running" else "cut off", ", ".join(begun[:8])))
     if header.plan is not None:
-        lines.append(("search", f"{header.plan.search}, {header.plan.scheduler}, {len(header.space)} parameters"))
+        objectives = ", ".join(header.plan.objectives)
+        words = f"{header.plan.search}, {header.plan.scheduler}, {len(header.space)} parameters, for {objectives}"
+        lines.append(("search", words))
     for record in rank(state.records)[:TOP_COUNT]:
         assert record.validation is not None
         lines.append((f"  trial {record.trial}", f"{score_text(record.validation)}; {describe(record)}"))

@@ -36,7 +36,8 @@ class TrialRun:
     def __init__(
         self, assignment: Assignment, data: DeviceSplit | DeviceFolds, device: torch.device, folder: TrialFolder
     ) -> None:
-        self.trial, self.recipe, self.label = assignment.trial, assignment.recipe, assignment.label
+        self.assignment, self.recipe = assignment, assignment.recipe
+        self.inherited_epochs = 0
         self.device, self.folder = device, folder
         self.started_at = time.time()
         folder.create()
@@ -51,15 +52,28 @@ class TrialRun:
     def _take_up(self, data: DeviceSplit | DeviceFolds) -> None:
         state, progress = self.folder.read_state(), self.folder.read_progress()
         if state is None or progress is None or progress.recipe != self.recipe:
+            self._inherit()
             return
         try:
             resume(self.trainer, state)
         except (KeyError, ValueError, RuntimeError):  # of a network that is built otherwise by now
             self.trainer = trainer_for(self.recipe, data, self.device)
+            self._inherit()
             return
-        self.started_at = progress.started_at
+        self.started_at, self.inherited_epochs = progress.started_at, progress.inherited_epochs
         if self.trainer.best is not None:  # what lies in the folder may be of a later epoch
             self.folder.write_best(self.trainer.best.validation_probabilities, self.trainer.best.weights)
+
+    def _inherit(self) -> None:
+        """Go on from the parent's last state, if there is a parent. Its best epoch stays its own."""
+        if self.assignment.parent is None:
+            return
+        parent = self.folder.beside(self.assignment.parent)
+        state = parent.read_state()
+        if state is None:
+            raise EnvironmentFailure(f"the state of trial {self.assignment.parent}, to go on from, is not there")
+        resume(self.trainer, state)
+        self.trainer.best, self.inherited_epochs = None, self.epoch
 
     @property
     def epoch(self) -> int:
@@ -68,8 +82,9 @@ class TrialRun:
 
     @property
     def finished(self) -> bool:
-        """Whether the recipe's last epoch is done."""
-        return self.trainer.finished
+        """Whether the last epoch that it is to train is done."""
+        last_epoch = self.assignment.last_epoch
+        return self.trainer.finished or (last_epoch is not None and self.epoch >= last_epoch)
 
     @property
     def best_nll(self) -> float:
@@ -90,7 +105,7 @@ class TrialRun:
             best = self.trainer.best
             if best is not None and best.epoch == row.epoch:
                 self.folder.write_best(best.validation_probabilities, best.weights)
-            if not self.finished and time.monotonic() - self.state_kept_at >= SECONDS_BETWEEN_STATES:
+            if self._is_state_due():
                 self.folder.write_state(state_of(self.trainer))
                 self.state_kept_at = time.monotonic()
             self.folder.write_progress(self.record("finished" if self.finished else "stopped"))
@@ -99,11 +114,16 @@ class TrialRun:
             raise
         return row
 
+    def _is_state_due(self) -> bool:
+        if self.finished:
+            return not self.trainer.finished  # for others to go on from
+        return time.monotonic() - self.state_kept_at >= SECONDS_BETWEEN_STATES
+
     def record(self, status: Status, error: str | None = None) -> RunRecord:
         """The record as of now."""
         best = self.trainer.best
         return RunRecord(
-            trial=self.trial,
+            trial=self.assignment.trial,
             status=status,
             recipe=self.recipe,
             started_at=self.started_at,
@@ -117,8 +137,11 @@ class TrialRun:
             best_epoch=best.epoch if best else None,
             validation=best.validation if best else None,
             error=error,
-            label=self.label,
+            label=self.assignment.label,
             fold_scores=self.trainer.fold_scores,
+            parent=self.assignment.parent,
+            inherited_epochs=self.inherited_epochs,
+            last_epoch=self.assignment.last_epoch,
         )
 
 
@@ -132,4 +155,6 @@ def failed_record(assignment: Assignment, started_at: float, error: str) -> RunR
         ended_at=time.time(),
         error=error,
         label=assignment.label,
+        parent=assignment.parent,
+        last_epoch=assignment.last_epoch,
     )

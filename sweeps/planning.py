@@ -19,6 +19,7 @@ from sweeps.assignments import Drawn, Given
 from sweeps.config import DEFAULT_TRIALS, MOST_TRIALS, ResumeConfig, SweepConfig
 from sweeps.ending import Ending
 from sweeps.first_trials import check_models, first_trials, given_recipes
+from sweeps.generations import Generations, with_one_network
 from sweeps.headers import data_of, header_of
 from sweeps.recovery import known_history
 from sweeps.space import (
@@ -121,18 +122,26 @@ def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digit
     words = f"the space of {config.space_file}" if config.space_file else f"the {name} space"
     space = narrowed(read_space(config.space_file) if config.space_file else default, config.fixed)
     check_space(space)
+    if config.scheduler == "pbt":
+        own = nearest(space, base.with_overrides(config.fixed)).as_overrides()
+        space, words = narrowed(space, with_one_network(space, own)), f"{words} with the default network and optimizer"
     base = nearest(space, base.with_overrides(config.fixed))
     check_models(base, space, digits.side, split.train_count)
     first = first_trials(config, base, space)
     for assignment in first:
         check_fit(assignment.recipe, digits.side, split.train_count)
     plan = SearchPlan(
-        search=config.search, scheduler=config.scheduler, space=document_of(space), base=base, first=first
+        search=config.search,
+        scheduler=config.scheduler_used,
+        space=document_of(space),
+        base=base,
+        first=first,
+        objectives=config.objectives,
     )
     return Asked(
         plan=plan,
         recipes=drawn_from(plan, config.seed),
-        trial_count=_trial_count(config, len(first)),
+        trial_count=_trial_count(config, len(first), base),
         words=words,
     )
 
@@ -151,7 +160,9 @@ def _given(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, 
     )
 
 
-def _trial_count(config: SweepConfig, first_count: int) -> int:
+def _trial_count(config: SweepConfig, first_count: int, base: Recipe) -> int:
+    if config.scheduler == "pbt":
+        return Generations.of(config.trials or DEFAULT_TRIALS, base.training.epochs).trial_count
     if config.search == "grid":
         return min(config.trials or first_count, first_count)
     without_a_number = DEFAULT_TRIALS if config.time_budget_seconds is None else MOST_TRIALS
@@ -176,6 +187,7 @@ def drawn_from(plan: SearchPlan, seed: int) -> Drawn:
         search=plan.search,
         scheduler=plan.scheduler,
         first=plan.first,
+        objectives=plan.objectives,
     )
 
 
@@ -229,6 +241,8 @@ def _resumed_trial_count(config: ResumeConfig, header: SweepHeader, history: His
         raise UsageError(f"{header.name!r} has the runs that it was begun with; --trials is for searches")
     if trial_count < len(history.trials):
         raise UsageError(f"--trials must be at least the {len(history.trials)} that were begun, got {trial_count}")
+    if config.trials is not None and header.plan is not None and header.plan.scheduler == "pbt":
+        raise UsageError(f"{header.name!r} is a population of {header.trial_count} trials; leave out --trials")
     if header.plan is not None and header.plan.search == "grid":
         trial_count = min(trial_count, len(header.plan.first))
     if trial_count == MOST_TRIALS and config.time_budget_seconds is None and config.target_accuracy is None:

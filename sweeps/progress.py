@@ -52,6 +52,7 @@ def describe(record: RunRecord) -> str:
     return (
         f"{recipe.model.name}{size.get(recipe.model.name, '')}, {recipe.optimizer.name}"
         f" {recipe.optimizer.learning_rate:.2g}, batch {recipe.training.batch_size}"
+        f"{'' if record.parent is None else f', from trial {record.parent}'}"
     )
 
 

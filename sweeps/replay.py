@@ -50,6 +50,11 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
 
     Raises EnvironmentFailure where the data or the split are not those of the run, UsageError without its device.
     """
+    if record.parent is not None:
+        raise UsageError(
+            f"trial {record.trial} went on from the weights of trial {record.parent}, so its recipe alone does not make"
+            " it again; replay a trial that began anew"
+        )
     header = store.header
     data = data_of(header, otherwise="was run on")
     device = check_device(record.device.partition(":")[0])

@@ -12,7 +12,9 @@ from typing import Any
 from digits_core import DEFAULT_RUNS
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
+from digits_core.objectives import OBJECTIVES, pareto_front
 from digits_core.records import (
+    DEFAULT_OBJECTIVES,
     Contender,
     EnsembleRecord,
     RunRecord,
@@ -58,6 +60,11 @@ class SweepOutcome:
         """The trial with the lowest validation NLL."""
         return next(iter(rank(self.records)), None)
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the search was after."""
+        return self.header.plan.objectives if self.header.plan else DEFAULT_OBJECTIVES
+
     def raise_if_failed(self) -> None:
         """Raise EnvironmentFailure if something ended the search, or with the last error where no trial counts."""
         if self.summary.error:
@@ -70,7 +77,7 @@ class SweepOutcome:
 
 
 def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
-    """What `sweep --json` prints. `report` and `best` are null where no trial counts."""
+    """What `sweep --json` prints. `report` and `best` are null where no trial counts, `front` with one objective."""
     winner, header, summary = outcome.winner, outcome.header, outcome.summary
     best = winner and {
         "trial": winner.trial,
@@ -93,7 +100,34 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
         "training_share": summary.training_share,
         "test_openings": outcome.test_openings,
         "best": best,
+        "front": front_document(outcome),
     }
+
+
+def front_document(outcome: SweepOutcome) -> dict[str, Any] | None:
+    """The trials between which the objectives leave a choice; None where there is one objective."""
+    names = outcome.objectives
+    if len(names) == 1:
+        return None
+    return {
+        "objectives": list(names),
+        "trials": [
+            {"trial": record.trial, **{name: OBJECTIVES[name].value(record) for name in names}}
+            for record in pareto_front(outcome.records, names)
+        ],
+    }
+
+
+def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
+    """The same for people, a line a trial."""
+    names = outcome.objectives
+    if len(names) == 1:
+        return []
+    lines = [("front", f"by {' and '.join(OBJECTIVES[name].title for name in names)}; no trial beats another here")]
+    for record in pareto_front(outcome.records, names):
+        values = ", ".join(f"{OBJECTIVES[n].text(OBJECTIVES[n].value(record))} {n}" for n in names)
+        lines.append((f"  trial {record.trial}", f"{values}: {describe(record)}"))
+    return lines
 
 
 def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
@@ -109,6 +143,7 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
         lines.append(("  validation", score_text(winner.validation)))
         lines.append(("  sealed test", tested))
+    lines += front_lines(outcome)
     if summary.limit:
         lines.append(("ended", f"{summary.limit}; {counted(len(outcome.records), 'trial')} are over"))
     if summary.database:

@@ -16,12 +16,15 @@ from ray.tune.search import Searcher
 from digits_core.device import accelerator_count
 from digits_core.errors import EnvironmentFailure
 from digits_core.journal import History, Journal
+from digits_core.objectives import values_of
 from digits_core.ownership import sole_driver
 from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
 from sweeps.assignments import Given
 from sweeps.finalists import keep_best_parameters
+from sweeps.generations import Generations
 from sweeps.planning import RunPlan
+from sweeps.population import PopulationSearch
 from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
 from sweeps.recovery import known_history, recovered
@@ -156,7 +159,19 @@ def _search(plan: RunPlan, history: History, journal: Journal) -> tuple[Searcher
         waiting = [given for given in plan.recipes.assignments if given.trial not in history.trials]
         journal.drawn(*waiting)
         return HandOut([*(trial.assignment for trial in history.unfinished), *waiting]), FIFOScheduler()
-    searcher = StudySearch(plan.recipes, plan.header.trial_count, history, journal)
+    store, objectives = SweepStore(plan.folder), plan.recipes.objectives
+
+    def values(trial: int) -> tuple[float, ...] | None:
+        record = store.trial(trial).latest_record()
+        return None if record is None else values_of(record, objectives)
+
+    if plan.recipes.scheduler == "pbt":
+        generations = Generations.of(plan.header.trial_count, plan.recipes.max_epochs)
+        population = PopulationSearch(
+            plan.recipes, generations, history, journal, values, lambda trial: store.trial(trial).drop_state()
+        )
+        return population, FIFOScheduler()
+    searcher = StudySearch(plan.recipes, plan.header.trial_count, history, journal, values)
     return searcher, scheduler_for(plan.recipes.scheduler, plan.recipes.max_epochs, history)
 
 

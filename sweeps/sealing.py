@@ -15,7 +15,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from digits_core.journal import Journal
-from digits_core.records import Assignment, RunRecord
+from digits_core.records import DEFAULT_OBJECTIVES, Assignment, RunRecord
 from digits_core.store import SweepStore
 from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
 from sweeps.assignments import Drawn
@@ -42,8 +42,14 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
         self.plan, self.store, self.view, self.journal = plan, store, view, journal
-        space = plan.recipes.space if isinstance(plan.recipes, Drawn) else {}
-        self.copy = StudyCopy(plan.storage, store.folder, plan.header.name, space)
+        drawn = plan.recipes if isinstance(plan.recipes, Drawn) else None
+        self.copy = StudyCopy(
+            plan.storage,
+            store.folder,
+            plan.header.name,
+            drawn.space if drawn else {},
+            drawn.objectives if drawn else DEFAULT_OBJECTIVES,
+        )
         self.running: list[Trial] = []
         self.limit = ""  # what was asked to end the search, once it does
         self.counting = [(record.nll, record.trial) for record in store.ranked()]

@@ -1,7 +1,7 @@
 """Behind Ray Tune: how the next recipe is chosen, by a study or from a list, and what becomes of a trial's results."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from digits_core.records import Assignment
 from sweeps.assignments import Drawn
 from sweeps.reported import EPOCH, FINISHED, METRIC, finite_value
 from sweeps.study import STATES, SearchStudy, frozen_trial
+
+Values = Callable[[int], tuple[float, ...] | None]
+"""The objectives' values of a trial that is over, by its number; None where it has none."""
 
 
 class QuietSearcher(Searcher):  # type: ignore[misc]
@@ -62,8 +65,8 @@ class Asked:
     reported: set[int] = field(default_factory=set)  # epochs
 
     def report(self, epoch: int, value: float) -> None:
-        """An intermediate value; an epoch that was trained again has the same one."""
-        if self.trial is not None and epoch not in self.reported:
+        """An intermediate value; an epoch that was trained again has the same one. Several objectives have none."""
+        if self.trial is not None and epoch not in self.reported and len(self.trial.study.directions) == 1:
             self.trial.report(value, epoch)
             self.reported.add(epoch)
 
@@ -75,9 +78,9 @@ class StudySearch(QuietSearcher):
     finite value has failed.
     """
 
-    def __init__(self, drawn: Drawn, trial_count: int, history: History, journal: Journal) -> None:
+    def __init__(self, drawn: Drawn, trial_count: int, history: History, journal: Journal, values: Values) -> None:
         super().__init__()
-        self.drawn, self.trial_count, self.journal = drawn, trial_count, journal
+        self.drawn, self.trial_count, self.journal, self.values = drawn, trial_count, journal, values
         self.study = SearchStudy(drawn)
         self.running: dict[str, Asked] = {}
         self.unfinished = deque(history.unfinished)
@@ -90,8 +93,8 @@ class StudySearch(QuietSearcher):
         """Tell the study of a trial that is over."""
         point = trial.assignment.point
         if point is not None:
-            attributes = _attributes(trial.assignment)
-            self.study.learn(frozen_trial(point, trial.nlls, str(trial.status), self.drawn.space, attributes))
+            attributes, values = _attributes(trial.assignment), self.values(trial.assignment.trial)
+            self.study.learn(frozen_trial(point, trial.nlls, str(trial.status), self.drawn.space, attributes, values))
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The next trial's configuration: one that was cut off, one that is tried first, or a new one."""
@@ -142,7 +145,8 @@ class StudySearch(QuietSearcher):
         if value is None or result is None:
             self.study.tell(asked.trial, STATES.FAIL)
         elif result[FINISHED]:
-            self.study.tell(asked.trial, STATES.COMPLETE, value)
+            values = self.values(asked.assignment.trial)
+            self.study.tell(asked.trial, STATES.FAIL if values is None else STATES.COMPLETE, values)
         else:
             asked.report(result[EPOCH], value)  # Tune tells a trial's last result only here
             self.study.tell(asked.trial, STATES.PRUNED)

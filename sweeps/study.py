@@ -4,10 +4,11 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 
+from digits_core.objectives import OBJECTIVES
 from digits_core.recipe import Scalar
 from sweeps.assignments import Drawn
 from sweeps.space import Choice, Float, Parameter, Space, is_active
@@ -26,6 +27,11 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 """Search by name: Optuna's samplers, each made from a seed. `sweeps.config.SEARCHES` says what they are."""
 
 
+def directions_of(objectives: Sequence[str]) -> list[Literal["minimize", "maximize"]]:
+    """Which way each objective is better, in Optuna's words."""
+    return [OBJECTIVES[name].direction for name in objectives]
+
+
 class SearchStudy:
     """What is known of a search, and the draws that follow from it.
 
@@ -36,7 +42,8 @@ class SearchStudy:
     def __init__(self, drawn: Drawn) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.drawn = drawn
-        self.study = optuna.create_study(direction="minimize", sampler=self._sampler(0))
+        self.directions = directions_of(drawn.objectives)
+        self.study = optuna.create_study(directions=self.directions, sampler=self._sampler(0))
 
     def _sampler(self, trial: int) -> optuna.samplers.BaseSampler:
         seed = zlib.crc32(f"{self.drawn.search} {self.drawn.seed} {trial}".encode())
@@ -60,21 +67,21 @@ class SearchStudy:
         self.study.add_trial(trial)
         self._forget()
 
-    def tell(self, asked: optuna.Trial, state: optuna.trial.TrialState, value: float | None = None) -> None:
-        """A trial that was asked for is over; `value` is of a complete one."""
-        told = asked.study.tell(asked, value, state=state)
+    def tell(self, asked: optuna.Trial, state: optuna.trial.TrialState, values: Sequence[float] | None = None) -> None:
+        """A trial that was asked for is over; a complete one has its objectives' values."""
+        told = asked.study.tell(asked, values, state=state)
         if asked.study is not self.study:  # that one is forgotten
             self.study.add_trial(told)
         self._forget()
 
     def _forget(self) -> None:
         """Keep half of what is known once that is much: what TPE takes for good, and an even part of the rest."""
-        if self.drawn.search != "tpe":
+        if self.drawn.search != "tpe" or len(self.directions) > 1:
             return
         over = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
         if len(over) < MOST_KNOWN:
             return
-        self.study = optuna.create_study(direction="minimize", sampler=self.study.sampler)
+        self.study = optuna.create_study(directions=self.directions, sampler=self.study.sampler)
         self.study.add_trials(worth_knowing(over, MOST_KNOWN // 2))
 
 
@@ -103,19 +110,19 @@ def frozen_trial(
     status: str,
     space: Space,
     attributes: Mapping[str, Any],
-    value: float | None = None,
+    values: Sequence[float] | None,
 ) -> optuna.trial.FrozenTrial:
-    """A trial that is over, as a study takes it in: complete, pruned or failed. `nlls` is by epoch.
+    """A trial that is over, as a study takes it in: complete, pruned or failed.
 
-    Its value is the last of them, unless one is given.
+    `nlls` is by epoch, `values` are the objectives'; one that is finished without them has failed.
     """
     state = STATES.FAIL
-    if nlls and status != "failed":
+    if nlls and status != "failed" and (values is not None or status == "stopped"):
         state = STATES.COMPLETE if status == "finished" else STATES.PRUNED
     drawn = {name: parameter for name, parameter in space.items() if name in point}
     return optuna.trial.create_trial(
         state=state,
-        value=(nlls[max(nlls)] if value is None else value) if state == STATES.COMPLETE else None,
+        values=values if state == STATES.COMPLETE else None,
         params={name: point[name] for name in drawn},
         distributions={name: distribution_of(parameter) for name, parameter in drawn.items()},
         intermediate_values=dict(nlls),

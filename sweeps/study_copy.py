@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.records import RunRecord
+from digits_core.objectives import values_of
+from digits_core.records import DEFAULT_OBJECTIVES, RunRecord
 from sweeps.space import Space
-from sweeps.study import frozen_trial
+from sweeps.study import directions_of, frozen_trial
 
 FILE_NAME = "study.db"
 REST = 4.0  # times as long as it wrote; a fifth of a processor is the most that a copy takes from the training
@@ -100,9 +101,11 @@ class StudyCopy:
     SQL, so the thread rests in between while the search runs, and catches up at its end.
     """
 
-    def __init__(self, storage: str, folder: Path, name: str, space: Space) -> None:
+    def __init__(
+        self, storage: str, folder: Path, name: str, space: Space, objectives: Sequence[str] = DEFAULT_OBJECTIVES
+    ) -> None:
         self.storage, self.url = storage, database_of(storage, folder)
-        self.name, self.space, self.problem = name, space, ""
+        self.name, self.space, self.objectives, self.problem = name, space, objectives, ""
         self.is_closing, self.known = threading.Event(), set[int | None]()  # known: the trials that are there
         self.waiting: queue.SimpleQueue[tuple[RunRecord, Mapping[str, Any] | None] | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
@@ -140,7 +143,9 @@ class StudyCopy:
             self.problem = str(error)
 
     def _copy_into(self, backend: optuna.storages.RDBStorage) -> None:
-        study = optuna.create_study(study_name=self.name, storage=backend, direction="minimize", load_if_exists=True)
+        study = optuna.create_study(
+            study_name=self.name, storage=backend, directions=directions_of(self.objectives), load_if_exists=True
+        )
         self.known |= {trial.user_attrs.get("trial") for trial in study.get_trials(deepcopy=False)}
         while (job := self.waiting.get()) is not None:
             record, point = job
@@ -152,7 +157,7 @@ class StudyCopy:
                 record.status,
                 self.space,
                 attributes_of(record),
-                value=record.nll if record.counts else None,
+                values_of(record, self.objectives),
             )
             began = time.monotonic()
             backend.create_new_trial(study._study_id, template_trial=trial)

@@ -14,7 +14,7 @@ from digits_core.device import default_device
 from digits_core.errors import EnvironmentFailure
 from digits_core.folds import Folds
 from digits_core.records import Assignment
-from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
+from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder, folder_name
 from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
 from sweeps.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
 from sweeps.roll_call import RollCall
@@ -53,7 +53,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         assignment = Assignment.from_dict(config)
-        folder = TrialFolder(self.trials_folder / f"{assignment.trial:05d}")
+        folder = TrialFolder(self.trials_folder / folder_name(assignment.trial))
         self.limit = TimeLimit(folder.folder / TIMEOUT_NOTE, self.timeout_seconds)
         self.run: TrialRun | None = None
         with self.limit, failures_that_stay():

@@ -39,7 +39,7 @@ def outcome(scheduler: SparingScheduler, number: int, curve: list[float]) -> int
 
 
 def test_every_scheduler_has_a_name_and_a_word_about_it() -> None:
-    assert set(BUILDERS) == set(SCHEDULERS)
+    assert {*BUILDERS, "pbt"} == set(SCHEDULERS)  # a population is a search (tests/sweeps/test_population.py)
 
 
 @pytest.mark.parametrize(("max_epochs", "rungs"), [(40, [6, 12, 24]), (12, [2, 4, 8]), (8, [1, 3]), (2, [1]), (1, [])])

@@ -34,13 +34,14 @@ def search() -> Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
         def make(folder: Path, history: History | None = None, **changes: Any) -> StudySearch:
-            space = changes.pop("space", SPACE)
+            space, known = changes.pop("space", SPACE), changes.pop("known", {})
             first = (Assignment(trial=0, recipe=DEFAULT, point=point_of(SPACE, DEFAULT)),)
             settings = {"search": "tpe", "scheduler": "none", "seed": 0, "first": first, **changes}
             journal = stack.enter_context(Journal(folder))
             if history is None or not history.sessions:
                 journal.session(1, 0.0)
-            return StudySearch(Drawn(base=DEFAULT, space=space, **settings), 40, history or History(), journal)
+            drawn = Drawn(base=DEFAULT, space=space, **settings)
+            return StudySearch(drawn, 40, history or History(), journal, known.get)
 
         yield make
 
@@ -89,6 +90,7 @@ def test_a_search_that_is_taken_up_again_draws_what_it_would_have_drawn(
         for _ in range(count):
             suggested = searcher.suggest("x")
             assert isinstance(suggested, dict)
+            known[suggested["trial"]] = (value_of(suggested),)
             value, epoch, trial = value_of(suggested), 9 if suggested["trial"] % 3 else 4, suggested["trial"]
             searcher.journal.epoch(trial, epoch, value)
             searcher.journal.over(trial, "finished" if epoch == 9 else "stopped")
@@ -96,11 +98,12 @@ def test_a_search_that_is_taken_up_again_draws_what_it_would_have_drawn(
             drawn.append(suggested)
         return drawn
 
+    known: dict[int, tuple[float, ...]] = {}
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
-    whole = go_on(search(tmp_path / "whole", search=name), 16)
-    first = go_on(search(tmp_path / "cut", search=name), 13)
-    again = go_on(search(tmp_path / "cut", read_journal(tmp_path / "cut"), search=name), 3)
+    whole = go_on(search(tmp_path / "whole", search=name, known=known), 16)
+    first = go_on(search(tmp_path / "cut", search=name, known=known), 13)
+    again = go_on(search(tmp_path / "cut", read_journal(tmp_path / "cut"), search=name, known=known), 3)
     if name == "cmaes":  # its distribution lives in the trials of one study alone: it begins a new one
         assert first == whole[:13]
         assert [drawn["trial"] for drawn in again] == [13, 14, 15]
@@ -112,12 +115,14 @@ def test_what_is_known_of_a_long_search_does_not_grow(
     search: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_module, "MOST_KNOWN", 12)
-    searcher = search(tmp_path)
+    known = {number: (float(number),) for number in range(40)}
+    searcher = search(tmp_path, known=known)
     searcher.suggest("slow")  # asked of a study that is forgotten before its result comes
     for _ in range(30):
         suggested = searcher.suggest("x")
         assert isinstance(suggested, dict)
         searcher.on_trial_complete("x", result(9, float(suggested["trial"]), finished=True))
+    known[0] = (-1.0,)
     searcher.on_trial_complete("slow", result(9, -1.0, finished=True))
     values = [trial.value for trial in searcher.study.study.trials]
     assert len(values) < 12
@@ -133,7 +138,9 @@ def test_the_best_are_remembered_and_an_even_part_of_the_rest(kinds: list[tuple[
     trials = []
     for number, (status, last) in enumerate(kinds):
         nlls = {epoch: float(number % 7) for epoch in range(1, last + 1)}
-        trial = frozen_trial({"model.name": "cnn"}, nlls, status, {"model.name": Choice(options=("cnn", "mlp"))}, {})
+        values = (nlls[last],)
+        space: Space = {"model.name": Choice(options=("cnn", "mlp"))}
+        trial = frozen_trial({"model.name": "cnn"}, nlls, status, space, {}, values)
         trial.number = number
         trials.append(trial)
     kept = worth_knowing(trials, count)
@@ -173,7 +180,7 @@ def test_a_point_that_is_drawn_twice_is_another_seed_of_the_same_recipe(search: 
 def test_study_is_told_how_a_trial_really_ended(
     ending: dict[str, Any] | None, state: optuna.trial.TrialState, search: Make, tmp_path: Path
 ) -> None:
-    searcher = search(tmp_path)
+    searcher = search(tmp_path, known={0: (0.5,)})
     searcher.suggest("a")
     searcher.on_trial_result("a", result(1, 0.7))
     searcher.on_trial_result("a", result(1, 0.7))  # trained again after its process was lost
@@ -205,7 +212,7 @@ def test_what_was_cut_off_comes_first_and_then_new_trials_until_there_are_enough
         history.trials[number] = TrialHistory(assignment=assignment, nlls={1: 0.9, 2: 0.4}, status=status)
     with Journal(tmp_path) as journal:
         journal.session(1, 0.0)
-    searcher = search(tmp_path, history, space=space, first=())
+    searcher = search(tmp_path, history, space=space, first=(), known={0: (0.4,)})
     assert [trial.state for trial in searcher.study.study.trials] == [STATES.COMPLETE, STATES.FAIL]
     assert searcher.study.study.best_value == 0.4
     assert searcher.suggest("a")["trial"] == 1  # type: ignore[index]
@@ -215,6 +222,36 @@ def test_what_was_cut_off_comes_first_and_then_new_trials_until_there_are_enough
         numbers.append(suggested["trial"])
     assert numbers == list(range(3, 40))
     assert suggested == "FINISHED"
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"cmaes"}))
+def test_several_objectives_are_searched_together_and_taken_up_again(name: str, search: Make, tmp_path: Path) -> None:
+    known: dict[int, tuple[float, ...]] = {}
+
+    def go_on(searcher: StudySearch, count: int) -> list[dict[str, Any]]:
+        drawn = []
+        for _ in range(count):
+            suggested = searcher.suggest("x")
+            assert isinstance(suggested, dict)
+            value, trial = value_of(suggested), suggested["trial"]
+            known[trial] = (value, Recipe.from_dict(suggested["recipe"]).model.width)
+            searcher.on_trial_result("x", result(1, value))
+            searcher.journal.epoch(trial, 9, value)
+            searcher.journal.over(trial, "finished")
+            searcher.on_trial_complete("x", result(9, value, finished=True))
+            drawn.append(suggested)
+        return drawn
+
+    asked = {"search": name, "known": known, "objectives": ("nll", "params")}
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = search(tmp_path / "whole", **asked)
+    drawn = go_on(whole, 14)
+    assert [tuple(trial.values) for trial in whole.study.study.trials] == list(known.values())
+    assert {trial.number for trial in whole.study.study.best_trials} <= set(range(14))
+    cut = go_on(search(tmp_path / "cut", **asked), 11)
+    cut += go_on(search(tmp_path / "cut", read_journal(tmp_path / "cut"), **asked), 3)
+    assert cut == drawn
 
 
 def test_given_recipes_are_handed_out_in_order() -> None:

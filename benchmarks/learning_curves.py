@@ -1,0 +1,116 @@
+"""A table of full learning curves: what searches and schedulers can be replayed against in seconds.
+
+Made from a sweep of random draws that ran to their last epoch:
+
+    digits sweep --dataset optdigits --search random --scheduler none --trials 320 --name curves
+    python -m benchmarks.learning_curves curves
+
+Committed is only the table (optdigits-curves.csv): a configuration a row, its place in the default space, and the
+validation NLL after every epoch.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from digits_core import DEFAULT_RUNS
+from digits_core.recipe import Scalar
+from digits_core.store import SweepStore
+from sweeps.recovery import known_history
+from sweeps.space import Choice, Float, Space, default_space
+from sweeps.space import Int as Whole
+
+TABLE = Path(__file__).with_name("optdigits-curves.csv")
+SIDE = 8
+
+
+def space() -> Space:
+    """The default space for 8x8 images on a CPU, from which the table was drawn."""
+    return default_space("cpu", SIDE)[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveTable:
+    """Configurations and their curves. Any other point of the space is taken for the nearest of them."""
+
+    places: npt.NDArray[np.float64]  # (N, D): see `place`
+    is_choice: npt.NDArray[np.bool_]  # (D,)
+    lowest_nlls: npt.NDArray[np.float64]  # (N, E): the lowest validation NLL so far, which is what a sweep sees
+
+    @staticmethod
+    def read(path: Path = TABLE) -> "CurveTable":
+        """The committed table."""
+        frame, parameters = pd.read_csv(path), space()
+        points = [
+            {name: value for name, value in row.items() if name in parameters and not pd.isna(value)}
+            for row in frame.to_dict("records")
+        ]
+        nlls = frame[[column for column in frame.columns if column.startswith("nll ")]].to_numpy()
+        return CurveTable(
+            places=np.array([place(point) for point in points]),
+            is_choice=np.array([isinstance(parameter, Choice) for parameter in parameters.values()]),
+            lowest_nlls=np.minimum.accumulate(nlls, axis=1),
+        )
+
+    @property
+    def epochs(self) -> int:
+        """Of a full curve."""
+        return self.lowest_nlls.shape[1]
+
+    def nearest(self, point: dict[str, Scalar]) -> int:
+        """The row whose place differs least: a range counts with the share of it, a choice with one.
+
+        What is not drawn in one of the two counts as another choice.
+        """
+        there, here = self.places, np.array(place(point))
+        apart = np.where(self.is_choice, there != here, np.abs(there - here))
+        neither, either = np.isnan(there) & np.isnan(here), np.isnan(there) | np.isnan(here)
+        return int(np.square(np.where(neither, 0.0, np.where(either, 1.0, apart))).sum(axis=1).argmin())
+
+
+def place(point: dict[str, Scalar]) -> list[float]:
+    """A point as numbers: 0..1 inside a range, the number of a choice, and nan where a parameter is not drawn."""
+    return [_position(parameter, point.get(name)) for name, parameter in space().items()]
+
+
+def _position(parameter: Choice | Float | Whole, value: Scalar | None) -> float:
+    if value is None:
+        return np.nan
+    if isinstance(parameter, Choice):
+        return float(parameter.options.index(value))
+    low, high = float(parameter.low), float(parameter.high)
+    if parameter.log:
+        return float(np.log(float(value) / low) / np.log(high / low))
+    return (float(value) - low) / (high - low)
+
+
+def write(store: SweepStore, path: Path = TABLE) -> int:
+    """Write the curves of a sweep; how many there are."""
+    points = {number: trial.assignment.point for number, trial in known_history(store).trials.items()}
+    rows = [
+        {
+            **{name: (points[record.trial] or {}).get(name) for name in space()},
+            **{f"nll {row.epoch}": f"{row.validation_nll:.4g}" for row in record.curve},
+        }
+        for record in store.records()
+        if record.status == "finished" and points[record.trial] is not None
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4g")
+    return len(rows)
+
+
+def main() -> None:
+    """Write the table from a sweep."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweep")
+    parser.add_argument("--runs", type=Path, default=Path(DEFAULT_RUNS))
+    asked = parser.parse_args()
+    print(f"{write(SweepStore.open(asked.runs, asked.sweep))} curves in {TABLE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""How many epochs each search and scheduler needs to find the best 1 % of a table of learning curves.
+
+The searchers and schedulers are the sweep's own, two trials at a time; only the training is replaced, by the curve of
+the nearest configuration in the table (benchmarks/learning_curves.py).
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from benchmarks.learning_curves import SIDE, CurveTable, space
+from digits_core.environment import processor_count
+from digits_core.journal import History
+from digits_core.records import Assignment
+from sweeps.assignments import Drawn
+from sweeps.reported import EPOCH, FAILED, FINISHED, METRIC
+from sweeps.schedulers import first_rung, scheduler_for
+from sweeps.search import StudySearch
+from sweeps.space import default_recipe
+
+AT_A_TIME = 2
+BEST_SHARE = 0.01
+COMBINATIONS = [
+    *itertools.product(("random", "tpe", "gp", "nsga2", "cmaes"), ("none", "asha")),
+    ("tpe", "hyperband"),
+    ("tpe", "median"),
+]
+
+
+class NoJournal:
+    """A replay is not taken up again."""
+
+    def drawn(self, *assignments: Assignment) -> None:
+        """Forget it."""
+
+
+@dataclass
+class Replayed:
+    """A trial that follows a curve of the table. What schedulers see of Tune's trial."""
+
+    config: dict[str, Any]
+    curve: np.ndarray  # (E,) the lowest NLL so far
+    epoch: int = 0
+
+    def advance(self) -> dict[str, Any]:
+        """The result of the next epoch."""
+        self.epoch += 1
+        nll = float(self.curve[self.epoch - 1])
+        return {METRIC: nll, EPOCH: self.epoch, FINISHED: self.epoch == len(self.curve), FAILED: False}
+
+
+def replay(search: str, scheduler: str, seed: int, most_epochs: int) -> list[float]:
+    """The lowest NLL that was seen after each epoch of training, all trials together, until the best 1 % is reached."""
+    table = CurveTable.read()
+    goal = goal_of(table)
+    np.random.seed(seed)  # noqa: NPY002 - Ray's hyperband draws its brackets from there
+    base = default_recipe("cpu", SIDE, table.epochs)
+    drawn = Drawn(base=base, space=space(), seed=seed, search=search, scheduler=scheduler, first=())
+    curves: dict[int, np.ndarray] = {}
+    searcher = StudySearch(
+        drawn,
+        10**6,
+        History(),
+        NoJournal(),
+        lambda trial: (float(curves[trial][-1]),),  # type: ignore[arg-type]
+    )
+    rungs = scheduler_for(scheduler, table.epochs, History())
+    rungs.set_search_properties(METRIC, "min")
+    running: list[Replayed] = []
+    lowest: list[float] = []
+    while len(lowest) < most_epochs and not (lowest and lowest[-1] <= goal):
+        while len(running) < AT_A_TIME:
+            config = searcher.suggest(str(len(curves)))
+            assert isinstance(config, dict)
+            curves[config["trial"]] = table.lowest_nlls[table.nearest(config["point"])]
+            running.append(Replayed(config, curves[config["trial"]]))
+            rungs.on_trial_add(None, running[-1])
+        trial = running.pop(0)
+        result = trial.advance()
+        lowest.append(min(result[METRIC], *lowest[-1:]))
+        name = str(trial.config["trial"])
+        is_stopped = not result[FINISHED] and rungs.on_trial_result(None, trial, result) == "STOP"
+        if result[FINISHED] or is_stopped:
+            rungs.on_trial_complete(None, trial, result)
+            searcher.on_trial_complete(name, result)
+        else:
+            searcher.on_trial_result(name, result)
+            running.append(trial)
+    return lowest
+
+
+def goal_of(table: CurveTable) -> float:
+    """The final NLL that the best 1 % of the table's configurations reach."""
+    return float(np.quantile(table.lowest_nlls[:, -1], BEST_SHARE, method="lower"))
+
+
+def print_rungs(table: CurveTable) -> None:
+    """How well each epoch tells the final order: of all configurations, and of the better half of them."""
+    final = table.lowest_nlls[:, -1]
+    better = final <= np.median(final)
+    rung, reduction = first_rung(table.epochs)
+    print(f"{len(final)} curves of {table.epochs} epochs; asha's rungs: {rung}, then {reduction} times as many each")
+    for epoch in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32):
+        now = table.lowest_nlls[:, epoch - 1]
+        everywhere, there = spearmanr(now, final).statistic, spearmanr(now[better], final[better]).statistic
+        best = np.argsort(final)[: max(1, round(0.05 * len(final)))]
+        kept = np.mean(now[best] <= np.median(now))
+        print(
+            f"epoch {epoch:2}: rank correlation with the last {everywhere:.2f}, in the better half {there:.2f};"
+            f" of the best 5 %, {kept:.0%} are in its better half"
+        )
+
+
+def main() -> None:
+    """Replay everything and print a line each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--replays", type=int, default=50)
+    parser.add_argument("--most-epochs", type=int, default=16_000)
+    parser.add_argument("--only", default="", help="searches, comma separated")
+    parser.add_argument("--curves", type=Path, help="write the mean curves there, as JSON")
+    asked = parser.parse_args()
+    print_rungs(CurveTable.read())
+    means: dict[str, list[float]] = {}
+    median_of_random = None
+    with multiprocessing.get_context("spawn").Pool(processor_count()) as pool:
+        for search, scheduler in COMBINATIONS:
+            if asked.only and search not in asked.only.split(","):
+                continue
+            work = [(search, scheduler, seed, asked.most_epochs) for seed in range(asked.replays)]
+            runs = pool.starmap(replay, work, chunksize=1)
+            needed = np.array([len(run) if len(run) < asked.most_epochs else np.inf for run in runs])
+            low, median, high = np.quantile(needed, (0.25, 0.5, 0.75), method="nearest")
+            median_of_random = median_of_random or median
+            print(
+                f"{search:7}{scheduler:10} {median:7,.0f} epochs to the best 1 % [{low:,.0f}, {high:,.0f}], of random's"
+                f" {median / median_of_random:.2f}, reached in {np.isfinite(needed).sum()} of {len(runs)}",
+                flush=True,
+            )
+            longest = max(map(len, runs))
+            means[f"{search}, {scheduler}"] = np.mean(
+                [run + [run[-1]] * (longest - len(run)) for run in runs], axis=0
+            ).tolist()
+    if asked.curves:
+        asked.curves.write_text(json.dumps(means))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

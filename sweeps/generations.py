@@ -1,0 +1,81 @@
+"""How a population's trials are numbered: trial 0 is beside it, then come the members, generation by generation."""
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+
+from digits_core.errors import UsageError
+from digits_core.recipe import Scalar
+from sweeps.space import Choice, Space
+
+SMALLEST, LARGEST = 4, 20  # members
+GENERATIONS = 5  # as many members as leave room for so many, if there are trials for them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generations:
+    """A population of so many members that lives for so many generations over the epochs of a full trial."""
+
+    members: int
+    count: int
+    epochs: int
+
+    @staticmethod
+    def of(trial_count: int, epochs: int) -> "Generations":
+        """What so many trials have room for. Raises UsageError where they have none."""
+        members = min(LARGEST, max(SMALLEST, (trial_count - 1) // GENERATIONS))
+        count = min((trial_count - 1) // members, epochs)
+        if count < 2:
+            raise UsageError(
+                f"--scheduler pbt needs 2 generations of {SMALLEST} members: at least {1 + 2 * SMALLEST} trials of 2"
+                f" epochs, got {trial_count} of {epochs}"
+            )
+        return Generations(members=members, count=count, epochs=epochs)
+
+    @property
+    def trial_count(self) -> int:
+        """All trials, trial 0 included."""
+        return 1 + self.members * self.count
+
+    def last_epoch(self, trial: int) -> int:
+        """The epoch after which the trial's generation ends."""
+        return self.epochs * (1 + (trial - 1) // self.members) // self.count
+
+    def before(self, trial: int) -> int | None:
+        """The member's trial in the generation before; None in the first."""
+        return trial - self.members if trial > self.members else None
+
+    def peers(self, trial: int) -> range:
+        """All trials of its generation."""
+        first = 1 + (trial - 1) // self.members * self.members
+        return range(first, first + self.members)
+
+    def may_begin(self, trial: int, over: Set[int]) -> bool:
+        """Whether enough is known: the member's trial before this one is over, and half of those beside that."""
+        before = self.before(trial)
+        if before is None:
+            return True
+        return before in over and 2 * sum(peer in over for peer in self.peers(before)) >= self.members
+
+    def outlived(self, over: Set[int]) -> Iterator[int]:
+        """Trials from which nobody goes on any more: the generation after theirs is over."""
+        for first in range(1, 1 + self.members * (self.count - 1), self.members):
+            children = range(first + self.members, first + 2 * self.members)
+            if all(child in over for child in children):
+                yield from range(first, first + self.members)
+
+
+SHAPING = ("optimizer.name", "training.ema_decay", "training.precision", "training.compile")
+
+
+def shapes_state(field: str) -> bool:
+    """Whether trials that differ in this field could not go on from each other's state."""
+    return field in SHAPING or (field.startswith("model.") and field != "model.dropout")
+
+
+def with_one_network(space: Space, values: dict[str, Scalar]) -> dict[str, Scalar]:
+    """The fields to fix so that all trials of a space have one network and optimizer: `values` has the default's."""
+    return {
+        name: values[name]
+        for name, parameter in space.items()
+        if shapes_state(name) and not (isinstance(parameter, Choice) and len(parameter.options) == 1)
+    }
