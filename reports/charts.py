@@ -86,8 +86,9 @@ def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
             **style,
         )
     _layout(figure, OBJECTIVES[x_name].title, OBJECTIVES[y_name].title)
-    if x_name in ("params", "latency"):
-        figure.update_xaxes(type="log", title=f"{OBJECTIVES[x_name].title} (log scale)")
+    for name, axis in ((x_name, figure.layout.xaxis), (y_name, figure.layout.yaxis)):
+        if name != "accuracy" and shown:  # ratios count in all others
+            axis.update(type="log", title=f"{OBJECTIVES[name].title} (log scale)", dtick="D2", exponentformat="none")
     return figure
 
 

@@ -1,6 +1,5 @@
 """What becomes of Tune's events: sealed records, the journal, the study's copy, the view. Lives in the driver."""
 
-import bisect
 import contextlib
 import errno
 import os
@@ -15,7 +14,8 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from digits_core.journal import Journal
-from digits_core.records import DEFAULT_OBJECTIVES, Assignment, RunRecord
+from digits_core.objectives import pareto_front
+from digits_core.records import DEFAULT_OBJECTIVES, Assignment, RunRecord, rank
 from digits_core.store import SweepStore
 from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
 from sweeps.assignments import Drawn
@@ -43,16 +43,17 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
         self.plan, self.store, self.view, self.journal = plan, store, view, journal
         drawn = plan.recipes if isinstance(plan.recipes, Drawn) else None
+        self.objectives = drawn.objectives if drawn else DEFAULT_OBJECTIVES
         self.copy = StudyCopy(
             plan.storage,
             store.folder,
             plan.header.name,
             drawn.space if drawn else {},
-            drawn.objectives if drawn else DEFAULT_OBJECTIVES,
+            self.objectives,
         )
         self.running: list[Trial] = []
         self.limit = ""  # what was asked to end the search, once it does
-        self.counting = [(record.nll, record.trial) for record in store.ranked()]
+        self.with_weights = [record for record in store.ranked() if store.trial(record.trial).has_weights]
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; terminals and open files stay out of that.
@@ -109,17 +110,21 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         self.copy.add([record], {record.trial: trial.config["point"]})
 
     def _drop_weights(self, record: RunRecord) -> None:
-        """Only the best trials keep their weights."""
+        """Only the best trials keep their weights, and the front where there are several objectives."""
         keep = self.plan.header.policy.keep
         if keep is None:
             return
         if not record.counts:
             self.store.trial(record.trial).drop_weights()
             return
-        bisect.insort(self.counting, (record.nll, record.trial))
-        while len(self.counting) > keep:
-            _, trial = self.counting.pop()
-            self.store.trial(trial).drop_weights()
+        # Whatever beats a trial of the front is kept in its place, so the front of these is that of all trials.
+        ranked = rank([*self.with_weights, record])
+        front = pareto_front(ranked, self.objectives) if len(self.objectives) > 1 else []
+        kept = {best.trial for best in (*ranked[:keep], *front)}
+        self.with_weights = [best for best in ranked if best.trial in kept]
+        for other in ranked:
+            if other.trial not in kept:
+                self.store.trial(other.trial).drop_weights()
 
     def _write(self, what: Callable[[], None]) -> None:
         """Write to the run's folder, without which a search cannot go on."""

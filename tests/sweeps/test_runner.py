@@ -377,12 +377,13 @@ def test_a_list_of_recipes_runs_as_given(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_several_objectives_end_in_a_front_that_the_study_and_the_page_agree_on(tmp_path: Path) -> None:
-    asked = config(tmp_path, trials=8, max_epochs=1, objectives=("nll", "params"))
+    asked = config(tmp_path, trials=8, max_epochs=1, objectives=("nll", "params"), keep=1)
     store, summary = run_trials(plan_sweep(asked), Recorder())
     assert not summary.interrupted
     records = store.records()
     assert {record.status for record in records} == {"finished"}  # nothing compares them before their end
     front = [record.trial for record in pareto_front(records, ("nll", "params"))]
+    assert {record.trial for record in records if store.trial(record.trial).has_weights} == set(front)
     document = sweep_document(SweepOutcome.of(store, summary, None, None))
     assert document["front"]["objectives"] == ["nll", "params"]
     assert [row["trial"] for row in document["front"]["trials"]] == front
