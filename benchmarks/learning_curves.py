@@ -10,6 +10,7 @@ validation NLL after every epoch.
 """
 
 import argparse
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def space() -> Space:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveTable:
-    """Configurations and their curves. Any other point of the space is taken for the nearest of them."""
+    """Configurations and their curves."""
 
+    points: tuple[dict[str, Scalar], ...]
     places: npt.NDArray[np.float64]  # (N, D): see `place`
     is_choice: npt.NDArray[np.bool_]  # (D,)
     lowest_nlls: npt.NDArray[np.float64]  # (N, E): the lowest validation NLL so far, which is what a sweep sees
@@ -51,6 +53,7 @@ class CurveTable:
         ]
         nlls = frame[[column for column in frame.columns if column.startswith("nll ")]].to_numpy()
         return CurveTable(
+            points=tuple(points),
             places=np.array([place(point) for point in points]),
             is_choice=np.array([isinstance(parameter, Choice) for parameter in parameters.values()]),
             lowest_nlls=np.minimum.accumulate(nlls, axis=1),
@@ -61,15 +64,17 @@ class CurveTable:
         """Of a full curve."""
         return self.lowest_nlls.shape[1]
 
-    def nearest(self, point: dict[str, Scalar]) -> int:
-        """The row whose place differs least: a range counts with the share of it, a choice with one.
+    def nearest(self, point: dict[str, Scalar], used: Set[int] = frozenset()) -> int:
+        """The row, of those not used, whose place differs least: a range counts with its share, a choice with one.
 
         What is not drawn in one of the two counts as another choice.
         """
         there, here = self.places, np.array(place(point))
         apart = np.where(self.is_choice, there != here, np.abs(there - here))
         neither, either = np.isnan(there) & np.isnan(here), np.isnan(there) | np.isnan(here)
-        return int(np.square(np.where(neither, 0.0, np.where(either, 1.0, apart))).sum(axis=1).argmin())
+        distances = np.square(np.where(neither, 0.0, np.where(either, 1.0, apart))).sum(axis=1)
+        distances[list(used)] = np.inf
+        return int(distances.argmin())
 
 
 def place(point: dict[str, Scalar]) -> list[float]:

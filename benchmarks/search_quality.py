@@ -1,12 +1,12 @@
 """How many epochs each search and scheduler needs to find the best 1 % of a table of learning curves.
 
-The searchers and schedulers are the sweep's own, two trials at a time; only the training is replaced, by the curve of
-the nearest configuration in the table (benchmarks/learning_curves.py).
+The searchers and schedulers are the sweep's own, two trials at a time; only the training is replaced: what is
+drawn becomes the nearest configuration of the table (benchmarks/learning_curves.py) that was not tried yet, the search
+is told so, and the trial follows its curve.
 """
 
 import argparse
 import itertools
-import json
 import multiprocessing
 import sys
 from dataclasses import dataclass
@@ -14,22 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
 from benchmarks.learning_curves import SIDE, CurveTable, space
 from digits_core.environment import processor_count
 from digits_core.journal import History
+from digits_core.recipe import Scalar
 from digits_core.records import Assignment
 from sweeps.assignments import Drawn
 from sweeps.reported import EPOCH, FAILED, FINISHED, METRIC
 from sweeps.schedulers import first_rung, scheduler_for
-from sweeps.search import StudySearch
+from sweeps.search import Asked, StudySearch
 from sweeps.space import default_recipe
+from sweeps.study import STATES
 
 AT_A_TIME = 2
+COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
 BEST_SHARE = 0.01
 COMBINATIONS = [
-    *itertools.product(("random", "tpe", "gp", "nsga2", "cmaes"), ("none", "asha")),
+    *itertools.product(("random", "tpe", "nsga2", "cmaes", "gp"), ("none", "asha")),
     ("tpe", "hyperband"),
     ("tpe", "median"),
 ]
@@ -57,7 +61,7 @@ class Replayed:
         return {METRIC: nll, EPOCH: self.epoch, FINISHED: self.epoch == len(self.curve), FAILED: False}
 
 
-def replay(search: str, scheduler: str, seed: int, most_epochs: int) -> list[float]:
+def replay(search: str, scheduler: str, seed: int) -> list[float]:
     """The lowest NLL that was seen after each epoch of training, all trials together, until the best 1 % is reached."""
     table = CurveTable.read()
     goal = goal_of(table)
@@ -74,18 +78,24 @@ def replay(search: str, scheduler: str, seed: int, most_epochs: int) -> list[flo
     )
     rungs = scheduler_for(scheduler, table.epochs, History())
     rungs.set_search_properties(METRIC, "min")
-    running: list[Replayed] = []
+    running, used = list[Replayed](), set[int]()
     lowest: list[float] = []
-    while len(lowest) < most_epochs and not (lowest and lowest[-1] <= goal):
-        while len(running) < AT_A_TIME:
-            config = searcher.suggest(str(len(curves)))
+    while not (lowest and lowest[-1] <= goal):
+        while len(running) < AT_A_TIME and len(used) < len(table.points):
+            name = str(len(used))
+            config = searcher.suggest(name)
             assert isinstance(config, dict)
-            curves[config["trial"]] = table.lowest_nlls[table.nearest(config["point"])]
+            row = table.nearest(config["point"], used)
+            used.add(row)
+            _move(searcher, name, table.points[row])
+            curves[config["trial"]] = table.lowest_nlls[row]
             running.append(Replayed(config, curves[config["trial"]]))
             rungs.on_trial_add(None, running[-1])
+        if not running:  # a scheduler stopped the best ones
+            break
         trial = running.pop(0)
         result = trial.advance()
-        lowest.append(min(result[METRIC], *lowest[-1:]))
+        lowest.append(min([result[METRIC], *lowest[-1:]]))
         name = str(trial.config["trial"])
         is_stopped = not result[FINISHED] and rungs.on_trial_result(None, trial, result) == "STOP"
         if result[FINISHED] or is_stopped:
@@ -97,9 +107,18 @@ def replay(search: str, scheduler: str, seed: int, most_epochs: int) -> list[flo
     return lowest
 
 
+def _move(searcher: StudySearch, name: str, point: dict[str, Scalar]) -> None:
+    """Tell the search that the trial is run at this point instead."""
+    asked = searcher.running[name]
+    assert asked.trial is not None
+    searcher.study.tell(asked.trial, STATES.FAIL)
+    searcher.running[name] = Asked(asked.assignment, searcher.study.ask_known(point))
+
+
 def goal_of(table: CurveTable) -> float:
     """The final NLL that the best 1 % of the table's configurations reach."""
-    return float(np.quantile(table.lowest_nlls[:, -1], BEST_SHARE, method="lower"))
+    final = np.sort(table.lowest_nlls[:, -1])
+    return float(final[max(1, int(BEST_SHARE * len(final))) - 1])
 
 
 def print_rungs(table: CurveTable) -> None:
@@ -123,20 +142,20 @@ def main() -> None:
     """Replay everything and print a line each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replays", type=int, default=50)
-    parser.add_argument("--most-epochs", type=int, default=16_000)
-    parser.add_argument("--only", default="", help="searches, comma separated")
-    parser.add_argument("--curves", type=Path, help="write the mean curves there, as JSON")
+    parser.add_argument("--only", default="", help="some of them, e.g. random+none,tpe+asha")
+    parser.add_argument("--chart", type=Path, help="write the mean curves there, as an HTML page")
     asked = parser.parse_args()
     print_rungs(CurveTable.read())
     means: dict[str, list[float]] = {}
     median_of_random = None
     with multiprocessing.get_context("spawn").Pool(processor_count()) as pool:
         for search, scheduler in COMBINATIONS:
-            if asked.only and search not in asked.only.split(","):
+            if asked.only and f"{search}+{scheduler}" not in asked.only.split(","):
                 continue
-            work = [(search, scheduler, seed, asked.most_epochs) for seed in range(asked.replays)]
+            work = [(search, scheduler, seed) for seed in range(asked.replays)]
             runs = pool.starmap(replay, work, chunksize=1)
-            needed = np.array([len(run) if len(run) < asked.most_epochs else np.inf for run in runs])
+            goal = goal_of(CurveTable.read())
+            needed = np.array([len(run) if run[-1] <= goal else np.inf for run in runs])
             low, median, high = np.quantile(needed, (0.25, 0.5, 0.75), method="nearest")
             median_of_random = median_of_random or median
             print(
@@ -148,8 +167,24 @@ def main() -> None:
             means[f"{search}, {scheduler}"] = np.mean(
                 [run + [run[-1]] * (longest - len(run)) for run in runs], axis=0
             ).tolist()
-    if asked.curves:
-        asked.curves.write_text(json.dumps(means))
+    if asked.chart:
+        chart(means, goal_of(CurveTable.read())).write_html(asked.chart)
+
+
+def chart(means: dict[str, list[float]], goal: float) -> go.Figure:
+    """The lowest NLL that was seen, mean over the replays, by epochs of training."""
+    figure = go.Figure()
+    for position, (name, values) in enumerate(means.items()):
+        epochs = np.unique(np.geomspace(10, len(values), 200).astype(int))  # as many points as can be seen
+        figure.add_scatter(
+            x=epochs, y=np.array(values)[epochs - 1], name=name, mode="lines",
+            line={"dash": "solid" if name.endswith("asha") else "dot", "color": COLOURS[position // 2 % len(COLOURS)]},
+        )  # fmt: skip
+    figure.add_hline(y=goal, line={"dash": "dash", "width": 1}, annotation_text="best 1 % of the table")
+    figure.update_layout(template="plotly_white", width=1000, height=560, legend_title="search, scheduler")
+    figure.update_xaxes(type="log", title="epochs of training, all trials together")
+    figure.update_yaxes(type="log", title="lowest validation NLL seen, mean of the replays")
+    return figure
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ DEFAULT_KEEP = 10
 
 SEARCHES = {
     "tpe": "tree-structured Parzen estimators (Bergstra et al. 2011): the default, good from few trials",
-    "gp": "a Gaussian process: few, dear trials",
-    "cmaes": "CMA-ES (Hansen 2016): continuous ranges, many trials",
+    "gp": "a Gaussian process: few, dear trials; parameters with a condition are drawn at random",
+    "cmaes": "CMA-ES (Hansen 2016): continuous ranges, many trials; choices are drawn at random",
     "random": "independent draws: the bar that the others must beat",
     "grid": "every point of a space of choices and whole numbers",
     "nsga2": "NSGA-II (Deb et al. 2002): a genetic algorithm",

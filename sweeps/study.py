@@ -18,8 +18,8 @@ MOST_KNOWN = 200
 """Trials that TPE learns from. Its draws take 0.04 ms for each of them: at 1,000 trials more than all else together."""
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
@@ -78,7 +78,7 @@ class SearchStudy:
         """Keep half of what is known once that is much: what TPE takes for good, and an even part of the rest."""
         if self.drawn.search != "tpe" or len(self.directions) > 1:
             return
-        over = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        over = self.study.get_trials(deepcopy=False, states=(STATES.COMPLETE, STATES.PRUNED))
         if len(over) < MOST_KNOWN:
             return
         self.study = optuna.create_study(directions=self.directions, sampler=self.study.sampler)
@@ -86,12 +86,11 @@ class SearchStudy:
 
 
 def worth_knowing(trials: Sequence[optuna.trial.FrozenTrial], count: int) -> list[optuna.trial.FrozenTrial]:
-    """So many of the trials, in their order: the best quarter of them in TPE's eyes, and every n-th of the others.
+    """So many of the complete and pruned trials, in their order: the best quarter, and every n-th of the others.
 
     TPE takes 25 trials at most for good: complete ones before pruned ones, and of these the ones that got further.
     """
-    counting = [trial for trial in trials if trial.state in (STATES.COMPLETE, STATES.PRUNED)]
-    ranked = sorted(counting, key=_merit)
+    ranked = sorted(trials, key=_merit)
     best, others = ranked[: count // 4], sorted(ranked[count // 4 :], key=lambda trial: trial.number)
     step = max(1, math.ceil(len(others) / (count - len(best))))
     return sorted([*best, *others[::step]], key=lambda trial: trial.number)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from benchmarks.learning_curves import CurveTable, space
+from benchmarks.search_quality import goal_of, replay
+from sweeps.space import default_recipe, point_of
+
+
+@pytest.fixture(scope="module")
+def table() -> CurveTable:
+    return CurveTable.read()
+
+
+def test_the_table_has_full_curves_of_300_configurations(table: CurveTable) -> None:
+    count, epochs = table.lowest_nlls.shape
+    assert count >= 300
+    assert epochs == 40
+    assert np.isfinite(table.lowest_nlls).all()
+    assert (np.diff(table.lowest_nlls, axis=1) <= 0).all()
+    assert table.places.shape == (count, len(space()))
+    assert np.nanmin(table.places) >= 0
+
+
+def test_a_row_is_nearest_to_itself_until_it_is_used(table: CurveTable) -> None:
+    default = point_of(space(), default_recipe("cpu", 8, 40))  # trial 0 of the sweep that made the table
+    assert table.nearest(default) == 0
+    assert table.nearest({**default, "optimizer.learning_rate": 0.0051}) == 0
+    assert table.nearest(default, {0}) > 0
+    assert [table.nearest(point) for point in table.points] == list(range(len(table.points)))
+
+
+def test_a_replay_ends_at_the_goal_and_is_repeatable(table: CurveTable) -> None:
+    lowest = replay("tpe", "asha", seed=1)
+    assert lowest == replay("tpe", "asha", seed=1)
+    assert len(lowest) < table.lowest_nlls.size
+    assert (np.diff(lowest) <= 0).all()
+    goal = goal_of(table)
+    assert all(value > goal for value in lowest[:-1])
+    assert lowest[-1] <= goal
+    assert np.mean(table.lowest_nlls[:, -1] <= goal) == pytest.approx(0.01, abs=0.004)
