@@ -31,6 +31,7 @@ from sweeps.study import STATES
 
 AT_A_TIME = 2
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
+DASHES = {"none": "dot", "asha": "solid", "hyperband": "dash", "median": "dashdot"}
 BEST_SHARE = 0.01
 COMBINATIONS = [
     *itertools.product(("random", "tpe", "nsga2", "cmaes", "gp"), ("none", "asha")),
@@ -143,10 +144,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replays", type=int, default=50)
     parser.add_argument("--only", default="", help="some of them, e.g. random+none,tpe+asha")
-    parser.add_argument("--chart", type=Path, help="write the mean curves there, as an HTML page")
+    parser.add_argument("--chart", type=Path, help="write a chart there, as an HTML page")
     asked = parser.parse_args()
     print_rungs(CurveTable.read())
-    means: dict[str, list[float]] = {}
+    needed_by: dict[str, list[float]] = {}
     median_of_random = None
     with multiprocessing.get_context("spawn").Pool(processor_count()) as pool:
         for search, scheduler in COMBINATIONS:
@@ -163,27 +164,27 @@ def main() -> None:
                 f" {median / median_of_random:.2f}, reached in {np.isfinite(needed).sum()} of {len(runs)}",
                 flush=True,
             )
-            longest = max(map(len, runs))
-            means[f"{search}, {scheduler}"] = np.mean(
-                [run + [run[-1]] * (longest - len(run)) for run in runs], axis=0
-            ).tolist()
+            needed_by[f"{search}, {scheduler}"] = sorted(needed.tolist())
     if asked.chart:
-        chart(means, goal_of(CurveTable.read())).write_html(asked.chart)
+        chart(needed_by).write_html(asked.chart, config={"displayModeBar": False})
 
 
-def chart(means: dict[str, list[float]], goal: float) -> go.Figure:
-    """The lowest NLL that was seen, mean over the replays, by epochs of training."""
+def chart(needed_by: dict[str, list[float]]) -> go.Figure:
+    """The share of the replays that had reached the best 1 %, by epochs of training."""
     figure = go.Figure()
-    for position, (name, values) in enumerate(means.items()):
-        epochs = np.unique(np.geomspace(10, len(values), 200).astype(int))  # as many points as can be seen
+    colours = dict(zip(dict.fromkeys(name.split(",")[0] for name in needed_by), COLOURS, strict=False))
+    for name, needed in needed_by.items():
+        search, scheduler = name.split(", ")
+        reached = [epochs for epochs in needed if np.isfinite(epochs)]
         figure.add_scatter(
-            x=epochs, y=np.array(values)[epochs - 1], name=name, mode="lines",
-            line={"dash": "solid" if name.endswith("asha") else "dot", "color": COLOURS[position // 2 % len(COLOURS)]},
+            x=np.array(reached), y=np.arange(1, len(reached) + 1) / len(needed), name=name, mode="lines",
+            line={"dash": DASHES[scheduler], "color": colours[search], "shape": "hv"},
         )  # fmt: skip
-    figure.add_hline(y=goal, line={"dash": "dash", "width": 1}, annotation_text="best 1 % of the table")
-    figure.update_layout(template="plotly_white", width=1000, height=560, legend_title="search, scheduler")
-    figure.update_xaxes(type="log", title="epochs of training, all trials together")
-    figure.update_yaxes(type="log", title="lowest validation NLL seen, mean of the replays")
+    figure.update_layout(
+        template="plotly_white", width=1000, height=480, legend_title="search, scheduler", margin={"t": 20, "b": 60}
+    )
+    figure.update_xaxes(type="log", title="epochs of training, all trials together", dtick="D2")
+    figure.update_yaxes(title="share of the replays at the best 1 %", tickformat=".0%", range=[0, 1.02])
     return figure
 
 

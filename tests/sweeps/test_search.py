@@ -253,6 +253,22 @@ def test_several_objectives_are_searched_together_and_taken_up_again(name: str, 
     assert cut == drawn
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_no_search_writes_a_line_of_its_own(
+    name: str, search: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = {number: (float(number),) for number in range(40)}
+    searcher = search(tmp_path, search=name, known=known)
+    optuna.logging.enable_propagation()
+    try:
+        for number in range(14):
+            searcher.suggest("x")
+            searcher.on_trial_complete("x", result(9, float(number), finished=True))
+    finally:
+        optuna.logging.disable_propagation()
+    assert caplog.messages == []
+
+
 def test_given_recipes_are_handed_out_in_order() -> None:
     given = [Assignment(trial=trial, recipe=DEFAULT) for trial in range(2)]
     searcher = HandOut(given)
