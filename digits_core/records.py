@@ -275,6 +275,11 @@ class SweepHeader:
     policy: Policy = Policy()
     plan: SearchPlan | None = None  # None where nothing was searched
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the search was after."""
+        return self.plan.objectives if self.plan else DEFAULT_OBJECTIVES
+
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "SweepHeader":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""

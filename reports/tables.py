@@ -161,10 +161,10 @@ def collect(store: SweepStore) -> ReportData:
 
 
 def _front(header: SweepHeader, records: list[RunRecord]) -> Front | None:
-    if header.plan is None or len(header.plan.objectives) == 1:
+    if len(header.objectives) == 1:
         return None
-    trials = tuple(record.trial for record in pareto_front(records, header.plan.objectives))
-    return Front(objectives=header.plan.objectives, trials=trials)
+    trials = tuple(record.trial for record in pareto_front(records, header.objectives))
+    return Front(objectives=header.objectives, trials=trials)
 
 
 def _compared(store: SweepStore) -> tuple[ComparedLine, ...]:

@@ -14,7 +14,6 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
 from digits_core.objectives import OBJECTIVES, pareto_front
 from digits_core.records import (
-    DEFAULT_OBJECTIVES,
     Contender,
     EnsembleRecord,
     RunRecord,
@@ -60,11 +59,6 @@ class SweepOutcome:
         """The trial with the lowest validation NLL."""
         return next(iter(rank(self.records)), None)
 
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """What the search was after."""
-        return self.header.plan.objectives if self.header.plan else DEFAULT_OBJECTIVES
-
     def raise_if_failed(self) -> None:
         """Raise EnvironmentFailure if something ended the search, or with the last error where no trial counts."""
         if self.summary.error:
@@ -106,7 +100,7 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
 
 def front_document(outcome: SweepOutcome) -> dict[str, Any] | None:
     """The trials between which the objectives leave a choice; None where there is one objective."""
-    names = outcome.objectives
+    names = outcome.header.objectives
     if len(names) == 1:
         return None
     return {
@@ -120,7 +114,7 @@ def front_document(outcome: SweepOutcome) -> dict[str, Any] | None:
 
 def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     """The same for people, a line a trial."""
-    names = outcome.objectives
+    names = outcome.header.objectives
     if len(names) == 1:
         return []
     lines = [("front", f"by {' and '.join(OBJECTIVES[name].title for name in names)}; no trial beats another here")]

@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 
 from digits_core.journal import Journal
 from digits_core.objectives import pareto_front
-from digits_core.records import DEFAULT_OBJECTIVES, Assignment, RunRecord, rank
+from digits_core.records import Assignment, RunRecord, rank
 from digits_core.store import SweepStore
 from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
 from sweeps.assignments import Drawn
@@ -42,15 +42,9 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
         self.plan, self.store, self.view, self.journal = plan, store, view, journal
-        drawn = plan.recipes if isinstance(plan.recipes, Drawn) else None
-        self.objectives = drawn.objectives if drawn else DEFAULT_OBJECTIVES
-        self.copy = StudyCopy(
-            plan.storage,
-            store.folder,
-            plan.header.name,
-            drawn.space if drawn else {},
-            self.objectives,
-        )
+        self.objectives = plan.header.objectives
+        space = plan.recipes.space if isinstance(plan.recipes, Drawn) else {}
+        self.copy = StudyCopy(plan.storage, store.folder, plan.header.name, space, self.objectives)
         self.running: list[Trial] = []
         self.limit = ""  # what was asked to end the search, once it does
         self.with_weights = [record for record in store.ranked() if store.trial(record.trial).has_weights]

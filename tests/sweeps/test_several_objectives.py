@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import optuna
+import pytest
+
+from digits_core.objectives import pareto_front
+from reports.pages import write_report
+from reports.tables import Front, collect
+from sweeps.config import ResumeConfig
+from sweeps.planning import plan_resumption, plan_sweep
+from sweeps.results import SweepOutcome, sweep_document
+from sweeps.runner import run_trials
+from sweeps.study_copy import make_storage
+from tests.sweeps.test_runner import Recorder, config
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_several_objectives_end_in_a_front_that_the_study_and_the_page_agree_on(tmp_path: Path) -> None:
+    asked = config(tmp_path, trials=8, max_epochs=1, objectives=("nll", "params"), keep=1)
+    store, summary = run_trials(plan_sweep(asked), Recorder())
+    assert not summary.interrupted
+    records = store.records()
+    assert {record.status for record in records} == {"finished"}  # nothing compares them before their end
+    front = [record.trial for record in pareto_front(records, ("nll", "params"))]
+    assert {record.trial for record in records if store.trial(record.trial).has_weights} == set(front)
+    document = sweep_document(SweepOutcome.of(store, summary, None, None))
+    assert document["front"]["objectives"] == ["nll", "params"]
+    assert [row["trial"] for row in document["front"]["trials"]] == front
+    assert document["best"]["trial"] == front[0]
+    storage = make_storage(f"sqlite:///{store.folder / 'study.db'}")
+    study = optuna.load_study(study_name="test", storage=storage)
+    assert {trial.user_attrs["trial"] for trial in study.best_trials} == set(front)
+    storage.engine.dispose()
+    assert collect(store).front == Front(objectives=("nll", "params"), trials=tuple(front))
+    page = write_report(store).read_text()
+    assert "The front of nll and params" in page
+    assert 'id="figure-objectives"' in page
+
+    more = plan_resumption(ResumeConfig(runs=tmp_path, name="test", trials=10))
+    store, _ = run_trials(more, Recorder())
+    assert len(store.records()) == 10
