@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from commands import looking, searching, showing, training
+from commands import judging, looking, searching, showing, training
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
@@ -40,6 +40,7 @@ for command in (
     searching.sweep,
     searching.space,
     searching.resume,
+    judging.leaderboard,
     searching.ensemble,
     showing.report,
     looking.ls,

@@ -64,8 +64,8 @@ def show_dataset(
     from digits_core.data import check_dataset
 
     check_dataset(name)
+    from digits_core.command_line import open_command
     from reports.dataset_page import summary_document, summary_lines, summary_of, write_dataset_page
-    from sweeps.results import open_command
 
     summary = summary_of(name)
     path = write_dataset_page(summary, output or runs / f"dataset-{name}.html")
@@ -93,9 +93,9 @@ def report(
         digits report --sweep first --output first.html
 
     """
+    from digits_core.command_line import open_command
     from digits_core.store import SweepStore
     from reports.pages import write_report
-    from sweeps.results import open_command
 
     store = SweepStore.open(runs, sweep)
     path = write_report(store, output)

@@ -12,21 +12,15 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, NamedRecipe
 from digits_core.records import RunRecord, SweepHeader
-from digits_core.stats import Interval, Spread, accuracy_interval, seed_mean_difference, spread_of
+from digits_core.stats import (
+    Interval,
+    MeanDifference,
+    Spread,
+    accuracy_interval,
+    seed_mean_difference,
+    spread_of,
+)
 from digits_core.store import SweepStore, sweep_names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """An error rate (0..1) minus the leader's; positive is worse."""
-
-    mean: float
-    interval: Interval
-
-    @property
-    def separable(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.interval.low > 0 or self.interval.high < 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +31,7 @@ class PartResult:
     accuracy: Spread  # over seeds
     interval: Interval  # Wilson's, for the mean error count: what other images of the kind might give
     error_counts: tuple[int, ...]  # by seed
-    to_leader: Difference | None  # None for the leader itself
+    to_leader: MeanDifference | None  # None for the leader itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +176,7 @@ def _part_result(wrong: npt.NDArray[np.bool_], leader_wrong: npt.NDArray[np.bool
     error_counts, n = wrong.sum(axis=1), wrong.shape[1]
     to_leader = None
     if leader_wrong is not None:
-        mean, interval = seed_mean_difference(wrong, leader_wrong)
-        to_leader = Difference(mean=mean, interval=interval)
+        to_leader = seed_mean_difference(wrong, leader_wrong)
     return PartResult(
         n=n,
         accuracy=spread_of([1 - int(count) / n for count in error_counts]),

@@ -213,6 +213,7 @@ class Opening:
     at: float  # seconds since 1970
     purpose: str
     trials: tuple[int, ...]
+    run: str = ""  # the run inside the sweep's folder whose trials these are; empty for the sweep itself
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Opening":
@@ -269,7 +270,9 @@ class SweepHeader:
     space: dict[str, str]  # dotted field -> readable range
     hardware: str
     versions: dict[str, str]
-    kind: str = "sweep"  # or "training": named recipes, nothing was searched
+    kind: str = (
+        "sweep"  # "training", "comparison" (named recipes, nothing was searched) or "confirmation" (of a sweep's)
+    )
     fold_count: int = 0  # with cross-validation; validation is then every image, each judged by a network that did not
     # see it, and there is no sealed part to open
     policy: Policy = Policy()

@@ -1,6 +1,5 @@
 """The seal on the test part: one function opens it, for named finalists, and writes down that it did."""
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from digits_core.durable import unusable
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import load_weights, predict
 from digits_core.models import build_model
-from digits_core.records import Opening, RunRecord
+from digits_core.records import RunRecord
 from digits_core.store import SweepStore
 
 
@@ -48,14 +47,7 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
         for record in finalists
         if store.test_probabilities(record.trial) is None
     ]
-    store.append_to_ledger(
-        Opening(
-            number=len(store.ledger()) + 1,
-            at=time.time(),
-            purpose=purpose,
-            trials=tuple(record.trial for record in finalists),
-        )
-    )
+    store.append_to_ledger(purpose, tuple(record.trial for record in finalists))
     store.write_test_part(test.labels, indices)
     images = torch.from_numpy(test.images).unsqueeze(1).to(device)
     for record, model in unseen:

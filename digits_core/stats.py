@@ -1,13 +1,16 @@
-"""Intervals and paired comparisons. scipy does the statistics; this names what we ask of it."""
+"""Intervals and paired comparisons. scipy and statsmodels do the statistics; this names what we ask of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import optimize
 from scipy import stats as scipy_stats
 
 CONFIDENCE = 0.95
+POWER = 0.8  # of a test to find the smallest difference that is called detectable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +57,55 @@ def paired_mean_interval(differences: npt.NDArray[np.floating]) -> Interval:
     return Interval(low=float(low), high=float(high))
 
 
-def seed_mean_difference(wrong: npt.NDArray[np.bool_], other_wrong: npt.NDArray[np.bool_]) -> tuple[float, Interval]:
-    """Error rate of one recipe minus another's, with the interval of that difference.
+@dataclass(frozen=True, kw_only=True)
+class MeanDifference:
+    """The mean of a first model's (or recipe's) figures minus a second's, and how sure that is."""
 
-    wrong: (S, N) and (T, N): the same N images by S and T seeds. The variance is that of the paired per-image means
+    mean: float
+    interval: Interval
+    p_value: float  # two-sided, that the true difference is zero; 1.0 where nothing ever differed
+
+    @property
+    def separable(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+
+def seed_mean_difference(values: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> MeanDifference:
+    """A figure of one recipe (errors, NLL) minus another's, over images and seeds.
+
+    values: (S, N) and (T, N): the same N images by S and T seeds. The variance is that of the paired per-image means
     plus that of either recipe's mean over its seeds (unknown, and left out, where there is one seed), with the degrees
     of freedom of Welch and Satterthwaite (Satterthwaite 1946).
     """
-    per_image = wrong.mean(axis=0) - other_wrong.mean(axis=0)
-    samples = [per_image, *(runs.mean(axis=1) for runs in (wrong, other_wrong))]
+    per_image = values.mean(axis=0) - other.mean(axis=0)
+    samples = [per_image, *(runs.mean(axis=1) for runs in (values, other))]
     parts = [(float(sample.var(ddof=1)) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     variance, mean = sum(part for part, _ in parts), float(per_image.mean())
-    if variance == 0.0:
-        return mean, Interval(low=mean, high=mean)
-    degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
-    low, high = scipy_stats.t.interval(CONFIDENCE, degrees, loc=mean, scale=variance**0.5)
-    return mean, Interval(low=float(low), high=float(high))
+    degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts) if variance > 0 else 0.0
+    return _student(mean, variance, degrees)
+
+
+def fold_mean_difference(differences: npt.NDArray[np.floating], train_n: int, held_out_n: int) -> MeanDifference:
+    """The mean of differences (J,) over the folds of a cross-validation, by the corrected resampled t-test.
+
+    The folds' training sets overlap, so that J differences hold less than J independent ones would: their variance
+    counts 1/J + held_out_n/train_n times instead of 1/J times (Nadeau and Bengio 2003, Machine Learning 52, eq. 12).
+    """
+    count = len(differences)
+    if count < 2:
+        raise ValueError("one fold has no spread to judge a difference by")
+    variance = (1 / count + held_out_n / train_n) * float(differences.var(ddof=1))
+    return _student(float(differences.mean()), variance, count - 1)
+
+
+def _student(mean: float, variance: float, degrees: float) -> MeanDifference:
+    if variance <= 0.0:  # no spread: known, or never different
+        return MeanDifference(mean=mean, interval=Interval(low=mean, high=mean), p_value=0.0 if mean else 1.0)
+    deviation = math.sqrt(variance)
+    low, high = scipy_stats.t.interval(CONFIDENCE, degrees, loc=mean, scale=deviation)
+    p_value = 2 * float(scipy_stats.t.sf(abs(mean) / deviation, degrees))
+    return MeanDifference(mean=mean, interval=Interval(low=float(low), high=float(high)), p_value=p_value)
 
 
 def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool_]) -> float:
@@ -79,3 +115,28 @@ def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool
     if only_a + only_b == 0:
         return 1.0
     return float(scipy_stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """P values of several tests, corrected so that one false alarm in all of them is as rare as asked (Holm 1979)."""
+    if not p_values:
+        return ()
+    from statsmodels.stats.multitest import multipletests  # takes a second to import
+
+    return tuple(float(value) for value in multipletests(p_values, method="holm")[1])
+
+
+def detectable_difference(n: int, discordant_share: float) -> float:
+    """The smallest difference in accuracy (0..1) that McNemar's test finds on n images in four of five cases.
+
+    At the 5 % level, where that share of the images is answered rightly by one of the two models alone (Connor 1987,
+    Biometrics 43). Never more than the share itself: then one model does all that the other does, and more.
+    """
+    share = max(discordant_share, 1 / n)
+    alpha, beta = scipy_stats.norm.isf((1 - CONFIDENCE) / 2), scipy_stats.norm.isf(1 - POWER)
+
+    def lacking(difference: float) -> float:
+        wanted = (alpha * math.sqrt(share) + beta * math.sqrt(max(share - difference**2, 0.0))) ** 2 / difference**2
+        return float(wanted - n)
+
+    return share if lacking(share) > 0 else float(optimize.brentq(lacking, 1e-9, share))

@@ -14,16 +14,16 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
                       /record.json          RunRecord; written last, so it means "this trial is over"
                       /test.npy             only after the sealed test part was opened for this trial
          /ledger.jsonl             one line for every opening of the test part
+         /confirmed/               a run of its own, laid out like this one: the best recipes again, on fresh seeds
          /test_labels.npy, test_indices.npy
          /ensemble.json, ensemble_validation.npy, ensemble_test.npy
          /report.html, leaderboard.csv
 """
 
 import dataclasses
-import json
-import os
 import re
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ from digits_core.durable import (
 )
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.folds import Folds
+from digits_core.ledger import append_to_ledger, read_ledger
 from digits_core.recipes import best_parameters
 from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.trial_folder import TrialFolder, folder_name
@@ -155,35 +156,21 @@ class SweepStore:
 
     # --- the sealed test part: written by digits_core.sealed alone ---
 
-    def ledger(self) -> list[Opening]:
-        """Every opening of the test part so far. Raises where test predictions lie here that no line names."""
-        path = self.folder / "ledger.jsonl"
-        openings = []
-        if path.is_file():
-            try:
-                content = path.read_text(encoding="utf-8")
-                whole = content[: content.rfind("\n") + 1]  # a torn last line was never an opening: see below
-                openings = [Opening.from_dict(json.loads(line)) for line in whole.splitlines()]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise unusable(path, error) from error
-        named = {folder_name(trial) for opening in openings for trial in opening.trials}
-        unnamed = {found.parent.name for found in self.folder.glob("trials/*/test.npy")} - named
-        if unnamed:
-            raise unusable(path, f"it does not name trial {min(unnamed)}, for which the test part was opened")
-        return openings
+    @property
+    def sealed_by(self) -> "SweepStore":
+        """The run whose ledger counts: this one, or the sweep that this confirms."""
+        return SweepStore(self.folder.parent) if (self.folder.parent / "sweep.json").is_file() else self
 
-    def append_to_ledger(self, opening: Opening) -> None:
-        """Add a line, on disk before this returns, and so before anything is opened. A torn last line is cut."""
-        path = self.folder / "ledger.jsonl"
-        try:
-            with path.open("a+b") as stream:
-                stream.seek(0)
-                stream.truncate(stream.read().rfind(b"\n") + 1)
-                stream.write((json.dumps(dataclasses.asdict(opening)) + "\n").encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from error
+    def ledger(self) -> list[Opening]:
+        """Every opening of the test part so far, of a sweep and of what confirms it."""
+        folder = self.sealed_by.folder
+        return read_ledger(folder, ["", *(found.parent.name for found in sorted(folder.glob("*/sweep.json")))])
+
+    def append_to_ledger(self, purpose: str, trials: tuple[int, ...]) -> None:
+        """Say that the test part is about to be opened for these trials."""
+        ledger, within = self.sealed_by.folder, "" if self.sealed_by is self else self.folder.name
+        opening = Opening(number=len(self.ledger()) + 1, at=time.time(), purpose=purpose, trials=trials, run=within)
+        append_to_ledger(ledger, opening)
 
     def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
         """Keep a named finalist's test probabilities (N, 10)."""
@@ -204,16 +191,26 @@ class SweepStore:
 
     def can_be_tested(self, trial: int) -> bool:
         """Whether the trial has kept its weights, or needs them no more."""
-        return self.trial(trial).has_weights or (self.trial(trial).folder / "test.npy").is_file()
+        return self.trial(trial).has_weights or self.has_opened_test(trial)
+
+    def has_opened_test(self, trial: int) -> bool:
+        """Whether the test part was opened for this trial."""
+        return (self.trial(trial).folder / "test.npy").is_file()
 
     def test_probabilities(self, trial: int) -> npt.NDArray[np.float32] | None:
         """(N, 10), or None for a trial for which the test part was never opened."""
-        is_opened = (self.trial(trial).folder / "test.npy").is_file()
-        return self.opened_test_probabilities(trial) if is_opened else None
+        return self.opened_test_probabilities(trial) if self.has_opened_test(trial) else None
 
     def opened_test_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
         """(N, 10) of a trial for which the test part was opened."""
         return read_probabilities(self.trial(trial).folder / "test.npy", len(self.test_labels()))
+
+    # --- what confirms a sweep: its best recipes again on fresh seeds ---
+
+    def confirmation(self, fold_count: int = 0) -> "SweepStore | None":
+        """The runs of `digits confirm`, over folds if so many are asked for; None where there are none."""
+        folder = self.folder / confirmation_name(fold_count)
+        return SweepStore(folder) if (folder / "sweep.json").is_file() else None
 
     # --- the ensemble ---
 
@@ -238,6 +235,11 @@ class SweepStore:
     def ensemble_test_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""
         return read_probabilities(self.folder / "ensemble_test.npy", len(self.test_labels()))
+
+
+def confirmation_name(fold_count: int) -> str:
+    """The folder, inside the sweep's own, of its best recipes on fresh seeds."""
+    return f"confirmed-{fold_count}-folds" if fold_count else "confirmed"
 
 
 def sweep_names(runs: Path) -> list[str]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.comparison import ComparedRow, Difference, PartResult, compare_runs, published_as, reached
+from digits_core.command_line import digits_command, open_command, resume_command
+from digits_core.comparison import ComparedRow, PartResult, compare_runs, published_as, reached
 from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
+from digits_core.stats import MeanDifference
 from digits_core.store import SweepStore
 from sweeps.durations import duration
-from sweeps.results import digits_command, open_command, resume_command, spread_text
+from sweeps.results import spread_text
 from sweeps.tally import counted
 
 
@@ -143,7 +145,7 @@ def part_text(part: PartResult) -> str:
     )
 
 
-def difference_text(difference: Difference) -> str:
+def difference_text(difference: MeanDifference) -> str:
     """How many points of accuracy behind the leader, with the interval, and whether that can be told from none."""
     low, high = -100 * difference.interval.high, -100 * difference.interval.low
     text = f"{-100 * difference.mean:+.2f} points [{low:+.2f}, {high:+.2f}]"

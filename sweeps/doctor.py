@@ -5,12 +5,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from digits_core.command_line import digits_command
 from digits_core.data import DATASETS
 from digits_core.device import accelerator_count, default_device, gpu_names, has_native_bfloat16
 from digits_core.environment import package_versions, processor_count, processor_name
 from digits_core.files import data_folder, is_at_hand
 from digits_core.store import sweep_names
-from sweeps.results import digits_command
 from sweeps.space import default_space, dimension
 from sweeps.tally import counted
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from digits_core.command_line import digits_command, replay_command, runs_option
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.journal import History, read_journal
 from digits_core.ownership import check_free, is_running
@@ -15,7 +16,7 @@ from digits_core.store import SweepStore, check_name, sweep_names
 from sweeps.config import MOST_TRIALS
 from sweeps.durations import duration
 from sweeps.progress import describe
-from sweeps.results import digits_command, runs_option, score_document, score_text
+from sweeps.results import score_document, score_text
 from sweeps.tally import folder_bytes
 
 TOP_COUNT = 5
@@ -204,8 +205,8 @@ def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
         ran = f"{record.parameter_count:,} parameters, {duration(record.train_seconds)} on {record.device}"
         lines.append(("training", f"{ran}, {record.precision}, {record.execution}"))
     lines += [("error", line) for line in (record.error or "").strip().splitlines()[-12:]]
-    replay = ["replay", state.header.name, "--trial", record.trial, *runs_option(state.folder)]
-    return [*lines, ("next", digits_command(*replay) if record.counts else digits_command("show", state.header.name))]
+    again = replay_command(state.folder, record.trial)
+    return [*lines, ("next", again if record.counts else digits_command("show", state.header.name))]
 
 
 def check_removable(runs: Path, name: str) -> SweepStore:

@@ -1,15 +1,11 @@
 """What a sweep and an ensemble print: a JSON document for scripts, labelled lines for people."""
 
 import dataclasses
-import os
-import shlex
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core import DEFAULT_RUNS
+from digits_core.command_line import digits_command, open_command, resume_command, runs_option
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
 from digits_core.objectives import OBJECTIVES, pareto_front
@@ -220,27 +216,3 @@ def spread_text(spread: Spread) -> str:
         return f"{spread.mean:.2%} (n = 1)"
     deviation = f"{100 * spread.standard_deviation:.2f}"
     return f"mean {spread.mean:.2%}, standard deviation {deviation} points, best {spread.best:.2%} (n = {spread.n})"
-
-
-def runs_option(folder: Path) -> list[str]:
-    """What a command needs to find a sweep's folder, if it is not where commands look by themselves."""
-    default = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS
-    return [] if folder.parent == Path(default) else ["--runs", str(folder.parent)]
-
-
-def digits_command(*words: object) -> str:
-    """A command line that can be pasted into a shell, also where `digits` was called by its path."""
-    called = Path(sys.argv[0])
-    program = str(called) if called.name == "digits" and shutil.which("digits") is None else "digits"
-    return shlex.join([program, *map(str, words)])
-
-
-def resume_command(folder: Path) -> str:
-    """The command that runs what an interrupted run did not get to."""
-    return digits_command("resume", folder.name, *runs_option(folder))
-
-
-def open_command(path: Path) -> str:
-    """The command that opens a file in the browser on this platform."""
-    opener = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
-    return shlex.join([opener, str(path)])

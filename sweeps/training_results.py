@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from digits_core.command_line import digits_command, open_command, runs_option
 from digits_core.comparison import is_as_published, our_figures
 from digits_core.data import DATASETS
 from digits_core.layers import LayerRow, layer_rows
@@ -14,7 +15,7 @@ from digits_core.store import SweepStore
 from sweeps.durations import duration
 from sweeps.progress import describe
 from sweeps.replay import Replay
-from sweeps.results import digits_command, open_command, runs_option, score_document, score_text, spread_text
+from sweeps.results import score_document, score_text, spread_text
 from sweeps.tally import counted
 from sweeps.training import TrainingOutcome
 

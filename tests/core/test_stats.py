@@ -2,8 +2,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
 
-from digits_core.stats import accuracy_interval, mcnemar_p_value, paired_mean_interval, seed_mean_difference, spread_of
+from digits_core.stats import (
+    accuracy_interval,
+    detectable_difference,
+    fold_mean_difference,
+    holm,
+    mcnemar_p_value,
+    paired_mean_interval,
+    seed_mean_difference,
+    spread_of,
+)
 
 
 def test_wilson_interval_of_a_published_accuracy() -> None:
@@ -55,19 +67,24 @@ def test_spread_of_several_runs_and_of_one() -> None:
 def test_a_difference_holds_the_chance_of_images_and_of_seeds() -> None:
     stream = np.random.default_rng(0)
     wrong, other = stream.random((5, 1_000)) < 0.03, stream.random((5, 1_000)) < 0.01
-    mean, interval = seed_mean_difference(wrong, other)
+    found = seed_mean_difference(wrong, other)
+    mean, interval = found.mean, found.interval
+    assert found.separable
+    assert found.p_value < 0.05
     assert mean == pytest.approx(wrong.mean() - other.mean())
     assert 0 < interval.low < mean < interval.high
     images_alone = paired_mean_interval(wrong.mean(axis=0) - other.mean(axis=0))
     assert interval.high - interval.low > images_alone.high - images_alone.low
-    _, single = seed_mean_difference(wrong[:1], other[:1])
+    single = seed_mean_difference(wrong[:1], other[:1]).interval
     expected = paired_mean_interval(wrong[0].astype(float) - other[0])
     assert (single.low, single.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_no_difference_has_no_width() -> None:
     same = np.zeros((2, 10), dtype=bool)
-    mean, interval = seed_mean_difference(same, same)
+    found = seed_mean_difference(same, same)
+    mean, interval = found.mean, found.interval
+    assert (found.separable, found.p_value) == (False, 1.0)
     assert (mean, interval.low, interval.high) == (0.0, 0.0, 0.0)
 
 
@@ -82,6 +99,82 @@ def test_the_interval_covers_what_it_says() -> None:
             luck = stream.normal(1.0, 0.2, size=(3, 1))
             return stream.random((3, 500)) < np.clip(hardness * luck, 0, 1)
 
-        _, interval = seed_mean_difference(runs(), runs())
+        interval = seed_mean_difference(runs(), runs()).interval
         held += interval.low <= 0 <= interval.high
     assert 0.92 <= held / 400 <= 1.0
+
+
+def test_one_seed_each_is_the_paired_t_test() -> None:
+    stream = np.random.default_rng(2)
+    first, second = stream.normal(0.1, 1, 80), stream.normal(0, 1, 80)
+    found = seed_mean_difference(first[np.newaxis], second[np.newaxis])
+    expected = scipy_stats.ttest_rel(first, second)
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert (found.interval.low, found.interval.high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_folds_by_hand() -> None:
+    """Five folds of a fifth each: the variance counts 1/5 + 1/4 times, not 1/5 times."""
+    differences = np.array([0.01, 0.02, 0.03, 0.00, 0.04])
+    found = fold_mean_difference(differences, train_n=80, held_out_n=20)
+    naive = scipy_stats.ttest_1samp(differences, 0.0)
+    statistic = naive.statistic * np.sqrt((1 / 5) / (1 / 5 + 1 / 4))
+    assert found.mean == pytest.approx(0.02)
+    assert found.p_value == pytest.approx(2 * scipy_stats.t.sf(statistic, 4))
+    half = scipy_stats.t.isf(0.025, 4) * differences.std(ddof=1) * np.sqrt(0.45)
+    assert found.interval.high == pytest.approx(0.02 + half)
+    with pytest.raises(ValueError, match="no spread"):
+        fold_mean_difference(differences[:1], train_n=80, held_out_n=20)
+
+
+def test_holm_by_hand() -> None:
+    # smallest times 3, next times 2, last times 1, never falling
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx((0.06, 0.03, 0.06))
+    assert holm([]) == ()
+    assert holm([0.6, 0.9]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(("wrong_a", "wrong_b"), [(9, 2), (0, 5), (4, 4)])
+def test_mcnemar_and_wilson_equal_those_of_statsmodels(wrong_a: int, wrong_b: int) -> None:
+    a, b = np.zeros(500, dtype=bool), np.zeros(500, dtype=bool)
+    a[:wrong_a] = b[100 : 100 + wrong_b] = a[200:210] = b[200:210] = True
+    table = [[500 - wrong_a - wrong_b - 10, wrong_b], [wrong_a, 10]]
+    assert mcnemar_p_value(a, b) == pytest.approx(mcnemar(table, exact=True).pvalue)
+    interval = accuracy_interval(wrong_a, 500)
+    assert (interval.low, interval.high) == pytest.approx(
+        proportion_confint(500 - wrong_a, 500, method="wilson"), abs=1e-12
+    )
+
+
+def test_the_detectable_difference_is_found_four_times_in_five() -> None:
+    """10,000 images, of which 0.6 % are answered rightly by one of two models alone. Error of the share: 1.3 points."""
+    n, share = 10_000, 0.006
+    difference = detectable_difference(n, share)
+    assert 0.001 < difference < share
+    stream, found = np.random.default_rng(6), 0
+    for _ in range(1_000):
+        only_a, only_b, _ = stream.multinomial(n, [(share + difference) / 2, (share - difference) / 2, 1 - share])
+        found += only_a + only_b > 0 and scipy_stats.binomtest(only_a, only_a + only_b).pvalue < 0.05
+    assert 0.74 <= found / 1_000 <= 0.86  # the formula is the normal approximation's
+
+
+@given(st.integers(2, 20_000), st.floats(0, 1))
+def test_the_detectable_difference_is_a_share(n: int, share: float) -> None:
+    assert 0.0 < detectable_difference(n, share) <= max(share, 1 / n)
+
+
+@pytest.mark.slow
+def test_false_alarms_of_mcnemar_and_coverage_of_wilson() -> None:
+    """Two equally good models, 2,000 times: at most 5 % alarms (error of the simulation: 0.5 points).
+
+    Wilson's interval at 99.5 % of 5,000 images, 2,000 times: it holds the truth 93 to 97 times of 100.
+    """
+    stream, alarms, covered = np.random.default_rng(7), 0, 0
+    for _ in range(2_000):
+        hard = stream.beta(0.02, 2.0, size=2_000)
+        wrong_a, wrong_b = stream.random((2, 2_000)) < hard
+        alarms += mcnemar_p_value(wrong_a, wrong_b) < 0.05
+        interval = accuracy_interval(int(stream.binomial(5_000, 0.005)), 5_000)
+        covered += interval.low <= 0.995 <= interval.high
+    assert alarms / 2_000 <= 0.05
+    assert 0.93 <= covered / 2_000 <= 0.97

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import os
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from digits_core.data import Digits, Split
 from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.records import Opening, RunRecord
+from digits_core.records import RunRecord
 from digits_core.store import SweepStore, check_name, check_new, sweep_names
 from sweeps.finalists import build_ensemble
 from tests.conftest import HOSTILE, make_header
@@ -126,7 +127,7 @@ def test_probabilities_of_another_shape_are_named(sweep_store: SweepStore, damag
 
 
 def test_test_predictions_that_no_ledger_line_names(sweep_store: SweepStore) -> None:
-    sweep_store.append_to_ledger(Opening(number=1, at=1.0, purpose="x", trials=(1,)))
+    sweep_store.append_to_ledger("x", (1,))
     for trial in (1, 2):
         (sweep_store.trial(trial).folder / "test.npy").write_bytes(b"")
     with pytest.raises(EnvironmentFailure, match="does not name trial 00002, for which the test part was opened"):
@@ -134,13 +135,29 @@ def test_test_predictions_that_no_ledger_line_names(sweep_store: SweepStore) -> 
 
 
 def test_a_torn_last_ledger_line_was_never_an_opening(sweep_store: SweepStore) -> None:
-    first, second = (Opening(number=number, at=1.0, purpose="x", trials=(1,)) for number in (1, 2))
-    sweep_store.append_to_ledger(first)
+    sweep_store.append_to_ledger("first", (1,))
     ledger = sweep_store.folder / "ledger.jsonl"
     ledger.write_text(ledger.read_text() + '{"number": 2, "at"')  # as a full disk leaves it
-    assert sweep_store.ledger() == [first]
-    sweep_store.append_to_ledger(second)
-    assert sweep_store.ledger() == [first, second]
+    assert [opening.purpose for opening in sweep_store.ledger()] == ["first"]
+    sweep_store.append_to_ledger("second", (1,))
+    assert [(opening.number, opening.purpose) for opening in sweep_store.ledger()] == [(1, "first"), (2, "second")]
+
+
+def test_what_confirms_a_sweep_is_counted_in_the_sweeps_ledger(sweep_store: SweepStore, split: Split) -> None:
+    header = dataclasses.replace(sweep_store.header, name="confirmed", kind="confirmation")
+    confirmed = SweepStore.create(sweep_store.folder, header, split)
+    assert sweep_store.confirmation() is not None
+    assert sweep_store.confirmation(5) is None
+    sweep_store.append_to_ledger("winner", (0,))
+    confirmed.append_to_ledger("confirmation", (0, 1))
+    openings = [(opening.number, opening.run, opening.trials) for opening in sweep_store.ledger()]
+    assert openings == [(1, "", (0,)), (2, "confirmed", (0, 1))]
+    assert confirmed.ledger() == sweep_store.ledger()
+    assert not (confirmed.folder / "ledger.jsonl").exists()
+    (confirmed.folder / "trials" / "00002").mkdir()
+    (confirmed.folder / "trials" / "00002" / "test.npy").write_bytes(b"")
+    with pytest.raises(EnvironmentFailure, match="trial 00002 of confirmed"):
+        sweep_store.ledger()
 
 
 def test_a_foreign_ledger_line_is_named(sweep_store: SweepStore) -> None:
@@ -223,10 +240,14 @@ def test_runs_folder_that_takes_no_files(tmp_path: Path) -> None:
 
 def test_ledger_keeps_every_opening(sweep_store: SweepStore) -> None:
     assert sweep_store.ledger() == []
-    openings = [Opening(number=i, at=float(i), purpose=HOSTILE, trials=(i, 2)) for i in (1, 2)]
-    for opening in openings:
-        sweep_store.append_to_ledger(opening)
-    assert sweep_store.ledger() == openings
+    for count in (1, 2):
+        sweep_store.append_to_ledger(HOSTILE, (count, 2))
+    openings = sweep_store.ledger()
+    assert [(opening.number, opening.purpose, opening.trials) for opening in openings] == [
+        (1, HOSTILE, (1, 2)),
+        (2, HOSTILE, (2, 2)),
+    ]
+    assert openings[0].at <= openings[1].at
 
 
 def test_readers_see_all_of_a_file_or_the_one_before(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@ import sys
 
 import pytest
 
+from digits_core.command_line import resume_command
 from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
 from sweeps.finalists import score_winner_on_test
-from sweeps.results import SweepOutcome, resume_command, sweep_document, sweep_lines
+from sweeps.results import SweepOutcome, sweep_document, sweep_lines
 
 SUMMARY = SweepSummary(seconds=63.2, training_share=0.8, interrupted=False)
 

@@ -1,0 +1,38 @@
+"""The command lines that results and pages tell people to run next. Text only: nothing is run here."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from digits_core import DEFAULT_RUNS
+
+
+def runs_option(folder: Path) -> list[str]:
+    """What a command needs to find a sweep's folder, if it is not where commands look by themselves."""
+    default = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS
+    return [] if folder.parent == Path(default) else ["--runs", str(folder.parent)]
+
+
+def digits_command(*words: object) -> str:
+    """A command line that can be pasted into a shell, also where `digits` was called by its path."""
+    called = Path(sys.argv[0])
+    program = str(called) if called.name == "digits" and shutil.which("digits") is None else "digits"
+    return shlex.join([program, *map(str, words)])
+
+
+def resume_command(folder: Path) -> str:
+    """The command that runs what an interrupted run did not get to."""
+    return digits_command("resume", folder.name, *runs_option(folder))
+
+
+def open_command(path: Path) -> str:
+    """The command that opens a file in the browser on this platform."""
+    opener = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
+    return shlex.join([opener, str(path)])
+
+
+def replay_command(folder: Path, trial: int) -> str:
+    """The command that trains a stored trial again and counts the differences."""
+    return digits_command("replay", folder.name, "--trial", trial, *runs_option(folder))

@@ -1,0 +1,139 @@
+"""What is held against each other: a sweep's trials, with their runs over seeds where there are some. Arrays only."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.metrics import Score, image_nll, score
+from digits_core.records import RunRecord
+from digits_core.stats import Interval, Spread, accuracy_interval, spread_of
+from digits_core.store import SweepStore
+
+Probabilities = npt.NDArray[np.float32]  # (N, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What S runs of one recipe answer on the same N images of one part of the data."""
+
+    scores: tuple[Score, ...]  # by run
+    wrong: npt.NDArray[np.bool_]  # (S, N)
+    nll: npt.NDArray[np.float32]  # (S, N)
+
+    @staticmethod
+    def of(labels: npt.NDArray[np.int64], runs: Iterable[Probabilities]) -> "Answers":
+        """Read one array at a time and keep what rankings and tests need of it."""
+        scores, wrong, nll = [], [], []
+        for probabilities in runs:
+            scores.append(score(labels, probabilities))
+            wrong.append(probabilities.argmax(axis=1) != labels)
+            nll.append(image_nll(labels, probabilities).astype(np.float32))
+        return Answers(scores=tuple(scores), wrong=np.stack(wrong), nll=np.stack(nll))
+
+    @property
+    def n(self) -> int:
+        """Images."""
+        return int(self.wrong.shape[1])
+
+    @property
+    def error_counts(self) -> tuple[int, ...]:
+        """By run."""
+        return tuple(one.error_count for one in self.scores)
+
+    @cached_property
+    def accuracy(self) -> Spread:
+        """Over the runs."""
+        return spread_of([one.accuracy for one in self.scores])
+
+    @cached_property
+    def mean_nll(self) -> float:
+        """What rows are ranked by."""
+        return float(np.mean([one.nll for one in self.scores]))
+
+    @cached_property
+    def brier(self) -> float:
+        """Mean over the runs."""
+        return float(np.mean([one.brier for one in self.scores]))
+
+    @cached_property
+    def ece(self) -> float:
+        """Mean over the runs."""
+        return float(np.mean([one.ece for one in self.scores]))
+
+    @cached_property
+    def interval(self) -> Interval:
+        """Wilson's, for the mean error count: what other images of the kind might give."""
+        return accuracy_interval(round(float(np.mean(self.error_counts))), self.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """One recipe: a trial of a sweep, or all runs of a comparison that go by one name."""
+
+    record: RunRecord  # of the trial; of a comparison the first run
+    runs: tuple[RunRecord, ...]  # that its figures are means over
+    confirmed: bool  # the runs are not the trial's own, but on fresh seeds
+    validation: Answers
+    test: Answers | None  # None where the sealed test part was not opened for all of its runs
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of its runs."""
+        return tuple(run.recipe.training.seed for run in self.runs)
+
+    @property
+    def train_seconds(self) -> float:
+        """Mean over its runs."""
+        return float(np.mean([run.train_seconds for run in self.runs]))
+
+
+def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contestant]:
+    """All that count, best first.
+
+    The trials that were run again on fresh seeds come before the others: a mean over seeds is worth more than one lucky
+    run. Of a comparison, a recipe must not lead because its worse seeds failed or were not reached.
+    """
+    if store.header.kind in ("comparison", "confirmation"):
+        groups = list(by_label(store.ranked()).values())
+        most = max((len(runs) for runs in groups), default=0)
+        found = [_contestant(store, runs[0], runs, confirmed=False) for runs in groups]
+        return sorted(found, key=lambda one: (len(one.runs) < most, one.validation.mean_nll, one.record.trial))
+    again = by_label(confirmed.ranked()) if confirmed is not None else {}
+    found = []
+    for record in store.ranked():
+        runs = again.get(trial_label(record.trial))
+        if runs and confirmed is not None:
+            found.append(_contestant(confirmed, record, runs, confirmed=True))
+        else:
+            found.append(_contestant(store, record, [record], confirmed=False))
+    return sorted(found, key=lambda one: (not one.confirmed, one.validation.mean_nll, one.record.trial))
+
+
+def trial_label(trial: int) -> str:
+    """What the runs of a trial's recipe on fresh seeds go by."""
+    return f"trial {trial}"
+
+
+def by_label(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Runs of the same recipe together, by number."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in sorted(records, key=lambda record: record.trial):
+        groups.setdefault(record.label, []).append(record)
+    return groups
+
+
+def _contestant(store: SweepStore, record: RunRecord, runs: list[RunRecord], *, confirmed: bool) -> Contestant:
+    def answers(labels: npt.NDArray[np.int64], probabilities: Callable[[int], Probabilities]) -> Answers:
+        return Answers.of(labels, (probabilities(run.trial) for run in runs))
+
+    opened = all(store.has_opened_test(run.trial) for run in runs)
+    return Contestant(
+        record=record,
+        runs=tuple(runs),
+        confirmed=confirmed,
+        validation=answers(store.validation_labels(), store.validation_probabilities),
+        test=answers(store.test_labels(), store.opened_test_probabilities) if opened else None,
+    )

@@ -1,0 +1,217 @@
+"""Contestants -> rows that say which differences are real. Arrays in, numbers out; loads neither torch nor ray.
+
+Rows are ranked by validation NLL. Whether one is told from the leader is decided by their mistakes, which is what
+people mean by better: a row is tied with the leader where a test of its error rate against the leader's, corrected for
+the number of rows (Holm 1979), leaves a chance of 5 % or more. The test is McNemar's exact one between single runs, a
+Student test over images and seeds where either has several runs, and the corrected resampled t-test over folds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from digits_core.contestants import Answers, Contestant, contestants
+from digits_core.errors import UsageError
+from digits_core.resampling import DRAWS, Matrix, Paired, Selected, paired_bootstrap, selection_corrected
+from digits_core.stats import (
+    CONFIDENCE,
+    Interval,
+    MeanDifference,
+    detectable_difference,
+    fold_mean_difference,
+    holm,
+    mcnemar_p_value,
+    seed_mean_difference,
+)
+from digits_core.store import SweepStore
+
+Method = Literal["mcnemar", "seeds", "folds"]
+Figure = Literal["nll", "error_rate"]
+FIGURES: tuple[Figure, ...] = ("nll", "error_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToLeader:
+    """A row beside the leader, on validation."""
+
+    error_rate: float  # minus the leader's; positive is worse
+    error_rate_interval: Interval
+    nll: float
+    nll_interval: Interval
+    p_value: float  # of the error rates
+    corrected_p_value: float  # for the number of rows
+    method: Method
+
+    @property
+    def tied(self) -> bool:
+        """Whether their mistakes leave it open which of the two is better."""
+        return self.corrected_p_value >= 1 - CONFIDENCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the leaderboard."""
+
+    rank: int  # 1 leads
+    ranks: tuple[int, int]  # 95 % of the bootstrap's
+    contestant: Contestant
+    to_leader: ToLeader | None  # None for the leader
+
+    @property
+    def tied_with_leader(self) -> bool:
+        """Whether it is, or cannot be told from, the leader."""
+        return self.to_leader is None or self.to_leader.tied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaderboard:
+    """Everything that is said of who is better."""
+
+    run: str
+    n: int  # images that rows are ranked by
+    part: str  # "validation" or "out of fold"
+    test_openings: int
+    rows: tuple[Row, ...]
+    selected: Selected | None  # what picking the best of the sweep's single runs is worth; None for a single trial
+    picked_from: int  # how many there were to pick from
+    detectable: float | None  # the smallest difference in accuracy between the first two that so many images can show
+
+    @property
+    def tie(self) -> tuple[Row, ...]:
+        """The leader and all that cannot be told from it."""
+        return tuple(row for row in self.rows if row.tied_with_leader)
+
+
+def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
+    """Judge a run's recipes. Raises UsageError where none of its trials counts."""
+    header, found = store.header, contestants(store, store.confirmation())
+    if not found:
+        raise UsageError(f"{header.name!r} has no validated trial to rank; `digits show {header.name}` says why")
+    n, leader = found[0].validation.n, found[0]
+    resampled = {figure: paired_bootstrap(_seed_means(found, figure), draws) for figure in FIGURES}
+    folds = _Folds(train_n=header.train_n, held_out_n=n // header.fold_count) if header.fold_count else None
+    differences = [_differences(leader, other, folds) for other in found[1:]]
+    corrected = holm([one.p_value for one in differences])
+    picked = [_own_answers(store, one) for one in found] if header.kind == "sweep" and len(found) > 1 else []
+    return Leaderboard(
+        run=header.name,
+        n=n,
+        part="out of fold" if folds else "validation",
+        test_openings=len(store.ledger()),
+        rows=tuple(
+            Row(
+                rank=place + 1,
+                ranks=resampled["nll"].ranks[place],
+                contestant=contestant,
+                to_leader=_to_leader(differences[place - 1], corrected[place - 1], resampled, place) if place else None,
+            )
+            for place, contestant in enumerate(found)
+        ),
+        selected=_selected(picked, draws) if picked and n > 1 else None,
+        picked_from=len(picked),
+        detectable=detectable_difference(n, _discordant_share(found)) if differences else None,
+    )
+
+
+def _seed_means(found: Sequence[Contestant], figure: Figure) -> Matrix:
+    """(M, N): a figure of each contestant on each image, the mean over its seeds."""
+    return np.stack([_runs(one.validation, figure).mean(axis=0) for one in found])
+
+
+def _runs(answers: Answers, figure: Figure) -> Matrix:
+    """(S, N)."""
+    return (answers.nll if figure == "nll" else answers.wrong).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Folds:
+    """How the pool was cut: images that a fold trains on, and that it holds out."""
+
+    train_n: int
+    held_out_n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Differences:
+    """Another contestant minus the leader. By seeds or folds None where only images vary: the bootstrap then says."""
+
+    means: dict[Figure, float]
+    intervals: dict[Figure, Interval] | None
+    p_value: float
+    method: Method
+
+
+def _differences(leader: Contestant, other: Contestant, folds: _Folds | None) -> _Differences:
+    means = {figure: _mean(other, figure) - _mean(leader, figure) for figure in FIGURES}
+    several: dict[Figure, MeanDifference] = {}
+    if folds is not None:
+        several = _over_folds(leader, other, folds)
+    elif len(leader.runs) > 1 or len(other.runs) > 1:
+        several = {
+            figure: seed_mean_difference(_runs(other.validation, figure), _runs(leader.validation, figure))
+            for figure in FIGURES
+        }
+    if not several:
+        p_value = mcnemar_p_value(other.validation.wrong[0], leader.validation.wrong[0])
+        return _Differences(means=means, intervals=None, p_value=p_value, method="mcnemar")
+    return _Differences(
+        means=means,
+        intervals={figure: difference.interval for figure, difference in several.items()},
+        p_value=several["error_rate"].p_value,
+        method="folds" if folds is not None else "seeds",
+    )
+
+
+def _mean(contestant: Contestant, figure: Figure) -> float:
+    answers = contestant.validation
+    return answers.mean_nll if figure == "nll" else 1 - answers.accuracy.mean
+
+
+def _over_folds(leader: Contestant, other: Contestant, folds: _Folds) -> dict[Figure, MeanDifference]:
+    """Paired by fold, over the seeds that both have."""
+    by_seed = {run.recipe.training.seed: run.fold_scores for run in leader.runs}
+    pairs = [
+        (theirs, ours)
+        for run in other.runs
+        for theirs, ours in zip(run.fold_scores, by_seed.get(run.recipe.training.seed, ()), strict=False)
+    ]
+    if len(pairs) < 2:
+        return {}
+    values = {
+        "error_rate": np.array([ours.accuracy - theirs.accuracy for theirs, ours in pairs]),
+        "nll": np.array([theirs.nll - ours.nll for theirs, ours in pairs]),
+    }
+    return {figure: fold_mean_difference(values[figure], folds.train_n, folds.held_out_n) for figure in FIGURES}
+
+
+def _to_leader(found: _Differences, corrected: float, resampled: dict[Figure, Paired], place: int) -> ToLeader:
+    intervals = found.intervals or {figure: resampled[figure].to_leader[place] for figure in FIGURES}
+    return ToLeader(
+        error_rate=found.means["error_rate"],
+        error_rate_interval=intervals["error_rate"],
+        nll=found.means["nll"],
+        nll_interval=intervals["nll"],
+        p_value=found.p_value,
+        corrected_p_value=corrected,
+        method=found.method,
+    )
+
+
+def _own_answers(store: SweepStore, contestant: Contestant) -> Answers:
+    """What the sweep's own run answered, which is what the search picked from."""
+    if not contestant.confirmed:
+        return contestant.validation
+    return Answers.of(store.validation_labels(), [store.validation_probabilities(contestant.record.trial)])
+
+
+def _selected(picked: Sequence[Answers], draws: int) -> Selected:
+    nll, wrong = (np.stack([_runs(one, figure)[0] for one in picked]) for figure in ("nll", "error_rate"))
+    return selection_corrected(nll, wrong, draws)
+
+
+def _discordant_share(found: Sequence[Contestant]) -> float:
+    """The share of images that one of the first two answers rightly alone."""
+    first, second = (one.validation.wrong[0] for one in found[:2])
+    return float((first != second).mean())

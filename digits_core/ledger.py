@@ -1,0 +1,51 @@
+"""The ledger of a run: one line for every opening of its sealed test part."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from digits_core.durable import unusable
+from digits_core.records import Opening
+from digits_core.trial_folder import folder_name
+
+FILE_NAME = "ledger.jsonl"
+
+
+def read_ledger(folder: Path, runs: Sequence[str]) -> list[Opening]:
+    """Every opening so far; `runs` are the folders that it speaks of: "" for the run itself, names of those in it.
+
+    Raises EnvironmentFailure where it cannot be read, and where test predictions lie in them that no line names.
+    """
+    path = folder / FILE_NAME
+    openings = []
+    if path.is_file():
+        try:
+            content = path.read_text(encoding="utf-8")
+            whole = content[: content.rfind("\n") + 1]  # a torn last line was never an opening: see below
+            openings = [Opening.from_dict(json.loads(line)) for line in whole.splitlines()]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise unusable(path, error) from error
+    named = {(opening.run, folder_name(trial)) for opening in openings for trial in opening.trials}
+    for run in runs:
+        found = {(run, test.parent.name) for test in (folder / run).glob("trials/*/test.npy")}
+        if found - named:
+            trial = min(found - named)[1]
+            where = f"trial {trial} of {run}" if run else f"trial {trial}"
+            raise unusable(path, f"it does not name {where}, for which the test part was opened")
+    return openings
+
+
+def append_to_ledger(folder: Path, opening: Opening) -> None:
+    """Add a line, on disk before this returns, and so before anything is opened. A torn last line is cut."""
+    path = folder / FILE_NAME
+    try:
+        with path.open("a+b") as stream:
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.write((json.dumps(dataclasses.asdict(opening)) + "\n").encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

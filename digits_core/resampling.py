@@ -1,0 +1,94 @@
+"""The bootstrap over images: intervals of differences, of ranks, and what picking the best of many is worth.
+
+All models are judged on the same drawn images, so that what is hard for all of them falls out of every difference.
+Figures of a recipe with several seeds are means over its seeds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.stats import CONFIDENCE, Interval
+
+Matrix = npt.NDArray[np.floating]  # (M, N): a figure of each model on each image, lower is better
+DRAWS = 10_000
+DRAWS_AT_A_TIME = 250  # (250, 10,000) counts and what is made of them: some 30 MB
+SEED = 0  # of the draws: the same sweep gives the same page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """What the same images, drawn anew many times, say of models beside the first of them."""
+
+    to_leader: tuple[Interval, ...]  # each model's mean minus the first's
+    ranks: tuple[tuple[int, int], ...]  # 1 is the lowest mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """What the best of many, picked by validation, is worth on other images of the kind."""
+
+    accuracy: float
+    interval: Interval
+    shown: float  # accuracy of the one that was picked, on the very images that it was picked by
+
+    @property
+    def optimism(self) -> float:
+        """How much the shown accuracy flatters."""
+        return self.shown - self.accuracy
+
+
+def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield (at most 250, N) at a time: how often each of N images lies in a sample of N with replacement."""
+    stream = np.random.default_rng(seed)
+    for first in range(0, draws, DRAWS_AT_A_TIME):
+        rows = min(DRAWS_AT_A_TIME, draws - first)
+        places = stream.integers(0, n, size=(rows, n), dtype=np.int32)
+        places += np.arange(rows, dtype=np.int32)[:, np.newaxis] * n
+        yield np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float32)
+
+
+def paired_bootstrap(values: Matrix, draws: int = DRAWS) -> Paired:
+    """Percentile intervals of all models' differences to the first one and of their ranks. values: (M, N)."""
+    by_image = _single(values).T
+    means = np.concatenate([counts @ by_image for counts in image_counts(values.shape[1], draws)])
+    means /= values.shape[1]
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    differences = np.quantile(means - means[:, :1], tails, axis=0)
+    places = means.argsort(axis=1, kind="stable").argsort(axis=1) + 1
+    low, high = np.quantile(places, tails, axis=0, method="inverted_cdf")
+    return Paired(
+        to_leader=tuple(Interval(low=float(a), high=float(b)) for a, b in differences.T),
+        ranks=tuple((int(a), int(b)) for a, b in zip(low, high, strict=True)),
+    )
+
+
+def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) -> Selected:
+    """Accuracy of "pick the model with the lowest mean criterion", corrected for the picking: BBC-CV.
+
+    The picking itself is repeated on each sample of images, and what it picked is judged on the images that are not
+    in that sample (Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107, algorithm 3). criterion, wrong:
+    (M, N) for the same N images, all models that there were to pick from. Raises ValueError for fewer than two images.
+    """
+    if criterion.shape != wrong.shape or criterion.shape[1] < 2:
+        raise ValueError(f"criterion {criterion.shape} and errors {wrong.shape} cannot be resampled")
+    by_image, errors = _single(criterion).T, wrong.astype(np.float32)
+    found: list[npt.NDArray[np.float32]] = []
+    for counts in image_counts(criterion.shape[1], draws):
+        picked = (counts @ by_image).argmin(axis=1)
+        left_out = (counts == 0).astype(np.float32)
+        judged = left_out.sum(axis=1)
+        error_counts = np.einsum("dn,dn->d", left_out, errors[picked])
+        found.append((error_counts / np.maximum(judged, 1))[judged > 0])
+    accuracies = 1 - np.concatenate(found)
+    low, high = np.quantile(accuracies, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    shown = 1 - float(wrong[criterion.mean(axis=1).argmin()].mean())
+    return Selected(accuracy=float(accuracies.mean()), interval=Interval(low=float(low), high=float(high)), shown=shown)
+
+
+def _single(values: Matrix) -> npt.NDArray[np.float32]:
+    """In single precision, which doubles the speed; what all models share is taken out first, for it has no say."""
+    centred: npt.NDArray[np.float32] = (values - values.mean(axis=0)).astype(np.float32)
+    return centred

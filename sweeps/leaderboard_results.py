@@ -1,0 +1,182 @@
+"""What `digits leaderboard` prints: a JSON document for scripts, labelled lines for people."""
+
+import dataclasses
+from typing import Any
+
+from digits_core.command_line import digits_command, replay_command, runs_option
+from digits_core.contestants import Answers
+from digits_core.leaderboard import Leaderboard, Row, ToLeader
+from digits_core.stats import Interval
+from digits_core.store import SweepStore
+from sweeps.durations import duration
+from sweeps.progress import describe
+from sweeps.tally import counted
+
+
+def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any]:
+    """What `leaderboard --json` prints. Differences are on validation and positive where the row is worse."""
+    return {
+        "sweep": board.run,
+        "n": board.n,
+        "part": board.part,
+        "test_openings": board.test_openings,
+        "selection_corrected": board.selected
+        and {
+            **dataclasses.asdict(board.selected),
+            "optimism": board.selected.optimism,
+            "picked_from": board.picked_from,
+        },
+        "detectable_difference": board.detectable,
+        "rows": [_row_document(store, row) for row in board.rows],
+    }
+
+
+def _selected_document(board: Leaderboard) -> dict[str, Any] | None:
+    selected = board.selected
+    if selected is None:
+        return None
+    return {
+        "accuracy": selected.accuracy,
+        "accuracy_interval": _ends(selected.interval),
+        "shown": selected.shown,
+        "optimism": selected.optimism,
+        "picked_from": board.picked_from,
+    }
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _to_leader_document(difference: ToLeader) -> dict[str, Any]:
+    return {
+        "error_rate": difference.error_rate,
+        "error_rate_interval": _ends(difference.error_rate_interval),
+        "nll": difference.nll,
+        "nll_interval": _ends(difference.nll_interval),
+        "p_value": difference.p_value,
+        "corrected_p_value": difference.corrected_p_value,
+        "method": difference.method,
+    }
+
+
+def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
+    contestant = row.contestant
+    return {
+        "trial": contestant.record.trial,
+        "label": contestant.record.label,
+        "rank": row.rank,
+        "rank_interval": list(row.ranks),
+        "tied_with_leader": row.tied_with_leader,
+        "to_leader": row.to_leader and _to_leader_document(row.to_leader),
+        "validation": _answers_document(contestant.validation),
+        "test": contestant.test and _answers_document(contestant.test),
+        "seeds": list(contestant.seeds),
+        "confirmed": contestant.confirmed,
+        "parameters": contestant.record.parameter_count,
+        "train_seconds": contestant.train_seconds,
+        "image_seconds": contestant.record.image_seconds,
+        "recipe": dataclasses.asdict(contestant.record.recipe),
+        "reproduce": replay_command(store.folder, contestant.record.trial),
+    }
+
+
+def _answers_document(answers: Answers) -> dict[str, Any]:
+    return {
+        "n": answers.n,
+        "error_counts": list(answers.error_counts),
+        "accuracy": answers.accuracy.mean,
+        "accuracy_interval": _ends(answers.interval),
+        "standard_deviation": answers.accuracy.standard_deviation,
+        "nll": answers.mean_nll,
+        "brier": answers.brier,
+        "ece": answers.ece,
+    }
+
+
+def leaderboard_lines(store: SweepStore, board: Leaderboard, top: int) -> list[tuple[str, str]]:
+    """What `leaderboard` prints for people: who leads and by how much, then the first `top` rows."""
+    lines = [*_verdict_lines(board), ("", "")]
+    for row in board.rows[:top]:
+        lines += _row_lines(row)
+    if len(board.rows) > top:
+        lines.append(("", f"and {len(board.rows) - top} more; --top {len(board.rows)} shows them, --json all of it"))
+    again = replay_command(store.folder, board.rows[0].contestant.record.trial)
+    lines.append(("again", again))
+    return [*lines, ("next", _next(store, board))]
+
+
+def _verdict_lines(board: Leaderboard) -> list[tuple[str, str]]:
+    tied, others = board.tie[1:], len(board.rows) - 1
+    lines = [("leader", f"{_name(board.rows[0])}: {describe(board.rows[0].contestant.record)}")]
+    if tied:
+        names = ", ".join(_name(row) for row in tied[:8]) + (", ..." if len(tied) > 8 else "")
+        lines.append(("tied with it", f"{len(tied)} of {counted(others, 'other')}: {names}"))
+    elif others:
+        lines.append(("tied with it", "none: its mistakes are told from those of all others"))
+    if board.detectable is not None:
+        points = f"{100 * board.detectable:.2f} points"
+        lines.append(("detectable", f"{points} between the first two: what {board.n:,} images show in 4 of 5 cases"))
+    if board.selected is not None:
+        lines.append(
+            (
+                "corrected",
+                f"{_accuracy(board.selected.accuracy, board.selected.interval)} is what the best of"
+                f" {board.picked_from}, picked by validation, is worth; it shows {board.selected.shown:.2%}",
+            )
+        )
+    opened = f"opened {counted(board.test_openings, 'time')}" if board.test_openings else "not opened"
+    return [*lines, ("sealed test", opened)]
+
+
+def _name(row: Row) -> str:
+    return row.contestant.record.label or f"trial {row.contestant.record.trial}"
+
+
+def _accuracy(accuracy: float, interval: Interval) -> str:
+    return f"{accuracy:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
+
+
+def _row_lines(row: Row) -> list[tuple[str, str]]:
+    contestant = row.contestant
+    low, high = row.ranks
+    facts = f"{contestant.record.parameter_count:,} parameters, {duration(contestant.train_seconds)}"
+    lines = [
+        (f"{row.rank}. {_name(row)}", f"{answers_text(contestant.validation)}; rank {low} to {high}; {facts}"),
+    ]
+    if contestant.test is not None:
+        lines.append(("   sealed test", answers_text(contestant.test)))
+    if row.to_leader is not None:
+        lines.append(("   to the leader", to_leader_text(row.to_leader)))
+    return lines
+
+
+def answers_text(answers: Answers) -> str:
+    """Accuracy with its interval, mistakes and NLL; with several seeds as means."""
+    accuracy, counts = answers.accuracy, answers.error_counts
+    text = _accuracy(accuracy.mean, answers.interval)
+    if accuracy.standard_deviation is None:
+        return f"{text} {counts[0]} of {answers.n:,} wrong, NLL {answers.mean_nll:.4f}"
+    wrong = f"{sum(counts) / len(counts):.1f} of {answers.n:,} wrong"
+    spread = f"standard deviation {100 * accuracy.standard_deviation:.2f} points over {accuracy.n} seeds"
+    return f"{text} {wrong}, {spread}, NLL {answers.mean_nll:.4f}"
+
+
+METHODS = {"mcnemar": "McNemar", "seeds": "t-test over images and seeds", "folds": "corrected t-test over folds"}
+
+
+def to_leader_text(difference: ToLeader) -> str:
+    """How many points of accuracy behind, with the interval, and whether the mistakes tell the two apart."""
+    shown = (difference.error_rate, difference.error_rate_interval.high, difference.error_rate_interval.low)
+    points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in shown)
+    p_value = f"p {difference.corrected_p_value:.2g} ({METHODS[difference.method]}, Holm)"
+    return f"{points} points [{low}, {high}], {p_value}: {'tied' if difference.tied else 'told apart'}"
+
+
+def _next(store: SweepStore, board: Leaderboard) -> str:
+    name, runs = board.run, runs_option(store.folder)
+    if store.header.kind == "sweep" and not board.rows[0].contestant.confirmed:
+        return digits_command("confirm", "--top", 5, "--seeds", 5, "--sweep", name, *runs)
+    if store.header.kind == "sweep":
+        return digits_command("ensemble", "--pool", "confirmed", "--sweep", name, *runs)
+    return digits_command("report", "--sweep", name, *runs)
