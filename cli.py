@@ -41,6 +41,7 @@ for command in (
     searching.space,
     searching.resume,
     judging.leaderboard,
+    judging.confirm,
     searching.ensemble,
     showing.report,
     looking.ls,

@@ -94,7 +94,7 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
     """All that count, best first.
 
     The trials that were run again on fresh seeds come before the others: a mean over seeds is worth more than one lucky
-    run. Of a comparison, a recipe must not lead because its worse seeds failed or were not reached.
+    run. A recipe must not lead because its worse seeds failed or were not reached.
     """
     if store.header.kind in ("comparison", "confirmation"):
         groups = list(by_label(store.ranked()).values())
@@ -102,6 +102,7 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
         found = [_contestant(store, runs[0], runs, confirmed=False) for runs in groups]
         return sorted(found, key=lambda one: (len(one.runs) < most, one.validation.mean_nll, one.record.trial))
     again = by_label(confirmed.ranked()) if confirmed is not None else {}
+    most = max(map(len, again.values()), default=0)
     found = []
     for record in store.ranked():
         runs = again.get(trial_label(record.trial))
@@ -109,7 +110,11 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
             found.append(_contestant(confirmed, record, runs, confirmed=True))
         else:
             found.append(_contestant(store, record, [record], confirmed=False))
-    return sorted(found, key=lambda one: (not one.confirmed, one.validation.mean_nll, one.record.trial))
+
+    def order(one: Contestant) -> tuple[bool, bool, float, int]:
+        return not one.confirmed, one.confirmed and len(one.runs) < most, one.validation.mean_nll, one.record.trial
+
+    return sorted(found, key=order)
 
 
 def trial_label(trial: int) -> str:

@@ -133,6 +133,24 @@ class ResumeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfirmConfig:
+    """A sweep's best recipes again, on seeds that nothing was picked by."""
+
+    runs: Path
+    sweep: str | None = None  # None: the latest
+    top: int = 5
+    seeds: int = 5
+    folds: int = 0  # 0: the sweep's own split
+    concurrency: int | None = None  # None: all processors, or one trial a GPU
+
+    def __post_init__(self) -> None:
+        check_count("--top", self.top, MOST_TRIALS)
+        check_count("--seeds", self.seeds, MOST_SEEDS)
+        check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
+        check_folds_option(self.folds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """One named recipe, with changes, on its own data set or another."""
 

@@ -35,10 +35,10 @@ def score_winner_on_test(store: SweepStore, purpose: str = "winner of the sweep"
 
 
 def score_all_on_test(store: SweepStore, purpose: str) -> None:
-    """Open the sealed test part once, for every run of a comparison; nothing is picked by it."""
-    ranked = store.ranked()
-    if ranked:
-        open_test(store, ranked, purpose)
+    """Open the sealed test part once, for every run that it is still closed for; nothing is picked by it."""
+    closed = [record for record in store.ranked() if not store.has_opened_test(record.trial)]
+    if closed:
+        open_test(store, sorted(closed, key=lambda record: record.trial), purpose)
 
 
 def build_ensemble(store: SweepStore, top: int) -> EnsembleRecord:

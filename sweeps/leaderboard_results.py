@@ -1,11 +1,15 @@
-"""What `digits leaderboard` prints: a JSON document for scripts, labelled lines for people."""
+"""What `digits leaderboard` and `digits confirm` print: a JSON document for scripts, labelled lines for people."""
 
 import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, replay_command, runs_option
+from digits_core.command_line import digits_command, open_command, replay_command, runs_option
 from digits_core.contestants import Answers
+from digits_core.errors import EnvironmentFailure
 from digits_core.leaderboard import Leaderboard, Row, ToLeader
+from digits_core.records import RunRecord, SweepSummary, status_counts
 from digits_core.stats import Interval
 from digits_core.store import SweepStore
 from sweeps.durations import duration
@@ -180,3 +184,78 @@ def _next(store: SweepStore, board: Leaderboard) -> str:
     if store.header.kind == "sweep":
         return digits_command("ensemble", "--pool", "confirmed", "--sweep", name, *runs)
     return digits_command("report", "--sweep", name, *runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationOutcome:
+    """The runs of `digits confirm`, as their folder tells it."""
+
+    sweep: SweepStore
+    store: SweepStore
+    records: tuple[RunRecord, ...]
+    summary: SweepSummary | None
+
+    @staticmethod
+    def of(sweep: SweepStore, store: SweepStore) -> "ConfirmationOutcome":
+        """Read the folder once."""
+        return ConfirmationOutcome(sweep=sweep, store=store, records=tuple(store.records()), summary=store.summary())
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether some of the runs are still to come."""
+        return self.summary is None or self.summary.interrupted
+
+    @property
+    def counting(self) -> int:
+        """Runs that have a score."""
+        return sum(record.counts for record in self.records)
+
+    def raise_if_failed(self) -> None:
+        """Raise EnvironmentFailure if something ended the runs, or where none of them counts."""
+        if self.summary is not None and self.summary.error:
+            raise EnvironmentFailure(f"{self.summary.error}; what is finished is kept in {self.store.folder}")
+        if not self.counting and not self.interrupted:
+            raise EnvironmentFailure(f"all {len(self.records)} runs failed; see {self.store.folder}")
+
+
+def confirmation_document(
+    outcome: ConfirmationOutcome, board: Leaderboard | None, report: Path | None
+) -> dict[str, Any]:
+    """What `confirm --json` prints: the runs, and the leaderboard as they leave it (null where none of them counts)."""
+    return {
+        "sweep": outcome.sweep.header.name,
+        "report": report and str(report),
+        "folder": str(outcome.store.folder.absolute()),
+        "runs": status_counts(outcome.records),
+        "interrupted": outcome.interrupted,
+        "leaderboard": board and leaderboard_document(outcome.sweep, board),
+    }
+
+
+def confirmation_lines(
+    outcome: ConfirmationOutcome, board: Leaderboard | None, report: Path | None
+) -> list[tuple[str, str]]:
+    """What `confirm` prints for people: the recipes that were run again, best first."""
+    lines: list[tuple[str, str]] = []
+    if board is not None:
+        again = [row for row in board.rows if row.contestant.confirmed or outcome.store.header.fold_count]
+        lines += [*_verdict_lines(board), ("", ""), *(line for row in again for line in _row_lines(row))]
+    counts = status_counts(outcome.records)
+    lines.append(
+        ("runs", f"{counts['finished']} finished, {counts['failed']} failed, of {outcome.store.header.trial_count}")
+    )
+    lines += [
+        ("failed", f"{record.label}, seed {record.recipe.training.seed}: {record.failure}")
+        for record in outcome.records
+        if record.status == "failed"
+    ]
+    name, runs = outcome.sweep.header.name, runs_option(outcome.sweep.folder)
+    if outcome.interrupted:
+        lines.append(("to go on", "run the same command again"))
+    if report:
+        lines.append(("report", str(report)))
+    if outcome.interrupted or not outcome.counting:
+        return [*lines, ("next", digits_command("leaderboard", name, *runs))]
+    if outcome.store.header.fold_count:
+        return [*lines, ("next", open_command(report) if report else digits_command("leaderboard", name, *runs))]
+    return [*lines, ("next", digits_command("ensemble", "--pool", "confirmed", "--sweep", name, *runs))]

@@ -56,7 +56,7 @@ def store(tmp_path: Path, digits: Digits, split: Split) -> SweepStore:
 def test_rows_of_single_runs(store: SweepStore) -> None:
     board = leaderboard(store, draws=500)
     assert [row.contestant.record.trial for row in board.rows] == [1, 0, 2, 3]
-    assert (board.n, board.part, board.test_openings, board.picked_from) == (360 - 1, "validation", 0, 4)
+    assert (board.n, board.part, board.test_openings, board.picked_from) == (360, "validation", 0, 4)
     wrong = {row.contestant.record.trial: row.contestant.validation.wrong[0] for row in board.rows}
     p_values = [mcnemar_p_value(wrong[trial], wrong[1]) for trial in (0, 2, 3)]
     found = [row.to_leader for row in board.rows[1:] if row.to_leader]
@@ -119,8 +119,8 @@ def test_folds_are_paired_by_fold_and_seed(store: SweepStore, split: Split) -> N
     folded = SweepStore.create(store.folder, header, split)
     for trial, (label, seed, wrong) in enumerate(
         [
-            ("a", 0, range(0, 359, 60)),
-            ("b", 0, range(0, 359, 12)),
+            ("a", 0, range(0, 360, 60)),
+            ("b", 0, range(0, 360, 12)),
             ("a", 1, range(5, 359, 70)),
             ("b", 1, range(5, 359, 9)),
         ]

@@ -1,0 +1,138 @@
+"""`digits confirm`: a sweep's best recipes again on fresh seeds, through the same Ray workers."""
+
+import itertools
+from dataclasses import dataclass, replace
+
+from digits_core.contestants import trial_label
+from digits_core.cross_validation import fitted
+from digits_core.data import Digits, Split, load_digits
+from digits_core.device import default_device
+from digits_core.errors import UsageError
+from digits_core.folds import Folds, cut_digits
+from digits_core.ownership import check_free
+from digits_core.records import Assignment, Policy, RunRecord, SweepHeader
+from digits_core.store import SweepStore, confirmation_name
+from sweeps.assignments import Given
+from sweeps.config import DEFAULT_MAX_FAILURES, ConfirmConfig
+from sweeps.finalists import score_all_on_test
+from sweeps.headers import data_of, header_of
+from sweeps.planning import RunPlan, default_concurrency
+from sweeps.recovery import known_history
+from sweeps.tally import counted
+
+FIRST_FRESH_SEED = 1_000_000
+"""A sweep's own trials train from seeds far below: what is picked by a lucky seed must not be confirmed by it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """What is left to run of a confirmation, checked."""
+
+    sweep: SweepStore
+    plan: RunPlan
+    recipe_count: int
+    left: int  # runs that are not over; with none of them nothing has to start
+
+    @property
+    def store(self) -> SweepStore:
+        """Where its runs lie, or will lie."""
+        return SweepStore(self.plan.folder)
+
+
+def plan_confirmation(config: ConfirmConfig) -> Confirmation:
+    """Choose the recipes and load the data. Raises UsageError or EnvironmentFailure; writes nothing.
+
+    What is there already is kept: asking for more seeds or more recipes adds their runs, and a confirmation that was
+    cut off goes on. The first seed of all recipes comes first, so that what Ctrl-C leaves can be compared as well.
+    """
+    sweep = SweepStore.open(config.runs, config.sweep)
+    header = sweep.header
+    if header.kind != "sweep":
+        raise UsageError(f"{header.name!r} is no sweep; `digits compare` trains recipes on several seeds")
+    finalists = best_recipes(sweep, config.top)
+    split = data_of(header, otherwise="was run on; restore them, or begin a new sweep")
+    digits = load_digits(header.dataset)
+    data: Split | Folds = cut_digits(digits, config.folds) if config.folds else split
+    wanted = [
+        (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
+        for seed, record in itertools.product(range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + config.seeds), finalists)
+    ]
+    earlier = sweep.confirmation(config.folds)
+    if earlier is not None:
+        check_free(earlier.folder)
+    history = known_history(earlier) if earlier is not None else None
+    begun = {trial.assignment.trial: trial.assignment for trial in history.trials.values()} if history else {}
+    there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
+    missing = [(label, recipe) for label, recipe in wanted if (label, recipe.training.seed) not in there]
+    added = {
+        trial: Assignment(trial=trial, recipe=recipe, label=label)
+        for trial, (label, recipe) in enumerate(missing, start=max(begun, default=-1) + 1)
+    }
+    recipes = Given(assignments=(*begun.values(), *added.values()))
+    over = len(history.over) if history else 0
+    run = _header(earlier, digits, data, recipes, config.concurrency or default_concurrency())
+    return Confirmation(
+        sweep=sweep,
+        plan=RunPlan(
+            runs=sweep.folder,
+            header=run,
+            split=data,
+            recipes=recipes,
+            concurrency_asked=config.concurrency,
+            is_resumed=earlier is not None,
+            line=(
+                f"confirming the best {counted(len(finalists), 'recipe')} of {header.name} on"
+                f" {counted(config.seeds, 'fresh seed')}{f' and {config.folds} folds' if config.folds else ''}:"
+                f" {counted(run.trial_count - over, 'run')} left, {run.concurrency} at a time on {run.device}"
+            ),
+        ),
+        recipe_count=len(finalists),
+        left=run.trial_count - over,
+    )
+
+
+def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
+    """The best trials of a sweep, each recipe once. Raises UsageError where there are none that can be run again."""
+    by_recipe: dict[str, RunRecord] = {}
+    for record in sweep.ranked():
+        by_recipe.setdefault(record.recipe.recipe_id, record)
+    chosen = list(by_recipe.values())[:top]
+    if not chosen:
+        raise UsageError(f"sweep {sweep.header.name!r} has no finished trial to confirm; run a sweep first")
+    inherited = [record.trial for record in chosen if record.inherited_epochs]
+    if inherited:
+        raise UsageError(
+            f"trial {inherited[0]} went on from another one's weights (--scheduler pbt): its recipe alone does not make"
+            " it again, so there is nothing to confirm"
+        )
+    return chosen
+
+
+def _header(
+    earlier: SweepStore | None, digits: Digits, data: Split | Folds, recipes: Given, concurrency: int
+) -> SweepHeader:
+    count, device = len(recipes.assignments), default_device().type
+    if earlier is not None:
+        return replace(
+            earlier.header, trial_count=count, concurrency=concurrency, device=device, max_epochs=recipes.max_epochs
+        )
+    return header_of(
+        digits,
+        data,
+        name=confirmation_name(len(data.splits) if isinstance(data, Folds) else 0),
+        kind="confirmation",
+        trial_count=count,
+        max_epochs=recipes.max_epochs,
+        seed=FIRST_FRESH_SEED,
+        concurrency=concurrency,
+        device=device,
+        space={},
+        policy=Policy(max_failures=DEFAULT_MAX_FAILURES),
+    )
+
+
+def open_test_for(confirmation: Confirmation) -> None:
+    """Open the sealed test part for all runs that it is still closed for; nothing is picked by it."""
+    store = confirmation.store
+    if not store.header.fold_count:
+        score_all_on_test(store, f"confirmation of {counted(confirmation.recipe_count, 'recipe')}")

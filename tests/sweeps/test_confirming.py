@@ -1,0 +1,126 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from digits_core.data import Digits, Split
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.leaderboard import leaderboard
+from digits_core.store import SweepStore
+from sweeps.assignments import Given
+from sweeps.config import ConfirmConfig
+from sweeps.confirming import FIRST_FRESH_SEED, best_recipes, open_test_for, plan_confirmation
+from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
+from sweeps.runner import run_trials
+from tests.conftest import make_header
+from tests.sweeps.test_runner import Recorder
+
+
+def config(store: SweepStore, **changes: object) -> ConfirmConfig:
+    base = {"runs": store.folder.parent, "sweep": store.folder.name, "top": 2, "seeds": 2, "concurrency": 2}
+    return ConfirmConfig(**{**base, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"top": 0}, "--top must be between 1 and"),
+        ({"seeds": 0}, "--seeds must be between 1 and"),
+        ({"folds": 1}, "--folds must be at least 2, or 0"),
+        ({"folds": 400}, "--folds 400 is more than"),
+        ({"sweep": "tinny"}, "did you mean 'tiny'"),
+    ],
+)
+def test_bad_input(sweep_store: SweepStore, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan_confirmation(config(sweep_store, **changes))
+
+
+def test_nothing_to_confirm(sweep_store: SweepStore, digits: Digits, split: Split) -> None:
+    SweepStore.create(sweep_store.folder.parent, make_header(digits, split, "empty"), split)
+    with pytest.raises(UsageError, match="'empty' has no finished trial to confirm"):
+        plan_confirmation(config(sweep_store, sweep="empty"))
+    compared = replace(make_header(digits, split, "versus"), kind="comparison")
+    SweepStore.create(sweep_store.folder.parent, compared, split)
+    with pytest.raises(UsageError, match="'versus' is no sweep; `digits compare`"):
+        plan_confirmation(config(sweep_store, sweep="versus"))
+
+
+def test_data_that_has_changed_is_refused(sweep_store: SweepStore) -> None:
+    sweep_store.write_header(replace(sweep_store.header, data_checksum="0" * 64))
+    with pytest.raises(EnvironmentFailure, match="are not those that 'tiny' was run on"):
+        plan_confirmation(config(sweep_store))
+
+
+def test_a_recipe_is_confirmed_once_and_a_grown_one_not_at_all(sweep_store: SweepStore) -> None:
+    first, second, *_ = sweep_store.ranked()
+    twin = second.recipe.with_overrides({"training.seed": 99})
+    sweep_store.trial(second.trial).seal(replace(second, recipe=replace(first.recipe, training=twin.training)))
+    assert [record.trial for record in best_recipes(sweep_store, 4)].count(second.trial) <= 1
+    sweep_store.trial(first.trial).seal(replace(first, inherited_epochs=1, parent=3))
+    with pytest.raises(UsageError, match=f"trial {first.trial} went on from another one's weights"):
+        best_recipes(sweep_store, 1)
+
+
+def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: SweepStore) -> None:
+    planned = plan_confirmation(config(sweep_store))
+    assert isinstance(planned.plan.recipes, Given)
+    labels = [f"trial {record.trial}" for record in sweep_store.ranked()[:2]]
+    found = [(one.trial, one.label, one.recipe.training.seed) for one in planned.plan.recipes.assignments]
+    first = FIRST_FRESH_SEED
+    assert found == [(0, labels[0], first), (1, labels[1], first), (2, labels[0], first + 1), (3, labels[1], first + 1)]
+    assert (planned.left, planned.recipe_count) == (4, 2)
+    assert planned.store.folder == sweep_store.folder / "confirmed"
+    assert not planned.store.folder.exists()
+    assert planned.plan.line == (
+        "confirming the best 2 recipes of tiny on 2 fresh seeds: 4 runs left, 2 at a time on cpu"
+    )
+
+
+def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_session: None) -> None:
+    planned = plan_confirmation(config(sweep_store))
+    run_trials(planned.plan, Recorder())
+    open_test_for(planned)
+    board = leaderboard(sweep_store, draws=100)
+    confirmed = [row.contestant for row in board.rows if row.contestant.confirmed]
+    assert [row.contestant for row in board.rows[:2]] == confirmed
+    assert {one.record.trial for one in confirmed} == {record.trial for record in sweep_store.ranked()[:2]}
+    assert all(one.seeds == (FIRST_FRESH_SEED, FIRST_FRESH_SEED + 1) for one in confirmed)
+    assert all(one.test is not None and len(one.test.error_counts) == 2 for one in confirmed)
+    assert [(opening.run, opening.trials) for opening in sweep_store.ledger()] == [("confirmed", (0, 1, 2, 3))]
+    assert SweepStore.open(sweep_store.folder.parent).folder == sweep_store.folder  # it is no sweep of its own
+
+    again = plan_confirmation(config(sweep_store))
+    assert again.left == 0
+    open_test_for(again)
+    assert len(sweep_store.ledger()) == 1
+    more = plan_confirmation(config(sweep_store, top=3, seeds=1))
+    assert more.left == 1
+    view = Recorder()
+    run_trials(more.plan, view)
+    open_test_for(more)
+    assert [(opening.run, opening.trials) for opening in sweep_store.ledger()][1:] == [("confirmed", (4,))]
+    outcome = ConfirmationOutcome.of(sweep_store, more.store)
+    board = leaderboard(sweep_store, draws=100)
+    assert [row.contestant.confirmed for row in board.rows] == [True, True, True, False]
+    assert len(board.rows[2].contestant.runs) == 1  # fewer seeds do not lead
+    document = confirmation_document(outcome, board, None)
+    assert document["runs"] == {"finished": 5, "stopped": 0, "failed": 0}
+    assert document["leaderboard"]["test_openings"] == 2
+    assert dict(confirmation_lines(outcome, board, None))["runs"] == "5 finished, 0 failed, of 5"
+
+
+def test_over_folds(sweep_store: SweepStore, ray_session: None) -> None:
+    planned = plan_confirmation(config(sweep_store, folds=2, seeds=1))
+    run_trials(planned.plan, Recorder())
+    open_test_for(planned)
+    assert sweep_store.ledger() == []
+    store = sweep_store.confirmation(2)
+    assert store is not None
+    board = leaderboard(store, draws=100)
+    assert (board.part, board.n) == ("out of fold", 1797 - 359)
+    assert board.rows[1].to_leader is not None
+    assert board.rows[1].to_leader.method == "folds"
+    assert sweep_store.confirmation() is None
+    lines = confirmation_lines(ConfirmationOutcome.of(sweep_store, store), board, Path("report.html"))
+    assert lines[-1][0] == "next"
