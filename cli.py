@@ -42,7 +42,7 @@ for command in (
     searching.resume,
     judging.leaderboard,
     judging.confirm,
-    searching.ensemble,
+    judging.ensemble,
     showing.report,
     looking.ls,
     looking.show,

@@ -1,4 +1,4 @@
-"""`digits leaderboard` and `digits confirm`: which of a run's recipes is really better."""
+"""`digits leaderboard`, `digits confirm` and `digits ensemble`: which is really better, and the best together."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from commands.shell import INTERRUPTED, AsJson, Concurrency, Runs, SweepName, em
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from sweeps.config import ConfirmConfig
+    from sweeps.config import ConfirmConfig, EnsembleConfig
 
 Run = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
 
@@ -117,3 +117,53 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
         outcome.raise_if_failed()
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+@errors_in_one_line
+def ensemble(
+    top: Annotated[int, typer.Option(help="How many of the best trials (or confirmed recipes) to combine.")] = 5,
+    method: Annotated[str, typer.Option(help="uniform, greedy, vote or stack.")] = "greedy",
+    pool: Annotated[
+        str, typer.Option(help="all: the sweep's trials; confirmed: the runs of `digits confirm`.")
+    ] = "all",
+    calibrate: Annotated[str, typer.Option(help="none, or temperature: make its confidences honest.")] = "none",
+    sweep: SweepName = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Combine the best trials of a sweep.
+
+    From their stored predictions, nothing is trained again. The uniform vote is the bar: greedy selection (Caruana et
+    al. 2004) and stacking are used only where they beat it by more than chance would explain. Their validation figures
+    are cross-fitted. Shown as well: what every member adds, how the members differ, which images the ensemble rescues
+    and breaks, what it costs. The members and the vote are scored on the sealed test part, which the sweep's ledger
+    counts each time.
+
+    Examples:
+
+        digits ensemble --top 5
+
+        digits ensemble --pool confirmed --method stack --calibrate temperature
+
+        digits ensemble --top 10 --sweep first --json
+
+    """
+    from sweeps.config import EnsembleConfig
+
+    config = EnsembleConfig(top=top, method=method, pool=pool, calibrate=calibrate)
+    _ensemble(config, runs, sweep, as_json=as_json)
+
+
+def _ensemble(config: "EnsembleConfig", runs: Path, sweep: str | None, *, as_json: bool) -> None:
+    from digits_core.store import SweepStore
+    from reports.pages import report_after_result
+    from sweeps.ensemble_results import ensemble_document, ensemble_lines
+    from sweeps.ensembling import build_ensemble
+
+    store = SweepStore.open(runs, sweep)
+    record = build_ensemble(store, config)
+    found = len(record.members)
+    if config.pool == "all" and found < config.top:
+        say(f"only {found} trials are there to combine, not {config.top} (the best keep their weights: --keep)")
+    with report_after_result(store) as report:
+        emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)

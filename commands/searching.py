@@ -11,7 +11,6 @@ from commands.shell import (
     AsJson,
     Concurrency,
     Runs,
-    SweepName,
     default_name,
     emit,
     errors_in_one_line,
@@ -295,38 +294,3 @@ def _resume(config: "ResumeConfig", *, as_json: bool) -> None:
         run_comparisons([plan], as_json=as_json)
     else:
         run_search(plan, as_json=as_json)
-
-
-@errors_in_one_line
-def ensemble(
-    top: Annotated[int, typer.Option(help="How many of the best trials to combine.")] = 5,
-    sweep: SweepName = None,
-    runs: Runs = Path(DEFAULT_RUNS),
-    as_json: AsJson = False,
-) -> None:
-    """Combine the best trials of a sweep.
-
-    From their stored predictions, nothing is trained again: a uniform vote and Caruana's greedy selection, both
-    against the best single model. Greedy is used only where it beats the uniform vote by more than chance would
-    explain. The members and the vote are then scored on the sealed test part, which the sweep's ledger counts each
-    time.
-
-    Examples:
-
-        digits ensemble --top 5
-
-        digits ensemble --top 10 --sweep first --json
-
-    """
-    from digits_core.store import SweepStore
-    from reports.pages import report_after_result
-    from sweeps.finalists import build_ensemble
-    from sweeps.results import ensemble_document, ensemble_lines
-
-    store = SweepStore.open(runs, sweep)
-    record = build_ensemble(store, top)
-    found = len(record.contender("uniform").weights)
-    if found < top:
-        say(f"only {found} trials are there to combine, not {top} (a sweep keeps the weights of the best: --keep)")
-    with report_after_result(store) as report:
-        emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)

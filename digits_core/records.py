@@ -150,62 +150,6 @@ def status_counts(records: Iterable[RunRecord]) -> dict[str, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
-    """One way to answer: a single model or a weighted vote. `weights` are by trial and sum to one."""
-
-    method: str  # "single", "uniform" or "greedy"
-    weights: dict[int, float]
-    validation: Score  # for fitted weights: cross-fitted
-    test: Score
-
-    @property
-    def shares(self) -> dict[int, str]:
-        """The weights in two digits, by trial; a small one is not shown as none."""
-        return {trial: f"{weight:.2f}" if weight >= 0.005 else "<0.01" for trial, weight in self.weights.items()}
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "Contender":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        return Contender(
-            method=values["method"],
-            weights={int(trial): weight for trial, weight in values["weights"].items()},
-            validation=Score(**values["validation"]),
-            test=Score(**values["test"]),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnsembleRecord:
-    """The stored combination: which contender is used, why, and the others beside it."""
-
-    method: str
-    reason: str
-    created_at: float
-    contenders: tuple[Contender, ...]  # the best single model first
-
-    def contender(self, method: str) -> Contender:
-        """The contender of that method."""
-        return next(contender for contender in self.contenders if contender.method == method)
-
-    @property
-    def chosen(self) -> Contender:
-        """The contender that is used."""
-        return self.contender(self.method)
-
-    @property
-    def best_single(self) -> Contender:
-        """The single model with the lowest validation NLL."""
-        return self.contender("single")
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "EnsembleRecord":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        return EnsembleRecord(
-            **{**values, "contenders": tuple(Contender.from_dict(contender) for contender in values["contenders"])}
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Opening:
     """One line of the ledger: who looked at the sealed test part, and for what."""
 

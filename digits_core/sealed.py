@@ -48,7 +48,8 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
         if store.test_probabilities(record.trial) is None
     ]
     store.append_to_ledger(purpose, tuple(record.trial for record in finalists))
-    store.write_test_part(test.labels, indices)
+    for keeper in (store, store.sealed_by):  # an ensemble of confirmed runs lies in the sweep's own folder
+        keeper.write_test_part(test.labels, indices)
     images = torch.from_numpy(test.images).unsqueeze(1).to(device)
     for record, model in unseen:
         store.write_test(record.trial, predict(model, images, _precision(record, device)))

@@ -40,11 +40,12 @@ from digits_core.durable import (
     write_array,
     write_atomically,
 )
+from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.folds import Folds
 from digits_core.ledger import append_to_ledger, read_ledger
 from digits_core.recipes import best_parameters
-from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
+from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.trial_folder import TrialFolder, folder_name
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -208,9 +209,21 @@ class SweepStore:
     # --- what confirms a sweep: its best recipes again on fresh seeds ---
 
     def confirmation(self, fold_count: int = 0) -> "SweepStore | None":
-        """The runs of `digits confirm`, over folds if so many are asked for; None where there are none."""
-        folder = self.folder / confirmation_name(fold_count)
-        return SweepStore(folder) if (folder / "sweep.json").is_file() else None
+        """The runs of `digits confirm`, over folds if so many are asked for; None where there are none.
+
+        Raises EnvironmentFailure where they are not of this sweep's data and split.
+        """
+        store = SweepStore(self.folder / confirmation_name(fold_count))
+        if not (store.folder / "sweep.json").is_file():
+            return None
+        ours, theirs = self.header, store.header
+        if theirs.data_checksum != ours.data_checksum or (not fold_count and theirs.split_id != ours.split_id):
+            raise unusable(
+                store.folder / "sweep.json",
+                f"it is of data {theirs.data_checksum[:12]} and split {theirs.split_id}, the sweep of data"
+                f" {ours.data_checksum[:12]} and split {ours.split_id}",
+            )
+        return store
 
     # --- the ensemble ---
 

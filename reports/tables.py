@@ -7,11 +7,12 @@ import numpy.typing as npt
 
 from digits_core.comparison import ComparedRow, compare_runs, published_as, reached
 from digits_core.data import DATASETS, Digits, load_digits
+from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
 from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
 from digits_core.objectives import pareto_front
-from digits_core.records import EnsembleRecord, Opening, RunRecord, SweepHeader, SweepSummary, rank
+from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
 from digits_core.store import SweepStore
 
@@ -279,7 +280,7 @@ def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:
         EnsembleRow(
             method=contender.method,
             chosen=contender.method == ensemble.method,
-            members=", ".join(f"{trial} ({share})" for trial, share in contender.shares.items()),
+            members=", ".join(f"{ensemble.name_of(trial)} ({share})" for trial, share in contender.shares.items()),
             validation=result_of(contender.validation),
             test=result_of(contender.test),
         )
@@ -290,6 +291,8 @@ def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:
 def _ensemble_p_value(store: SweepStore, ensemble: EnsembleRecord | None) -> float | None:
     if ensemble is None:
         return None
+    if ensemble.against_single is not None:
+        return ensemble.against_single.p_value
     (single,) = ensemble.best_single.weights
     single_test = store.test_probabilities(single)
     if single_test is None:

@@ -38,6 +38,14 @@ SCHEDULERS = {
     "pbt": "population-based training (Jaderberg et al. 2017): the weak go on from the weights of the strong",
     "none": "every trial runs all of its epochs",
 }
+METHODS = {
+    "uniform": "the plain mean of the members' probabilities: the bar",
+    "greedy": "bagged greedy selection (Caruana et al. 2004), where it beats the uniform vote",
+    "vote": "one vote a member, ties to the mean probability",
+    "stack": "multinomial logistic regression over the members, where it beats the uniform vote",
+}
+POOLS = {"all": "the sweep's own trials", "confirmed": "the runs of `digits confirm`: all seeds of the best recipes"}
+CALIBRATIONS = ("none", "temperature")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +156,26 @@ class ConfirmConfig:
         check_count("--seeds", self.seeds, MOST_SEEDS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         check_folds_option(self.folds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """How the best models are to be combined."""
+
+    top: int = 5
+    method: str = "greedy"
+    pool: str = "all"
+    calibrate: str = "none"
+
+    def __post_init__(self) -> None:
+        check_count("--top", self.top, MOST_TRIALS)
+        for what, name, known in (
+            ("ensemble method", self.method, METHODS),
+            ("pool", self.pool, POOLS),
+            ("calibration", self.calibrate, CALIBRATIONS),
+        ):
+            if name not in known:
+                raise unknown_name(what, name, known)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,14 @@
-"""After the search: the winner meets the sealed test part, and the best few are combined."""
+"""After the search: who meets the sealed test part, and for what."""
 
-import time
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from digits_core.comparison import compare_runs
-from digits_core.ensemble import combine, cross_fitted_greedy, greedy_weights, nll_difference, uniform_weights
-from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
-from digits_core.records import Contender, EnsembleRecord
+from digits_core.records import RunRecord
 from digits_core.sealed import open_test
-from digits_core.stats import paired_mean_interval
 from digits_core.store import SweepStore
 
 
@@ -41,69 +38,6 @@ def score_all_on_test(store: SweepStore, purpose: str) -> None:
         open_test(store, sorted(closed, key=lambda record: record.trial), purpose)
 
 
-def build_ensemble(store: SweepStore, top: int) -> EnsembleRecord:
-    """Combine the `top` best trials from their stored predictions, keep the result and return it.
-
-    Uniform soft vote and greedy selection are both fitted on validation. Greedy is used only where
-    its cross-fitted NLL beats the uniform vote's by more than the paired 95 % interval allows for chance.
-    """
-    if top < 1:
-        raise UsageError(f"--top must be at least 1, got {top}")
-    finalists = [record for record in store.ranked() if store.can_be_tested(record.trial)][:top]
-    if not finalists:
-        raise UsageError(f"sweep {store.header.name!r} has no finished trial to combine; run a sweep first")
-    labels = store.validation_labels()
-    validation = np.stack([store.validation_probabilities(record.trial) for record in finalists])
-    weights = {"uniform": uniform_weights(len(finalists)), "greedy": greedy_weights(labels, validation)}
-    combined = {
-        "uniform": combine(validation, weights["uniform"]),
-        "greedy": cross_fitted_greedy(labels, validation),
-    }
-    method, reason = _choose(labels, combined["greedy"], combined["uniform"])
-
-    test = open_test(store, finalists, f"ensemble of {len(finalists)}")
-    test_labels = store.test_labels()
-    single = Contender(
-        method="single",
-        weights={finalists[0].trial: 1.0},
-        validation=score(labels, validation[0]),
-        test=score(test_labels, test[0]),
-    )
-    voted = [
-        Contender(
-            method=name,
-            weights={r.trial: float(w) for r, w in zip(finalists, weights[name], strict=True) if w > 0},
-            validation=score(labels, combined[name]),
-            test=score(test_labels, combine(test, weights[name])),
-        )
-        for name in ("uniform", "greedy")
-    ]
-    contenders = (single, *voted)
-    chosen = next(contender for contender in contenders if contender.method == method)
-    record = EnsembleRecord(
-        method=method,
-        reason=reason + _against_single(chosen.validation, single.validation),
-        created_at=time.time(),
-        contenders=contenders,
-    )
-    store.write_ensemble(record, combined[method], combine(test, weights[method]))
-    return record
-
-
-def _choose(
-    labels: npt.NDArray[np.int64], greedy: npt.NDArray[np.float64], uniform: npt.NDArray[np.float64]
-) -> tuple[str, str]:
-    difference = paired_mean_interval(nll_difference(labels, greedy, uniform))
-    shown = f"validation NLL, greedy minus uniform: 95 % interval {difference.low:+.5f} .. {difference.high:+.5f}"
-    if difference.high < 0:
-        return "greedy", f"it beats the uniform vote ({shown})"
-    return "uniform", f"greedy does not beat it ({shown})"
-
-
-def _against_single(chosen: Score, single: Score) -> str:
-    if chosen.nll < single.nll:
-        return ""
-    return (
-        f"; on validation, where it was picked, the best single model looks better"
-        f" (NLL {single.nll:.4f} against {chosen.nll:.4f})"
-    )
+def open_test_for_ensemble(store: SweepStore, members: Sequence[RunRecord]) -> npt.NDArray[np.float32]:
+    """Open the sealed test part for the members of an ensemble: their probabilities (M, N, 10)."""
+    return open_test(store, members, f"ensemble of {len(members)}")

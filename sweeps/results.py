@@ -1,23 +1,15 @@
-"""What a sweep and an ensemble print: a JSON document for scripts, labelled lines for people."""
+"""What a sweep prints: a JSON document for scripts, labelled lines for people."""
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, open_command, resume_command, runs_option
+from digits_core.command_line import digits_command, resume_command, runs_option
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
 from digits_core.objectives import OBJECTIVES, pareto_front
-from digits_core.records import (
-    Contender,
-    EnsembleRecord,
-    RunRecord,
-    SweepHeader,
-    SweepSummary,
-    rank,
-    status_counts,
-)
+from digits_core.records import RunRecord, SweepHeader, SweepSummary, rank, status_counts
 from digits_core.stats import Spread, accuracy_interval
 from digits_core.store import SweepStore
 from sweeps.durations import duration
@@ -151,54 +143,10 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     return lines
 
 
-def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:
-    """What `ensemble --json` prints."""
-    return {
-        "sweep": store.header.name,
-        "report": report and str(report),
-        "ensemble": {
-            "method": record.method,
-            "reason": record.reason,
-            "members": _members(record.chosen),
-            **_contender_document(record.chosen),
-        },
-        "best_single": {"trial": next(iter(record.best_single.weights)), **_contender_document(record.best_single)},
-        "contenders": [
-            {"method": contender.method, "members": _members(contender), **_contender_document(contender)}
-            for contender in record.contenders
-        ],
-        "test_openings": len(store.ledger()),
-    }
-
-
-def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | None) -> list[tuple[str, str]]:
-    """What `ensemble` prints for people."""
-    lines: list[tuple[str, str]] = []
-    for contender in record.contenders:
-        label = "best single" if contender.method == "single" else contender.method
-        lines.append((label, "  ".join(f"trial {t} ({share})" for t, share in contender.shares.items())))
-        lines.append(("  validation", score_text(contender.validation)))
-        lines.append(("  sealed test", score_text(contender.test)))
-    lines.append(("used", f"{record.method}: {record.reason}"))
-    lines.append(("test opened", counted(len(store.ledger()), "time")))
-    if report:
-        lines.append(("report", str(report)))
-        lines.append(("next", open_command(report)))
-    return lines
-
-
 def score_document(score: Score) -> dict[str, Any]:
     """A score with the 95 % Wilson interval of its accuracy."""
     interval = accuracy_interval(score.error_count, score.n)
     return {**dataclasses.asdict(score), "accuracy_interval": [interval.low, interval.high]}
-
-
-def _members(contender: Contender) -> list[dict[str, Any]]:
-    return [{"trial": trial, "weight": weight} for trial, weight in contender.weights.items()]
-
-
-def _contender_document(contender: Contender) -> dict[str, Any]:
-    return {"validation": score_document(contender.validation), "test": score_document(contender.test)}
 
 
 def score_text(score: Score) -> str:

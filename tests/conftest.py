@@ -91,11 +91,13 @@ def make_header(digits: Digits, split: Split, name: str = "tiny", created_at: fl
     )  # fmt: skip
 
 
-def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epochs: int) -> RunRecord:
+def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epochs: int, label: str = "") -> RunRecord:
     """Run a real trial in this process for some epochs and seal it."""
     device = torch.device("cpu")
     folder = store.trial(trial)
-    run = TrialRun(Assignment(trial=trial, recipe=recipe), DeviceSplit.from_split(split, device), device, folder)
+    run = TrialRun(
+        Assignment(trial=trial, recipe=recipe, label=label), DeviceSplit.from_split(split, device), device, folder
+    )
     for _ in range(epochs):
         run.advance()
     record = run.record("finished" if run.finished else "stopped")

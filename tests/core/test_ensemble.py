@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.ensemble import combine, cross_fitted_greedy, greedy_weights, nll_difference, uniform_weights
+from digits_core.ensemble import (
+    combine,
+    cross_fitted,
+    fit_greedy,
+    greedy_weights,
+    majority,
+    nll_difference,
+    uniform_weights,
+)
 from digits_core.metrics import image_nll
 
 
@@ -48,7 +56,7 @@ def test_cross_fitted_figures_do_not_flatter() -> None:
     # Twenty equally worthless models: fitted weights look better on the images they were fitted on.
     labels, probabilities = draw(3, models=20, n=200)
     fitted = image_nll(labels, combine(probabilities, greedy_weights(labels, probabilities))).mean()
-    honest = image_nll(labels, cross_fitted_greedy(labels, probabilities)).mean()
+    honest = image_nll(labels, cross_fitted(labels, probabilities, fit_greedy)).mean()
     assert honest > fitted
 
 
@@ -57,3 +65,37 @@ def test_difference_has_the_sign_of_the_worse() -> None:
     sure, unsure = np.full((1, 10), 0.01), np.full((1, 10), 0.1)
     sure[0, 3] = 0.91
     assert nll_difference(labels, sure, unsure)[0] == pytest.approx(np.log(0.1) - np.log(0.91))
+
+
+def test_a_vote_of_three_by_hand() -> None:
+    """Two for 1 and one for 2; then one each, where the mean probability decides."""
+    said = np.zeros((3, 2, 3))
+    said[:, 0] = [[0.0, 0.6, 0.4], [0.0, 0.6, 0.4], [0.0, 0.0, 1.0]]
+    said[:, 1] = [[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]]
+    voted = majority(said)
+    assert voted.argmax(axis=1).tolist() == [1, 1]
+    assert voted[0] == pytest.approx([0.0, (2 + 0.4) / 4, (1 + 0.6) / 4])
+    assert voted.sum(axis=1) == pytest.approx(1.0)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5))
+def test_cross_fitting_leaves_every_image_to_what_others_taught(seed: int, models: int) -> None:
+    labels, probabilities = draw(seed, models)
+    seen: list[int] = []
+
+    def fit(some_labels: np.ndarray, some: np.ndarray) -> object:
+        seen.append(len(some_labels))
+        return lambda others: others.mean(axis=0)
+
+    combined = cross_fitted(labels, probabilities, fit)  # type: ignore[arg-type]
+    assert seen == [40] * 5
+    assert combined == pytest.approx(probabilities.mean(axis=0))
+
+
+def test_the_best_few_together_are_where_greedy_begins() -> None:
+    """Two good models that err on different images: the start is both of them, and nothing beats it."""
+    labels = np.zeros(40, dtype=np.int64)
+    true_class = np.array([[0.9] * 20 + [0.3] * 20, [0.3] * 20 + [0.9] * 20])
+    probabilities = np.zeros((2, 40, 2))
+    probabilities[:, :, 0], probabilities[:, :, 1] = true_class, 1 - true_class
+    assert greedy_weights(labels, probabilities) == pytest.approx([0.5, 0.5])

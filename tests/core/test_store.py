@@ -16,7 +16,8 @@ from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import RunRecord
 from digits_core.store import SweepStore, check_name, check_new, sweep_names
-from sweeps.finalists import build_ensemble
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
 from tests.conftest import HOSTILE, make_header
 
 
@@ -184,7 +185,7 @@ def test_an_archive_is_no_array(sweep_store: SweepStore) -> None:
 
 
 def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = build_ensemble(sweep_store, top=2)
+    record = build_ensemble(sweep_store, EnsembleConfig(top=2))
     assert sweep_store.ensemble() is not None
     replace_file, done = os.replace, []
 

@@ -6,7 +6,8 @@ import pytest
 
 from digits_core.store import SweepStore
 from reports.pages import write_report
-from sweeps.finalists import build_ensemble
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
 from tests.reports.test_pages import Page, hostile_store  # noqa: F401 - the fixture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,7 +30,7 @@ def open_in_browser(page: Path, profile: Path) -> tuple[str, list[str]]:
 
 
 def test_page_draws_its_charts_and_says_nothing_on_the_console(sweep_store: SweepStore, tmp_path: Path) -> None:
-    build_ensemble(sweep_store, top=3)
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
     document, console = open_in_browser(write_report(sweep_store), tmp_path / "profile")
     assert console == []
     assert document.count('class="main-svg"') >= 2

@@ -12,7 +12,8 @@ from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
 from reports.pages import cell_strength, png_uri, render, write_report
 from reports.tables import collect
-from sweeps.finalists import build_ensemble
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
 from tests.conftest import HOSTILE
 
 
@@ -54,7 +55,7 @@ def hostile_store(sweep_store: SweepStore) -> SweepStore:
 
 
 def test_page_is_one_file_without_network(sweep_store: SweepStore) -> None:
-    build_ensemble(sweep_store, top=3)
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
     html = write_report(sweep_store).read_text()
     page = Page(html)
     for tag, attributes in page.tags:
@@ -85,7 +86,7 @@ def test_every_script_that_runs_is_named_by_its_hash(sweep_store: SweepStore) ->
 
 
 def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
-    build_ensemble(sweep_store, top=3)
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     page = Page(render(data))
     images = [a for tag, a in page.tags if tag == "img"]

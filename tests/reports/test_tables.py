@@ -10,7 +10,9 @@ from digits_core.errors import UsageError
 from digits_core.metrics import score
 from digits_core.store import SweepStore
 from reports.tables import collect, history, mistakes
-from sweeps.finalists import build_ensemble, score_winner_on_test
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
+from sweeps.finalists import score_winner_on_test
 from tests.conftest import make_header
 
 
@@ -28,7 +30,7 @@ def test_leaderboard_is_ranked_and_test_figures_exist_only_where_opened(sweep_st
 
 
 def test_confusion_and_mistakes_agree_with_the_stored_predictions(sweep_store: SweepStore, digits: Digits) -> None:
-    build_ensemble(sweep_store, top=3)
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
     winner, ensemble = collect(sweep_store).judgements
     assert (winner.part, ensemble.part) == ("sealed test", "sealed test")
     for judgement in (winner, ensemble):

@@ -12,8 +12,8 @@ from digits_core.records import EpochRow
 from digits_core.store import SweepStore
 from reports.pages import render
 from reports.tables import collect
-from sweeps.config import TrainingConfig
-from sweeps.finalists import build_ensemble
+from sweeps.config import EnsembleConfig, TrainingConfig
+from sweeps.ensembling import build_ensemble
 from sweeps.replay import replay
 from sweeps.training import plan_training, run_training
 from sweeps.training_results import training_document, training_lines
@@ -111,7 +111,7 @@ def test_folds_as_published_without_a_word_and_the_seal_stays_closed(tmp_path: P
     assert sum(fold.error_count for fold in record.fold_scores) == record.validation.error_count
     assert store.records() == [record]  # the scores of the folds survive the disk
     with pytest.raises(UsageError, match="'run' is a cross-validation: it has a network for every fold"):
-        build_ensemble(store, 1)
+        build_ensemble(store, EnsembleConfig(top=1))
     assert store.ledger() == []
     lines = dict(training_lines(outcome, None))
     assert lines["out of fold"].endswith("(epoch 2)")

@@ -1,0 +1,120 @@
+"""What `digits ensemble` prints: a JSON document for scripts, labelled lines for people."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from digits_core.command_line import open_command
+from digits_core.ensemble_records import Contender, EnsembleRecord
+from digits_core.store import SweepStore
+from sweeps.results import score_document, score_text
+from sweeps.tally import counted
+
+
+def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:
+    """What `ensemble --json` prints. Members' trials are numbers of the pool: the sweep, or what confirms it."""
+    return {
+        "sweep": store.header.name,
+        "report": report and str(report),
+        "pool": record.pool,
+        "ensemble": {
+            "method": record.method,
+            "reason": record.reason,
+            "members": _weights(record, record.chosen),
+            **_contender_document(record.chosen),
+            "calibrated": record.calibrated
+            and {
+                "temperature": record.calibrated.temperature,
+                "validation": score_document(record.calibrated.validation),
+                "test": score_document(record.calibrated.test),
+            },
+            "parameters": record.parameter_count,
+            "image_seconds": record.image_seconds,
+        },
+        "best_single": {"trial": next(iter(record.best_single.weights)), **_contender_document(record.best_single)},
+        "against_single": record.against_single
+        and {
+            "rescued": len(record.against_single.rescued),
+            "broken": len(record.against_single.broken),
+            "p_value": record.against_single.p_value,
+        },
+        "contenders": [
+            {
+                "method": contender.method,
+                "members": _weights(record, contender),
+                **_contender_document(contender),
+            }
+            for contender in record.contenders
+        ],
+        "members": [
+            {**dataclasses.asdict(member), "validation": score_document(member.validation)} for member in record.members
+        ],
+        "pairs": [dataclasses.asdict(pair) for pair in record.pairs],
+        "test_openings": len(store.ledger()),
+    }
+
+
+def _weights(record: EnsembleRecord, contender: Contender) -> list[dict[str, Any]]:
+    return [
+        {"trial": trial, "name": record.name_of(trial), "weight": weight} for trial, weight in contender.weights.items()
+    ]
+
+
+def _contender_document(contender: Contender) -> dict[str, Any]:
+    return {"validation": score_document(contender.validation), "test": score_document(contender.test)}
+
+
+def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | None) -> list[tuple[str, str]]:
+    """What `ensemble` prints for people."""
+    lines: list[tuple[str, str]] = []
+    for contender in record.contenders:
+        label = "best single" if contender.method == "single" else contender.method
+        lines.append((label, "  ".join(f"{record.name_of(t)} ({share})" for t, share in contender.shares.items())))
+        lines.append(("  validation", score_text(contender.validation)))
+        lines.append(("  sealed test", score_text(contender.test)))
+    lines.append(("used", f"{record.method}: {record.reason}"))
+    lines += _calibrated_lines(record)
+    lines += _analysis_lines(record)
+    lines.append(("test opened", counted(len(store.ledger()), "time")))
+    if report:
+        lines.append(("report", str(report)))
+        lines.append(("next", open_command(report)))
+    return lines
+
+
+def _calibrated_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
+    calibrated = record.calibrated
+    if calibrated is None:
+        return []
+    before, after = record.chosen, calibrated
+    return [
+        ("calibrated", f"temperature {calibrated.temperature:.2f}; calibration error before and after:"),
+        ("  validation", f"{before.validation.ece:.4f}, {after.validation.ece:.4f} (cross-fitted)"),
+        ("  sealed test", f"{before.test.ece:.4f}, {after.test.ece:.4f}"),
+    ]
+
+
+def _analysis_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
+    """What the members add and cost."""
+    lines: list[tuple[str, str]] = []
+    against = record.against_single
+    if against is not None:
+        rescued = f"{counted(len(against.rescued), 'image')} rescued, {len(against.broken)} broken"
+        lines.append(("against single", f"{rescued} on the sealed test part; McNemar p {against.p_value:.2g}"))
+    if len(record.members) > 1:
+        worth = ", ".join(f"{member.name} {1000 * member.contribution:+.2f}" for member in record.members)
+        lines.append(("contributions", f"thousandths by which the uniform vote's NLL rises without: {worth}"))
+        disagreement = sum(pair.disagreement for pair in record.pairs) / len(record.pairs)
+        double_fault = sum(pair.double_fault for pair in record.pairs) / len(record.pairs)
+        qs = [pair.yule_q for pair in record.pairs if pair.yule_q is not None]
+        q = f", Yule's Q {sum(qs) / len(qs):.2f}" if qs else ""
+        lines.append(
+            (
+                "pairs",
+                f"{disagreement:.2%} of images right by one of two alone, {double_fault:.2%} wrong by both{q} (means)",
+            )
+        )
+    if record.parameter_count:
+        latency = f", {1e6 * record.image_seconds:,.0f} microseconds an image" if record.image_seconds else ""
+        lines.append(("cost", f"{record.parameter_count:,} parameters{latency}"))
+    return lines

@@ -1,0 +1,214 @@
+"""`digits ensemble`: the best models combined from their stored predictions, and what the combination is worth."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.calibration import fit_scaled, fit_temperature, scaled
+from digits_core.contestants import contestants
+from digits_core.diversity import contributions, pairs
+from digits_core.ensemble import (
+    combine,
+    cross_fitted,
+    fit_greedy,
+    greedy_weights,
+    majority,
+    nll_difference,
+    uniform_weights,
+)
+from digits_core.ensemble_records import AgainstSingle, Calibrated, Contender, EnsembleRecord, Member, PairOfMembers
+from digits_core.errors import UsageError
+from digits_core.metrics import score
+from digits_core.records import RunRecord
+from digits_core.stacking import fit_stack, fit_stacked
+from digits_core.stats import Interval, mcnemar_p_value, paired_mean_interval
+from digits_core.store import SweepStore
+from sweeps.config import EnsembleConfig
+from sweeps.finalists import open_test_for_ensemble
+
+Labels = npt.NDArray[np.int64]  # (N,)
+Members = npt.NDArray[np.float32]  # (M, N, 10)
+Combined = npt.NDArray[np.float64]  # (N, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The models that are combined, the best first, and the run in whose folder they lie."""
+
+    store: SweepStore
+    records: tuple[RunRecord, ...]
+    names: tuple[str, ...]
+
+
+def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
+    """The best trials, or all seeds of the best confirmed recipes. Raises UsageError where there are none."""
+    if config.pool == "all":
+        records = [record for record in sweep.ranked() if sweep.can_be_tested(record.trial)][: config.top]
+        if not records:
+            raise UsageError(f"sweep {sweep.header.name!r} has no finished trial to combine; run a sweep first")
+        return Pool(store=sweep, records=tuple(records), names=tuple(f"trial {record.trial}" for record in records))
+    confirmed = sweep.confirmation()
+    best = [one for one in contestants(sweep, confirmed) if one.confirmed][: config.top]
+    if confirmed is None or not best:
+        raise UsageError(
+            f"nothing of {sweep.header.name!r} was confirmed yet; run `digits confirm` first, or leave out --pool"
+        )
+    # The leader's best run comes first: it stands for a single model.
+    records = [run for one in best for run in sorted(one.runs, key=lambda run: run.nll)]
+    records = [record for record in records if confirmed.can_be_tested(record.trial)]
+    names = tuple(f"{record.label} seed {record.recipe.training.seed}" for record in records)
+    return Pool(store=confirmed, records=tuple(records), names=names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to combine the pool: for fitted ones, `validation` is cross-fitted."""
+
+    method: str
+    weights: npt.NDArray[np.float64]  # (M,); for reading only where the method is no weighted mean
+    validation: Combined
+    test: Combined
+
+
+def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
+    """Combine the best models from their stored predictions, keep the result and return it.
+
+    A fitted method is used only where its cross-fitted NLL beats the uniform vote's by more than the paired 95 %
+    interval allows for chance. Ranking and fitting use validation; the sealed test part is opened for all members.
+    """
+    pool = choose_pool(sweep, config)
+    labels = sweep.validation_labels()
+    validation = np.stack([pool.store.validation_probabilities(record.trial) for record in pool.records])
+    test = open_test_for_ensemble(pool.store, pool.records)
+    test_labels = pool.store.test_labels()
+    candidates = candidates_of(config.method, labels, validation, test)
+    method, reason = choose(labels, candidates)
+    used = next(candidate for candidate in candidates if candidate.method == method)
+    single = candidates[0]
+    calibrated, used_validation, used_test = None, used.validation, used.test
+    if config.calibrate == "temperature":
+        used_validation = cross_fitted(labels, used.validation[np.newaxis], fit_scaled)
+        temperature = fit_temperature(labels, used.validation)
+        used_test = scaled(used.test, temperature)
+        calibrated = Calibrated(
+            temperature=temperature, validation=score(labels, used_validation), test=score(test_labels, used_test)
+        )
+    weighing = [record for record, weight in zip(pool.records, used.weights, strict=True) if weight > 0]
+    record = EnsembleRecord(
+        method=method,
+        reason=reason + _against_single(labels, used, single),
+        created_at=time.time(),
+        contenders=tuple(_contender(one, pool, labels, test_labels) for one in candidates),
+        pool=config.pool,
+        members=_members(pool, labels, validation),
+        pairs=_pairs(pool, labels, validation),
+        against_single=_beside_single(test_labels, used_test, single.test),
+        calibrated=calibrated,
+        parameter_count=sum(one.parameter_count for one in weighing),
+        image_seconds=_image_seconds(weighing),
+    )
+    sweep.write_ensemble(record, used_validation, used_test)
+    return record
+
+
+def candidates_of(method: str, labels: Labels, validation: Members, test: Members) -> list[Candidate]:
+    """The best single model, the uniform vote, and what else was asked for."""
+    count = len(validation)
+    weights = {"single": np.eye(count)[0], "uniform": uniform_weights(count)}
+    found = [
+        Candidate(method=name, weights=each, validation=combine(validation, each), test=combine(test, each))
+        for name, each in weights.items()
+    ]
+    if method == "greedy":
+        greedy = greedy_weights(labels, validation)
+        honest = cross_fitted(labels, validation, fit_greedy)
+        found.append(Candidate(method=method, weights=greedy, validation=honest, test=combine(test, greedy)))
+    elif method == "stack":
+        stack = fit_stack(labels, validation)
+        honest = cross_fitted(labels, validation, fit_stacked)
+        found.append(
+            Candidate(method=method, weights=stack.weights(count), validation=honest, test=stack.combine(test))
+        )
+    elif method == "vote":
+        found.append(
+            Candidate(method=method, weights=weights["uniform"], validation=majority(validation), test=majority(test))
+        )
+    return found
+
+
+def choose(labels: Labels, candidates: Sequence[Candidate]) -> tuple[str, str]:
+    """Which of them is used, and why: a fitted one has to beat the uniform vote."""
+    uniform, last = candidates[1], candidates[-1]
+    if last.method == "uniform":
+        return "uniform", "as asked"
+    difference = paired_mean_interval(nll_difference(labels, last.validation, uniform.validation))
+    shown = f"validation NLL, {last.method} minus uniform: {_interval_text(difference)}"
+    if last.method == "vote":
+        return "vote", f"as asked ({shown})"
+    if difference.high < 0:
+        return last.method, f"it beats the uniform vote ({shown})"
+    return "uniform", f"{last.method} does not beat it ({shown})"
+
+
+def _interval_text(interval: Interval) -> str:
+    return f"95 % interval {interval.low:+.5f} .. {interval.high:+.5f}"
+
+
+def _against_single(labels: Labels, used: Candidate, single: Candidate) -> str:
+    ours, its = score(labels, used.validation).nll, score(labels, single.validation).nll
+    if ours < its:
+        return ""
+    return (
+        f"; on validation, where it was picked, the best single model looks better (NLL {its:.4f} against {ours:.4f})"
+    )
+
+
+def _contender(candidate: Candidate, pool: Pool, labels: Labels, test_labels: Labels) -> Contender:
+    return Contender(
+        method=candidate.method,
+        weights={
+            record.trial: float(weight)
+            for record, weight in zip(pool.records, candidate.weights, strict=True)
+            if weight > 0
+        },
+        validation=score(labels, candidate.validation),
+        test=score(test_labels, candidate.test),
+    )
+
+
+def _members(pool: Pool, labels: Labels, validation: Members) -> tuple[Member, ...]:
+    return tuple(
+        Member(trial=record.trial, name=name, validation=score(labels, probabilities), contribution=contribution)
+        for record, name, probabilities, contribution in zip(
+            pool.records, pool.names, validation, contributions(labels, validation), strict=True
+        )
+    )
+
+
+def _pairs(pool: Pool, labels: Labels, validation: Members) -> tuple[PairOfMembers, ...]:
+    return tuple(
+        PairOfMembers(
+            trials=(pool.records[pair.first].trial, pool.records[pair.second].trial),
+            disagreement=pair.disagreement,
+            double_fault=pair.double_fault,
+            yule_q=pair.yule_q,
+        )
+        for pair in pairs(validation.argmax(axis=2) != labels)
+    )
+
+
+def _beside_single(labels: Labels, used: Combined, single: Combined) -> AgainstSingle:
+    ours, its = used.argmax(axis=1) != labels, single.argmax(axis=1) != labels
+    return AgainstSingle(
+        rescued=tuple(int(place) for place in np.flatnonzero(its & ~ours)),
+        broken=tuple(int(place) for place in np.flatnonzero(ours & ~its)),
+        p_value=mcnemar_p_value(ours, its),
+    )
+
+
+def _image_seconds(records: Sequence[RunRecord]) -> float | None:
+    seconds = [record.image_seconds for record in records]
+    return sum(one for one in seconds if one is not None) if None not in seconds else None
