@@ -43,6 +43,7 @@ for command in (
     judging.leaderboard,
     judging.confirm,
     judging.ensemble,
+    judging.doubts,
     showing.report,
     looking.ls,
     looking.show,

@@ -1,4 +1,4 @@
-"""`digits leaderboard`, `digits confirm` and `digits ensemble`: which is really better, and the best together."""
+"""`digits leaderboard`, `confirm`, `ensemble` and `doubts`: which is better, the best together, doubtful labels."""
 
 import sys
 from pathlib import Path
@@ -164,6 +164,38 @@ def _ensemble(config: "EnsembleConfig", runs: Path, sweep: str | None, *, as_jso
     record = build_ensemble(store, config)
     found = len(record.members)
     if config.pool == "all" and found < config.top:
-        say(f"only {found} trials are there to combine, not {config.top} (the best keep their weights: --keep)")
+        kept = "a sweep keeps the weights of the best: --keep"
+        say(f"only {found} trials are there to combine, not {config.top} ({kept})")
     with report_after_result(store) as report:
         emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)
+
+
+@errors_in_one_line
+def doubts(
+    run: Run = None,
+    part: Annotated[str, typer.Option(help="validation, or test as far as it was opened.")] = "validation",
+    top: Annotated[int, typer.Option(help="How many of the best models are asked.")] = 10,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """List images whose label may be wrong.
+
+    Those that the best models miss, with what confident learning (Northcutt et al. 2021) says of the label from
+    predictions of models that did not train on the image. A list to look through: no label is ever changed. Of MNIST's
+    test images the fifteen whose labels are disputed in print are marked, and accuracy is shown with and without them.
+    The sealed test part is not opened for this.
+
+    Examples:
+
+        digits doubts
+
+        digits doubts first --part test --json
+
+    """
+    from digits_core.label_doubt import find_doubts
+    from digits_core.store import SweepStore
+    from sweeps.doubt_results import doubts_document, doubts_lines
+
+    store = SweepStore.open(runs, run)
+    review = find_doubts(store, part, top)
+    emit(doubts_document(store, review), doubts_lines(store, review), as_json=as_json)

@@ -1,0 +1,68 @@
+"""What `digits doubts` prints: a JSON document for scripts, labelled lines for people."""
+
+import dataclasses
+from typing import Any
+
+from digits_core.command_line import digits_command, runs_option
+from digits_core.data import DATASETS, published_name
+from digits_core.label_doubt import Doubt, Review
+from digits_core.stats import accuracy_interval
+from digits_core.store import SweepStore
+from sweeps.tally import counted
+
+SHOWN = 20
+
+
+def doubts_document(store: SweepStore, review: Review) -> dict[str, Any]:
+    """What `doubts --json` prints. `index` is the image's number in the data set; the errors are the best model's."""
+    return {
+        "sweep": store.header.name,
+        "dataset": store.header.dataset,
+        "part": review.part,
+        "n": review.n,
+        "models": review.model_count,
+        "doubts": [{**dataclasses.asdict(doubt), "name": _name(store, doubt)} for doubt in review.doubts],
+        "contested": {
+            "n": review.contested_n,
+            "error_count": review.error_count,
+            "accuracy": 1 - review.error_count / review.n,
+            "accuracy_without": 1 - review.uncontested_error_count / max(review.n - review.contested_n, 1),
+            "error_count_without": review.uncontested_error_count,
+        },
+    }
+
+
+def doubts_lines(store: SweepStore, review: Review) -> list[tuple[str, str]]:
+    """What `doubts` prints for people, the most doubtful first."""
+    images = counted(len(review.doubts), "image")
+    lines = [(f"{review.part}", f"{images} of {review.n:,} to look at, by {counted(review.model_count, 'model')}")]
+    for doubt in review.doubts[:SHOWN]:
+        why = [f"{doubt.missed_by} of {review.model_count} models miss it"]
+        why += ["confident learning doubts the label"] * doubt.confident + ["disputed in print"] * doubt.contested
+        said = f"labelled {doubt.label}, read as {doubt.suggested}; p(label) {doubt.self_confidence:.3f}"
+        lines.append((f"  {_name(store, doubt)}", f"{said}; {', '.join(why)}"))
+    if len(review.doubts) > SHOWN:
+        lines.append(("", f"and {len(review.doubts) - SHOWN} more; --json has them"))
+    if review.contested_n:
+        lines += _contested_lines(review)
+    return [*lines, ("next", digits_command("report", "--sweep", store.header.name, *runs_option(store.folder)))]
+
+
+def _contested_lines(review: Review) -> list[tuple[str, str]]:
+    def text(errors: int, n: int) -> str:
+        interval = accuracy_interval(errors, n)
+        return f"{1 - errors / n:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}] {errors} of {n:,} wrong"
+
+    return [
+        ("best model", text(review.error_count, review.n)),
+        (
+            "  undisputed",
+            f"{text(review.uncontested_error_count, review.n - review.contested_n)}, without the"
+            f" {counted(review.contested_n, 'image')} whose label is disputed in print",
+        ),
+    ]
+
+
+def _name(store: SweepStore, doubt: Doubt) -> str:
+    """How the image is named outside this project, where its data set has a published test part."""
+    return published_name(doubt.index, DATASETS[store.header.dataset].published_train_count)
