@@ -140,3 +140,8 @@ def detectable_difference(n: int, discordant_share: float) -> float:
         return float(wanted - n)
 
     return share if lacking(share) > 0 else float(optimize.brentq(lacking, 1e-9, share))
+
+
+def p_value_text(p_value: float) -> str:
+    """In two digits; what is smaller than anybody acts on is not spelled out."""
+    return f"{p_value:.2g}" if p_value >= 0.001 else "<0.001"

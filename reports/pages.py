@@ -20,13 +20,16 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from digits_core.comparison import PartResult
+from digits_core.contestants import Answers
 from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.objectives import OBJECTIVES
+from digits_core.resampling import Selected
+from digits_core.stats import p_value_text
 from digits_core.store import SweepStore
 from reports.charts import learning_curves, objectives_chart, optimisation_history
 from reports.frames import leaderboard_frame
-from reports.tables import ReportData, Result, collect
+from reports.tables import ReportData, Result, collect, standings
 
 
 def write_report(store: SweepStore, output: Path | None = None) -> Path:
@@ -41,7 +44,7 @@ def write_report(store: SweepStore, output: Path | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
         if output is None:
-            table = leaderboard_frame(data.leaderboard).to_csv(index=False)
+            table = leaderboard_frame(data.leaderboard, data.board).to_csv(index=False)
             write_atomically(path.with_name("leaderboard.csv"), table.encode())
     except OSError as error:
         raise EnvironmentFailure(
@@ -87,7 +90,9 @@ def page_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, interval=interval, png=png_uri, day=day, cell_strength=cell_strength)
+    environment.filters.update(
+        percent=percent, interval=interval, png=png_uri, day=day, cell_strength=cell_strength, p_value=p_value_text
+    )
     return environment
 
 
@@ -112,6 +117,7 @@ def render(data: ReportData) -> str:
         .render(
             data=data,
             winner=data.leaderboard[0],
+            standings=standings(data.board) if data.board else (),
             objectives=OBJECTIVES,
             figures=figures,
             style=page_style(),
@@ -140,7 +146,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}\u202f%"
 
 
-def interval(result: Result | PartResult) -> str:
+def interval(result: Result | PartResult | Answers | Selected) -> str:
     """`98.44 - 99.95`, in percent, kept on one line."""
     return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
 

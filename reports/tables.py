@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.comparison import ComparedRow, compare_runs, published_as, reached
+from digits_core.contestants import Contestant
 from digits_core.data import DATASETS, Digits, load_digits
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
+from digits_core.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
 from digits_core.objectives import pareto_front
 from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
@@ -17,6 +19,7 @@ from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
 from digits_core.store import SweepStore
 
 WORST_IMAGE_COUNT = 24
+STANDING_COUNT = 25  # rows of the standings; those that are tied with the leader are shown in any case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +113,7 @@ class ReportData:
     summary: SweepSummary | None
     openings: tuple[Opening, ...]
     leaderboard: tuple[LeaderboardRow, ...]
+    board: Leaderboard | None  # which differences are real; None where nothing was searched
     failures: tuple[RunRecord, ...]
     history: tuple[HistoryPoint, ...]
     ensemble: EnsembleRecord | None
@@ -136,8 +140,10 @@ def collect(store: SweepStore) -> ReportData:
             f" {sum(r.status == 'failed' for r in records)} failed); run a new sweep"
         )
     ensemble = store.ensemble()
+    board = leaderboard(store) if header.kind == "sweep" else None
     digits, images_missing = _images(header)
-    judgements = [_judge_winner(store, ranked[0], digits)]
+    leader = board.rows[0].contestant if board else None
+    judgements = [_judge_winner(store, ranked[0], leader, digits)]
     if ensemble:
         judgements.append(_judge_ensemble(store, ensemble, digits))
     return ReportData(
@@ -149,6 +155,7 @@ def collect(store: SweepStore) -> ReportData:
             for rank, record in enumerate(ranked, start=1)
             if record.validation
         ),
+        board=board,
         failures=tuple(record for record in records if record.status == "failed"),
         history=history(records),
         ensemble=ensemble,
@@ -159,6 +166,11 @@ def collect(store: SweepStore) -> ReportData:
         front=_front(header, records),
         images_missing=images_missing,
     )
+
+
+def standings(board: Leaderboard) -> tuple[Row, ...]:
+    """The rows that the page shows of them."""
+    return tuple(row for row in board.rows if row.rank <= STANDING_COUNT or row.tied_with_leader)
 
 
 def _front(header: SweepHeader, records: list[RunRecord]) -> Front | None:
@@ -258,13 +270,18 @@ def _judge(
     )
 
 
-def _judge_winner(store: SweepStore, winner: RunRecord, digits: Digits | None) -> Judgement:
-    title, test = winner.label or f"Winner (trial {winner.trial})", store.test_probabilities(winner.trial)
+def _judge_winner(store: SweepStore, winner: RunRecord, leader: Contestant | None, digits: Digits | None) -> Judgement:
+    title, run, record = winner.label or f"Winner (trial {winner.trial})", store, winner
+    confirmed = store.confirmation() if leader is not None and leader.confirmed else None
+    if leader is not None and confirmed is not None:
+        run, record = confirmed, leader.runs[0]
+        title = f"Leader (trial {leader.record.trial}), the first of {len(leader.runs)} fresh seeds"
+    test = run.test_probabilities(record.trial)
     if test is not None:
-        return _judge(title, "sealed test", store.test_labels(), test, store.test_indices(), digits)
-    validation = store.validation_probabilities(winner.trial)
-    part = "out of fold" if store.header.fold_count else "validation"
-    return _judge(title, part, store.validation_labels(), validation, store.validation_indices(), digits)
+        return _judge(title, "sealed test", run.test_labels(), test, run.test_indices(), digits)
+    validation = run.validation_probabilities(record.trial)
+    part = "out of fold" if run.header.fold_count else "validation"
+    return _judge(title, part, run.validation_labels(), validation, run.validation_indices(), digits)
 
 
 def _judge_ensemble(store: SweepStore, ensemble: EnsembleRecord, digits: Digits | None) -> Judgement:

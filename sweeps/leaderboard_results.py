@@ -10,7 +10,7 @@ from digits_core.contestants import Answers
 from digits_core.errors import EnvironmentFailure
 from digits_core.leaderboard import Leaderboard, Row, ToLeader
 from digits_core.records import RunRecord, SweepSummary, status_counts
-from digits_core.stats import Interval
+from digits_core.stats import Interval, p_value_text
 from digits_core.store import SweepStore
 from sweeps.durations import duration
 from sweeps.progress import describe
@@ -173,7 +173,7 @@ def to_leader_text(difference: ToLeader) -> str:
     """How many points of accuracy behind, with the interval, and whether the mistakes tell the two apart."""
     shown = (difference.error_rate, difference.error_rate_interval.high, difference.error_rate_interval.low)
     points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in shown)
-    p_value = f"p {difference.corrected_p_value:.2g} ({METHODS[difference.method]}, Holm)"
+    p_value = f"p {p_value_text(difference.corrected_p_value)} ({METHODS[difference.method]}, Holm)"
     return f"{points} points [{low}, {high}], {p_value}: {'tied' if difference.tied else 'told apart'}"
 
 

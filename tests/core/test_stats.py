@@ -12,6 +12,7 @@ from digits_core.stats import (
     fold_mean_difference,
     holm,
     mcnemar_p_value,
+    p_value_text,
     paired_mean_interval,
     seed_mean_difference,
     spread_of,
@@ -178,3 +179,7 @@ def test_false_alarms_of_mcnemar_and_coverage_of_wilson() -> None:
         covered += interval.low <= 0.995 <= interval.high
     assert alarms / 2_000 <= 0.05
     assert 0.93 <= covered / 2_000 <= 0.97
+
+
+def test_p_values_as_people_read_them() -> None:
+    assert [p_value_text(p) for p in (1.0, 0.0312, 0.001, 8e-100)] == ["1", "0.031", "0.001", "<0.001"]

@@ -12,8 +12,11 @@ from sweeps.finalists import score_winner_on_test
 
 def test_table_holds_every_figure_and_survives_csv(sweep_store: SweepStore) -> None:
     score_winner_on_test(sweep_store)
-    rows = collect(sweep_store).leaderboard
-    frame = leaderboard_frame(rows)
+    data = collect(sweep_store)
+    rows = data.leaderboard
+    frame = leaderboard_frame(rows, data.board)
+    assert list(frame["standing"]) == [1, 2, 3, 4]
+    assert frame["tied_with_leader"].dtype == bool
     assert list(frame["trial"]) == [row.record.trial for row in rows]
     assert list(frame["validation_nll"]) == [row.validation.score.nll for row in rows]
     assert frame["test_nll"].notna().tolist() == [True, False, False, False]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digits_core.data import Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
@@ -14,7 +15,8 @@ from reports.pages import cell_strength, png_uri, render, write_report
 from reports.tables import collect
 from sweeps.config import EnsembleConfig
 from sweeps.ensembling import build_ensemble
-from tests.conftest import HOSTILE
+from sweeps.finalists import score_all_on_test
+from tests.conftest import HOSTILE, train_into
 
 
 class Page(HTMLParser):
@@ -105,6 +107,31 @@ def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
     ]
     assert len(figures) == 2
     assert all(figure["data"] for figure in figures)
+
+
+def test_page_says_who_is_really_better(sweep_store: SweepStore, split: Split) -> None:
+    data = collect(sweep_store)
+    assert data.board is not None
+    text = " ".join(Page(render(data)).text.split())
+    assert "Who is really better" in text
+    assert f"Ranked by validation NLL on n = {data.board.n}" in text
+    assert data.board.selected is not None
+    assert f"corrected for the picking it is worth {100 * data.board.selected.accuracy:.2f} %" in text
+    assert text.count("told apart") + text.count(" tied ") >= len(data.board.rows) - 1
+
+    confirmed = SweepStore.create(
+        sweep_store.folder, replace(sweep_store.header, name="confirmed", kind="confirmation"), split
+    )
+    second = sweep_store.ranked()[1]
+    for trial, seed in enumerate((50, 51)):
+        recipe = second.recipe.with_overrides({"training.seed": seed})
+        train_into(confirmed, split, trial, recipe, 3, f"trial {second.trial}")
+    score_all_on_test(confirmed, "confirmation")
+    data = collect(sweep_store)
+    text = " ".join(Page(render(data)).text.split())
+    assert f"Leader (trial {second.trial}), mean of 2 fresh seeds, sealed test" in text
+    assert data.judgements[0].title == f"Leader (trial {second.trial}), the first of 2 fresh seeds"
+    assert "Test opened 1 time." in text
 
 
 def test_hostile_strings_stay_text(hostile_store: SweepStore) -> None:
