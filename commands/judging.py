@@ -64,6 +64,9 @@ def confirm(
     folds: Annotated[
         int, typer.Option(help="Folds of a cross-validation, for small data; 0 for the sweep's split.")
     ] = 0,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Final models: train on validation as well; the test part judges.")
+    ] = False,
     sweep: SweepName = None,
     concurrency: Concurrency = None,
     runs: Runs = Path(DEFAULT_RUNS),
@@ -83,12 +86,16 @@ def confirm(
 
         digits confirm --top 3 --folds 5 --seeds 1 --sweep first
 
+        digits confirm --top 1 --seeds 3 --refit
+
         digits confirm --sweep first --json
 
     """
     from sweeps.config import ConfirmConfig
 
-    config = ConfirmConfig(runs=runs, sweep=sweep, top=top, seeds=seeds, folds=folds, concurrency=concurrency)
+    config = ConfirmConfig(
+        runs=runs, sweep=sweep, top=top, seeds=seeds, folds=folds, refit=refit, concurrency=concurrency
+    )
     _confirm(config, as_json=as_json)
 
 
@@ -98,6 +105,7 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     from sweeps.confirming import open_test_for, plan_confirmation
     from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
     from sweeps.progress import progress_console, view_of
+    from sweeps.refit_results import refit_document, refit_lines
 
     planned = plan_confirmation(config)
     if planned.recipe_count < config.top:
@@ -111,9 +119,12 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     if not outcome.interrupted:
         open_test_for(planned)
     with report_after_result(planned.sweep) as report:
-        board = judge(planned.store if config.folds else planned.sweep) if outcome.counting else None
-        document = confirmation_document(outcome, board, report)
-        emit(document, confirmation_lines(outcome, board, report), as_json=as_json)
+        if config.refit:
+            emit(refit_document(outcome, report), refit_lines(outcome, report), as_json=as_json)
+        else:
+            board = judge(planned.store if config.folds else planned.sweep) if outcome.counting else None
+            document = confirmation_document(outcome, board, report)
+            emit(document, confirmation_lines(outcome, board, report), as_json=as_json)
         outcome.raise_if_failed()
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.errors import UsageError
 from digits_core.metrics import Score, image_nll, score
 from digits_core.records import RunRecord
 from digits_core.stats import Interval, Spread, accuracy_interval, spread_of
@@ -94,8 +95,11 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
     """All that count, best first.
 
     The trials that were run again on fresh seeds come before the others: a mean over seeds is worth more than one lucky
-    run. A recipe must not lead because its worse seeds failed or were not reached.
+    run. A recipe must not lead because its worse seeds failed or were not reached. Raises UsageError for final models,
+    which validation cannot judge.
     """
+    if store.header.kind == "refit":
+        raise UsageError(f"{store.header.name!r} was trained on the validation images: they cannot rank it")
     if store.header.kind in ("comparison", "confirmation"):
         groups = list(by_label(store.ranked()).values())
         most = max((len(runs) for runs in groups), default=0)
@@ -128,6 +132,16 @@ def by_label(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     for record in sorted(records, key=lambda record: record.trial):
         groups.setdefault(record.label, []).append(record)
     return groups
+
+
+def answers_on_test(store: SweepStore) -> dict[str, Answers]:
+    """What the runs of each label answer on the sealed test part, where it was opened for all of them."""
+    groups = by_label(store.ranked())
+    return {
+        label: Answers.of(store.test_labels(), (store.opened_test_probabilities(run.trial) for run in runs))
+        for label, runs in groups.items()
+        if all(store.has_opened_test(run.trial) for run in runs)
+    }
 
 
 def _contestant(store: SweepStore, record: RunRecord, runs: list[RunRecord], *, confirmed: bool) -> Contestant:

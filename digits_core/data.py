@@ -124,6 +124,22 @@ def split_digits(digits: Digits) -> Split:
     )
 
 
+def refit_split_id(digits: Digits) -> str:
+    """Names the split of `refit_digits`."""
+    return f"refit-{digits.split_id}"
+
+
+def refit_digits(digits: Digits) -> Split:
+    """For final models: training sees the validation part as well, which therefore judges nothing any more."""
+    train, validation, _ = digits.parts
+    return Split(
+        train=digits.take(np.sort(np.concatenate([train, validation]))),
+        validation=digits.take(validation),
+        validation_indices=validation,
+        split_id=refit_split_id(digits),
+    )
+
+
 def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
     """The test part and its image numbers in the data set. Only `digits_core.sealed` may call this."""
     _, _, test = digits.parts

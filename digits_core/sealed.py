@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from digits_core.data import load_digits, sealed_test_part
+from digits_core.data import load_digits, refit_split_id, sealed_test_part
 from digits_core.device import default_device
 from digits_core.durable import unusable
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -34,7 +34,7 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
         raise EnvironmentFailure(
             f"the data set {header.dataset!r} in the data folder is not the one sweep {header.name!r} was run on"
         )
-    if digits.split_id != header.split_id:
+    if header.split_id not in (digits.split_id, refit_split_id(digits)):
         raise EnvironmentFailure(
             f"sweep {header.name!r} was run on split {header.split_id}, this version of digits makes split"
             f" {digits.split_id}: what would be opened holds images that the sweep was trained on; run the sweep again"

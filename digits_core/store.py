@@ -15,6 +15,7 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
                       /test.npy             only after the sealed test part was opened for this trial
          /ledger.jsonl             one line for every opening of the test part
          /confirmed/               a run of its own, laid out like this one: the best recipes again, on fresh seeds
+         /refitted/                the same, trained on validation as well
          /test_labels.npy, test_indices.npy
          /ensemble.json, ensemble_validation.npy, ensemble_test.npy
          /report.html, leaderboard.csv
@@ -225,6 +226,11 @@ class SweepStore:
             )
         return store
 
+    def refitted(self) -> "SweepStore | None":
+        """The runs of `digits confirm --refit`; None where there are none."""
+        store = SweepStore(self.folder / REFITTED)
+        return store if (store.folder / "sweep.json").is_file() else None
+
     # --- the ensemble ---
 
     def write_ensemble(
@@ -248,6 +254,10 @@ class SweepStore:
     def ensemble_test_probabilities(self) -> npt.NDArray[np.float32]:
         """(N, 10)."""
         return read_probabilities(self.folder / "ensemble_test.npy", len(self.test_labels()))
+
+
+REFITTED = "refitted"
+"""The folder, inside a sweep's own, of its best recipes trained on validation as well: the test part judges them."""
 
 
 def confirmation_name(fold_count: int) -> str:

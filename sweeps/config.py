@@ -149,11 +149,14 @@ class ConfirmConfig:
     top: int = 5
     seeds: int = 5
     folds: int = 0  # 0: the sweep's own split
+    refit: bool = False  # final models: trained on validation as well, judged by the sealed test part alone
     concurrency: int | None = None  # None: all processors, or one trial a GPU
 
     def __post_init__(self) -> None:
         check_count("--top", self.top, MOST_TRIALS)
         check_count("--seeds", self.seeds, MOST_SEEDS)
+        if self.refit and self.folds:
+            raise UsageError("--refit trains on all of it, --folds on parts of it; choose one")
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         check_folds_option(self.folds)
 

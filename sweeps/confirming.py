@@ -3,15 +3,17 @@
 import itertools
 from dataclasses import dataclass, replace
 
-from digits_core.contestants import trial_label
-from digits_core.cross_validation import fitted
-from digits_core.data import Digits, Split, load_digits
+from digits_core.contestants import contestants, trial_label
+from digits_core.cross_validation import fitted, folded
+from digits_core.data import Digits, Split, load_digits, refit_digits
 from digits_core.device import default_device
 from digits_core.errors import UsageError
 from digits_core.folds import Folds, cut_digits
+from digits_core.journal import History
 from digits_core.ownership import check_free
+from digits_core.recipe import Recipe
 from digits_core.records import Assignment, Policy, RunRecord, SweepHeader
-from digits_core.store import SweepStore, confirmation_name
+from digits_core.store import REFITTED, SweepStore, confirmation_name
 from sweeps.assignments import Given
 from sweeps.config import DEFAULT_MAX_FAILURES, ConfirmConfig
 from sweeps.finalists import score_all_on_test
@@ -53,24 +55,20 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     split = data_of(header, otherwise="was run on; restore them, or begin a new sweep")
     digits = load_digits(header.dataset)
     data: Split | Folds = cut_digits(digits, config.folds) if config.folds else split
+    if config.refit:
+        data, finalists = refit_digits(digits), [replace(one, recipe=folded(one.recipe)) for one in finalists]
     wanted = [
         (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
         for seed, record in itertools.product(range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + config.seeds), finalists)
     ]
-    earlier = sweep.confirmation(config.folds)
+    earlier = sweep.refitted() if config.refit else sweep.confirmation(config.folds)
     if earlier is not None:
         check_free(earlier.folder)
     history = known_history(earlier) if earlier is not None else None
-    begun = {trial.assignment.trial: trial.assignment for trial in history.trials.values()} if history else {}
-    there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
-    missing = [(label, recipe) for label, recipe in wanted if (label, recipe.training.seed) not in there]
-    added = {
-        trial: Assignment(trial=trial, recipe=recipe, label=label)
-        for trial, (label, recipe) in enumerate(missing, start=max(begun, default=-1) + 1)
-    }
-    recipes = Given(assignments=(*begun.values(), *added.values()))
+    recipes = _with_what_was_begun(wanted, history)
     over = len(history.over) if history else 0
-    run = _header(earlier, digits, data, recipes, config.concurrency or default_concurrency())
+    concurrency = config.concurrency or default_concurrency()
+    run = _header(config, earlier, digits, data, recipes, concurrency)
     return Confirmation(
         sweep=sweep,
         plan=RunPlan(
@@ -82,7 +80,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             is_resumed=earlier is not None,
             line=(
                 f"confirming the best {counted(len(finalists), 'recipe')} of {header.name} on"
-                f" {counted(config.seeds, 'fresh seed')}{f' and {config.folds} folds' if config.folds else ''}:"
+                f" {counted(config.seeds, 'fresh seed')}{_how(config)}:"
                 f" {counted(run.trial_count - over, 'run')} left, {run.concurrency} at a time on {run.device}"
             ),
         ),
@@ -91,11 +89,32 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     )
 
 
+def _with_what_was_begun(wanted: list[tuple[str, Recipe]], history: History | None) -> Given:
+    """Runs that were begun keep their numbers; those that are missing of the (label, recipe) pairs come after them."""
+    begun = {trial.assignment.trial: trial.assignment for trial in history.trials.values()} if history else {}
+    there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
+    missing = [(label, recipe) for label, recipe in wanted if (label, recipe.training.seed) not in there]
+    added = [
+        Assignment(trial=trial, recipe=recipe, label=label)
+        for trial, (label, recipe) in enumerate(missing, start=max(begun, default=-1) + 1)
+    ]
+    return Given(assignments=(*begun.values(), *added))
+
+
+def _how(config: ConfirmConfig) -> str:
+    if config.refit:
+        return ", trained on validation as well"
+    return f" and {config.folds} folds" if config.folds else ""
+
+
 def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
-    """The best trials of a sweep, each recipe once. Raises UsageError where there are none that can be run again."""
+    """The best trials of a sweep, as the leaderboard has them, each recipe once.
+
+    Raises UsageError where there are none that can be run again.
+    """
     by_recipe: dict[str, RunRecord] = {}
-    for record in sweep.ranked():
-        by_recipe.setdefault(record.recipe.recipe_id, record)
+    for one in contestants(sweep, sweep.confirmation()):
+        by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
     chosen = list(by_recipe.values())[:top]
     if not chosen:
         raise UsageError(f"sweep {sweep.header.name!r} has no finished trial to confirm; run a sweep first")
@@ -109,7 +128,12 @@ def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
 
 
 def _header(
-    earlier: SweepStore | None, digits: Digits, data: Split | Folds, recipes: Given, concurrency: int
+    config: ConfirmConfig,
+    earlier: SweepStore | None,
+    digits: Digits,
+    data: Split | Folds,
+    recipes: Given,
+    concurrency: int,
 ) -> SweepHeader:
     count, device = len(recipes.assignments), default_device().type
     if earlier is not None:
@@ -119,8 +143,8 @@ def _header(
     return header_of(
         digits,
         data,
-        name=confirmation_name(len(data.splits) if isinstance(data, Folds) else 0),
-        kind="confirmation",
+        name=REFITTED if config.refit else confirmation_name(config.folds),
+        kind="refit" if config.refit else "confirmation",
         trial_count=count,
         max_epochs=recipes.max_epochs,
         seed=FIRST_FRESH_SEED,
@@ -135,4 +159,5 @@ def open_test_for(confirmation: Confirmation) -> None:
     """Open the sealed test part for all runs that it is still closed for; nothing is picked by it."""
     store = confirmation.store
     if not store.header.fold_count:
-        score_all_on_test(store, f"confirmation of {counted(confirmation.recipe_count, 'recipe')}")
+        what = "final models" if store.header.kind == "refit" else "confirmation"
+        score_all_on_test(store, f"{what} of {counted(confirmation.recipe_count, 'recipe')}")

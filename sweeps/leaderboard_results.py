@@ -73,8 +73,8 @@ def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
         "rank_interval": list(row.ranks),
         "tied_with_leader": row.tied_with_leader,
         "to_leader": row.to_leader and _to_leader_document(row.to_leader),
-        "validation": _answers_document(contestant.validation),
-        "test": contestant.test and _answers_document(contestant.test),
+        "validation": answers_document(contestant.validation),
+        "test": contestant.test and answers_document(contestant.test),
         "seeds": list(contestant.seeds),
         "confirmed": contestant.confirmed,
         "parameters": contestant.record.parameter_count,
@@ -85,7 +85,8 @@ def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
     }
 
 
-def _answers_document(answers: Answers) -> dict[str, Any]:
+def answers_document(answers: Answers) -> dict[str, Any]:
+    """Means over the runs, the error count of each, the interval of the mean."""
     return {
         "n": answers.n,
         "error_counts": list(answers.error_counts),

@@ -11,6 +11,7 @@ from sweeps.assignments import Given
 from sweeps.config import ConfirmConfig
 from sweeps.confirming import FIRST_FRESH_SEED, best_recipes, open_test_for, plan_confirmation
 from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
+from sweeps.refit_results import refit_document, refit_lines
 from sweeps.runner import run_trials
 from tests.conftest import make_header
 from tests.sweeps.test_runner import Recorder
@@ -28,6 +29,7 @@ def config(store: SweepStore, **changes: object) -> ConfirmConfig:
         ({"seeds": 0}, "--seeds must be between 1 and"),
         ({"folds": 1}, "--folds must be at least 2, or 0"),
         ({"folds": 400}, "--folds 400 is more than"),
+        ({"folds": 2, "refit": True}, "--refit trains on all of it, --folds on parts of it"),
         ({"sweep": "tinny"}, "did you mean 'tiny'"),
     ],
 )
@@ -124,3 +126,29 @@ def test_over_folds(sweep_store: SweepStore, ray_session: None) -> None:
     assert sweep_store.confirmation() is None
     lines = confirmation_lines(ConfirmationOutcome.of(sweep_store, store), board, Path("report.html"))
     assert lines[-1][0] == "next"
+
+
+def test_final_models_train_on_validation_and_only_the_test_part_judges_them(
+    sweep_store: SweepStore, ray_session: None
+) -> None:
+    planned = plan_confirmation(config(sweep_store, refit=True, top=1))
+    assert isinstance(planned.plan.split, Split)
+    assert planned.plan.split.train_count == 1078 + 360
+    run_trials(planned.plan, Recorder())
+    open_test_for(planned)
+    store = sweep_store.refitted()
+    assert store is not None
+    assert [record.recipe.training.keep for record in store.records()] == ["last", "last"]
+    assert [(opening.run, opening.purpose) for opening in sweep_store.ledger()] == [
+        ("refitted", "final models of 1 recipe")
+    ]
+    with pytest.raises(UsageError, match="'refitted' was trained on the validation images: they cannot rank it"):
+        leaderboard(store)
+    assert leaderboard(sweep_store, draws=50).rows[0].contestant.confirmed is False
+    outcome = ConfirmationOutcome.of(sweep_store, store)
+    (row,) = refit_document(outcome, None)["rows"]
+    assert row["test"]["error_counts"] == [
+        int((store.opened_test_probabilities(trial).argmax(axis=1) != store.test_labels()).sum()) for trial in (0, 1)
+    ]
+    assert row["to_confirmed"] is None
+    assert dict(refit_lines(outcome, None))["trained on"].startswith("1,438 images")

@@ -1,0 +1,74 @@
+"""What `digits confirm --refit` prints: final models, which the sealed test part alone can judge."""
+
+from pathlib import Path
+from typing import Any
+
+from digits_core.command_line import digits_command, open_command, runs_option
+from digits_core.contestants import Answers, answers_on_test
+from digits_core.records import status_counts
+from digits_core.stats import MeanDifference, seed_mean_difference
+from digits_core.store import SweepStore
+from sweeps.comparison_results import difference_text
+from sweeps.leaderboard_results import ConfirmationOutcome, answers_document, answers_text
+from sweeps.tally import counted
+
+
+def _differences(sweep: SweepStore, refitted: dict[str, Answers]) -> dict[str, MeanDifference]:
+    """Error rates of the final models minus those of the same recipes without the validation images, on test."""
+    confirmed = sweep.confirmation()
+    before = answers_on_test(confirmed) if confirmed is not None else {}
+    return {
+        label: seed_mean_difference(answers.wrong, before[label].wrong)
+        for label, answers in refitted.items()
+        if label in before
+    }
+
+
+def refit_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:
+    """What `confirm --refit --json` prints. `to_confirmed` is null where the recipe was not confirmed."""
+    refitted = answers_on_test(outcome.store)
+    differences = _differences(outcome.sweep, refitted)
+    return {
+        "sweep": outcome.sweep.header.name,
+        "report": report and str(report),
+        "folder": str(outcome.store.folder.absolute()),
+        "runs": status_counts(outcome.records),
+        "interrupted": outcome.interrupted,
+        "train_n": outcome.store.header.train_n,
+        "test_openings": len(outcome.sweep.ledger()),
+        "rows": [
+            {
+                "label": label,
+                "test": answers_document(answers),
+                "to_confirmed": (
+                    label in differences
+                    and {
+                        "error_rate": differences[label].mean,
+                        "error_rate_interval": [differences[label].interval.low, differences[label].interval.high],
+                        "p_value": differences[label].p_value,
+                    }
+                )
+                or None,
+            }
+            for label, answers in refitted.items()
+        ],
+    }
+
+
+def refit_lines(outcome: ConfirmationOutcome, report: Path | None) -> list[tuple[str, str]]:
+    """What `confirm --refit` prints for people."""
+    refitted, counts = answers_on_test(outcome.store), status_counts(outcome.records)
+    differences = _differences(outcome.sweep, refitted)
+    n = outcome.store.header.train_n
+    lines = [("trained on", f"{n:,} images, validation among them; the sealed test part alone can judge that")]
+    for label, answers in refitted.items():
+        lines.append((label, answers_text(answers)))
+        if label in differences:
+            lines.append(("  to confirmed", f"{difference_text(differences[label])} (sealed test)"))
+    planned = outcome.store.header.trial_count
+    lines.append(("runs", f"{counts['finished']} finished, {counts['failed']} failed, of {planned}"))
+    if outcome.interrupted:
+        lines.append(("to go on", "run the same command again"))
+    lines.append(("test opened", counted(len(outcome.sweep.ledger()), "time")))
+    name, runs = outcome.sweep.header.name, runs_option(outcome.sweep.folder)
+    return [*lines, ("next", open_command(report) if report else digits_command("leaderboard", name, *runs))]
