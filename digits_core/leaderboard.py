@@ -90,7 +90,8 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
     if not found:
         raise UsageError(f"{header.name!r} has no validated trial to rank; `digits show {header.name}` says why")
     n, leader = found[0].validation.n, found[0]
-    resampled = {figure: paired_bootstrap(_seed_means(found, figure), draws) for figure in FIGURES}
+    paired = paired_bootstrap(*(_seed_means(found, figure) for figure in FIGURES), draws=draws)
+    resampled = dict(zip(FIGURES, paired, strict=True))
     folds = _Folds(train_n=header.train_n, held_out_n=n // header.fold_count) if header.fold_count else None
     differences = [_differences(leader, other, folds) for other in found[1:]]
     corrected = holm([one.p_value for one in differences])

@@ -46,15 +46,23 @@ def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[n
     for first in range(0, draws, DRAWS_AT_A_TIME):
         rows = min(DRAWS_AT_A_TIME, draws - first)
         places = stream.integers(0, n, size=(rows, n), dtype=np.int32)
-        places += np.arange(rows, dtype=np.int32)[:, np.newaxis] * n
-        yield np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float32)
+        # A row at a time: its counts stay in the processor's cache.
+        yield np.stack([np.bincount(row, minlength=n) for row in places]).astype(np.float32)
 
 
-def paired_bootstrap(values: Matrix, draws: int = DRAWS) -> Paired:
-    """Percentile intervals of all models' differences to the first one and of their ranks. values: (M, N)."""
-    by_image = _single(values).T
-    means = np.concatenate([counts @ by_image for counts in image_counts(values.shape[1], draws)])
-    means /= values.shape[1]
+def paired_bootstrap(*figures: Matrix, draws: int = DRAWS) -> tuple[Paired, ...]:
+    """Percentile intervals of all models' differences to the first one and of their ranks, for each of the figures.
+
+    figures: (M, N) each, of the same models on the same images.
+    """
+    models, n = figures[0].shape
+    by_image = np.concatenate([_single(values) for values in figures]).T
+    means = np.concatenate([counts @ by_image for counts in image_counts(n, draws)]) / n
+    return tuple(_paired(means[:, first : first + models]) for first in range(0, len(figures) * models, models))
+
+
+def _paired(means: npt.NDArray[np.float32]) -> Paired:
+    """means: (draws, M)."""
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     differences = np.quantile(means - means[:, :1], tails, axis=0)
     places = means.argsort(axis=1, kind="stable").argsort(axis=1) + 1

@@ -21,7 +21,7 @@ def test_every_draw_has_as_many_images_as_there_are() -> None:
 def test_difference_to_the_first_as_the_normal_approximation_has_it() -> None:
     stream = np.random.default_rng(1)
     values = stream.normal([[0.0], [0.1]], 1.0, size=(2, 2_000))
-    leader, other = paired_bootstrap(values).to_leader
+    leader, other = paired_bootstrap(values)[0].to_leader
     assert (leader.low, leader.high) == (0.0, 0.0)
     difference = values[1] - values[0]
     deviation = difference.std(ddof=1) / np.sqrt(2_000)
@@ -32,14 +32,14 @@ def test_difference_to_the_first_as_the_normal_approximation_has_it() -> None:
 def test_what_all_models_share_does_not_widen_the_interval() -> None:
     stream = np.random.default_rng(2)
     hard = stream.exponential(100.0, 500)  # the same for both
-    (_, other) = paired_bootstrap(np.stack([hard, hard + 1.0])).to_leader
+    (_, other) = paired_bootstrap(np.stack([hard, hard + 1.0]))[0].to_leader
     assert (other.low, other.high) == (pytest.approx(1.0), pytest.approx(1.0))
 
 
 def test_ranks_of_models_that_are_far_apart_and_of_twins() -> None:
     stream = np.random.default_rng(3)
     noise = stream.normal(0, 1, size=(4, 1_000))
-    ranks = paired_bootstrap(noise + np.array([[0.0], [0.01], [5.0], [10.0]])).ranks
+    ranks = paired_bootstrap(noise + np.array([[0.0], [0.01], [5.0], [10.0]]))[0].ranks
     assert ranks == ((1, 2), (1, 2), (3, 3), (4, 4))
 
 
@@ -49,7 +49,9 @@ def test_ranks_and_accuracies_stay_in_bounds(models: int, n: int, seed: int) -> 
     stream = np.random.default_rng(seed)
     wrong = stream.random((models, n)) < 0.3
     nll = wrong + stream.random((models, n))
-    paired, selected = paired_bootstrap(nll, draws=200), selection_corrected(nll, wrong.astype(float), draws=200)
+    paired, of_errors = paired_bootstrap(nll, wrong, draws=200)
+    assert of_errors == paired_bootstrap(wrong, draws=200)[0]
+    selected = selection_corrected(nll, wrong.astype(float), draws=200)
     assert all(1 <= low <= high <= models for low, high in paired.ranks)
     assert all(interval.low <= interval.high for interval in paired.to_leader)
     assert 0.0 <= selected.interval.low <= selected.accuracy <= selected.interval.high <= 1.0
@@ -58,7 +60,7 @@ def test_ranks_and_accuracies_stay_in_bounds(models: int, n: int, seed: int) -> 
 
 def test_a_perfect_model_and_a_single_one() -> None:
     nothing_wrong = np.zeros((1, 50))
-    assert paired_bootstrap(nothing_wrong).ranks == ((1, 1),)
+    assert paired_bootstrap(nothing_wrong)[0].ranks == ((1, 1),)
     selected = selection_corrected(nothing_wrong, nothing_wrong)
     assert (selected.accuracy, selected.optimism) == (1.0, 0.0)
 
@@ -75,7 +77,7 @@ def test_coverage_of_the_paired_interval() -> None:
     for _ in range(runs):
         hard = stream.exponential(0.05, 1_000)
         nll = np.stack([hard * stream.exponential(1.0, 1_000), hard * stream.exponential(1.2, 1_000)])
-        (_, other) = paired_bootstrap(nll, draws=500).to_leader
+        (_, other) = paired_bootstrap(nll, draws=500)[0].to_leader
         covered += other.low <= 0.05 * 0.2 <= other.high
     assert 0.93 <= covered / runs <= 0.97
 
