@@ -67,7 +67,8 @@ def test_spread_of_several_runs_and_of_one() -> None:
 
 def test_a_difference_holds_the_chance_of_images_and_of_seeds() -> None:
     stream = np.random.default_rng(0)
-    wrong, other = stream.random((5, 1_000)) < 0.03, stream.random((5, 1_000)) < 0.01
+    luck = np.array([[0.4], [0.7], [1.0], [1.3], [1.6]])
+    wrong, other = stream.random((5, 1_000)) < 0.06 * luck, stream.random((5, 1_000)) < 0.01 * luck
     found = seed_mean_difference(wrong, other)
     mean, interval = found.mean, found.interval
     assert found.separable
@@ -89,20 +90,21 @@ def test_no_difference_has_no_width() -> None:
     assert (mean, interval.low, interval.high) == (0.0, 0.0, 0.0)
 
 
-def test_the_interval_covers_what_it_says() -> None:
-    """Two recipes without a true difference, seeds that vary: 95 % of the intervals hold zero."""
-    stream = np.random.default_rng(1)
-    held = 0
-    for _ in range(400):
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_the_interval_covers_what_it_says(seeds: int, spread: float) -> None:
+    """Two recipes without a true difference, 1,000 times: 95 % of the intervals hold zero. Error: 0.7 points."""
+    stream, held = np.random.default_rng(1), 0
+    for _ in range(1_000):
         hardness = stream.beta(0.05, 1.5, size=500)  # the same images for both, most of them easy
 
         def runs(hardness: np.ndarray = hardness) -> np.ndarray:
-            luck = stream.normal(1.0, 0.2, size=(3, 1))
-            return stream.random((3, 500)) < np.clip(hardness * luck, 0, 1)
+            luck = stream.normal(1.0, spread, size=(seeds, 1))
+            return stream.random((seeds, 500)) < np.clip(hardness * luck, 0, 1)
 
         interval = seed_mean_difference(runs(), runs()).interval
         held += interval.low <= 0 <= interval.high
-    assert 0.92 <= held / 400 <= 1.0
+    assert 0.93 <= held / 1_000 <= 0.98
 
 
 def test_one_seed_each_is_the_paired_t_test() -> None:
