@@ -96,7 +96,8 @@ def seed_mean_difference(values: npt.NDArray[np.generic], other: npt.NDArray[np.
 def _residual_mean_square(runs: npt.NDArray[np.float64]) -> float:
     """What is left of (S, N) values beside their rows' and columns' means: the noise of one image in one run."""
     left = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
-    return float((left**2).sum()) / ((runs.shape[0] - 1) * (runs.shape[1] - 1))
+    degrees = (runs.shape[0] - 1) * (runs.shape[1] - 1)
+    return float((left**2).sum() / degrees)
 
 
 def fold_mean_difference(differences: npt.NDArray[np.floating], train_n: int, held_out_n: int) -> MeanDifference:
