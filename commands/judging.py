@@ -103,6 +103,7 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     from digits_core.leaderboard import leaderboard as judge
     from reports.pages import report_after_result
     from sweeps.confirming import open_test_for, plan_confirmation
+    from sweeps.finalists import keep_best_parameters
     from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
     from sweeps.progress import progress_console, view_of
     from sweeps.refit_results import refit_document, refit_lines
@@ -118,6 +119,7 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     outcome = ConfirmationOutcome.of(planned.sweep, planned.store)
     if not outcome.interrupted:
         open_test_for(planned)
+        keep_best_parameters(planned.sweep)
     with report_after_result(planned.sweep) as report:
         if config.refit:
             emit(refit_document(outcome, report), refit_lines(outcome, report), as_json=as_json)
@@ -185,15 +187,17 @@ def _ensemble(config: "EnsembleConfig", runs: Path, sweep: str | None, *, as_jso
 def doubts(
     run: Run = None,
     part: Annotated[str, typer.Option(help="validation, or test as far as it was opened.")] = "validation",
-    top: Annotated[int, typer.Option(help="How many of the best models are asked.")] = 10,
+    top: Annotated[int, typer.Option(help="How many models are asked at most.")] = 10,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """List images whose label may be wrong.
 
-    Those that the best models miss, with what confident learning (Northcutt et al. 2021) says of the label from
-    predictions of models that did not train on the image. A list to look through: no label is ever changed. Of MNIST's
-    test images the fifteen whose labels are disputed in print are marked, and accuracy is shown with and without them.
+    Those that the best models (the leader, and what cannot be told from it) together read as another digit, with what
+    confident learning (Northcutt et al. 2021) says of the label from predictions of models that did not train on the
+    image. p(label) is the mean probability that they give the label: the lower, the more doubtful. A list to look
+    through: no label is ever changed. Of MNIST's test images the fifteen whose labels are disputed in print are marked,
+    and accuracy is shown with and without them.
     The sealed test part is not opened for this.
 
     Examples:

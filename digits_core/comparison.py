@@ -16,7 +16,7 @@ from digits_core.stats import (
     Interval,
     MeanDifference,
     Spread,
-    accuracy_interval,
+    mean_accuracy_interval,
     seed_mean_difference,
     spread_of,
 )
@@ -180,7 +180,7 @@ def _part_result(wrong: npt.NDArray[np.bool_], leader_wrong: npt.NDArray[np.bool
     return PartResult(
         n=n,
         accuracy=spread_of([1 - int(count) / n for count in error_counts]),
-        interval=accuracy_interval(round(float(error_counts.mean())), n),
+        interval=mean_accuracy_interval(error_counts.tolist(), n),
         error_counts=tuple(int(count) for count in error_counts),
         to_leader=to_leader,
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from digits_core.errors import UsageError
 from digits_core.metrics import Score, image_nll, score
 from digits_core.records import RunRecord
-from digits_core.stats import Interval, Spread, accuracy_interval, spread_of
+from digits_core.stats import Interval, Spread, mean_accuracy_interval, spread_of
 from digits_core.store import SweepStore
 
 Probabilities = npt.NDArray[np.float32]  # (N, 10)
@@ -66,8 +66,8 @@ class Answers:
 
     @cached_property
     def interval(self) -> Interval:
-        """Wilson's, for the mean error count: what other images of the kind might give."""
-        return accuracy_interval(round(float(np.mean(self.error_counts))), self.n)
+        """See `mean_accuracy_interval`."""
+        return mean_accuracy_interval(self.error_counts, self.n)
 
 
 @dataclass(frozen=True, kw_only=True)

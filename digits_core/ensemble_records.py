@@ -7,6 +7,11 @@ from typing import Any
 from digits_core.metrics import Score
 
 
+def share_text(weight: float) -> str:
+    """A weight in two digits; a small one is not shown as none."""
+    return f"{weight:.2f}" if weight >= 0.005 else "<0.01"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contender:
     """One way to answer: a single model or a weighted vote. `weights` are by trial and sum to one."""
@@ -19,7 +24,7 @@ class Contender:
     @property
     def shares(self) -> dict[int, str]:
         """The weights in two digits, by trial; a small one is not shown as none."""
-        return {trial: f"{weight:.2f}" if weight >= 0.005 else "<0.01" for trial, weight in self.weights.items()}
+        return {trial: share_text(weight) for trial, weight in self.weights.items()}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Contender":

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.contestants import Contestant, contestants
+from digits_core.contestants import Contestant
 from digits_core.data import DATASETS
 from digits_core.errors import UsageError, unknown_name
+from digits_core.leaderboard import leaderboard
 from digits_core.store import SweepStore
 
+FEW_DRAWS = 2  # the bootstrap has no say in who is tied
 PARTS = ("validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
-    """One image that most of the models miss, or whose label confident learning doubts."""
+    """One image that the models together read as another digit, or whose label confident learning doubts."""
 
     index: int  # the image's number in the data set
     label: int
@@ -41,20 +43,20 @@ class Review:
 
 
 def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> Review:
-    """Ask the best models. Raises UsageError where no model has predictions for the part.
+    """Ask the models that cannot be told from the leader, on all their seeds, at most `top` of them.
 
-    On validation a sweep's models are out of sample: they were chosen by these images, but did not train on them.
+    On validation they are out of sample: they were chosen by these images, but did not train on them. Raises UsageError
+    where none of them has predictions for the part.
     """
     if part not in PARTS:
         raise unknown_name("part", part, PARTS)
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
     confirmed = store.confirmation()
-    ranked = contestants(store, confirmed)
-    asked = [run for one in ranked for run in _runs_of(one, store, confirmed, part)[:1]][:top]
+    tied = [row.contestant for row in leaderboard(store, draws=FEW_DRAWS).tie]
+    asked = [run for one in tied for run in _runs_of(one, store, confirmed, part)][:top]
     if not asked:
-        opened = "the sealed test part was not opened yet for any of its models"
-        raise UsageError(f"{store.header.name!r}: {opened if ranked else 'no trial has predictions'}")
+        raise UsageError(f"{store.header.name!r}: the sealed test part was not opened yet for any of its best models")
     if part == "validation":
         labels, indices = store.validation_labels(), store.validation_indices()
         said = [run.validation_probabilities(trial) for run, trial in asked]
@@ -68,13 +70,14 @@ def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> R
 def _runs_of(
     one: Contestant, store: SweepStore, confirmed: SweepStore | None, part: str
 ) -> list[tuple[SweepStore, int]]:
-    """Where a recipe's predictions for the part lie: what confirms it first, then the trial itself."""
+    """Where a recipe's predictions for the part lie: in what confirms it, else in the run itself."""
     runs = [(confirmed, run.trial) for run in one.runs] if one.confirmed and confirmed else []
-    return [
+    found = [
         (where, trial)
-        for where, trial in [*runs, (store, one.record.trial)]
+        for where, trial in runs or [(store, run.trial) for run in one.runs]
         if part == "validation" or where.has_opened_test(trial)
     ]
+    return found or ([(store, one.record.trial)] if store.has_opened_test(one.record.trial) else [])
 
 
 def review(
@@ -89,7 +92,7 @@ def review(
     mean, missed = probabilities.mean(axis=0), (probabilities.argmax(axis=2) != labels).sum(axis=0)
     confident, disputed = confidently_another(labels, mean), np.isin(indices, np.array(contested, dtype=np.int64))
     own = mean[np.arange(len(labels)), labels]
-    listed = np.flatnonzero(confident | (2 * missed >= len(probabilities)))
+    listed = np.flatnonzero(confident | (mean.argmax(axis=1) != labels))
     wrong = probabilities[0].argmax(axis=1) != labels
     return Review(
         part=part,

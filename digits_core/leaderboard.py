@@ -76,6 +76,7 @@ class Leaderboard:
     rows: tuple[Row, ...]
     selected: Selected | None  # what picking the best of the sweep's single runs is worth; None for a single trial
     picked_from: int  # how many there were to pick from
+    picked_trial: int | None  # the one that was picked
     detectable: float | None  # the smallest difference in accuracy between the first two that so many images can show
 
     @property
@@ -96,6 +97,7 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
     differences = [_differences(leader, other, folds) for other in found[1:]]
     corrected = holm([one.p_value for one in differences])
     picked = [_own_answers(store, one) for one in found] if header.kind == "sweep" and len(found) > 1 else []
+    selected = _selected(picked, draws) if picked and n > 1 else None
     return Leaderboard(
         run=header.name,
         n=n,
@@ -110,8 +112,9 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
             )
             for place, contestant in enumerate(found)
         ),
-        selected=_selected(picked, draws) if picked and n > 1 else None,
+        selected=selected,
         picked_from=len(picked),
+        picked_trial=found[selected.picked].record.trial if selected else None,
         detectable=detectable_difference(n, _discordant_share(found)) if differences else None,
     )
 

@@ -33,6 +33,7 @@ class Selected:
     accuracy: float
     interval: Interval
     shown: float  # accuracy of the one that was picked, on the very images that it was picked by
+    picked: int  # its place among the models
 
     @property
     def optimism(self) -> float:
@@ -92,8 +93,13 @@ def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) ->
         found.append((error_counts / np.maximum(judged, 1))[judged > 0])
     accuracies = 1 - np.concatenate(found)
     low, high = np.quantile(accuracies, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    shown = 1 - float(wrong[criterion.mean(axis=1).argmin()].mean())
-    return Selected(accuracy=float(accuracies.mean()), interval=Interval(low=float(low), high=float(high)), shown=shown)
+    picked_place = int(criterion.mean(axis=1).argmin())
+    return Selected(
+        accuracy=float(accuracies.mean()),
+        interval=Interval(low=float(low), high=float(high)),
+        shown=1 - float(wrong[picked_place].mean()),
+        picked=picked_place,
+    )
 
 
 def _single(values: Matrix) -> npt.NDArray[np.float32]:

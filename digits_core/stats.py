@@ -47,6 +47,20 @@ def accuracy_interval(error_count: int, n: int) -> Interval:
     return Interval(low=float(proportion.low), high=float(proportion.high))
 
 
+def mean_accuracy_interval(error_counts: Sequence[int], n: int) -> Interval:
+    """Wilson's interval for the mean accuracy of several runs on the same n images: what other images might give.
+
+    It holds the images' chance, as if one run had made the mean number of errors; the seeds' is told by their spread.
+    """
+    mean = float(np.mean(error_counts))
+    if mean.is_integer():
+        return accuracy_interval(int(mean), n)
+    from statsmodels.stats.proportion import proportion_confint  # takes a second to import; scipy's wants whole counts
+
+    low, high = proportion_confint(n - mean, n, alpha=1 - CONFIDENCE, method="wilson")
+    return Interval(low=float(low), high=float(high))
+
+
 def paired_mean_interval(differences: npt.NDArray[np.floating]) -> Interval:
     """Student's interval for the mean of per-image differences (N,) between two models."""
     mean = float(differences.mean())

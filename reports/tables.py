@@ -285,7 +285,8 @@ def _judge_winner(store: SweepStore, winner: RunRecord, leader: Contestant | Non
 
 
 def _judge_ensemble(store: SweepStore, ensemble: EnsembleRecord, digits: Digits | None) -> Judgement:
-    title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)})"
+    calibrated = ", calibrated" if ensemble.calibrated else ""
+    title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)}{calibrated})"
     test = store.ensemble_test_probabilities()
     return _judge(title, "sealed test", store.test_labels(), test, store.test_indices(), digits)
 

@@ -45,6 +45,8 @@ def doubts_lines(store: SweepStore, review: Review) -> list[tuple[str, str]]:
         lines.append(("", f"and {len(review.doubts) - SHOWN} more; --json has them"))
     if review.contested_n:
         lines += _contested_lines(review)
+    if not any(doubt.confident for doubt in review.doubts):
+        lines.append(("", "confident learning doubts none of these labels: each reading is less sure than usual"))
     return [*lines, ("next", digits_command("report", "--sweep", store.header.name, *runs_option(store.folder)))]
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from digits_core.command_line import open_command
-from digits_core.ensemble_records import Contender, EnsembleRecord
+from digits_core.ensemble_records import Contender, EnsembleRecord, share_text
+from digits_core.metrics import Score
 from digits_core.store import SweepStore
 from sweeps.results import score_document, score_text
 from sweeps.tally import counted
@@ -69,7 +70,7 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | Non
     lines: list[tuple[str, str]] = []
     for contender in record.contenders:
         label = "best single" if contender.method == "single" else contender.method
-        lines.append((label, "  ".join(f"{record.name_of(t)} ({share})" for t, share in contender.shares.items())))
+        lines.append((label, _shares_text(record, contender)))
         lines.append(("  validation", score_text(contender.validation)))
         lines.append(("  sealed test", score_text(contender.test)))
     lines.append(("used", f"{record.method}: {record.reason}"))
@@ -82,16 +83,42 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | Non
     return lines
 
 
+def _shares_text(record: EnsembleRecord, contender: Contender) -> str:
+    """Members with their weights; the seeds of one recipe together."""
+    if len(contender.weights) == 1:
+        return record.name_of(next(iter(contender.weights)))
+    by_recipe: dict[str, list[float]] = {}
+    for trial, weight in contender.weights.items():
+        by_recipe.setdefault(record.name_of(trial).partition(" seed ")[0], []).append(weight)
+    return "  ".join(
+        f"{name} ({share_text(sum(weights))}{f', {len(weights)} seeds' if len(weights) > 1 else ''})"
+        for name, weights in by_recipe.items()
+    )
+
+
+def _contributions_text(record: EnsembleRecord) -> str:
+    """What the uniform vote would lose without each member; of many the first and the last few."""
+    members = sorted(record.members, key=lambda member: -member.contribution)
+    shown = members if len(members) <= 5 else [*members[:2], *members[-2:]]
+    worth = ", ".join(f"{member.name} {1000 * member.contribution:+.2f}" for member in shown)
+    which = "" if len(shown) == len(members) else f" (the most and the least useful of {len(members)})"
+    return f"NLL of the uniform vote without it, in thousandths{which}: {worth}"
+
+
 def _calibrated_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
     calibrated = record.calibrated
     if calibrated is None:
         return []
     before, after = record.chosen, calibrated
     return [
-        ("calibrated", f"temperature {calibrated.temperature:.2f}; calibration error before and after:"),
-        ("  validation", f"{before.validation.ece:.4f}, {after.validation.ece:.4f} (cross-fitted)"),
-        ("  sealed test", f"{before.test.ece:.4f}, {after.test.ece:.4f}"),
+        ("calibrated", f"temperature {calibrated.temperature:.2f}; calibration error (ECE) and NLL, before and after:"),
+        ("  validation", f"{_before_after(before.validation, after.validation)} (cross-fitted)"),
+        ("  sealed test", _before_after(before.test, after.test)),
     ]
+
+
+def _before_after(before: Score, after: Score) -> str:
+    return f"ECE {before.ece:.4f}, {after.ece:.4f}; NLL {before.nll:.4f}, {after.nll:.4f}"
 
 
 def _analysis_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
@@ -102,8 +129,7 @@ def _analysis_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
         rescued = f"{counted(len(against.rescued), 'image')} rescued, {len(against.broken)} broken"
         lines.append(("against single", f"{rescued} on the sealed test part; McNemar p {against.p_value:.2g}"))
     if len(record.members) > 1:
-        worth = ", ".join(f"{member.name} {1000 * member.contribution:+.2f}" for member in record.members)
-        lines.append(("contributions", f"thousandths by which the uniform vote's NLL rises without: {worth}"))
+        lines.append(("contributions", _contributions_text(record)))
         disagreement = sum(pair.disagreement for pair in record.pairs) / len(record.pairs)
         double_fault = sum(pair.double_fault for pair in record.pairs) / len(record.pairs)
         qs = [pair.yule_q for pair in record.pairs if pair.yule_q is not None]

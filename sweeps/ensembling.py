@@ -161,9 +161,8 @@ def _against_single(labels: Labels, used: Candidate, single: Candidate) -> str:
     ours, its = score(labels, used.validation).nll, score(labels, single.validation).nll
     if ours < its:
         return ""
-    return (
-        f"; on validation, where it was picked, the best single model looks better (NLL {its:.4f} against {ours:.4f})"
-    )
+    shown = f"{its:.4f} against {ours:.4f}"
+    return f"; the best single model shows a lower NLL on validation ({shown}), but by that it was picked"
 
 
 def _contender(candidate: Candidate, pool: Pool, labels: Labels, test_labels: Labels) -> Contender:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.comparison import compare_runs
+from digits_core.contestants import contestants
 from digits_core.metrics import Score, score
 from digits_core.records import RunRecord
 from digits_core.sealed import open_test
@@ -13,13 +13,16 @@ from digits_core.store import SweepStore
 
 
 def keep_best_parameters(store: SweepStore) -> None:
-    """Leave the winner's recipe as a file; of a comparison that of the recipe that leads by its mean over seeds."""
-    ranked = store.ranked()
-    if store.header.kind == "comparison":
-        leaders = compare_runs(store)[:1]
-        ranked = [record for record in ranked for row in leaders if record.trial == row.trials[0]]
-    for winner in ranked[:1]:
-        store.write_best_parameters(winner)
+    """Leave the leader's recipe as a file: of a comparison or a confirmed sweep, of the best mean over seeds."""
+    if store.header.kind == "refit":  # nothing but the test part could say which is the best
+        return
+    confirmed = store.confirmation()
+    if confirmed is None and store.header.kind != "comparison":
+        leaders = store.ranked()[:1]
+    else:
+        leaders = [one.record for one in contestants(store, confirmed)[:1]]
+    for leader in leaders:
+        store.write_best_parameters(leader)
 
 
 def score_winner_on_test(store: SweepStore, purpose: str = "winner of the sweep") -> Score | None:

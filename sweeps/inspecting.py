@@ -17,7 +17,7 @@ from sweeps.config import MOST_TRIALS
 from sweeps.durations import duration
 from sweeps.progress import describe
 from sweeps.results import score_document, score_text
-from sweeps.tally import folder_bytes
+from sweeps.tally import counted, folder_bytes
 
 TOP_COUNT = 5
 
@@ -153,11 +153,13 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
         assert record.validation is not None
         lines.append((f"  trial {record.trial}", f"{score_text(record.validation)}; {describe(record)}"))
     took = (
-        f"{duration(state.history.seconds)} in {len(state.history.sessions)} sessions, "
+        f"{duration(state.history.seconds)} in {counted(len(state.history.sessions), 'session')}, "
         if state.history.sessions
         else ""
     )
-    lines.append(("took", f"{took}{state.byte_count / 1e6:.1f} MB; sealed test opened {state.test_openings} times"))
+    lines.append(
+        ("took", f"{took}{state.byte_count / 1e6:.1f} MB; test part opened {counted(state.test_openings, 'time')}")
+    )
     lines.append(("folder", str(state.folder.absolute())))
     return [*lines, ("next", _next_of(state))]
 

@@ -29,6 +29,7 @@ def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any
             **dataclasses.asdict(board.selected),
             "optimism": board.selected.optimism,
             "picked_from": board.picked_from,
+            "trial": board.picked_trial,
         },
         "detectable_difference": board.detectable,
         "rows": [_row_document(store, row) for row in board.rows],
@@ -45,6 +46,7 @@ def _selected_document(board: Leaderboard) -> dict[str, Any] | None:
         "shown": selected.shown,
         "optimism": selected.optimism,
         "picked_from": board.picked_from,
+        "trial": board.picked_trial,
     }
 
 
@@ -121,17 +123,22 @@ def _verdict_lines(board: Leaderboard) -> list[tuple[str, str]]:
         lines.append(("tied with it", "none: its mistakes are told from those of all others"))
     if board.detectable is not None:
         points = f"{100 * board.detectable:.2f} points"
-        lines.append(("detectable", f"{points} between the first two: what {board.n:,} images show in 4 of 5 cases"))
+        lines.append(
+            ("too small", f"a true difference below {points} between the first two mostly escapes {board.n:,} images")
+        )
     if board.selected is not None:
         lines.append(
             (
                 "corrected",
-                f"{_accuracy(board.selected.accuracy, board.selected.interval)} is what the best of"
-                f" {board.picked_from}, picked by validation, is worth; it shows {board.selected.shown:.2%}",
+                f"{_accuracy(board.selected.accuracy, board.selected.interval)} is what trial {board.picked_trial} is"
+                f" worth, picked by validation as the best of {board.picked_from}; it shows"
+                f" {board.selected.shown:.2%}",
             )
         )
     opened = f"opened {counted(board.test_openings, 'time')}" if board.test_openings else "not opened"
-    return [*lines, ("sealed test", opened)]
+    lines.append(("sealed test", opened))
+    how = "ranks go by NLL, the loss; tied: by its mistakes, a row cannot be told from the leader (p of all rows, Holm)"
+    return [*lines, ("to read", how)]
 
 
 def _name(row: Row) -> str:
@@ -143,11 +150,14 @@ def _accuracy(accuracy: float, interval: Interval) -> str:
 
 
 def _row_lines(row: Row) -> list[tuple[str, str]]:
-    contestant = row.contestant
-    low, high = row.ranks
-    facts = f"{contestant.record.parameter_count:,} parameters, {duration(contestant.train_seconds)}"
+    contestant, (low, high) = row.contestant, row.ranks
     lines = [
-        (f"{row.rank}. {_name(row)}", f"{answers_text(contestant.validation)}; rank {low} to {high}; {facts}"),
+        (
+            f"{row.rank}. {_name(row)}",
+            f"{describe(contestant.record)}; {contestant.record.parameter_count:,} parameters,"
+            f" {duration(contestant.train_seconds)}; rank {low} to {high}",
+        ),
+        ("   validation", answers_text(contestant.validation)),
     ]
     if contestant.test is not None:
         lines.append(("   sealed test", answers_text(contestant.test)))
@@ -163,8 +173,8 @@ def answers_text(answers: Answers) -> str:
     if accuracy.standard_deviation is None:
         return f"{text} {counts[0]} of {answers.n:,} wrong, NLL {answers.mean_nll:.4f}"
     wrong = f"{sum(counts) / len(counts):.1f} of {answers.n:,} wrong"
-    spread = f"standard deviation {100 * accuracy.standard_deviation:.2f} points over {accuracy.n} seeds"
-    return f"{text} {wrong}, {spread}, NLL {answers.mean_nll:.4f}"
+    spread = f"{accuracy.n} seeds, standard deviation {100 * accuracy.standard_deviation:.2f} points"
+    return f"{text} {wrong}, NLL {answers.mean_nll:.4f}; {spread}"
 
 
 METHODS = {"mcnemar": "McNemar", "seeds": "t-test over images and seeds", "folds": "corrected t-test over folds"}

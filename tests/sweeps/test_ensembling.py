@@ -42,7 +42,7 @@ def test_ensemble_from_stored_predictions(sweep_store: SweepStore) -> None:
     assert [contender.method for contender in record.contenders] == ["single", "uniform", "greedy"]
     assert record.method in ("uniform", "greedy")
     better = record.chosen.validation.nll < record.best_single.validation.nll
-    assert ("best single model looks better" in record.reason) == (not better)
+    assert ("best single model shows a lower NLL" in record.reason) == (not better)
     stored = sweep_store.ensemble()
     assert stored == record
     test = score(sweep_store.test_labels(), sweep_store.ensemble_test_probabilities())
@@ -95,7 +95,7 @@ def test_all_seeds_of_the_confirmed_recipes(confirmed_store: SweepStore) -> None
     mean = np.mean([confirmed.opened_test_probabilities(trial) for trial in range(4)], axis=0)
     assert confirmed_store.ensemble_test_probabilities() == pytest.approx(mean, abs=1e-6)
     assert confirmed_store.ensemble() == record
-    assert dict(ensemble_lines(confirmed_store, record, None))["uniform"].count(" seed 1") == 4
+    assert dict(ensemble_lines(confirmed_store, record, None))["uniform"].count("(0.50, 2 seeds)") == 2
 
 
 def test_confirmed_before_it_was(sweep_store: SweepStore) -> None:
