@@ -7,12 +7,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.durable import unusable
 from digits_core.errors import UsageError
 from digits_core.metrics import Score, image_nll, score
 from digits_core.records import RunRecord
 from digits_core.stats import Interval, Spread, mean_accuracy_interval, spread_of
 from digits_core.store import SweepStore
 
+TRIAL_LABEL = "trial "
 Probabilities = npt.NDArray[np.float32]  # (N, 10)
 
 
@@ -74,6 +76,7 @@ class Answers:
 class Contestant:
     """One recipe: a trial of a sweep, or all runs of a comparison that go by one name."""
 
+    trial: int  # its number in the sweep; of a comparison that of the first run
     record: RunRecord  # of the trial; of a comparison the first run
     runs: tuple[RunRecord, ...]  # that its figures are means over
     confirmed: bool  # the runs are not the trial's own, but on fresh seeds
@@ -110,6 +113,11 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
     found = []
     for record in store.ranked():
         runs = again.get(trial_label(record.trial))
+        if runs and any(run.recipe.recipe_id != record.recipe.recipe_id for run in runs):
+            raise unusable(
+                store.folder / "confirmed" / "sweep.json",
+                f"what it calls trial {record.trial} is another recipe than the sweep's",
+            )
         if runs and confirmed is not None:
             found.append(_contestant(confirmed, record, runs, confirmed=True))
         else:
@@ -123,7 +131,7 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
 
 def trial_label(trial: int) -> str:
     """What the runs of a trial's recipe on fresh seeds go by."""
-    return f"trial {trial}"
+    return f"{TRIAL_LABEL}{trial}"
 
 
 def by_label(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -149,7 +157,10 @@ def _contestant(store: SweepStore, record: RunRecord, runs: list[RunRecord], *, 
         return Answers.of(labels, (probabilities(run.trial) for run in runs))
 
     opened = all(store.has_opened_test(run.trial) for run in runs)
+    # The runs that confirm a sweep are numbered on their own, and named after its trials.
+    is_named = store.header.kind == "confirmation" and record.label.removeprefix(TRIAL_LABEL).isdecimal()
     return Contestant(
+        trial=int(record.label.removeprefix(TRIAL_LABEL)) if is_named else record.trial,
         record=record,
         runs=tuple(runs),
         confirmed=confirmed,

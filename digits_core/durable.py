@@ -16,6 +16,7 @@ from digits_core.data import CLASS_COUNT
 from digits_core.errors import EnvironmentFailure
 
 T = TypeVar("T")
+LARGEST_GAP = 1e-3  # between the sum of an image's probabilities and one; single precision stays far below
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -81,6 +82,8 @@ def read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
     array = read_array(path)
     if array.shape != (count, CLASS_COUNT) or array.dtype != np.float32 or not np.isfinite(array).all():
         raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
+    if array.min() < 0 or np.abs(array.sum(axis=1) - 1).max() > LARGEST_GAP:
+        raise unusable(path, "its probabilities do not sum to one")
     return array
 
 

@@ -29,6 +29,7 @@ from digits_core.store import SweepStore
 
 Method = Literal["mcnemar", "seeds", "folds"]
 Figure = Literal["nll", "error_rate"]
+DETECTABLE_OF_HALF_WIDTH = 1.43  # (1.96 + 0.84) / 1.96: at the 5 % level with a power of 80 %
 FIGURES: tuple[Figure, ...] = ("nll", "error_rate")
 
 
@@ -48,6 +49,13 @@ class ToLeader:
     def tied(self) -> bool:
         """Whether their mistakes leave it open which of the two is better."""
         return self.corrected_p_value >= 1 - CONFIDENCE
+
+    @property
+    def verdict(self) -> Literal["tied", "more mistakes", "fewer mistakes"]:
+        """Fewer than the leader, which leads by NLL: it is less sure of its answers, or of the wrong ones too sure."""
+        if self.tied:
+            return "tied"
+        return "more mistakes" if self.error_rate > 0 else "fewer mistakes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +99,8 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
     if not found:
         raise UsageError(f"{header.name!r} has no validated trial to rank; `digits show {header.name}` says why")
     n, leader = found[0].validation.n, found[0]
-    paired = paired_bootstrap(*(_seed_means(found, figure) for figure in FIGURES), draws=draws)
+    ahead = sum(one.confirmed for one in found)
+    paired = paired_bootstrap(*(_seed_means(found, figure) for figure in FIGURES), draws=draws, ahead=ahead)
     resampled = dict(zip(FIGURES, paired, strict=True))
     folds = _Folds(train_n=header.train_n, held_out_n=n // header.fold_count) if header.fold_count else None
     differences = [_differences(leader, other, folds) for other in found[1:]]
@@ -115,7 +124,7 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
         selected=selected,
         picked_from=len(picked),
         picked_trial=found[selected.picked].record.trial if selected else None,
-        detectable=detectable_difference(n, _discordant_share(found)) if differences else None,
+        detectable=_detectable(found, differences[0]) if differences else None,
     )
 
 
@@ -187,7 +196,18 @@ def _over_folds(leader: Contestant, other: Contestant, folds: _Folds) -> dict[Fi
         "error_rate": np.array([ours.accuracy - theirs.accuracy for theirs, ours in pairs]),
         "nll": np.array([theirs.nll - ours.nll for theirs, ours in pairs]),
     }
-    return {figure: fold_mean_difference(values[figure], folds.train_n, folds.held_out_n) for figure in FIGURES}
+    return {
+        figure: _less_sure(
+            fold_mean_difference(values[figure], folds.train_n, folds.held_out_n),
+            seed_mean_difference(_runs(other.validation, figure), _runs(leader.validation, figure)),
+        )
+        for figure in FIGURES
+    }
+
+
+def _less_sure(over_folds: MeanDifference, over_images: MeanDifference) -> MeanDifference:
+    """A few folds can agree by chance to the last image; what the images say is then less sure, and right."""
+    return over_folds if over_folds.p_value >= over_images.p_value else over_images
 
 
 def _to_leader(found: _Differences, corrected: float, resampled: dict[Figure, Paired], place: int) -> ToLeader:
@@ -215,7 +235,13 @@ def _selected(picked: Sequence[Answers], draws: int) -> Selected:
     return selection_corrected(nll, wrong, draws)
 
 
-def _discordant_share(found: Sequence[Contestant]) -> float:
-    """The share of images that one of the first two answers rightly alone."""
-    first, second = (one.validation.wrong[0] for one in found[:2])
-    return float((first != second).mean())
+def _detectable(found: Sequence[Contestant], second: _Differences) -> float | None:
+    """The smallest true difference in accuracy between the first two that is found in four of five cases.
+
+    None where no difference could be: they differ on too few images.
+    """
+    if second.intervals is None:
+        first, other = (one.validation.wrong[0] for one in found[:2])
+        return detectable_difference(len(first), float((first != other).mean()))
+    interval = second.intervals["error_rate"]
+    return (interval.high - interval.low) / 2 * DETECTABLE_OF_HALF_WIDTH or None

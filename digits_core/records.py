@@ -162,7 +162,7 @@ class Opening:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Opening":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
-        return Opening(**{**values, "trials": tuple(values["trials"])})
+        return Opening(**{**values, "trials": tuple(map(int, values["trials"])), "run": str(values.get("run", ""))})
 
 
 @dataclass(frozen=True, kw_only=True)

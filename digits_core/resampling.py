@@ -51,22 +51,25 @@ def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[n
         yield np.stack([np.bincount(row, minlength=n) for row in places]).astype(np.float32)
 
 
-def paired_bootstrap(*figures: Matrix, draws: int = DRAWS) -> tuple[Paired, ...]:
+def paired_bootstrap(*figures: Matrix, draws: int = DRAWS, ahead: int = 0) -> tuple[Paired, ...]:
     """Percentile intervals of all models' differences to the first one and of their ranks, for each of the figures.
 
-    figures: (M, N) each, of the same models on the same images.
+    figures: (M, N) each, of the same models on the same images. The first `ahead` models rank before all others.
     """
     models, n = figures[0].shape
     by_image = np.concatenate([_single(values) for values in figures]).T
     means = np.concatenate([counts @ by_image for counts in image_counts(n, draws)]) / n
-    return tuple(_paired(means[:, first : first + models]) for first in range(0, len(figures) * models, models))
+    blocks = (means[:, first : first + models] for first in range(0, len(figures) * models, models))
+    return tuple(_paired(block, ahead) for block in blocks)
 
 
-def _paired(means: npt.NDArray[np.float32]) -> Paired:
+def _paired(means: npt.NDArray[np.float32], ahead: int) -> Paired:
     """means: (draws, M)."""
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     differences = np.quantile(means - means[:, :1], tails, axis=0)
-    places = means.argsort(axis=1, kind="stable").argsort(axis=1) + 1
+    groups = (means[:, :ahead], means[:, ahead:])
+    first, others = (group.argsort(axis=1, kind="stable").argsort(axis=1) + 1 for group in groups)
+    places = np.concatenate([first, others + ahead], axis=1)
     low, high = np.quantile(places, tails, axis=0, method="inverted_cdf")
     return Paired(
         to_leader=tuple(Interval(low=float(a), high=float(b)) for a, b in differences.T),

@@ -1,5 +1,6 @@
 """Stacking: a multinomial logistic regression over what the members say (Wolpert 1992; Ting and Witten 1999)."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,11 +38,14 @@ def fit_stack(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.flo
 
     A class that no label names keeps an intercept so low that it is never answered.
     """
-    from sklearn.linear_model import LogisticRegression  # takes a second to import
+    from sklearn.exceptions import ConvergenceWarning  # these two take a second to import
+    from sklearn.linear_model import LogisticRegression
 
     class_count = probabilities.shape[2]
-    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=500)
-    regression.fit(_features(probabilities), labels)
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=2_000)
+    with warnings.catch_warnings():  # close to the optimum is good enough for what has to beat a plain mean
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(_features(probabilities), labels)
     coefficients = np.zeros((class_count, regression.coef_.shape[1]))
     intercepts = np.full(class_count, -1e3)
     if len(regression.classes_) == 2:  # scikit-learn then has one row, for the second class

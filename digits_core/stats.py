@@ -90,20 +90,22 @@ def seed_mean_difference(values: npt.NDArray[np.generic], other: npt.NDArray[np.
 
     values: (S, N) and (T, N): the same N images by S and T seeds. Images and seeds are crossed: the variance is that of
     the paired per-image means, plus that of either recipe's means over seeds, less what of the latter is the images'
-    own noise, which the former holds already. Where there is one seed, its part is unknown and left out. Degrees of
-    freedom after Satterthwaite (1946); how often the interval holds the truth is simulated in docs/results.md.
+    own noise, which the former holds already. A single seed is taken to vary as the other recipe's seeds do; where both
+    are single, the seeds' part is unknown and left out: that compares two networks, not two recipes. Degrees of freedom
+    after Satterthwaite (1946); how often the interval holds the truth is simulated in docs/results.md.
     """
     first, second = values.astype(np.float64), other.astype(np.float64)
     per_image = first.mean(axis=0) - second.mean(axis=0)
     n = len(per_image)
     variance = float(per_image.var(ddof=1)) / n if n > 1 else 0.0
     squares = variance**2 / max(n - 1, 1)
-    for runs in (first, second):
-        if len(runs) > 1 and n > 1:
-            seeds = float(runs.mean(axis=1).var(ddof=1)) / len(runs)
-            part = max(0.0, seeds - _residual_mean_square(runs) / runs.size)
+    for runs, others in ((first, second), (second, first)):
+        source = runs if len(runs) > 1 else others
+        if len(source) > 1 and n > 1:
+            seeds = float(source.mean(axis=1).var(ddof=1)) / len(runs)
+            part = max(0.0, seeds - _residual_mean_square(source) / (n * len(runs)))
             variance += part
-            squares += part * seeds / (len(runs) - 1)
+            squares += part * seeds / (len(source) - 1)
     return _student(float(per_image.mean()), variance, variance**2 / squares if squares > 0 else 0.0)
 
 
@@ -154,20 +156,20 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in multipletests(p_values, method="holm")[1])
 
 
-def detectable_difference(n: int, discordant_share: float) -> float:
+def detectable_difference(n: int, discordant_share: float) -> float | None:
     """The smallest difference in accuracy (0..1) that McNemar's test finds on n images in four of five cases.
 
     At the 5 % level, where that share of the images is answered rightly by one of the two models alone (Connor 1987,
-    Biometrics 43). Never more than the share itself: then one model does all that the other does, and more.
+    Biometrics 43). None where they differ on so few that no difference could be found.
     """
-    share = max(discordant_share, 1 / n)
+    share = discordant_share
     alpha, beta = scipy_stats.norm.isf((1 - CONFIDENCE) / 2), scipy_stats.norm.isf(1 - POWER)
 
     def lacking(difference: float) -> float:
         wanted = (alpha * math.sqrt(share) + beta * math.sqrt(max(share - difference**2, 0.0))) ** 2 / difference**2
         return float(wanted - n)
 
-    return share if lacking(share) > 0 else float(optimize.brentq(lacking, 1e-9, share))
+    return None if share <= 0 or lacking(share) > 0 else float(optimize.brentq(lacking, 1e-9, share))
 
 
 def p_value_text(p_value: float) -> str:

@@ -166,7 +166,7 @@ class SweepStore:
     def ledger(self) -> list[Opening]:
         """Every opening of the test part so far, of a sweep and of what confirms it."""
         folder = self.sealed_by.folder
-        return read_ledger(folder, ["", *(found.parent.name for found in sorted(folder.glob("*/sweep.json")))])
+        return read_ledger(folder, ["", *(inner.name for inner in SweepStore(folder).inner_folders)])
 
     def append_to_ledger(self, purpose: str, trials: tuple[int, ...]) -> None:
         """Say that the test part is about to be opened for these trials."""
@@ -207,6 +207,11 @@ class SweepStore:
         """(N, 10) of a trial for which the test part was opened."""
         return read_probabilities(self.trial(trial).folder / "test.npy", len(self.test_labels()))
 
+    @property
+    def inner_folders(self) -> list[Path]:
+        """Runs that lie inside this one's folder."""
+        return sorted(header.parent for header in self.folder.glob("*/sweep.json"))
+
     # --- what confirms a sweep: its best recipes again on fresh seeds ---
 
     def confirmation(self, fold_count: int = 0) -> "SweepStore | None":
@@ -224,6 +229,8 @@ class SweepStore:
                 f"it is of data {theirs.data_checksum[:12]} and split {theirs.split_id}, the sweep of data"
                 f" {ours.data_checksum[:12]} and split {ours.split_id}",
             )
+        if not fold_count and not np.array_equal(store.validation_indices(), self.validation_indices()):
+            raise unusable(store.folder / "validation_indices.npy", "these are not the sweep's validation images")
         return store
 
     def refitted(self) -> "SweepStore | None":

@@ -23,7 +23,7 @@ from sweeps.recovery import known_history
 from sweeps.tally import counted
 
 FIRST_FRESH_SEED = 1_000_000
-"""A sweep's own trials train from seeds far below: what is picked by a lucky seed must not be confirmed by it."""
+"""What is picked by a lucky seed must not be confirmed by it. A sweep's own seeds usually lie far below."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
         data, finalists = refit_digits(digits), [replace(one, recipe=folded(one.recipe)) for one in finalists]
     wanted = [
         (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
-        for seed, record in itertools.product(range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + config.seeds), finalists)
+        for seed, record in itertools.product(fresh_seeds(sweep, config.seeds), finalists)
     ]
     earlier = sweep.refitted() if config.refit else sweep.confirmation(config.folds)
     if earlier is not None:
@@ -87,6 +87,12 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
         recipe_count=len(finalists),
         left=run.trial_count - over,
     )
+
+
+def fresh_seeds(sweep: SweepStore, count: int) -> list[int]:
+    """The first so many that none of the sweep's trials was trained from."""
+    used = {record.recipe.training.seed for record in sweep.records()}
+    return list(itertools.islice((seed for seed in itertools.count(FIRST_FRESH_SEED) if seed not in used), count))
 
 
 def _with_what_was_begun(wanted: list[tuple[str, Recipe]], history: History | None) -> Given:

@@ -21,7 +21,7 @@ from digits_core.ensemble import (
 )
 from digits_core.ensemble_records import AgainstSingle, Calibrated, Contender, EnsembleRecord, Member, PairOfMembers
 from digits_core.errors import UsageError
-from digits_core.metrics import score
+from digits_core.metrics import image_nll, score
 from digits_core.records import RunRecord
 from digits_core.stacking import fit_stack, fit_stacked
 from digits_core.stats import Interval, mcnemar_p_value, paired_mean_interval
@@ -29,6 +29,7 @@ from digits_core.store import SweepStore
 from sweeps.config import EnsembleConfig
 from sweeps.finalists import open_test_for_ensemble
 
+ROUNDING = 1e-6  # of NLL: what is less is the sum's, not a model's
 Labels = npt.NDArray[np.int64]  # (N,)
 Members = npt.NDArray[np.float32]  # (M, N, 10)
 Combined = npt.NDArray[np.float64]  # (N, 10)
@@ -56,7 +57,6 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
         raise UsageError(
             f"nothing of {sweep.header.name!r} was confirmed yet; run `digits confirm` first, or leave out --pool"
         )
-    # The leader's best run comes first: it stands for a single model.
     records = [run for one in best for run in sorted(one.runs, key=lambda run: run.nll)]
     records = [record for record in records if confirmed.can_be_tested(record.trial)]
     names = tuple(f"{record.label} seed {record.recipe.training.seed}" for record in records)
@@ -117,7 +117,8 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
 def candidates_of(method: str, labels: Labels, validation: Members, test: Members) -> list[Candidate]:
     """The best single model, the uniform vote, and what else was asked for."""
     count = len(validation)
-    weights = {"single": np.eye(count)[0], "uniform": uniform_weights(count)}
+    nlls = [float(image_nll(labels, one).mean()) for one in validation]
+    weights = {"single": np.eye(count)[int(np.argmin(nlls))], "uniform": uniform_weights(count)}
     found = [
         Candidate(method=name, weights=each, validation=combine(validation, each), test=combine(test, each))
         for name, each in weights.items()
@@ -148,7 +149,7 @@ def choose(labels: Labels, candidates: Sequence[Candidate]) -> tuple[str, str]:
     shown = f"validation NLL, {last.method} minus uniform: {_interval_text(difference)}"
     if last.method == "vote":
         return "vote", f"as asked ({shown})"
-    if difference.high < 0:
+    if difference.high < -ROUNDING:
         return last.method, f"it beats the uniform vote ({shown})"
     return "uniform", f"{last.method} does not beat it ({shown})"
 
@@ -159,7 +160,7 @@ def _interval_text(interval: Interval) -> str:
 
 def _against_single(labels: Labels, used: Candidate, single: Candidate) -> str:
     ours, its = score(labels, used.validation).nll, score(labels, single.validation).nll
-    if ours < its:
+    if ours < its + ROUNDING:
         return ""
     shown = f"{its:.4f} against {ours:.4f}"
     return f"; the best single model shows a lower NLL on validation ({shown}), but by that it was picked"

@@ -39,7 +39,7 @@ class RunState:
         """Raises EnvironmentFailure for a damaged folder."""
         records, summary = tuple(store.records()), store.summary()
         state = "over"
-        if is_running(store.folder):
+        if any(map(is_running, (store.folder, *store.inner_folders))):
             state = "running"
         elif summary is None or summary.interrupted or summary.error:
             state = "interrupted"
@@ -216,7 +216,8 @@ def check_removable(runs: Path, name: str) -> SweepStore:
     store = SweepStore.open(runs, check_name(name))
     if store.folder.is_symlink():
         raise UsageError(f"{store.folder} is a link; remove it, or the folder that it points to, by hand")
-    check_free(store.folder)
+    for folder in (store.folder, *store.inner_folders):
+        check_free(folder)
     return store
 
 

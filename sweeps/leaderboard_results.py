@@ -20,17 +20,11 @@ from sweeps.tally import counted
 def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any]:
     """What `leaderboard --json` prints. Differences are on validation and positive where the row is worse."""
     return {
-        "sweep": board.run,
+        "sweep": store.sealed_by.folder.name,
         "n": board.n,
         "part": board.part,
         "test_openings": board.test_openings,
-        "selection_corrected": board.selected
-        and {
-            **dataclasses.asdict(board.selected),
-            "optimism": board.selected.optimism,
-            "picked_from": board.picked_from,
-            "trial": board.picked_trial,
-        },
+        "selection_corrected": _selected_document(board),
         "detectable_difference": board.detectable,
         "rows": [_row_document(store, row) for row in board.rows],
     }
@@ -69,11 +63,12 @@ def _to_leader_document(difference: ToLeader) -> dict[str, Any]:
 def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
     contestant = row.contestant
     return {
-        "trial": contestant.record.trial,
+        "trial": contestant.trial,
         "label": contestant.record.label,
         "rank": row.rank,
         "rank_interval": list(row.ranks),
         "tied_with_leader": row.tied_with_leader,
+        "verdict": row.to_leader.verdict if row.to_leader else "leads",
         "to_leader": row.to_leader and _to_leader_document(row.to_leader),
         "validation": answers_document(contestant.validation),
         "test": contestant.test and answers_document(contestant.test),
@@ -83,7 +78,7 @@ def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
         "train_seconds": contestant.train_seconds,
         "image_seconds": contestant.record.image_seconds,
         "recipe": dataclasses.asdict(contestant.record.recipe),
-        "reproduce": replay_command(store.folder, contestant.record.trial),
+        "reproduce": replay_command(store.sealed_by.folder, contestant.trial),
     }
 
 
@@ -108,7 +103,7 @@ def leaderboard_lines(store: SweepStore, board: Leaderboard, top: int) -> list[t
         lines += _row_lines(row)
     if len(board.rows) > top:
         lines.append(("", f"and {len(board.rows) - top} more; --top {len(board.rows)} shows them, --json all of it"))
-    again = replay_command(store.folder, board.rows[0].contestant.record.trial)
+    again = replay_command(store.sealed_by.folder, board.rows[0].contestant.trial)
     lines.append(("again", again))
     return [*lines, ("next", _next(store, board))]
 
@@ -121,6 +116,9 @@ def _verdict_lines(board: Leaderboard) -> list[tuple[str, str]]:
         lines.append(("tied with it", f"{len(tied)} of {counted(others, 'other')}: {names}"))
     elif others:
         lines.append(("tied with it", "none: its mistakes are told from those of all others"))
+    fewer = [_name(row) for row in board.rows if row.to_leader and row.to_leader.verdict == "fewer mistakes"]
+    if fewer:
+        lines.append(("fewer mistakes", f"{', '.join(fewer)}: worse by NLL, which ranks, but wrong less often"))
     if board.detectable is not None:
         points = f"{100 * board.detectable:.2f} points"
         lines.append(
@@ -177,7 +175,11 @@ def answers_text(answers: Answers) -> str:
     return f"{text} {wrong}, NLL {answers.mean_nll:.4f}; {spread}"
 
 
-METHODS = {"mcnemar": "McNemar", "seeds": "t-test over images and seeds", "folds": "corrected t-test over folds"}
+METHODS = {
+    "mcnemar": "McNemar, single runs",
+    "seeds": "t-test over images and seeds",
+    "folds": "corrected t-test over folds",
+}
 
 
 def to_leader_text(difference: ToLeader) -> str:
@@ -185,11 +187,13 @@ def to_leader_text(difference: ToLeader) -> str:
     shown = (difference.error_rate, difference.error_rate_interval.high, difference.error_rate_interval.low)
     points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in shown)
     p_value = f"p {p_value_text(difference.corrected_p_value)} ({METHODS[difference.method]}, Holm)"
-    return f"{points} points [{low}, {high}], {p_value}: {'tied' if difference.tied else 'told apart'}"
+    verdict = difference.verdict if difference.tied else f"told apart, {difference.verdict}"
+    return f"{points} points [{low}, {high}], {p_value}: {verdict}"
 
 
 def _next(store: SweepStore, board: Leaderboard) -> str:
-    name, runs = board.run, runs_option(store.folder)
+    folder = store.sealed_by.folder
+    name, runs = folder.name, runs_option(folder)
     if store.header.kind == "sweep" and not board.rows[0].contestant.confirmed:
         return digits_command("confirm", "--top", 5, "--seeds", 5, "--sweep", name, *runs)
     if store.header.kind == "sweep":
@@ -214,7 +218,7 @@ class ConfirmationOutcome:
     @property
     def interrupted(self) -> bool:
         """Whether some of the runs are still to come."""
-        return self.summary is None or self.summary.interrupted
+        return len(self.records) < self.store.header.trial_count
 
     @property
     def counting(self) -> int:
