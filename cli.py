@@ -8,7 +8,8 @@ from commands import judging, looking, searching, showing, training
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
-    "Begin with `digits sweep --trials 100`, then `digits ensemble --top 5`.\n\n"
+    "Begin with `digits sweep --trials 100`, then `digits ensemble --top 5`. Which differences are real, and which are"
+    " luck, say `digits leaderboard` and `digits confirm`.\n\n"
     "Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,

@@ -100,12 +100,13 @@ def seed_mean_difference(values: npt.NDArray[np.generic], other: npt.NDArray[np.
     variance = float(per_image.var(ddof=1)) / n if n > 1 else 0.0
     squares = variance**2 / max(n - 1, 1)
     for runs, others in ((first, second), (second, first)):
-        source = runs if len(runs) > 1 else others
-        if len(source) > 1 and n > 1:
-            seeds = float(source.mean(axis=1).var(ddof=1)) / len(runs)
-            part = max(0.0, seeds - _residual_mean_square(source) / (n * len(runs)))
-            variance += part
-            squares += part * seeds / (len(source) - 1)
+        if len(runs) < 2 or n < 2:
+            continue
+        seeds = float(runs.mean(axis=1).var(ddof=1)) / len(runs)
+        part = max(0.0, seeds - _residual_mean_square(runs) / runs.size)
+        lent = seeds * len(runs) if len(others) == 1 else 0.0  # the variance of one run, rather too large
+        variance += part + lent
+        squares += (part + lent) * (seeds + lent) / (len(runs) - 1)
     return _student(float(per_image.mean()), variance, variance**2 / squares if squares > 0 else 0.0)
 
 
@@ -169,7 +170,7 @@ def detectable_difference(n: int, discordant_share: float) -> float | None:
         wanted = (alpha * math.sqrt(share) + beta * math.sqrt(max(share - difference**2, 0.0))) ** 2 / difference**2
         return float(wanted - n)
 
-    return None if share <= 0 or lacking(share) > 0 else float(optimize.brentq(lacking, 1e-9, share))
+    return None if share * n < 1 or lacking(share) > 0 else float(optimize.brentq(lacking, 1e-9, share))
 
 
 def p_value_text(p_value: float) -> str:

@@ -64,7 +64,7 @@ def test_of_a_sweep(sweep_store: SweepStore) -> None:
     assert best.validation is not None
     assert found.error_count == best.validation.error_count
     assert {doubt.index for doubt in found.doubts} <= set(sweep_store.validation_indices().tolist())
-    with pytest.raises(UsageError, match="the sealed test part was not opened yet for any of its models"):
+    with pytest.raises(UsageError, match="the sealed test part was not opened yet for any of its best models"):
         find_doubts(sweep_store, "test")
     score_winner_on_test(sweep_store)
     tested = find_doubts(sweep_store, "test")

@@ -6,14 +6,21 @@ import pytest
 from digits_core.data import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.leaderboard import leaderboard
+from digits_core.ownership import sole_driver
 from digits_core.store import SweepStore
 from sweeps.assignments import Given
 from sweeps.config import ConfirmConfig
-from sweeps.confirming import FIRST_FRESH_SEED, best_recipes, open_test_for, plan_confirmation
-from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
+from sweeps.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, open_test_for, plan_confirmation
+from sweeps.inspecting import RunState, check_removable
+from sweeps.leaderboard_results import (
+    ConfirmationOutcome,
+    confirmation_document,
+    confirmation_lines,
+    leaderboard_document,
+)
 from sweeps.refit_results import refit_document, refit_lines
 from sweeps.runner import run_trials
-from tests.conftest import make_header
+from tests.conftest import make_header, train_into
 from tests.sweeps.test_runner import Recorder
 
 
@@ -79,6 +86,32 @@ def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: S
     )
 
 
+def test_seeds_that_the_sweep_used_are_not_fresh(sweep_store: SweepStore) -> None:
+    _, second, *_ = sweep_store.ranked()
+    recipe = second.recipe.with_overrides({"training.seed": FIRST_FRESH_SEED + 1})
+    sweep_store.trial(second.trial).seal(replace(second, recipe=recipe))
+    assert fresh_seeds(sweep_store, 3) == [FIRST_FRESH_SEED, FIRST_FRESH_SEED + 2, FIRST_FRESH_SEED + 3]
+
+
+def test_another_recipe_of_the_same_number_is_not_credited(sweep_store: SweepStore, split: Split) -> None:
+    header = replace(sweep_store.header, name="confirmed", kind="confirmation")
+    confirmed = SweepStore.create(sweep_store.folder, header, split)
+    first, second, *_ = sweep_store.ranked()
+    train_into(confirmed, split, 0, second.recipe.with_overrides({"training.seed": 9}), 3, f"trial {first.trial}")
+    with pytest.raises(EnvironmentFailure, match=f"what it calls trial {first.trial} is another recipe"):
+        leaderboard(sweep_store)
+
+
+def test_a_sweep_is_not_removed_while_it_is_being_confirmed(sweep_store: SweepStore, split: Split) -> None:
+    header = replace(sweep_store.header, name="confirmed", kind="confirmation")
+    confirmed = SweepStore.create(sweep_store.folder, header, split)
+    with sole_driver(confirmed.folder):
+        assert RunState.of(sweep_store).state == "running"
+        with pytest.raises(UsageError, match="'confirmed' is running already"):
+            check_removable(sweep_store.folder.parent, "tiny")
+    check_removable(sweep_store.folder.parent, "tiny")
+
+
 def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_session: None) -> None:
     planned = plan_confirmation(config(sweep_store))
     run_trials(planned.plan, Recorder())
@@ -124,6 +157,9 @@ def test_over_folds(sweep_store: SweepStore, ray_session: None) -> None:
     assert board.rows[1].to_leader is not None
     assert board.rows[1].to_leader.method == "folds"
     assert sweep_store.confirmation() is None
+    row = leaderboard_document(store, board)["rows"][1]
+    assert row["trial"] == board.rows[1].contestant.trial == int(row["label"].removeprefix("trial "))
+    assert f"replay tiny --trial {row['trial']}" in row["reproduce"]
     lines = confirmation_lines(ConfirmationOutcome.of(sweep_store, store), board, Path("report.html"))
     assert lines[-1][0] == "next"
 
