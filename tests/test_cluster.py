@@ -76,6 +76,7 @@ def digits(*arguments: object, **changes: str) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slowest
 def test_a_node_that_dies_costs_no_trial(
     tmp_path: Path, scratch: Path, start_node: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

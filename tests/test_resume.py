@@ -73,6 +73,7 @@ def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slowest
 def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
     asked = ["lenet", "improved-net", "--dataset", "sklearn-digits", "--seeds", "2", "--epochs", "6"]
     here = CliRunner().invoke(app, ["compare", *asked, "--name", "undisturbed", "--runs", str(tmp_path)])
