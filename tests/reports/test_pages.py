@@ -9,7 +9,8 @@ import pytest
 
 from digits_core.data import Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.records import SweepSummary
+from digits_core.recipe import Recipe
+from digits_core.records import SearchPlan, SweepSummary
 from digits_core.store import SweepStore
 from reports.pages import cell_strength, png_uri, render, write_report
 from reports.tables import collect
@@ -140,6 +141,14 @@ def test_hostile_strings_stay_text(hostile_store: SweepStore) -> None:
     page = Page(render(collect(hostile_store)))
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert page.text.count(HOSTILE) >= 7  # title, heading, space twice, hardware, versions, the failed trial
+
+
+def test_page_names_the_search_that_was_asked_for(sweep_store: SweepStore) -> None:
+    data = collect(sweep_store)
+    assert "the recipes were given; at most 3 epochs" in Page(render(data)).text
+    plan = SearchPlan(search="nsga2", scheduler="median", space={}, base=Recipe(), first=())
+    page = Page(render(replace(data, header=replace(data.header, plan=plan))))
+    assert "chosen by nsga2 (Optuna), seed 0; scheduler: median; at most 3 epochs" in page.text
 
 
 def test_one_trial_is_enough_for_a_page(sweep_store: SweepStore) -> None:
