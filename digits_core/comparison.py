@@ -11,7 +11,7 @@ import numpy.typing as npt
 from digits_core.errors import EnvironmentFailure
 from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, NamedRecipe
-from digits_core.records import RunRecord, SweepHeader
+from digits_core.records import RunRecord, SweepHeader, by_label
 from digits_core.stats import (
     Interval,
     MeanDifference,
@@ -126,21 +126,17 @@ def _published_runs(store: SweepStore) -> list[tuple[str, int, tuple[float, int,
 
 def compare_runs(store: SweepStore) -> tuple[ComparedRow, ...]:
     """The recipes of a comparison, best first. A recipe of which no run counts has no row."""
-    by_label: dict[str, list[RunRecord]] = {}
-    for record in store.ranked():
-        by_label.setdefault(record.label, []).append(record)
-    most = max((len(records) for records in by_label.values()), default=0)
+    by_name = by_label(store.ranked())
+    most = max(map(len, by_name.values()), default=0)
 
     def order(records: list[RunRecord]) -> tuple[bool, float]:
         # A recipe must not lead because its worse seeds failed or were not reached.
         return len(records) < most, float(np.mean([record.nll for record in records]))
 
-    groups = sorted(by_label.values(), key=order)
-    for records in groups:
-        records.sort(key=lambda record: record.trial)
+    groups = sorted(by_name.values(), key=order)
     validation = _part_results(store.validation_labels(), groups, store.validation_probabilities)
     # Compared on test only where all of it was opened for all: a difference to the leader needs the leader.
-    opened = all(store.test_probabilities(record.trial) is not None for records in groups for record in records)
+    opened = all(store.has_opened_test(record.trial) for records in groups for record in records)
     test: list[PartResult] | list[None] = [None] * len(groups)
     if groups and opened:
         test = _part_results(store.test_labels(), groups, store.opened_test_probabilities)

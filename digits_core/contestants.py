@@ -10,7 +10,7 @@ import numpy.typing as npt
 from digits_core.durable import unusable
 from digits_core.errors import UsageError
 from digits_core.metrics import Score, image_nll, score
-from digits_core.records import RunRecord
+from digits_core.records import RunRecord, by_label
 from digits_core.stats import Interval, Spread, mean_accuracy_interval, spread_of
 from digits_core.store import SweepStore
 
@@ -104,42 +104,35 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
     if store.header.kind == "refit":
         raise UsageError(f"{store.header.name!r} was trained on the validation images: they cannot rank it")
     if store.header.kind in ("comparison", "confirmation"):
-        groups = list(by_label(store.ranked()).values())
-        most = max((len(runs) for runs in groups), default=0)
-        found = [_contestant(store, runs[0], runs, confirmed=False) for runs in groups]
-        return sorted(found, key=lambda one: (len(one.runs) < most, one.validation.mean_nll, one.record.trial))
-    again = by_label(confirmed.ranked()) if confirmed is not None else {}
-    most = max(map(len, again.values()), default=0)
-    found = []
-    for record in store.ranked():
-        runs = again.get(trial_label(record.trial))
-        if runs and any(run.recipe.recipe_id != record.recipe.recipe_id for run in runs):
-            raise unusable(
-                store.folder / "confirmed" / "sweep.json",
-                f"what it calls trial {record.trial} is another recipe than the sweep's",
-            )
-        if runs and confirmed is not None:
-            found.append(_contestant(confirmed, record, runs, confirmed=True))
-        else:
-            found.append(_contestant(store, record, [record], confirmed=False))
+        groups = by_label(store.ranked())
+        found = [_contestant(store, runs[0], runs, confirmed=False) for runs in groups.values()]
+    else:
+        groups = by_label(confirmed.ranked()) if confirmed is not None else {}
+        found = [_trial(store, record, confirmed, groups.get(trial_label(record.trial))) for record in store.ranked()]
+    most = max(map(len, groups.values()), default=0)
 
     def order(one: Contestant) -> tuple[bool, bool, float, int]:
-        return not one.confirmed, one.confirmed and len(one.runs) < most, one.validation.mean_nll, one.record.trial
+        return not one.confirmed, len(one.runs) < most, one.validation.mean_nll, one.record.trial
 
     return sorted(found, key=order)
+
+
+def _trial(
+    store: SweepStore, record: RunRecord, confirmed: SweepStore | None, again: list[RunRecord] | None
+) -> Contestant:
+    """A sweep's trial by its runs on fresh seeds, or by its own where there are none."""
+    if confirmed is None or not again:
+        return _contestant(store, record, [record], confirmed=False)
+    if any(run.recipe.recipe_id != record.recipe.recipe_id for run in again):
+        raise unusable(
+            confirmed.folder / "sweep.json", f"what it calls trial {record.trial} is another recipe than the sweep's"
+        )
+    return _contestant(confirmed, record, again, confirmed=True)
 
 
 def trial_label(trial: int) -> str:
     """What the runs of a trial's recipe on fresh seeds go by."""
     return f"{TRIAL_LABEL}{trial}"
-
-
-def by_label(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Runs of the same recipe together, by number."""
-    groups: dict[str, list[RunRecord]] = {}
-    for record in sorted(records, key=lambda record: record.trial):
-        groups.setdefault(record.label, []).append(record)
-    return groups
 
 
 def answers_on_test(store: SweepStore) -> dict[str, Answers]:

@@ -162,10 +162,7 @@ def _differences(leader: Contestant, other: Contestant, folds: _Folds | None) ->
     if folds is not None:
         several = _over_folds(leader, other, folds)
     elif len(leader.runs) > 1 or len(other.runs) > 1:
-        several = {
-            figure: seed_mean_difference(_runs(other.validation, figure), _runs(leader.validation, figure))
-            for figure in FIGURES
-        }
+        several = _over_seeds(leader, other)
     if not several:
         p_value = mcnemar_p_value(other.validation.wrong[0], leader.validation.wrong[0])
         return _Differences(means=means, intervals=None, p_value=p_value, method="mcnemar")
@@ -182,6 +179,13 @@ def _mean(contestant: Contestant, figure: Figure) -> float:
     return answers.mean_nll if figure == "nll" else 1 - answers.accuracy.mean
 
 
+def _over_seeds(leader: Contestant, other: Contestant) -> dict[Figure, MeanDifference]:
+    return {
+        figure: seed_mean_difference(_runs(other.validation, figure), _runs(leader.validation, figure))
+        for figure in FIGURES
+    }
+
+
 def _over_folds(leader: Contestant, other: Contestant, folds: _Folds) -> dict[Figure, MeanDifference]:
     """Paired by fold, over the seeds that both have."""
     by_seed = {run.recipe.training.seed: run.fold_scores for run in leader.runs}
@@ -196,11 +200,9 @@ def _over_folds(leader: Contestant, other: Contestant, folds: _Folds) -> dict[Fi
         "error_rate": np.array([ours.accuracy - theirs.accuracy for theirs, ours in pairs]),
         "nll": np.array([theirs.nll - ours.nll for theirs, ours in pairs]),
     }
+    over_images = _over_seeds(leader, other)
     return {
-        figure: _less_sure(
-            fold_mean_difference(values[figure], folds.train_n, folds.held_out_n),
-            seed_mean_difference(_runs(other.validation, figure), _runs(leader.validation, figure)),
-        )
+        figure: _less_sure(fold_mean_difference(values[figure], folds.train_n, folds.held_out_n), over_images[figure])
         for figure in FIGURES
     }
 

@@ -143,6 +143,14 @@ def rank(records: Iterable[RunRecord]) -> list[RunRecord]:
     return sorted((record for record in records if record.counts), key=lambda record: (record.nll, record.trial))
 
 
+def by_label(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Runs of the same recipe together, by number."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in sorted(records, key=lambda record: record.trial):
+        groups.setdefault(record.label, []).append(record)
+    return groups
+
+
 def status_counts(records: Iterable[RunRecord]) -> dict[str, int]:
     """How many trials ended how; all three kinds are named."""
     statuses = [record.status for record in records]

@@ -233,16 +233,23 @@ class ConfirmationOutcome:
             raise EnvironmentFailure(f"all {len(self.records)} runs failed; see {self.store.folder}")
 
 
-def confirmation_document(
-    outcome: ConfirmationOutcome, board: Leaderboard | None, report: Path | None
-) -> dict[str, Any]:
-    """What `confirm --json` prints: the runs, and the leaderboard as they leave it (null where none of them counts)."""
+def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:
+    """What every kind of confirmation says of its runs."""
     return {
         "sweep": outcome.sweep.header.name,
         "report": report and str(report),
         "folder": str(outcome.store.folder.absolute()),
         "runs": status_counts(outcome.records),
         "interrupted": outcome.interrupted,
+    }
+
+
+def confirmation_document(
+    outcome: ConfirmationOutcome, board: Leaderboard | None, report: Path | None
+) -> dict[str, Any]:
+    """What `confirm --json` prints: the runs, and the leaderboard as they leave it (null where none of them counts)."""
+    return {
+        **runs_document(outcome, report),
         "leaderboard": board and leaderboard_document(outcome.sweep, board),
     }
 

@@ -9,7 +9,7 @@ from digits_core.records import status_counts
 from digits_core.stats import MeanDifference, seed_mean_difference
 from digits_core.store import SweepStore
 from sweeps.comparison_results import difference_text
-from sweeps.leaderboard_results import ConfirmationOutcome, answers_document, answers_text
+from sweeps.leaderboard_results import ConfirmationOutcome, answers_document, answers_text, runs_document
 from sweeps.tally import counted
 
 
@@ -29,11 +29,7 @@ def refit_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[st
     refitted = answers_on_test(outcome.store)
     differences = _differences(outcome.sweep, refitted)
     return {
-        "sweep": outcome.sweep.header.name,
-        "report": report and str(report),
-        "folder": str(outcome.store.folder.absolute()),
-        "runs": status_counts(outcome.records),
-        "interrupted": outcome.interrupted,
+        **runs_document(outcome, report),
         "train_n": outcome.store.header.train_n,
         "test_openings": len(outcome.sweep.ledger()),
         "rows": [
