@@ -10,9 +10,13 @@ from commands.shell import INTERRUPTED, AsJson, Concurrency, Runs, SweepName, em
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
+    from digits_core.leaderboard import Leaderboard
+    from digits_core.store import SweepStore
     from sweeps.config import ConfirmConfig, EnsembleConfig
 
-Run = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
+Run = Annotated[
+    str | None, typer.Argument(help="Name of a sweep or comparison, or a page of one.", show_default="the latest")
+]
 
 
 @errors_in_one_line
@@ -38,14 +42,32 @@ def leaderboard(
 
         digits leaderboard first --json
 
+        digits leaderboard report.html --json
+
     """
+    from digits_core.command_line import open_command
     from digits_core.errors import UsageError
-    from digits_core.leaderboard import leaderboard as judge
-    from digits_core.store import SweepStore
-    from sweeps.leaderboard_results import leaderboard_document, leaderboard_lines
+    from digits_core.leaderboard_document import leaderboard_document
+    from reports.document import is_report, read_report
+    from sweeps.leaderboard_results import leaderboard_lines, next_after
 
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
+    if run is not None and is_report(run):
+        if folds:
+            raise UsageError("--folds is for a run, not for a page of one")
+        document, next_command = read_report(Path(run))["leaderboard"], open_command(Path(run))
+    else:
+        store, board = _judged(runs, run, folds)
+        document, next_command = leaderboard_document(store, board), next_after(store, board)
+    emit(document, leaderboard_lines(document, top, next_command), as_json=as_json)
+
+
+def _judged(runs: Path, run: str | None, folds: int) -> "tuple[SweepStore, Leaderboard]":
+    from digits_core.errors import UsageError
+    from digits_core.leaderboard import leaderboard as judge
+    from digits_core.store import SweepStore
+
     store = SweepStore.open(runs, run)
     judged = store.confirmation(folds) if folds else store
     if judged is None:
@@ -53,8 +75,7 @@ def leaderboard(
             f"nothing of {store.header.name!r} was confirmed over {folds} folds;"
             f" `digits confirm --folds {folds} --sweep {store.header.name}` does it"
         )
-    board = judge(judged)
-    emit(leaderboard_document(store, board), leaderboard_lines(store, board, top), as_json=as_json)
+    return store, judge(judged)
 
 
 @errors_in_one_line
@@ -104,6 +125,7 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     from reports.pages import report_after_result
     from sweeps.confirming import open_test_for, plan_confirmation
     from sweeps.finalists import keep_best_parameters
+    from sweeps.insight import keep_inside
     from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
     from sweeps.progress import progress_console, view_of
     from sweeps.refit_results import refit_document, refit_lines
@@ -120,6 +142,7 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     if not outcome.interrupted:
         open_test_for(planned)
         keep_best_parameters(planned.sweep)
+        keep_inside(planned.sweep)
     with report_after_result(planned.sweep) as report:
         if config.refit:
             emit(refit_document(outcome, report), refit_lines(outcome, report), as_json=as_json)

@@ -185,6 +185,7 @@ def run_search(plan: "RunPlan", *, as_json: bool) -> None:
     """Run what a plan says, score the winner, write the report, print the result."""
     from reports.pages import report_after_result
     from sweeps.finalists import score_winner_on_test
+    from sweeps.insight import keep_inside
     from sweeps.progress import progress_console, view_of
     from sweeps.results import SweepOutcome, sweep_document, sweep_lines
     from sweeps.runner import run_trials
@@ -193,6 +194,8 @@ def run_search(plan: "RunPlan", *, as_json: bool) -> None:
     view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
     store, summary = run_trials(plan, view)
     test = None if summary.interrupted else score_winner_on_test(store)
+    if not summary.interrupted:
+        keep_inside(store)
     with report_after_result(store) as report:
         outcome = SweepOutcome.of(store, summary, report, test)
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)

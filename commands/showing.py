@@ -1,13 +1,17 @@
 """`digits recipes`, `digits datasets`, `digits report` and `digits doctor`: nothing is trained."""
 
 import dataclasses
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import AsJson, Runs, SweepName, emit, errors_in_one_line
+from commands.shell import AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
+
+if TYPE_CHECKING:
+    from reports.plotly_library import PlotlyMode
 
 
 @errors_in_one_line
@@ -61,46 +65,115 @@ def show_dataset(
         digits datasets show mnist --output mnist.html --json
 
     """
-    from digits_core.data import check_dataset
+    from digits_core.data import check_dataset, load_digits
 
     check_dataset(name)
     from digits_core.command_line import open_command
-    from reports.dataset_page import summary_document, summary_lines, summary_of, write_dataset_page
+    from reports.dataset_page import summary_document, summary_lines, write_dataset_page
+    from reports.dataset_rows import summary_of
 
-    summary = summary_of(name)
+    summary = summary_of(load_digits(name))
     path = write_dataset_page(summary, output or runs / f"dataset-{name}.html")
     lines = [*summary_lines(summary, path), ("next", open_command(path))]
     emit(summary_document(summary, path), lines, as_json=as_json)
 
 
+class Plotly(StrEnum):
+    """Where the page has its charts' library from."""
+
+    inline = "inline"
+    directory = "directory"
+    cdn = "cdn"
+
+
 @errors_in_one_line
 def report(
-    sweep: SweepName = None,
+    sweeps: Annotated[list[str] | None, typer.Argument(help="Names of runs.", show_default="the latest")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write.", show_default="report.html in the sweep's folder")
+        Path | None, typer.Option(help="File to write.", show_default="report.html in the run's folder")
     ] = None,
+    plotly: Annotated[
+        Plotly, typer.Option(help="The charts' library: inside the page, in a file beside it, or from the network.")
+    ] = Plotly.inline,
+    inside: Annotated[
+        bool, typer.Option("--inside", help="First make the pictures of the leader's inside, where they are missing.")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Write the page again while the run goes on.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Write the HTML report of a sweep.
+    """Write the HTML report of a run, or of several side by side.
 
-    It is one file that opens from disk, without a network.
+    It is one file that opens from disk, without a network; `digits leaderboard report.html` reads it back. Several
+    runs: their leaderboards, their best so far, and paired tests between their winners.
 
     Examples:
 
         digits report
 
-        digits report --sweep first --output first.html
+        digits report first --output first.html --open
+
+        digits report first second --json
+
+        digits report first --follow
 
     """
+    from digits_core.errors import UsageError
+
+    names = list(dict.fromkeys(sweeps or []))
+    if len(names) > 1 and (follow or inside):
+        raise UsageError(f"--{'follow' if follow else 'inside'} is for one run, got {len(names)}")
+    if len(names) > 1:
+        path = _report_several(names, output, plotly.value, runs, as_json=as_json)
+    else:
+        path = _report_one(names, output, plotly.value, runs, inside=inside, follow=follow, as_json=as_json)
+    if open_it:
+        import webbrowser
+
+        if not webbrowser.open(path.as_uri()):
+            say("no browser could be started; open the file by hand")
+
+
+def _report_one(
+    names: list[str],
+    output: Path | None,
+    plotly: "PlotlyMode",
+    runs: Path,
+    *,
+    inside: bool,
+    follow: bool,
+    as_json: bool,
+) -> Path:
     from digits_core.command_line import open_command
     from digits_core.store import SweepStore
+    from reports.following import follow_report
     from reports.pages import write_report
 
-    store = SweepStore.open(runs, sweep)
-    path = write_report(store, output)
+    store = SweepStore.open(runs, names[0] if names else None)
+    if inside:
+        from sweeps.insight import keep_inside
+
+        why_not = keep_inside(store)
+        if why_not:
+            say(f"no pictures of its inside: {why_not}")
+    if follow:
+        path = follow_report(store, output, plotly, lambda page, count: say(f"{page}: {count} trials"))
+    else:
+        path = write_report(store, output, plotly)
     document = {"sweep": store.header.name, "report": str(path), "bytes": path.stat().st_size}
     emit(document, [("report", str(path)), ("next", open_command(path))], as_json=as_json)
+    return path
+
+
+def _report_several(names: list[str], output: Path | None, plotly: "PlotlyMode", runs: Path, *, as_json: bool) -> Path:
+    from digits_core.store import SweepStore
+    from reports.versus_page import default_output, versus_document, versus_lines, write_versus
+
+    stores = [SweepStore.open(runs, name) for name in names]
+    data, path = write_versus(stores, output or default_output(runs, names), plotly)
+    emit(versus_document(data, path), versus_lines(data, path), as_json=as_json)
+    return path
 
 
 @errors_in_one_line

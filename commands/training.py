@@ -90,6 +90,7 @@ def train(
 def _train(config: "TrainingConfig", *, as_json: bool) -> None:
     from reports.pages import report_after_result
     from sweeps.epochs import epoch_progress
+    from sweeps.insight import keep_inside
     from sweeps.progress import progress_console
     from sweeps.training import plan_training, run_training
     from sweeps.training_results import training_document, training_lines
@@ -98,6 +99,8 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
     say(plan.line)
     with epoch_progress(plan.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
         outcome = run_training(plan, on_epoch)
+    if outcome.record.status != "stopped":
+        keep_inside(outcome.store)
     with report_after_result(outcome.store) as report:
         emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
     if outcome.record.status == "stopped":
@@ -202,6 +205,7 @@ def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
     from reports.pages import report_after_result
     from sweeps.comparison_results import ComparisonOutcome
     from sweeps.finalists import score_all_on_test
+    from sweeps.insight import keep_inside
     from sweeps.progress import progress_console, view_of
     from sweeps.runner import run_trials
 
@@ -210,6 +214,7 @@ def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
     store, summary = run_trials(plan, view)
     if not (summary.interrupted or plan.header.fold_count):
         score_all_on_test(store, f"comparison of {plan.header.trial_count} runs")
+        keep_inside(store)
     with report_after_result(store) as report:
         return ComparisonOutcome.of(store, summary, report)
 

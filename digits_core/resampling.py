@@ -47,8 +47,10 @@ def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[n
     for first in range(0, draws, DRAWS_AT_A_TIME):
         rows = min(DRAWS_AT_A_TIME, draws - first)
         places = stream.integers(0, n, size=(rows, n), dtype=np.int32)
-        # A row at a time: its counts stay in the processor's cache.
-        yield np.stack([np.bincount(row, minlength=n) for row in places]).astype(np.float32)
+        counts = np.empty((rows, n), dtype=np.float32)
+        for row, drawn in enumerate(places):  # one at a time: its counts stay in the processor's cache
+            counts[row] = np.bincount(drawn, minlength=n)
+        yield counts
 
 
 def paired_bootstrap(*figures: Matrix, draws: int = DRAWS, ahead: int = 0) -> tuple[Paired, ...]:

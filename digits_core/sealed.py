@@ -5,16 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from digits_core.data import load_digits, refit_split_id, sealed_test_part
 from digits_core.device import default_device
-from digits_core.durable import unusable
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.evaluate import load_weights, predict
-from digits_core.models import build_model
+from digits_core.evaluate import predict
 from digits_core.records import RunRecord
 from digits_core.store import SweepStore
+from digits_core.stored_model import stored_model, stored_precision
 
 
 def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
@@ -43,7 +41,7 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
     device = default_device()
     # All models stand ready, or nothing is opened.
     unseen = [
-        (record, _stored_model(store, record, digits.side).to(device))
+        (record, stored_model(store, record, digits.side).to(device))
         for record in finalists
         if store.test_probabilities(record.trial) is None
     ]
@@ -52,22 +50,5 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
         keeper.write_test_part(test.labels, indices)
     images = torch.from_numpy(test.images).unsqueeze(1).to(device)
     for record, model in unseen:
-        store.write_test(record.trial, predict(model, images, _precision(record, device)))
+        store.write_test(record.trial, predict(model, images, stored_precision(record, device)))
     return np.stack([store.opened_test_probabilities(record.trial) for record in finalists])
-
-
-def _stored_model(store: SweepStore, record: RunRecord, side: int) -> nn.Module:
-    """The trial's network with the weights of its best epoch."""
-    folder = store.trial(record.trial)
-    model, weights = build_model(record.recipe, side), folder.weights()
-    try:
-        load_weights(model, weights)
-    except (RuntimeError, TypeError) as error:  # how torch says that names, shapes or types do not fit
-        raise unusable(folder.folder / "weights.safetensors", "these are not this recipe's weights") from error
-    return model
-
-
-def _precision(record: RunRecord, device: torch.device) -> torch.dtype:
-    """The type that the model was validated with, where this device is of the same kind."""
-    same_kind = record.device.split(":")[0] == device.type
-    return torch.bfloat16 if same_kind and record.precision == "bfloat16" else torch.float32

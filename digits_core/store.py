@@ -12,6 +12,7 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
                       /progress.json        the record so far, rewritten after every epoch
                       /state.safetensors    what the trial goes on from if it is cut off; gone once it is over
                       /record.json          RunRecord; written last, so it means "this trial is over"
+                      /inside.safetensors   pictures of the network's inside, of the leader alone
                       /test.npy             only after the sealed test part was opened for this trial
          /ledger.jsonl             one line for every opening of the test part
          /confirmed/               a run of its own, laid out like this one: the best recipes again, on fresh seeds

@@ -16,23 +16,23 @@ from digits_core.cross_validation import FoldsTrainer
 from digits_core.engine import BestEpoch, Trainer
 from digits_core.metrics import Score
 from digits_core.records import EpochRow
-from digits_core.trial_folder import TrainingState
+from digits_core.trial_folder import Bundle
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def state_of(trainer: Trainer | FoldsTrainer) -> TrainingState:
+def state_of(trainer: Trainer | FoldsTrainer) -> Bundle:
     """Everything after the last finished epoch."""
     if isinstance(trainer, Trainer):
-        return TrainingState(arrays=_arrays(trainer), facts=_facts(trainer))
+        return Bundle(arrays=_arrays(trainer), facts=_facts(trainer))
     folds = [state_of(member) for member in trainer.trainers]
-    return TrainingState(
+    return Bundle(
         arrays={f"{n}.{name}": array for n, fold in enumerate(folds) for name, array in fold.arrays.items()},
         facts={"folds": [fold.facts for fold in folds]},
     )
 
 
-def resume(trainer: Trainer | FoldsTrainer, state: TrainingState) -> None:
+def resume(trainer: Trainer | FoldsTrainer, state: Bundle) -> None:
     """Bring a new trainer of the same recipe and data to that state.
 
     Raises KeyError, ValueError or RuntimeError where it does not fit; the trainer is of no use then.

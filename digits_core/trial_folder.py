@@ -14,6 +14,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord
 
 STATE = "state.safetensors"
+INSIDE = "inside.safetensors"
 TIMEOUT_NOTE = "timeout.txt"  # where a trial's process stood when it was ended for taking too long
 
 
@@ -23,8 +24,8 @@ def folder_name(trial: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingState:
-    """What training goes on from (see digits_core.training_state): arrays by name, and the rest as JSON values."""
+class Bundle:
+    """Arrays by name and the rest as JSON values, in one file: what training goes on from, or a network's inside."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
     facts: Mapping[str, Any]
@@ -58,23 +59,38 @@ class TrialFolder:
         """Keep the record as it stands after an epoch."""
         write_atomically(self.folder / "progress.json", json_bytes(record.to_dict()), durable=False)
 
-    def write_state(self, state: TrainingState) -> None:
-        """Keep what training goes on from after this epoch."""
+    def write_state(self, state: Bundle) -> None:
+        """Keep what training goes on from after this epoch: see digits_core.training_state."""
+        self._write_bundle(STATE, state)
+
+    def read_state(self) -> Bundle | None:
+        """What training goes on from; None where there is nothing, or nothing whole (it is not synced)."""
+        return self._read_bundle(STATE)
+
+    def write_inside(self, inside: Bundle) -> None:
+        """Keep what the page shows of the network's inside: see sweeps.insight."""
+        self._write_bundle(INSIDE, inside)
+
+    def read_inside(self) -> Bundle | None:
+        """What the page shows of the network's inside; None where that was not made, or is not whole."""
+        return self._read_bundle(INSIDE)
+
+    def _write_bundle(self, name: str, bundle: Bundle) -> None:
         from safetensors.numpy import save
 
-        content = save(dict(state.arrays), metadata={"facts": json.dumps(state.facts)})
-        write_atomically(self.folder / STATE, content, durable=False)
+        arrays = {name: np.asarray(value, order="C") for name, value in bundle.arrays.items()}
+        content = save(arrays, metadata={"facts": json.dumps(bundle.facts)})
+        write_atomically(self.folder / name, content, durable=False)
 
-    def read_state(self) -> TrainingState | None:
-        """What training goes on from; None where there is nothing, or nothing whole (it is not synced)."""
+    def _read_bundle(self, name: str) -> Bundle | None:
         from safetensors import SafetensorError, safe_open
 
-        path = self.folder / STATE
+        path = self.folder / name
         try:
             with safe_open(path, framework="np") as stream:
                 facts = json.loads(stream.metadata()["facts"])
                 names = stream.keys()
-                return TrainingState(arrays={name: stream.get_tensor(name) for name in names}, facts=facts)
+                return Bundle(arrays={name: stream.get_tensor(name) for name in names}, facts=facts)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             return None
 

@@ -1,39 +1,25 @@
-"""Rows -> Plotly figures. Colours are the Okabe-Ito palette, which colour-blind readers can tell apart."""
+"""Rows of a search -> Plotly figures."""
+
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from scipy.interpolate import griddata
 
 from digits_core.objectives import OBJECTIVES, values_of
+from digits_core.recipe import Scalar
 from digits_core.records import RunRecord
-from reports.tables import Front, HistoryPoint
+from reports.figures import BLUE, GREEN, ORANGE, SERIES_COLOURS, SKY, STATUS_STYLE, laid_out, log_axis
+from reports.importance import Importances
+from reports.search_rows import CostPoint, Dimension, HistoryPoint, LaneBar, Rung
+from reports.tables import Front
 
-BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"
-SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
-STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open")}
-CURVE_COUNT = 5
-MOST_EPOCH_TICKS = 12
-
-
-def _layout(figure: go.Figure, x_title: str, y_title: str) -> go.Figure:
-    # Colours of text, grid and background come from the page's style, which knows light from dark.
-    figure.update_layout(
-        template="none",
-        height=380,
-        margin={"l": 70, "r": 20, "t": 20, "b": 50},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.12, "x": 0},
-        hovermode="closest",
-    )
-    figure.update_xaxes(title=x_title, zeroline=False)
-    figure.update_yaxes(title=y_title, zeroline=False)
-    return figure
-
-
-def _log_axis(figure: go.Figure, values: list[float]) -> None:
-    figure.update_yaxes(type="log", exponentformat="none")
-    if values and max(values) >= 100 * min(values):  # else Plotly's own choice has more ticks to read
-        figure.update_yaxes(dtick=1, minor={"ticks": "outside", "dtick": "D1"})
+MOST_DIMENSIONS = 8
+COLOUR_STEPS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#B0B0B0")  # best fifth to worst
+CONTOUR_GRID = 40
+FEWEST_CONTOUR_POINTS = 10
 
 
 def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
@@ -59,9 +45,9 @@ def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
         line={"color": GREEN, "shape": "hv", "width": 2},
         hovertemplate="best so far %{y:.4f}<extra></extra>",
     )
-    _layout(figure, "seconds since the first trial started", "validation NLL (log scale)")
+    laid_out(figure, "seconds of search", "validation NLL (log scale)")
     figure.update_xaxes(rangemode="tozero")
-    _log_axis(figure, [point.nll for point in points])
+    log_axis(figure, [point.nll for point in points])
     return figure
 
 
@@ -85,43 +71,232 @@ def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
             hovertemplate="trial %{customdata}<br>%{y:.4g}<br>%{x:,.4g}<extra></extra>",
             **style,
         )
-    _layout(figure, OBJECTIVES[x_name].title, OBJECTIVES[y_name].title)
+    laid_out(figure, OBJECTIVES[x_name].title, OBJECTIVES[y_name].title)
     for name, axis in ((x_name, figure.layout.xaxis), (y_name, figure.layout.yaxis)):
         if name != "accuracy" and shown:  # ratios count in all others
             axis.update(type="log", title=f"{OBJECTIVES[name].title} (log scale)", dtick="D2", exponentformat="none")
     return figure
 
 
-def _curve_name(record: RunRecord) -> str:
-    return f"{record.label} (trial {record.trial})" if record.label else f"trial {record.trial}"
-
-
-def learning_curves(records: list[RunRecord]) -> go.Figure:
-    """Train and validation loss by epoch of the best few trials, the epoch that counts marked."""
+def time_line(bars: Sequence[LaneBar]) -> go.Figure:
+    """Trials as bars, a lane for each that ran at the same time."""
     figure = go.Figure()
-    for record, colour in zip(records[:CURVE_COUNT], SERIES_COLOURS, strict=False):
-        epochs = np.array([row.epoch for row in record.curve])
-        validation = np.array([row.validation_nll for row in record.curve])
-        name, group = _curve_name(record), str(record.trial)
+    for status, (colour, _) in STATUS_STYLE.items():
+        chosen = [bar for bar in bars if bar.status == status]
+        if chosen:
+            figure.add_bar(
+                base=np.array([bar.start_seconds for bar in chosen]),
+                x=np.array([bar.seconds for bar in chosen]),
+                y=np.array([bar.lane + 1 for bar in chosen]),
+                customdata=np.array([bar.trial for bar in chosen]),
+                orientation="h",
+                name=status,
+                marker={"color": colour, "line": {"color": "white", "width": 1}},
+                hovertemplate="trial %{customdata}<br>from %{base:.1f} s, %{x:.1f} s long<extra></extra>",
+            )
+    lane_count = max((bar.lane for bar in bars), default=0) + 1
+    laid_out(figure, "seconds of search", "lane", height=min(140 + 36 * lane_count, 700))
+    figure.update_layout(barmode="overlay", bargap=0.25)
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(dtick=1, autorange="reversed")
+    return figure
+
+
+def rung_chart(rungs: Sequence[Rung]) -> go.Figure:
+    """For each epoch after which trials were stopped: how many were, and how many went on."""
+    figure = go.Figure()
+    epochs = [str(rung.epoch) for rung in rungs]
+    figure.add_bar(x=epochs, y=np.array([rung.went_on_n for rung in rungs]), name="went on", marker={"color": BLUE})
+    figure.add_bar(x=epochs, y=np.array([rung.stopped_n for rung in rungs]), name="stopped", marker={"color": ORANGE})
+    laid_out(figure, "after epoch", "trials", height=300)
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(type="category")
+    return figure
+
+
+def importance_chart(found: Importances) -> go.Figure:
+    """Fields by importance, with one standard deviation over folds and repeats."""
+    rows = found.rows[::-1]
+    figure = go.Figure()
+    figure.add_bar(
+        x=np.array([row.mean for row in rows]),
+        y=[row.name for row in rows],
+        error_x={"type": "data", "array": np.array([row.standard_deviation for row in rows]), "color": "#808080"},
+        orientation="h",
+        marker={"color": BLUE},
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )
+    laid_out(figure, "share of the variance of log NLL that is lost without it", "", height=80 + 24 * len(rows))
+    figure.update_layout(showlegend=False)
+    figure.update_yaxes(automargin=True)
+    return figure
+
+
+def by_importance(dimensions: Sequence[Dimension], found: Importances | str) -> list[Dimension]:
+    """The fields, the most important first where that is known."""
+    if isinstance(found, str):
+        return list(dimensions)
+    places = {row.name: place for place, row in enumerate(found.rows)}
+    return sorted(dimensions, key=lambda dimension: places[dimension.name])
+
+
+def parallel_coordinates(dimensions: Sequence[Dimension], nlls: Sequence[float], trials: Sequence[int]) -> go.Figure:
+    """A line for each trial over the fields, by fifths of the leaderboard; the worst are drawn first."""
+    shown = list(dimensions)[:MOST_DIMENSIONS]
+    scales = [_scale(dimension) for dimension in shown]
+    heights = [[scale.get(value) for value in dimension.values] for dimension, scale in zip(shown, scales, strict=True)]
+    figure = go.Figure()
+    fifths = np.minimum(np.arange(len(nlls)) * len(COLOUR_STEPS) // max(len(nlls), 1), len(COLOUR_STEPS) - 1)
+    names = ("best fifth", "second", "third", "fourth", "worst fifth")
+    for fifth in range(len(COLOUR_STEPS) - 1, -1, -1):
+        x: list[float | None] = []
+        y: list[float | None] = []
+        text: list[str] = []
+        for place in np.flatnonzero(fifths == fifth).tolist():
+            x += [*range(len(shown)), None]
+            y += [*(column[place] for column in heights), None]
+            label = f"trial {trials[place]}, NLL {nlls[place]:.4f}"
+            text += [f"{label}<br>{dimension.name}: {_text(dimension.values[place])}" for dimension in shown] + [""]
         figure.add_scatter(
-            x=epochs, y=validation, mode="lines", name=name, legendgroup=group, line={"color": colour, "width": 2},
-            hovertemplate=f"{name}, validation<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+            x=x, y=y, text=text, mode="lines+markers", name=names[fifth], connectgaps=False, hoverinfo="text",
+            marker={"color": COLOUR_STEPS[fifth], "size": 5}, line={"color": COLOUR_STEPS[fifth], "width": 1},
+            opacity=0.8 if fifth == 0 else 0.45,
         )  # fmt: skip
-        figure.add_scatter(
-            x=epochs, y=np.array([row.train_loss for row in record.curve]), showlegend=False,
-            mode="lines" if len(epochs) > 1 else "markers", marker={"symbol": "circle-open"},
-            legendgroup=group, line={"color": colour, "width": 1, "dash": "dot"},
-            hovertemplate=f"{name}, training (augmented)<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
-        )  # fmt: skip
-        chosen = epochs == record.best_epoch
-        figure.add_scatter(
-            x=epochs[chosen], y=validation[chosen], mode="markers", showlegend=False, legendgroup=group,
-            marker={"color": colour, "size": 11, "symbol": "star"},
-            hovertemplate=f"{name}, chosen epoch %{{x}}: %{{y:.4f}}<extra></extra>",
-        )  # fmt: skip
-    _layout(figure, "epoch", "loss, nats (log scale)")
-    shown = [row for record in records[:CURVE_COUNT] for row in record.curve]
-    if max((row.epoch for row in shown), default=0) <= MOST_EPOCH_TICKS:
-        figure.update_xaxes(dtick=1)
-    _log_axis(figure, [loss for row in shown for loss in (row.train_loss, row.validation_nll)])
+    laid_out(figure, "", "", height=460)
+    figure.update_layout(legend={"traceorder": "reversed"})
+    figure.update_xaxes(
+        tickmode="array", tickvals=list(range(len(shown))), range=[-0.3, len(shown) - 0.3],
+        ticktext=[dimension.name.replace(".", ".<br>").replace("_", " ") for dimension in shown],
+    )  # fmt: skip
+    figure.update_yaxes(showticklabels=False, range=[-0.08, 1.08], showgrid=False)
+    for column, (dimension, scale) in enumerate(zip(shown, scales, strict=True)):
+        for value, height in _ticks(dimension, scale):
+            figure.add_annotation(x=column, y=height, text=value, showarrow=False, xanchor="left", xshift=6)
+    return figure
+
+
+def _scale(dimension: Dimension) -> dict[Scalar | None, float]:
+    """Each value's height, 0..1; numbers of a log scale by their logarithm, names evenly spaced."""
+    present = sorted({value for value in dimension.values if value is not None}, key=lambda v: (str(type(v)), v))
+    if dimension.numeric:
+        numbers = np.array([float(value) for value in present])
+        heights = np.log(numbers) if dimension.log and numbers.min() > 0 else numbers
+        heights = (heights - heights.min()) / (float(np.ptp(heights)) or 1.0)
+    else:
+        heights = np.linspace(0, 1, len(present))
+    return dict(zip(present, heights.tolist(), strict=True))
+
+
+def _ticks(dimension: Dimension, scale: dict[Scalar | None, float]) -> list[tuple[str, float]]:
+    values = list(scale)
+    if dimension.numeric and len(values) > 6:
+        values = [min(values, key=lambda v: scale[v]), max(values, key=lambda v: scale[v])]
+    return [(_text(value), scale[value]) for value in values]
+
+
+def _text(value: Scalar | None) -> str:
+    if value is None:
+        return "without"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def slice_chart(dimension: Dimension, records: Sequence[RunRecord]) -> go.Figure:
+    """Every trial by one field. Records are in the order of the field's values."""
+    figure = go.Figure()
+    for status, (colour, symbol) in STATUS_STYLE.items():
+        chosen = [
+            (value, record)
+            for value, record in zip(dimension.values, records, strict=True)
+            if value is not None and record.status == status
+        ]
+        if chosen:
+            figure.add_scatter(
+                x=[float(value) if dimension.numeric else str(value) for value, _ in chosen],
+                y=np.array([record.nll for _, record in chosen]),
+                customdata=np.array([record.trial for _, record in chosen]),
+                mode="markers",
+                name=status,
+                marker={"color": colour, "symbol": symbol, "size": 8},
+                hovertemplate="trial %{customdata}<br>%{x}<br>NLL %{y:.4f}<extra></extra>",
+            )
+    title = dimension.name + (" (log scale)" if dimension.log else "")
+    laid_out(figure, title, "validation NLL (log scale)", height=340)
+    if dimension.log:
+        figure.update_xaxes(type="log", exponentformat="none", dtick="D2")
+    elif not dimension.numeric:
+        figure.update_xaxes(type="category")
+    log_axis(figure, [record.nll for record in records])
+    return figure
+
+
+def contour_chart(first: Dimension, second: Dimension, nlls: Sequence[float]) -> go.Figure | None:
+    """log10 NLL between the trials (linear, inside their hull) over two numeric fields; None for too few trials."""
+    kept = [p for p, pair in enumerate(zip(first.values, second.values, strict=True)) if None not in pair]
+    axes = [np.array([float(d.values[p]) for p in kept]) for d in (first, second)]  # type: ignore[arg-type]
+    if len(kept) < FEWEST_CONTOUR_POINTS or any(len(np.unique(axis)) < 4 for axis in axes):
+        return None
+    levels = np.log10(np.array([nlls[place] for place in kept]))
+    placed = [_unit(np.log(axis) if d.log else axis) for axis, d in zip(axes, (first, second), strict=True)]
+    steps = np.linspace(0, 1, CONTOUR_GRID)
+    surface = griddata(np.stack(placed, axis=1), levels, tuple(np.meshgrid(steps, steps)), method="linear")
+    grids = [_ungridded(steps, axis, log=d.log) for axis, d in zip(axes, (first, second), strict=True)]
+    figure = go.Figure()
+    figure.add_contour(
+        x=grids[0], y=grids[1], z=np.round(surface, 3), colorscale="Cividis", reversescale=True, ncontours=12,
+        colorbar={"title": "log10 NLL", "thickness": 12}, hovertemplate="log10 NLL %{z:.2f}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=axes[0], y=axes[1], mode="markers", name="trials", hoverinfo="skip",
+        marker={"color": "white", "size": 6, "line": {"color": "black", "width": 1}},
+    )  # fmt: skip
+    laid_out(figure, first.name, second.name)
+    for dimension, axis in ((first, figure.layout.xaxis), (second, figure.layout.yaxis)):
+        if dimension.log:
+            axis.update(type="log", exponentformat="none", dtick="D2")
+    figure.update_layout(showlegend=False)
+    return figure
+
+
+def _unit(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    placed: npt.NDArray[np.float64] = (values - values.min()) / (float(np.ptp(values)) or 1.0)
+    return placed
+
+
+def _ungridded(steps: npt.NDArray[np.float64], axis: npt.NDArray[np.float64], *, log: bool) -> npt.NDArray[np.float64]:
+    low, high = (np.log(axis.min()), np.log(axis.max())) if log else (axis.min(), axis.max())
+    values: npt.NDArray[np.float64] = low + steps * (high - low)
+    return np.exp(values) if log else values
+
+
+def cost_chart(points: Sequence[CostPoint]) -> go.Figure:
+    """Seconds an epoch by batch size, learning rate and optimizer, seconds a trial by epochs; colours are models."""
+    figure = make_subplots(rows=2, cols=2, horizontal_spacing=0.1, vertical_spacing=0.2)
+    models = sorted({point.model for point in points})
+    panels = (
+        (1, 1, "batch size", "batch_size", "epoch_seconds"),
+        (1, 2, "learning rate (log scale)", "learning_rate", "epoch_seconds"),
+        (2, 1, "optimizer", "optimizer", "epoch_seconds"),
+        (2, 2, "epochs", "epochs", "seconds"),
+    )
+    for row, column, title, x_field, y_field in panels:
+        for number, model in enumerate(models):
+            chosen = [point for point in points if point.model == model]
+            figure.add_scatter(
+                x=[getattr(point, x_field) for point in chosen],
+                y=np.array([getattr(point, y_field) for point in chosen]),
+                customdata=np.array([point.trial for point in chosen]), mode="markers", name=model, legendgroup=model,
+                showlegend=(row, column) == (1, 1), row=row, col=column,
+                marker={"color": SERIES_COLOURS[number % len(SERIES_COLOURS)], "size": 7, "opacity": 0.75},
+                hovertemplate=f"trial %{{customdata}}<br>{title} %{{x}}<br>%{{y:.3g}} s<extra></extra>",
+            )  # fmt: skip
+        figure.update_xaxes(title=title, row=row, col=column)
+        what = "seconds a trial" if (row, column) == (2, 2) else "seconds an epoch"
+        figure.update_yaxes(title=what, rangemode="tozero", row=row, col=column)
+    laid_out(figure, "", "", height=680)
+    for row, column, title, *_ in panels:
+        figure.update_xaxes(title=title, row=row, col=column)
+    figure.update_yaxes(title="seconds an epoch")
+    figure.update_yaxes(title="seconds a trial", row=2, col=2)
+    figure.update_xaxes(type="log", exponentformat="none", dtick="D2", row=1, col=2)
+    figure.update_xaxes(type="category", row=2, col=1)
     return figure

@@ -4,16 +4,16 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from digits_core.leaderboard import Leaderboard
-from reports.tables import LeaderboardRow, Result
+from digits_core.leaderboard import Row
+from reports.tables import LeaderboardRow
+from reports.views import Result
 
 
-def leaderboard_frame(rows: tuple[LeaderboardRow, ...], board: Leaderboard | None) -> pd.DataFrame:
-    """One row a validated trial, best first; recipe fields under their dotted names.
+def leaderboard_frame(rows: tuple[LeaderboardRow, ...]) -> pd.DataFrame:
+    """One row a validated trial, in the order of the page; recipe fields under their dotted names.
 
     `standing` and what follows it are the leaderboard's: of the means over fresh seeds where there are some.
     """
-    standing = _standings(board) if board else {}
     return pd.DataFrame(
         [
             {
@@ -27,7 +27,7 @@ def leaderboard_frame(rows: tuple[LeaderboardRow, ...], board: Leaderboard | Non
                 "epochs": len(row.record.curve),
                 "parameters": row.record.parameter_count,
                 "train_seconds": row.record.train_seconds,
-                **standing.get(row.record.trial, {}),
+                **(_standing(row.standing) if row.standing else {}),
                 **row.record.recipe.as_overrides(),
             }
             for row in rows
@@ -40,17 +40,14 @@ def _columns(part: str, result: Result) -> dict[str, float]:
     return {**figures, f"{part}_accuracy_low": result.interval.low, f"{part}_accuracy_high": result.interval.high}
 
 
-def _standings(board: Leaderboard) -> dict[int, dict[str, float | int | bool | None]]:
+def _standing(row: Row) -> dict[str, float | int | bool | None]:
     return {
-        row.contestant.record.trial: {
-            "standing": row.rank,
-            "standing_low": row.ranks[0],
-            "standing_high": row.ranks[1],
-            "tied_with_leader": row.tied_with_leader,
-            "corrected_p_value": row.to_leader.corrected_p_value if row.to_leader else None,
-            "confirmed_seeds": len(row.contestant.runs) if row.contestant.confirmed else 0,
-            "mean_nll": row.contestant.validation.mean_nll,
-            "mean_accuracy": row.contestant.validation.accuracy.mean,
-        }
-        for row in board.rows
+        "standing": row.rank,
+        "standing_low": row.ranks[0],
+        "standing_high": row.ranks[1],
+        "tied_with_leader": row.tied_with_leader,
+        "corrected_p_value": row.to_leader.corrected_p_value if row.to_leader else None,
+        "confirmed_seeds": len(row.contestant.runs) if row.contestant.confirmed else 0,
+        "mean_nll": row.contestant.validation.mean_nll,
+        "mean_accuracy": row.contestant.validation.accuracy.mean,
     }

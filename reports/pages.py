@@ -1,23 +1,17 @@
 """Rows and figures -> one self-contained HTML file: no network, every string escaped, scripts named by hash."""
 
-import base64
 import contextlib
-import hashlib
-import io
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-import numpy.typing as npt
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
-from PIL import Image
-from plotly.offline import get_plotlyjs
 
 from digits_core.comparison import PartResult
 from digits_core.contestants import Answers
@@ -27,30 +21,48 @@ from digits_core.objectives import OBJECTIVES
 from digits_core.resampling import Selected
 from digits_core.stats import p_value_text
 from digits_core.store import SweepStore
-from reports.charts import learning_curves, objectives_chart, optimisation_history
+from reports.document import report_document
 from reports.frames import leaderboard_frame
-from reports.tables import ReportData, Result, collect, standings
+from reports.page_figures import all_figures, sliced
+from reports.pictures import png_uri
+from reports.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
+from reports.tables import ReportData, collect
+from reports.views import Result
+
+SCRIPTS = ("helpers", "data", "tables", "leaderboard", "matrices", "gallery", "charts", "main")
 
 
-def write_report(store: SweepStore, output: Path | None = None) -> Path:
+def write_report(
+    store: SweepStore,
+    output: Path | None = None,
+    plotly: PlotlyMode = "inline",
+    refresh_seconds: int | None = None,
+) -> Path:
     """Write the sweep's page (default: report.html in its folder) and return its absolute path.
 
     Where the page goes to its default place, the leaderboard goes beside it as leaderboard.csv.
     """
     path = checked_output(output) if output else (store.folder / "report.html").absolute()
     data = collect(store)
-    content = render(data).encode()
+    files = {path.name: render(data, plotly, refresh_seconds).encode()}
+    if output is None:
+        files["leaderboard.csv"] = leaderboard_frame(data.leaderboard).to_csv(index=False).encode()
+    write_page(path, files, plotly)
+    return path
+
+
+def write_page(path: Path, files: Mapping[str, bytes], plotly: PlotlyMode) -> None:
+    """Put a page and what goes with it into its folder."""
+    if plotly == "directory":
+        files = {LIBRARY_FILE: library_source().encode(), **files}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-        if output is None:
-            table = leaderboard_frame(data.leaderboard, data.board).to_csv(index=False)
-            write_atomically(path.with_name("leaderboard.csv"), table.encode())
+        for name, content in files.items():
+            write_atomically(path.with_name(name), content)
     except OSError as error:
         raise EnvironmentFailure(
             f"cannot write {path}: {error.strerror}; `digits report --output FILE` writes it elsewhere"
         ) from error
-    return path
 
 
 @contextlib.contextmanager
@@ -98,47 +110,47 @@ def page_environment() -> jinja2.Environment:
 
 def page_style() -> Markup:
     """The style of all pages."""
-    return Markup(_asset("style.css"))  # noqa: S704 - our own file
+    return Markup(asset("style.css"))  # noqa: S704 - our own file
 
 
-def render(data: ReportData) -> str:
-    """The whole page as text."""
-    plotly, script = get_plotlyjs(), _asset("script.js")
-    figures = {
-        "history": _figure_json(optimisation_history(data.history)),
-        "curves": _figure_json(learning_curves([row.record for row in data.leaderboard])),
-    }
-    if data.front:
-        records = [row.record for row in data.leaderboard]
-        figures["objectives"] = _figure_json(objectives_chart(records, data.front))
+def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int | None = None) -> str:
+    """The whole page as text. With `refresh_seconds` a browser loads it anew so often."""
+    library, script = plotly_library(plotly), page_script()
+    document = htmlsafe_json_dumps(report_document(data), separators=(",", ":"))
     return (
         page_environment()
         .get_template("page.html.j2")
         .render(
             data=data,
-            winner=data.leaderboard[0],
-            standings=standings(data.board) if data.board else (),
             objectives=OBJECTIVES,
-            figures=figures,
+            figures=page_figures(data),
+            slice_names=[dimension.name for dimension in sliced(data)],
+            shown_name=data.answered.name_of(data.inside.shown_index) if data.inside else "",
             style=page_style(),
-            plotly=Markup(plotly),  # noqa: S704 - the library's own bundle
+            document=document,
+            plotly=library,
             script=Markup(script),  # noqa: S704 - our own file
-            script_hashes=" ".join(f"'{source_hash(source)}'" for source in (plotly, script)),
+            script_sources=" ".join([*library.script_sources, f"'{source_hash(script)}'"]),
+            refresh_seconds=refresh_seconds,
         )
     )
 
 
-def source_hash(source: str) -> str:
-    """The name under which a Content-Security-Policy lets exactly this inline script run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+def page_script() -> str:
+    """What runs on the page: its parts in one closed scope."""
+    parts = "\n".join(asset(f"scripts/{name}.js") for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();'
 
 
-def _asset(name: str) -> str:
-    return resources.files("reports").joinpath("templates", name).read_text(encoding="utf-8")
+def asset(name: str) -> str:
+    """A file of ours, as text."""
+    return resources.files("reports").joinpath("templates", *name.split("/")).read_text(encoding="utf-8")
 
 
-def _figure_json(figure: Any) -> Any:
-    return json.loads(figure.to_json())
+def page_figures(data: ReportData) -> dict[str, Any]:
+    """Every chart of the page by name, as Plotly's JSON."""
+    made = {name: figure for name, figure in all_figures(data).items() if figure is not None}
+    return {name: json.loads(figure.to_json()) for name, figure in made.items()}
 
 
 def percent(share: float) -> str:
@@ -149,13 +161,6 @@ def percent(share: float) -> str:
 def interval(result: Result | PartResult | Answers | Selected) -> str:
     """`98.44 - 99.95`, in percent, kept on one line."""
     return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
-
-
-def png_uri(pixels: npt.NDArray[np.uint8]) -> str:
-    """An image (H, W) as a data URI."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def day(seconds: float) -> str:

@@ -1,77 +1,53 @@
 """A sweep's stored arrays -> the rows that the page shows. Plain values, no HTML, no figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from digits_core.comparison import ComparedRow, compare_runs, published_as, reached
-from digits_core.contestants import Contestant
 from digits_core.data import DATASETS, Digits, load_digits
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
+from digits_core.journal import read_journal
 from digits_core.leaderboard import Leaderboard, Row, leaderboard
-from digits_core.metrics import Score, confusion_matrix, score, wrong_margin
+from digits_core.leaderboard_document import leaderboard_document
+from digits_core.metrics import score
 from digits_core.objectives import pareto_front
 from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
-from digits_core.stats import Interval, accuracy_interval, mcnemar_p_value
+from digits_core.stats import mcnemar_p_value
 from digits_core.store import SweepStore
-
-WORST_IMAGE_COUNT = 24
-STANDING_COUNT = 25  # rows of the standings; those that are tied with the leader are shown in any case
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """A score with the interval of its accuracy."""
-
-    score: Score
-    interval: Interval
+from reports.answers import Answered, answered
+from reports.dataset_rows import DatasetSummary, summary_of
+from reports.importance import Importances, importances
+from reports.inside_rows import InsideModel, read_inside
+from reports.pictures import NO_PICTURES, Sheet, sheet_of
+from reports.search_rows import (
+    CostPoint,
+    Dimension,
+    HistoryPoint,
+    LaneBar,
+    Rung,
+    costs,
+    dimensions,
+    footing,
+    history,
+    lanes,
+    rungs,
+    search_clock,
+)
+from reports.views import Result, result_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderboardRow:
     """One trial with a validation score."""
 
-    rank: int  # 1 has the lowest validation NLL
+    rank: int  # 1 has the lowest validation NLL of its own run
     record: RunRecord
     validation: Result
     test: Result | None  # only where the sealed test part was opened for it
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryPoint:
-    """One trial in the order in which trials ended."""
-
-    trial: int
-    status: str
-    ended_seconds: float  # after the first trial's start
-    nll: float
-    incumbent_nll: float  # the lowest so far
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mistake:
-    """One wrongly classified image."""
-
-    name: str  # its published name or number
-    true_digit: int
-    predicted_digit: int
-    p_true: float
-    p_predicted: float
-    pixels: npt.NDArray[np.uint8] | None  # (H, W); None where the data set is not at hand
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """How one model, or the ensemble, does on one part of the data."""
-
-    title: str
-    part: str  # "sealed test" or "validation"
-    result: Result
-    confusion: npt.NDArray[np.int64]  # (10, 10): true by row
-    mistakes: tuple[Mistake, ...]  # worst first
+    standing: Row | None  # its place among the recipes, over fresh seeds where there are some; None in a comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +82,19 @@ class Front:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchRows:
+    """How the search went: see reports.search_rows."""
+
+    history: tuple[HistoryPoint, ...]
+    lanes: tuple[LaneBar, ...]
+    rungs: tuple[Rung, ...]
+    dimensions: tuple[Dimension, ...]  # their values by leaderboard row
+    footing_epoch: int  # the last that every trial reached
+    footing_nlls: tuple[float, ...]  # the lowest up to it, by leaderboard row: trials on equal footing
+    importances: Importances | str  # or why there are none
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything on the page."""
 
@@ -113,21 +102,26 @@ class ReportData:
     summary: SweepSummary | None
     openings: tuple[Opening, ...]
     leaderboard: tuple[LeaderboardRow, ...]
-    board: Leaderboard | None  # which differences are real; None where nothing was searched
+    board: Leaderboard  # which differences are real
+    board_document: dict[str, Any]  # the same as `digits leaderboard --json` prints it
     failures: tuple[RunRecord, ...]
-    history: tuple[HistoryPoint, ...]
+    search: SearchRows
+    costs: tuple[CostPoint, ...]
     ensemble: EnsembleRecord | None
     ensemble_rows: tuple[EnsembleRow, ...]
     ensemble_p_value: float | None  # McNemar, ensemble against the best single model, test part
-    judgements: tuple[Judgement, ...]  # the winner, then the ensemble if there is one
+    answered: Answered
+    sheet: Sheet
     compared: tuple[ComparedLine, ...]  # of a comparison
     front: Front | None  # None where there was one objective
+    dataset: DatasetSummary | None  # None where it is not at hand
     images_missing: str  # why no pictures are shown; empty where they are
+    inside: InsideModel | None  # pictures of the leader's inside, where they were made
 
-
-def result_of(figures: Score) -> Result:
-    """Add the interval to a score."""
-    return Result(score=figures, interval=accuracy_interval(figures.error_count, figures.n))
+    @property
+    def searched(self) -> bool:
+        """Whether recipes were searched for, not given."""
+        return self.header.kind == "sweep"
 
 
 def collect(store: SweepStore) -> ReportData:
@@ -139,38 +133,74 @@ def collect(store: SweepStore) -> ReportData:
             f"sweep {header.name!r} has no validated trial to report ({len(records)} recorded,"
             f" {sum(r.status == 'failed' for r in records)} failed); run a new sweep"
         )
-    ensemble = store.ensemble()
-    board = leaderboard(store) if header.kind == "sweep" else None
+    ensemble, board = store.ensemble(), leaderboard(store)
     digits, images_missing = _images(header)
-    leader = board.rows[0].contestant if board else None
-    judgements = [_judge_winner(store, ranked[0], leader, digits)]
-    if ensemble:
-        judgements.append(_judge_ensemble(store, ensemble, digits))
+    leader = board.rows[0].contestant if header.kind == "sweep" else None
+    found = answered(store, leader, ensemble, digits)
+    rows = _leaderboard_rows(store, ranked, board)
     return ReportData(
         header=header,
         summary=store.summary(),
         openings=tuple(store.ledger()),
-        leaderboard=tuple(
-            LeaderboardRow(rank=rank, record=record, validation=result_of(record.validation), test=_test(store, record))
-            for rank, record in enumerate(ranked, start=1)
-            if record.validation
-        ),
+        leaderboard=rows,
         board=board,
+        board_document=leaderboard_document(store, board),
         failures=tuple(record for record in records if record.status == "failed"),
-        history=history(records),
+        search=_search(store, records, [row.record for row in rows]),
+        costs=costs(records),
         ensemble=ensemble,
         ensemble_rows=_ensemble_rows(ensemble),
         ensemble_p_value=_ensemble_p_value(store, ensemble),
-        judgements=tuple(judgements),
+        answered=found,
+        sheet=sheet_of(digits.images, [picture.index for picture in found.pictures]) if digits else NO_PICTURES,
         compared=_compared(store) if header.kind == "comparison" else (),
         front=_front(header, records),
+        dataset=summary_of(digits) if digits else None,
         images_missing=images_missing,
+        inside=read_inside(store, leader.record.trial if leader else ranked[0].trial),
     )
 
 
-def standings(board: Leaderboard) -> tuple[Row, ...]:
-    """The rows that the page shows of them."""
-    return tuple(row for row in board.rows if row.rank <= STANDING_COUNT or row.tied_with_leader)
+def _leaderboard_rows(store: SweepStore, ranked: Sequence[RunRecord], board: Leaderboard) -> tuple[LeaderboardRow, ...]:
+    """Every trial that counts. Those of a sweep in the order of the leaderboard, where confirmed ones come first."""
+    searched = store.header.kind == "sweep"
+    standings = {row.contestant.record.trial: row for row in board.rows} if searched else {}
+    ordered = [row.contestant.record for row in board.rows] if searched else ranked
+    ranks = {record.trial: place for place, record in enumerate(ranked, start=1)}
+    return tuple(
+        LeaderboardRow(
+            rank=ranks[record.trial],
+            record=record,
+            validation=result_of(record.validation),
+            test=_test(store, record),
+            standing=standings.get(record.trial),
+        )
+        for record in ordered
+        if record.validation
+    )
+
+
+def _search(store: SweepStore, records: list[RunRecord], ranked: list[RunRecord]) -> SearchRows:
+    clock = search_clock(_sessions(store), records)
+    fields = dimensions(store.header, ranked) if store.header.kind == "sweep" else ()
+    epoch, nlls = footing(ranked)
+    return SearchRows(
+        history=history(records, clock),
+        lanes=lanes(records, clock),
+        rungs=rungs(records),
+        dimensions=fields,
+        footing_epoch=epoch,
+        footing_nlls=nlls,
+        importances=importances(fields, nlls),
+    )
+
+
+def _sessions(store: SweepStore) -> list[tuple[float, float]]:
+    """Of the run's drivers. A damaged journal costs the page no more than the breaks between them."""
+    try:
+        return read_journal(store.folder).sessions
+    except EnvironmentFailure:
+        return []
 
 
 def _front(header: SweepHeader, records: list[RunRecord]) -> Front | None:
@@ -191,49 +221,6 @@ def _compared(store: SweepStore) -> tuple[ComparedLine, ...]:
     )
 
 
-def history(records: list[RunRecord]) -> tuple[HistoryPoint, ...]:
-    """The trials that count in the order in which they ended, each with the best so far."""
-    counting = sorted((record for record in records if record.counts), key=lambda record: record.ended_at)
-    start = min((record.started_at for record in counting), default=0.0)
-    points: list[HistoryPoint] = []
-    for record in counting:
-        nll = record.nll
-        points.append(
-            HistoryPoint(
-                trial=record.trial,
-                status=record.status,
-                ended_seconds=record.ended_at - start,
-                nll=nll,
-                incumbent_nll=min(nll, points[-1].incumbent_nll) if points else nll,
-            )
-        )
-    return tuple(points)
-
-
-def mistakes(
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.floating],
-    indices: npt.NDArray[np.int64],
-    digits: Digits | None,
-    limit: int = WORST_IMAGE_COUNT,
-) -> tuple[Mistake, ...]:
-    """The wrongly classified images, the most confident mistake first: by p(predicted) - p(true)."""
-    predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    worst_first = wrong[np.argsort(-wrong_margin(labels, probabilities)[wrong], kind="stable")][:limit]
-    return tuple(
-        Mistake(
-            name=digits.published_name(int(indices[i])) if digits else f"{indices[i]} of the whole data set",
-            true_digit=int(labels[i]),
-            predicted_digit=int(predicted[i]),
-            p_true=float(probabilities[i, labels[i]]),
-            p_predicted=float(probabilities[i, predicted[i]]),
-            pixels=digits.images[indices[i]] if digits else None,
-        )
-        for i in worst_first
-    )
-
-
 def _images(header: SweepHeader) -> tuple[Digits | None, str]:
     """The data set if it is at hand (a report never downloads), else why not."""
     source = DATASETS.get(header.dataset)
@@ -251,44 +238,6 @@ def _images(header: SweepHeader) -> tuple[Digits | None, str]:
 def _test(store: SweepStore, record: RunRecord) -> Result | None:
     probabilities = store.test_probabilities(record.trial)
     return None if probabilities is None else result_of(score(store.test_labels(), probabilities))
-
-
-def _judge(
-    title: str,
-    part: str,
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.floating],
-    indices: npt.NDArray[np.int64],
-    digits: Digits | None,
-) -> Judgement:
-    return Judgement(
-        title=title,
-        part=part,
-        result=result_of(score(labels, probabilities)),
-        confusion=confusion_matrix(labels, probabilities.argmax(axis=1)),
-        mistakes=mistakes(labels, probabilities, indices, digits),
-    )
-
-
-def _judge_winner(store: SweepStore, winner: RunRecord, leader: Contestant | None, digits: Digits | None) -> Judgement:
-    title, run, record = winner.label or f"Winner (trial {winner.trial})", store, winner
-    confirmed = store.confirmation() if leader is not None and leader.confirmed else None
-    if leader is not None and confirmed is not None:
-        run, record = confirmed, leader.runs[0]
-        title = f"Leader (trial {leader.record.trial}), the first of {len(leader.runs)} fresh seeds"
-    test = run.test_probabilities(record.trial)
-    if test is not None:
-        return _judge(title, "sealed test", run.test_labels(), test, run.test_indices(), digits)
-    validation = run.validation_probabilities(record.trial)
-    part = "out of fold" if run.header.fold_count else "validation"
-    return _judge(title, part, run.validation_labels(), validation, run.validation_indices(), digits)
-
-
-def _judge_ensemble(store: SweepStore, ensemble: EnsembleRecord, digits: Digits | None) -> Judgement:
-    calibrated = ", calibrated" if ensemble.calibrated else ""
-    title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)}{calibrated})"
-    test = store.ensemble_test_probabilities()
-    return _judge(title, "sealed test", store.test_labels(), test, store.test_indices(), digits)
 
 
 def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:

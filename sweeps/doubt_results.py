@@ -47,7 +47,7 @@ def doubts_lines(store: SweepStore, review: Review) -> list[tuple[str, str]]:
         lines += _contested_lines(review)
     if not any(doubt.confident for doubt in review.doubts):
         lines.append(("", "confident learning doubts none of these labels: each reading is less sure than usual"))
-    return [*lines, ("next", digits_command("report", "--sweep", store.header.name, *runs_option(store.folder)))]
+    return [*lines, ("next", digits_command("report", store.header.name, *runs_option(store.folder)))]
 
 
 def _contested_lines(review: Review) -> list[tuple[str, str]]:

@@ -170,7 +170,7 @@ def _next_of(state: RunState) -> str:
         return digits_command("watch", state.header.name, *runs)
     if state.state == "interrupted" and state.history.sessions:
         return digits_command("resume", state.header.name, *runs)
-    return digits_command("report", "--sweep", state.header.name, *runs)
+    return digits_command("report", state.header.name, *runs)
 
 
 def trial_of(state: RunState, number: int) -> RunRecord:

@@ -1,178 +1,98 @@
 """What `digits leaderboard` and `digits confirm` print: a JSON document for scripts, labelled lines for people."""
 
-import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, open_command, replay_command, runs_option
-from digits_core.contestants import Answers
+from digits_core.command_line import digits_command, open_command, runs_option
 from digits_core.errors import EnvironmentFailure
-from digits_core.leaderboard import Leaderboard, Row, ToLeader
+from digits_core.leaderboard import Leaderboard
+from digits_core.leaderboard_document import leaderboard_document
+from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepSummary, status_counts
-from digits_core.stats import Interval, p_value_text
+from digits_core.stats import p_value_text
 from digits_core.store import SweepStore
 from sweeps.durations import duration
-from sweeps.progress import describe
+from sweeps.progress import describe_recipe
 from sweeps.tally import counted
 
-
-def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any]:
-    """What `leaderboard --json` prints. Differences are on validation and positive where the row is worse."""
-    return {
-        "sweep": store.sealed_by.folder.name,
-        "n": board.n,
-        "part": board.part,
-        "test_openings": board.test_openings,
-        "selection_corrected": _selected_document(board),
-        "detectable_difference": board.detectable,
-        "rows": [_row_document(store, row) for row in board.rows],
-    }
+Values = Mapping[str, Any]  # what digits_core.leaderboard_document makes, or what was read back from a page
 
 
-def _selected_document(board: Leaderboard) -> dict[str, Any] | None:
-    selected = board.selected
-    if selected is None:
-        return None
-    return {
-        "accuracy": selected.accuracy,
-        "accuracy_interval": _ends(selected.interval),
-        "shown": selected.shown,
-        "optimism": selected.optimism,
-        "picked_from": board.picked_from,
-        "trial": board.picked_trial,
-    }
-
-
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
-
-
-def _to_leader_document(difference: ToLeader) -> dict[str, Any]:
-    return {
-        "error_rate": difference.error_rate,
-        "error_rate_interval": _ends(difference.error_rate_interval),
-        "nll": difference.nll,
-        "nll_interval": _ends(difference.nll_interval),
-        "p_value": difference.p_value,
-        "corrected_p_value": difference.corrected_p_value,
-        "method": difference.method,
-    }
-
-
-def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
-    contestant = row.contestant
-    return {
-        "trial": contestant.trial,
-        "label": contestant.record.label,
-        "rank": row.rank,
-        "rank_interval": list(row.ranks),
-        "tied_with_leader": row.tied_with_leader,
-        "verdict": row.to_leader.verdict if row.to_leader else "leads",
-        "to_leader": row.to_leader and _to_leader_document(row.to_leader),
-        "validation": answers_document(contestant.validation),
-        "test": contestant.test and answers_document(contestant.test),
-        "seeds": list(contestant.seeds),
-        "confirmed": contestant.confirmed,
-        "parameters": contestant.record.parameter_count,
-        "train_seconds": contestant.train_seconds,
-        "image_seconds": contestant.record.image_seconds,
-        "recipe": dataclasses.asdict(contestant.record.recipe),
-        "reproduce": replay_command(store.sealed_by.folder, contestant.trial),
-    }
-
-
-def answers_document(answers: Answers) -> dict[str, Any]:
-    """Means over the runs, the error count of each, the interval of the mean."""
-    return {
-        "n": answers.n,
-        "error_counts": list(answers.error_counts),
-        "accuracy": answers.accuracy.mean,
-        "accuracy_interval": _ends(answers.interval),
-        "standard_deviation": answers.accuracy.standard_deviation,
-        "nll": answers.mean_nll,
-        "brier": answers.brier,
-        "ece": answers.ece,
-    }
-
-
-def leaderboard_lines(store: SweepStore, board: Leaderboard, top: int) -> list[tuple[str, str]]:
+def leaderboard_lines(document: Values, top: int, next_command: str) -> list[tuple[str, str]]:
     """What `leaderboard` prints for people: who leads and by how much, then the first `top` rows."""
-    lines = [*_verdict_lines(board), ("", "")]
-    for row in board.rows[:top]:
+    rows = document["rows"]
+    lines = [*_verdict_lines(document), ("", "")]
+    for row in rows[:top]:
         lines += _row_lines(row)
-    if len(board.rows) > top:
-        lines.append(("", f"and {len(board.rows) - top} more; --top {len(board.rows)} shows them, --json all of it"))
-    again = replay_command(store.sealed_by.folder, board.rows[0].contestant.trial)
-    lines.append(("again", again))
-    return [*lines, ("next", _next(store, board))]
+    if len(rows) > top:
+        lines.append(("", f"and {len(rows) - top} more; --top {len(rows)} shows them, --json all of it"))
+    return [*lines, ("again", rows[0]["reproduce"]), ("next", next_command)]
 
 
-def _verdict_lines(board: Leaderboard) -> list[tuple[str, str]]:
-    tied, others = board.tie[1:], len(board.rows) - 1
-    lines = [("leader", f"{_name(board.rows[0])}: {describe(board.rows[0].contestant.record)}")]
+def _verdict_lines(document: Values) -> list[tuple[str, str]]:
+    first, *others = document["rows"]
+    tied = [row for row in others if row["tied_with_leader"]]
+    lines = [("leader", f"{_name(first)}: {_recipe_text(first)}")]
     if tied:
         names = ", ".join(_name(row) for row in tied[:8]) + (", ..." if len(tied) > 8 else "")
-        lines.append(("tied with it", f"{len(tied)} of {counted(others, 'other')}: {names}"))
+        lines.append(("tied with it", f"{len(tied)} of {counted(len(others), 'other')}: {names}"))
     elif others:
         lines.append(("tied with it", "none: its mistakes are told from those of all others"))
-    fewer = [_name(row) for row in board.rows if row.to_leader and row.to_leader.verdict == "fewer mistakes"]
+    fewer = [_name(row) for row in others if row["verdict"] == "fewer mistakes"]
     if fewer:
         lines.append(("fewer mistakes", f"{', '.join(fewer)}: worse by NLL, which ranks, but wrong less often"))
-    if board.detectable is not None:
-        points = f"{100 * board.detectable:.2f} points"
-        lines.append(
-            ("too small", f"a true difference below {points} between the first two mostly escapes {board.n:,} images")
-        )
-    if board.selected is not None:
-        lines.append(
-            (
-                "corrected",
-                f"{_accuracy(board.selected.accuracy, board.selected.interval)} is what trial {board.picked_trial} is"
-                f" worth, picked by validation as the best of {board.picked_from}; it shows"
-                f" {board.selected.shown:.2%}",
-            )
-        )
-    opened = f"opened {counted(board.test_openings, 'time')}" if board.test_openings else "not opened"
-    lines.append(("sealed test", opened))
+    if document["detectable_difference"] is not None:
+        points = f"{100 * document['detectable_difference']:.2f} points"
+        escapes = f"between the first two mostly escapes {document['n']:,} images"
+        lines.append(("too small", f"a true difference below {points} {escapes}"))
+    selected = document["selection_corrected"]
+    if selected is not None:
+        worth = _accuracy(selected["accuracy"], selected["accuracy_interval"])
+        picked = f"trial {selected['trial']} is worth, picked by validation as the best of {selected['picked_from']}"
+        lines.append(("corrected", f"{worth} is what {picked}; it shows {selected['shown']:.2%}"))
+    openings = document["test_openings"]
+    lines.append(("sealed test", f"opened {counted(openings, 'time')}" if openings else "not opened"))
     how = "ranks go by NLL, the loss; tied: by its mistakes, a row cannot be told from the leader (p of all rows, Holm)"
     return [*lines, ("to read", how)]
 
 
-def _name(row: Row) -> str:
-    return row.contestant.record.label or f"trial {row.contestant.record.trial}"
+def _name(row: Values) -> str:
+    return row["label"] or f"trial {row['trial']}"
 
 
-def _accuracy(accuracy: float, interval: Interval) -> str:
-    return f"{accuracy:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
+def _recipe_text(row: Values) -> str:
+    return describe_recipe(Recipe.from_dict(row["recipe"]), row["parent"])
 
 
-def _row_lines(row: Row) -> list[tuple[str, str]]:
-    contestant, (low, high) = row.contestant, row.ranks
+def _accuracy(accuracy: float, interval: Sequence[float]) -> str:
+    return f"{accuracy:.2%} [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
+
+
+def _row_lines(row: Values) -> list[tuple[str, str]]:
+    low, high = row["rank_interval"]
+    size = f"{row['parameters']:,} parameters, {duration(row['train_seconds'])}; rank {low} to {high}"
     lines = [
-        (
-            f"{row.rank}. {_name(row)}",
-            f"{describe(contestant.record)}; {contestant.record.parameter_count:,} parameters,"
-            f" {duration(contestant.train_seconds)}; rank {low} to {high}",
-        ),
-        ("   validation", answers_text(contestant.validation)),
+        (f"{row['rank']}. {_name(row)}", f"{_recipe_text(row)}; {size}"),
+        ("   validation", answers_text(row["validation"])),
     ]
-    if contestant.test is not None:
-        lines.append(("   sealed test", answers_text(contestant.test)))
-    if row.to_leader is not None:
-        lines.append(("   to the leader", to_leader_text(row.to_leader)))
+    if row["test"] is not None:
+        lines.append(("   sealed test", answers_text(row["test"])))
+    if row["to_leader"] is not None:
+        lines.append(("   to the leader", _to_leader_text(row["to_leader"], row["verdict"])))
     return lines
 
 
-def answers_text(answers: Answers) -> str:
-    """Accuracy with its interval, mistakes and NLL; with several seeds as means."""
-    accuracy, counts = answers.accuracy, answers.error_counts
-    text = _accuracy(accuracy.mean, answers.interval)
-    if accuracy.standard_deviation is None:
-        return f"{text} {counts[0]} of {answers.n:,} wrong, NLL {answers.mean_nll:.4f}"
-    wrong = f"{sum(counts) / len(counts):.1f} of {answers.n:,} wrong"
-    spread = f"{accuracy.n} seeds, standard deviation {100 * accuracy.standard_deviation:.2f} points"
-    return f"{text} {wrong}, NLL {answers.mean_nll:.4f}; {spread}"
+def answers_text(answers: Values) -> str:
+    """Accuracy with its interval, mistakes and NLL; with several seeds as means. See `answers_document`."""
+    counts, n = answers["error_counts"], answers["n"]
+    text = _accuracy(answers["accuracy"], answers["accuracy_interval"])
+    if answers["standard_deviation"] is None:
+        return f"{text} {counts[0]} of {n:,} wrong, NLL {answers['nll']:.4f}"
+    wrong = f"{sum(counts) / len(counts):.1f} of {n:,} wrong"
+    spread = f"{len(counts)} seeds, standard deviation {100 * answers['standard_deviation']:.2f} points"
+    return f"{text} {wrong}, NLL {answers['nll']:.4f}; {spread}"
 
 
 METHODS = {
@@ -182,23 +102,24 @@ METHODS = {
 }
 
 
-def to_leader_text(difference: ToLeader) -> str:
+def _to_leader_text(difference: Values, verdict: str) -> str:
     """How many points of accuracy behind, with the interval, and whether the mistakes tell the two apart."""
-    shown = (difference.error_rate, difference.error_rate_interval.high, difference.error_rate_interval.low)
-    points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in shown)
-    p_value = f"p {p_value_text(difference.corrected_p_value)} ({METHODS[difference.method]}, Holm)"
-    verdict = difference.verdict if difference.tied else f"told apart, {difference.verdict}"
-    return f"{points} points [{low}, {high}], {p_value}: {verdict}"
+    low_rate, high_rate = difference["error_rate_interval"]
+    points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in (difference["error_rate"], high_rate, low_rate))
+    p_value = f"p {p_value_text(difference['corrected_p_value'])} ({METHODS[difference['method']]}, Holm)"
+    apart = verdict if verdict == "tied" else f"told apart, {verdict}"
+    return f"{points} points [{low}, {high}], {p_value}: {apart}"
 
 
-def _next(store: SweepStore, board: Leaderboard) -> str:
+def next_after(store: SweepStore, board: Leaderboard) -> str:
+    """The command that comes after a leaderboard."""
     folder = store.sealed_by.folder
     name, runs = folder.name, runs_option(folder)
     if store.header.kind == "sweep" and not board.rows[0].contestant.confirmed:
         return digits_command("confirm", "--top", 5, "--seeds", 5, "--sweep", name, *runs)
     if store.header.kind == "sweep":
         return digits_command("ensemble", "--pool", "confirmed", "--sweep", name, *runs)
-    return digits_command("report", "--sweep", name, *runs)
+    return digits_command("report", name, *runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,8 +181,9 @@ def confirmation_lines(
     """What `confirm` prints for people: the recipes that were run again, best first."""
     lines: list[tuple[str, str]] = []
     if board is not None:
-        again = [row for row in board.rows if row.contestant.confirmed or outcome.store.header.fold_count]
-        lines += [*_verdict_lines(board), ("", ""), *(line for row in again for line in _row_lines(row))]
+        document = leaderboard_document(outcome.sweep, board)
+        again = [row for row in document["rows"] if row["confirmed"] or outcome.store.header.fold_count]
+        lines += [*_verdict_lines(document), ("", ""), *(line for row in again for line in _row_lines(row))]
     counts = status_counts(outcome.records)
     lines.append(
         ("runs", f"{counts['finished']} finished, {counts['failed']} failed, of {outcome.store.header.trial_count}")

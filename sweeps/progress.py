@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader
 from digits_core.stats import accuracy_interval
 from sweeps.config import MOST_TRIALS
@@ -46,13 +47,17 @@ class SweepView(Protocol):
 
 
 def describe(record: RunRecord) -> str:
-    """A recipe in one short line."""
-    recipe = record.recipe
+    """What a trial trained, in one short line."""
+    return describe_recipe(record.recipe, record.parent)
+
+
+def describe_recipe(recipe: Recipe, parent: int | None = None) -> str:
+    """A recipe in one short line, and the trial that it went on from."""
     size = {"cnn": f" {recipe.model.width}x{recipe.model.kernel_size}", "resnet": f" {recipe.model.width}"}
     return (
         f"{recipe.model.name}{size.get(recipe.model.name, '')}, {recipe.optimizer.name}"
         f" {recipe.optimizer.learning_rate:.2g}, batch {recipe.training.batch_size}"
-        f"{'' if record.parent is None else f', from trial {record.parent}'}"
+        f"{'' if parent is None else f', from trial {parent}'}"
     )
 
 

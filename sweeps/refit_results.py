@@ -5,11 +5,12 @@ from typing import Any
 
 from digits_core.command_line import digits_command, open_command, runs_option
 from digits_core.contestants import Answers, answers_on_test
+from digits_core.leaderboard_document import answers_document
 from digits_core.records import status_counts
 from digits_core.stats import MeanDifference, seed_mean_difference
 from digits_core.store import SweepStore
 from sweeps.comparison_results import difference_text
-from sweeps.leaderboard_results import ConfirmationOutcome, answers_document, answers_text, runs_document
+from sweeps.leaderboard_results import ConfirmationOutcome, answers_text, runs_document
 from sweeps.tally import counted
 
 
@@ -58,7 +59,7 @@ def refit_lines(outcome: ConfirmationOutcome, report: Path | None) -> list[tuple
     n = outcome.store.header.train_n
     lines = [("trained on", f"{n:,} images, validation among them; the sealed test part alone can judge that")]
     for label, answers in refitted.items():
-        lines.append((label, answers_text(answers)))
+        lines.append((label, answers_text(answers_document(answers))))
         if label in differences:
             lines.append(("  to confirmed", f"{difference_text(differences[label])} (sealed test)"))
     planned = outcome.store.header.trial_count

@@ -101,7 +101,7 @@ def replay_lines(store: SweepStore, outcome: Replay) -> list[tuple[str, str]]:
     ]
     if outcome.changes:
         lines.append(("changed", "; ".join(outcome.changes)))
-    lines.append(("next", digits_command("report", "--sweep", store.header.name, *runs_option(store.folder))))
+    lines.append(("next", digits_command("report", store.header.name, *runs_option(store.folder))))
     return lines
 
 

@@ -65,7 +65,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
         (("leaderboard", "--folds", "3"), 2, "`digits confirm --folds 3 --sweep tiny` does it"),
         (("confirm", "--seeds", "0"), 2, "--seeds must be between 1 and"),
         (("doubts", "--part", "test"), 2, "the sealed test part was not opened yet"),
-        (("report", "--sweep", "../tiny"), 2, "cannot be a sweep's name"),
+        (("report", "../tiny"), 2, "cannot be a sweep's name"),
         (("sweep", "--runs", "FILE"), 1, "choose another --runs"),
         (("report", "--output", "FILE/report.html"), 1, "writes it elsewhere"),
     ],

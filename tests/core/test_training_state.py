@@ -7,13 +7,13 @@ from digits_core.data import Digits, Split
 from digits_core.folds import Folds, cut_digits
 from digits_core.recipe import OPTIMIZERS, Recipe, Scalar
 from digits_core.training_state import resume, state_of
-from digits_core.trial_folder import TrainingState, TrialFolder
+from digits_core.trial_folder import Bundle, TrialFolder
 
 CPU = torch.device("cpu")
 SMALL = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
 
 
-def through_a_file(state: TrainingState, folder: TrialFolder) -> TrainingState:
+def through_a_file(state: Bundle, folder: TrialFolder) -> Bundle:
     folder.create()
     folder.write_state(state)
     read = folder.read_state()

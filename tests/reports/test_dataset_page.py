@@ -3,14 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, sealed_test_part, split_digits
+from digits_core.data import Digits, load_digits, sealed_test_part, split_digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from reports.dataset_page import strip, summary_document, summary_lines, summary_of, write_dataset_page
+from reports.dataset_page import summary_document, summary_lines, write_dataset_page
+from reports.dataset_rows import strip, summary_of
 from tests.reports.test_pages import Page
 
 
 def test_counts_are_those_of_the_parts_that_may_be_seen(digits: Digits) -> None:
-    summary, split = summary_of("sklearn-digits"), split_digits(digits)
+    summary, split = summary_of(load_digits("sklearn-digits")), split_digits(digits)
     assert summary.train_counts == tuple(np.bincount(split.train.labels))
     assert summary.validation_counts == tuple(np.bincount(split.validation.labels))
     assert summary.test_n == 359
@@ -22,7 +23,7 @@ def test_no_sealed_image_is_among_the_examples(digits: Digits) -> None:
     sealed, _ = sealed_test_part(digits)
     shown = [
         row[:, start : start + 8]
-        for row in summary_of("sklearn-digits").examples
+        for row in summary_of(load_digits("sklearn-digits")).examples
         for start in range(0, row.shape[1], 9)
     ]
     assert len(shown) == 240
@@ -36,7 +37,7 @@ def test_a_strip_by_hand() -> None:
 
 
 def test_the_page_needs_no_network_and_names_what_it_shows(tmp_path: Path) -> None:
-    summary = summary_of("sklearn-digits")
+    summary = summary_of(load_digits("sklearn-digits"))
     path = write_dataset_page(summary, tmp_path / "deep" / "page.html")
     text = path.read_text()
     page = Page(text)
@@ -54,7 +55,7 @@ def test_the_page_needs_no_network_and_names_what_it_shows(tmp_path: Path) -> No
 
 def test_where_it_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    summary = summary_of("sklearn-digits")
+    summary = summary_of(load_digits("sklearn-digits"))
     with pytest.raises(UsageError, match=r"must name an \.html file"):
         write_dataset_page(summary, tmp_path / "page.txt")
     with pytest.raises(EnvironmentFailure, match="cannot write"):

@@ -6,6 +6,7 @@ import pytest
 from digits_core.data import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.leaderboard import leaderboard
+from digits_core.leaderboard_document import leaderboard_document
 from digits_core.ownership import sole_driver
 from digits_core.store import SweepStore
 from sweeps.assignments import Given
@@ -16,7 +17,6 @@ from sweeps.leaderboard_results import (
     ConfirmationOutcome,
     confirmation_document,
     confirmation_lines,
-    leaderboard_document,
 )
 from sweeps.refit_results import refit_document, refit_lines
 from sweeps.runner import run_trials

@@ -52,7 +52,7 @@ def test_a_run_is_shown_while_it_runs_and_once_it_was_cut_off(sweep_store: Sweep
     assert lines["running"] == "5 (epoch 2)"
     assert lines["next"].startswith("digits watch tiny")
     assert dict(run_lines(cut))["next"].startswith("digits resume tiny")
-    assert dict(run_lines(over))["next"].startswith("digits report --sweep tiny")
+    assert dict(run_lines(over))["next"].startswith("digits report tiny")
 
 
 def test_a_trial_is_shown_with_its_recipe_and_its_error(sweep_store: SweepStore) -> None:

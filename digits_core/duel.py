@@ -1,0 +1,46 @@
+"""Two recipes' answers to the same images: which makes fewer mistakes. Arrays in, numbers out; numpy only."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from digits_core.contestants import Answers
+from digits_core.resampling import paired_bootstrap
+from digits_core.stats import Interval, mcnemar_p_value, seed_mean_difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duel:
+    """The second minus the first; positive is worse. An uncorrected p-value: correct it for the number of duels."""
+
+    n: int
+    first_accuracy: float
+    second_accuracy: float
+    error_rate: float
+    interval: Interval
+    p_value: float
+    method: Literal["mcnemar", "seeds"]
+
+
+def duel(first: Answers, second: Answers) -> Duel:
+    """McNemar's exact test between single runs, a Student test over images and seeds where either has several."""
+    if first.n != second.n:
+        raise ValueError(f"{first.n} and {second.n} answers are not to the same images")
+    runs = [one.wrong.astype(np.float64) for one in (second, first)]
+    if len(first.wrong) == len(second.wrong) == 1:
+        values = np.stack([first.wrong[0], second.wrong[0]]).astype(np.float64)
+        interval = paired_bootstrap(values)[0].to_leader[1]
+        p_value, method = mcnemar_p_value(second.wrong[0], first.wrong[0]), "mcnemar"
+    else:
+        difference = seed_mean_difference(*runs)
+        interval, p_value, method = difference.interval, difference.p_value, "seeds"
+    return Duel(
+        n=first.n,
+        first_accuracy=first.accuracy.mean,
+        second_accuracy=second.accuracy.mean,
+        error_rate=float(runs[0].mean() - runs[1].mean()),
+        interval=interval,
+        p_value=p_value,
+        method="mcnemar" if method == "mcnemar" else "seeds",
+    )

@@ -1,0 +1,85 @@
+"""What a network does with images: its first filters, its maps of one image, and where it puts many of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from digits_core.evaluate import to_model_input
+
+MOST_LAYERS = 6
+MOST_MAPS = 16  # of a layer
+MOST_FILTERS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMaps:
+    """What one convolution makes of one image."""
+
+    layer: str  # its name in the stored weights
+    channel_count: int
+    maps: npt.NDArray[np.float32]  # (at most 16, H, W), each scaled to 0..1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """What `look_inside` saw. A network without convolutions has neither filters nor maps."""
+
+    filters: npt.NDArray[np.float32]  # (at most 64, H, W): what the first convolution looks for in its first channel
+    layers: tuple[LayerMaps, ...]
+    embedding: npt.NDArray[np.float32]  # (N, D): what goes into the last dense layer
+
+
+@torch.inference_mode()
+def look_inside(model: nn.Module, image: torch.Tensor, images: torch.Tensor) -> Inside:
+    """image: uint8 (1, 1, H, W), images: uint8 (N, 1, H, W), on the model's device; the model stays as it was."""
+    was_training = model.training
+    model.eval()
+    convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    seen: dict[str, torch.Tensor] = {}
+    entering: list[torch.Tensor] = []
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: seen.__setitem__(name, output))
+        for name, module in convolutions.items()
+    ]
+    hooks.append(last.register_forward_pre_hook(lambda _module, inputs: entering.append(inputs[0])))
+    try:
+        model(to_model_input(image))
+        layers = _layer_maps(seen)
+        entering.clear()
+        model(to_model_input(images))
+        embedding = entering[0].flatten(1).float().cpu().numpy()
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    first = next(iter(convolutions.values()), None)
+    filters = first.weight[:MOST_FILTERS, 0].float().cpu().numpy() if first is not None else np.empty((0, 0, 0))
+    return Inside(filters=filters.astype(np.float32), layers=layers, embedding=embedding)
+
+
+def _layer_maps(seen: dict[str, torch.Tensor]) -> tuple[LayerMaps, ...]:
+    """The first, the last and some between of the layers, in the order of their use."""
+    names = list(seen)
+    if not names:
+        return ()
+    chosen = np.unique(np.linspace(0, len(names) - 1, MOST_LAYERS).astype(int)).tolist()
+    return tuple(
+        LayerMaps(
+            layer=names[place],
+            channel_count=int(seen[names[place]].shape[1]),
+            maps=_scaled(seen[names[place]][0, :MOST_MAPS].float().cpu().numpy()),
+        )
+        for place in chosen
+    )
+
+
+def _scaled(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Each map (of C, H, W) from its lowest to its highest value; a flat one becomes zero."""
+    low = maps.min(axis=(1, 2), keepdims=True)
+    span = maps.max(axis=(1, 2), keepdims=True) - low
+    scaled: npt.NDArray[np.float32] = (maps - low) / np.where(span > 0, span, 1)
+    return scaled

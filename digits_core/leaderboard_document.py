@@ -1,0 +1,90 @@
+"""A leaderboard as plain JSON values: what the command prints, what the page embeds, what is read back from a page."""
+
+import dataclasses
+from typing import Any
+
+from digits_core.command_line import replay_command
+from digits_core.contestants import Answers
+from digits_core.leaderboard import Leaderboard, Row, ToLeader
+from digits_core.stats import Interval
+from digits_core.store import SweepStore
+
+
+def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any]:
+    """What `leaderboard --json` prints. Differences are on validation and positive where the row is worse."""
+    return {
+        "sweep": store.sealed_by.folder.name,
+        "n": board.n,
+        "part": board.part,
+        "test_openings": board.test_openings,
+        "selection_corrected": _selected_document(board),
+        "detectable_difference": board.detectable,
+        "rows": [_row_document(store, row) for row in board.rows],
+    }
+
+
+def _selected_document(board: Leaderboard) -> dict[str, Any] | None:
+    selected = board.selected
+    if selected is None:
+        return None
+    return {
+        "accuracy": selected.accuracy,
+        "accuracy_interval": _ends(selected.interval),
+        "shown": selected.shown,
+        "optimism": selected.optimism,
+        "picked_from": board.picked_from,
+        "trial": board.picked_trial,
+    }
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _to_leader_document(difference: ToLeader) -> dict[str, Any]:
+    return {
+        "error_rate": difference.error_rate,
+        "error_rate_interval": _ends(difference.error_rate_interval),
+        "nll": difference.nll,
+        "nll_interval": _ends(difference.nll_interval),
+        "p_value": difference.p_value,
+        "corrected_p_value": difference.corrected_p_value,
+        "method": difference.method,
+    }
+
+
+def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
+    contestant = row.contestant
+    return {
+        "trial": contestant.trial,
+        "label": contestant.record.label,
+        "parent": contestant.record.parent,
+        "rank": row.rank,
+        "rank_interval": list(row.ranks),
+        "tied_with_leader": row.tied_with_leader,
+        "verdict": row.to_leader.verdict if row.to_leader else "leads",
+        "to_leader": row.to_leader and _to_leader_document(row.to_leader),
+        "validation": answers_document(contestant.validation),
+        "test": contestant.test and answers_document(contestant.test),
+        "seeds": list(contestant.seeds),
+        "confirmed": contestant.confirmed,
+        "parameters": contestant.record.parameter_count,
+        "train_seconds": contestant.train_seconds,
+        "image_seconds": contestant.record.image_seconds,
+        "recipe": dataclasses.asdict(contestant.record.recipe),
+        "reproduce": replay_command(store.sealed_by.folder, contestant.trial),
+    }
+
+
+def answers_document(answers: Answers) -> dict[str, Any]:
+    """Means over the runs, the error count of each, the interval of the mean."""
+    return {
+        "n": answers.n,
+        "error_counts": list(answers.error_counts),
+        "accuracy": answers.accuracy.mean,
+        "accuracy_interval": _ends(answers.interval),
+        "standard_deviation": answers.accuracy.standard_deviation,
+        "nll": answers.mean_nll,
+        "brier": answers.brier,
+        "ece": answers.ece,
+    }

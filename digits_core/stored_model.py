@@ -1,0 +1,30 @@
+"""A trained network as it was stored."""
+
+import torch
+from torch import nn
+
+from digits_core.durable import unusable
+from digits_core.evaluate import load_weights
+from digits_core.models import build_model
+from digits_core.records import RunRecord
+from digits_core.store import SweepStore
+
+
+def stored_model(store: SweepStore, record: RunRecord, side: int) -> nn.Module:
+    """The trial's network for images of `side` pixels, with the weights of its best epoch.
+
+    Raises EnvironmentFailure where they are missing or not its own.
+    """
+    folder = store.trial(record.trial)
+    model, weights = build_model(record.recipe, side), folder.weights()
+    try:
+        load_weights(model, weights)
+    except (RuntimeError, TypeError) as error:  # how torch says that names, shapes or types do not fit
+        raise unusable(folder.folder / "weights.safetensors", "these are not this recipe's weights") from error
+    return model
+
+
+def stored_precision(record: RunRecord, device: torch.device) -> torch.dtype:
+    """The type that the model was validated with, where this device is of the same kind."""
+    same_kind = record.device.split(":")[0] == device.type
+    return torch.bfloat16 if same_kind and record.precision == "bfloat16" else torch.float32

@@ -1,0 +1,226 @@
+"""All views of a run: its leader's, its ensemble's and each trial's; and how many models miss an image."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from digits_core.contestants import Contestant
+from digits_core.data import DATASETS, Digits
+from digits_core.ensemble_records import EnsembleRecord
+from digits_core.records import RunRecord
+from digits_core.store import SweepStore
+from reports.views import MOST_MISTAKES, Part, View, view_of
+
+DETAILED_TRIALS = 100  # the best; of the others the page has the confusion matrix, not each mistake
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missed:
+    """How many models get an image wrong, of those that answered it."""
+
+    by: int
+    of: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One image that some view of the page misses."""
+
+    index: int  # its number in the data set
+    name: str  # its published name or number
+    label: int
+    missed: Missed
+    contested: bool  # its label is disputed in print
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstImage:
+    """A mistake as the page shows it."""
+
+    picture: Picture
+    p_true: float
+    likeliest: tuple[tuple[int, float], ...]  # digits with their probabilities, the predicted one first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What models of a run answered. `featured` are the leader's view and, if there is one, the ensemble's."""
+
+    featured: tuple[View, ...]
+    trials: tuple[View, ...]  # each trial on validation, best first, and on the test part where it was opened for it
+    pictures: tuple[Picture, ...]  # those of the featured views first
+    rescued: tuple[Picture, ...] = ()  # test images that the ensemble alone gets right
+    broken: tuple[Picture, ...] = ()  # that the best single model alone gets right
+
+    @cached_property
+    def _by_index(self) -> dict[int, Picture]:
+        return {picture.index: picture for picture in self.pictures}
+
+    def name_of(self, index: int) -> str:
+        """An image's name; empty where no view of the page misses it."""
+        picture = self._by_index.get(index)
+        return picture.name if picture else ""
+
+    def worst(self, view: View, count: int) -> list["WorstImage"]:
+        """The first mistakes of a view, as the page shows them."""
+        mistakes = view.mistakes
+        return [
+            WorstImage(
+                picture=self._by_index[int(mistakes.images[place])],
+                p_true=float(mistakes.p_true[place]),
+                likeliest=tuple(
+                    zip(mistakes.likeliest[place].tolist(), mistakes.p_likeliest[place].tolist(), strict=True)
+                ),
+            )
+            for place in range(min(count, len(mistakes)))
+        ]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """All, the featured ones first."""
+        return (*self.featured, *self.trials)
+
+
+def answered(
+    store: SweepStore, leader: Contestant | None, ensemble: EnsembleRecord | None, digits: Digits | None
+) -> Answered:
+    """Read what is stored of all trials that count. `digits` names the images, where it is at hand."""
+    ranked = store.ranked()
+    featured = [_leader_view(store, ranked[0], leader)]
+    if ensemble:
+        featured.append(_ensemble_view(store, ensemble))
+    tally = _Tally()
+    if leader is not None and leader.confirmed:
+        _count_confirmed(store, tally)
+    own_part: Part = "out of fold" if store.header.fold_count else "validation"
+    trials = _validation_views(store, ranked, own_part, tally) + _test_views(store, ranked, tally)
+    labels: dict[int, int] = {}
+    for view in featured:
+        labels.update(_labels(view))
+    rescued, broken = _apart(store, ensemble, labels)
+    for view in trials:
+        labels.update(_labels(view))
+    contested = DATASETS[store.header.dataset].contested if digits else ()
+    pictures = {picture.index: picture for picture in _pictures(labels, tally, digits, contested)}
+    return Answered(
+        featured=tuple(featured),
+        trials=tuple(trials),
+        pictures=tuple(pictures.values()),
+        rescued=tuple(pictures[index] for index in rescued),
+        broken=tuple(pictures[index] for index in broken),
+    )
+
+
+def _labels(view: View) -> Iterator[tuple[int, int]]:
+    return zip(view.mistakes.images.tolist(), view.mistakes.labels.tolist(), strict=True)
+
+
+def _apart(store: SweepStore, ensemble: EnsembleRecord | None, labels: dict[int, int]) -> tuple[list[int], list[int]]:
+    """Test images that one of ensemble and best single model alone gets right; their labels join the others."""
+    if ensemble is None or ensemble.against_single is None:
+        return [], []
+    places = [list(group) for group in (ensemble.against_single.rescued, ensemble.against_single.broken)]
+    indices, truth = store.test_indices(), store.test_labels()
+    rescued, broken = (indices[group].tolist() for group in places)
+    labels.update(zip(rescued + broken, truth[places[0] + places[1]].tolist(), strict=True))
+    return rescued, broken
+
+
+class _Tally:
+    """Counts, by image, how many of the run's trials miss it."""
+
+    def __init__(self) -> None:
+        self.missed: dict[int, int] = {}
+        self.asked: dict[Part, int] = {}
+        self.part_of: dict[int, Part] = {}
+
+    def add(self, part: Part, indices: np.ndarray, wrong: np.ndarray) -> None:
+        self.asked[part] = self.asked.get(part, 0) + 1
+        for index in indices[wrong].tolist():
+            self.missed[index] = self.missed.get(index, 0) + 1
+            self.part_of[index] = part
+
+    def of(self, index: int) -> Missed:
+        by = self.missed.get(index, 0)
+        return Missed(by=by, of=self.asked.get(self.part_of.get(index, "sealed test"), 0))
+
+
+def _validation_views(store: SweepStore, ranked: Sequence[RunRecord], part: Part, tally: _Tally) -> list[View]:
+    labels, indices = store.validation_labels(), store.validation_indices()
+    views = []
+    for place, record in enumerate(ranked):
+        said = store.validation_probabilities(record.trial)
+        tally.add(part, indices, said.argmax(axis=1) != labels)
+        views.append(
+            view_of(
+                f"trial-{record.trial}", trial_title(record), part, labels, said, indices, trial=record.trial,
+                most_mistakes=MOST_MISTAKES if place < DETAILED_TRIALS else 0,
+            )
+        )  # fmt: skip
+    return views
+
+
+def _test_views(store: SweepStore, ranked: Sequence[RunRecord], tally: _Tally) -> list[View]:
+    opened = [record for record in ranked if store.has_opened_test(record.trial)]
+    if not opened:
+        return []
+    labels, indices = store.test_labels(), store.test_indices()
+    views = []
+    for record in opened:
+        said = store.opened_test_probabilities(record.trial)
+        tally.add("sealed test", indices, said.argmax(axis=1) != labels)
+        key, title = f"trial-{record.trial}-test", trial_title(record)
+        views.append(view_of(key, title, "sealed test", labels, said, indices, trial=record.trial))
+    return views
+
+
+def _count_confirmed(store: SweepStore, tally: _Tally) -> None:
+    """The runs on fresh seeds answered the test part as well."""
+    confirmed = store.confirmation()
+    for record in confirmed.ranked() if confirmed else ():
+        if confirmed is not None and confirmed.has_opened_test(record.trial):
+            wrong = confirmed.opened_test_probabilities(record.trial).argmax(axis=1) != confirmed.test_labels()
+            tally.add("sealed test", confirmed.test_indices(), wrong)
+
+
+def trial_title(record: RunRecord) -> str:
+    """What a trial is called; a named recipe by its name."""
+    return f"{record.label} (trial {record.trial})" if record.label else f"trial {record.trial}"
+
+
+def _leader_view(store: SweepStore, winner: RunRecord, leader: Contestant | None) -> View:
+    title, run, record = winner.label or f"Winner (trial {winner.trial})", store, winner
+    confirmed = store.confirmation() if leader is not None and leader.confirmed else None
+    if leader is not None and confirmed is not None:
+        run, record = confirmed, leader.runs[0]
+        title = f"Leader (trial {leader.record.trial}), the first of {len(leader.runs)} fresh seeds"
+    trial = leader.record.trial if leader is not None else winner.trial
+    if run.has_opened_test(record.trial):
+        said = run.opened_test_probabilities(record.trial)
+        return view_of("leader", title, "sealed test", run.test_labels(), said, run.test_indices(), trial=trial)
+    part: Part = "out of fold" if run.header.fold_count else "validation"
+    said = run.validation_probabilities(record.trial)
+    return view_of("leader", title, part, run.validation_labels(), said, run.validation_indices(), trial=trial)
+
+
+def _ensemble_view(store: SweepStore, ensemble: EnsembleRecord) -> View:
+    calibrated = ", calibrated" if ensemble.calibrated else ""
+    title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)}{calibrated})"
+    said = store.ensemble_test_probabilities()
+    return view_of("ensemble", title, "sealed test", store.test_labels(), said, store.test_indices())
+
+
+def _pictures(
+    labels: dict[int, int], tally: _Tally, digits: Digits | None, contested: Sequence[int]
+) -> Iterator[Picture]:
+    disputed = frozenset(contested)
+    for index, label in labels.items():
+        yield Picture(
+            index=index,
+            name=digits.published_name(index) if digits else f"{index} of the whole data set",
+            label=label,
+            missed=tally.of(index),
+            contested=index in disputed,
+        )

@@ -1,0 +1,152 @@
+"""The data behind a page: one JSON document inside it, and the way back out. docs/report-data.md describes it."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.records import RunRecord
+from reports.answers import Answered
+from reports.frames import leaderboard_frame
+from reports.pictures import Sheet
+from reports.tables import ReportData
+from reports.views import View
+
+SCHEMA = "digits-report/1"
+ELEMENT = "digits-data"
+HEADER_FIELDS = (
+    "name", "kind", "dataset", "side", "created_at", "train_n", "validation_n", "fold_count", "trial_count",
+    "max_epochs", "seed", "concurrency", "device", "hardware", "versions", "data_checksum", "split_id", "space",
+)  # fmt: skip
+
+
+def report_document(data: ReportData) -> dict[str, Any]:
+    """Plain JSON values; NaN and infinity become null."""
+    found: dict[str, Any] = _finite(
+        {
+            "schema": SCHEMA,
+            "sweep": {name: getattr(data.header, name) for name in HEADER_FIELDS},
+            "summary": data.summary and dataclasses.asdict(data.summary),
+            "openings": [dataclasses.asdict(opening) for opening in data.openings],
+            "leaderboard": data.board_document,
+            "trials": _columns(data),
+            "failures": [{"trial": record.trial, "error": record.failure} for record in data.failures],
+            "curves": {str(row.record.trial): _curve(row.record) for row in data.leaderboard},
+            "ensemble": data.ensemble and dataclasses.asdict(data.ensemble),
+            "sheet": {"columns": data.sheet.columns, "rows": data.sheet.rows},
+            "images": _images(data.answered, data.sheet),
+            "views": _views(data.answered),
+        }
+    )
+    return found
+
+
+def _columns(data: ReportData) -> dict[str, list[Any]]:
+    """The columns of leaderboard.csv, each as a list: pandas.DataFrame takes it as it is."""
+    frame = leaderboard_frame(data.leaderboard)
+    return {str(name): [_plain(value) for value in column.tolist()] for name, column in frame.items()}
+
+
+def _plain(value: Any) -> Any:
+    return round(value, 6) if isinstance(value, float) and abs(value) >= 1e-3 else value
+
+
+def _curve(record: RunRecord) -> dict[str, list[float | int]]:
+    rows = record.curve
+    return {
+        "train_loss": [float(f"{row.train_loss:.5g}") for row in rows],
+        "train_error_rate": [float(f"{row.train_error_count / max(row.train_n, 1):.4g}") for row in rows],
+        "validation_nll": [float(f"{row.validation_nll:.5g}") for row in rows],
+        "validation_error_count": [row.validation_error_count for row in rows],
+        "seconds": [round(row.seconds, 2) for row in rows],
+    }
+
+
+def _images(answered: Answered, sheet: Sheet) -> dict[str, list[Any]]:
+    """By column; views name images by their place in it."""
+    pictures = answered.pictures
+    return {
+        "index": [picture.index for picture in pictures],
+        "name": [picture.name for picture in pictures],
+        "label": [picture.label for picture in pictures],
+        "missed_by": [picture.missed.by for picture in pictures],
+        "models": [picture.missed.of for picture in pictures],
+        "contested": [picture.contested for picture in pictures],
+        "place": [sheet.places.get(picture.index) for picture in pictures],
+    }
+
+
+def _views(answered: Answered) -> list[dict[str, Any]]:
+    places = {picture.index: place for place, picture in enumerate(answered.pictures)}
+    return [_view(view, places) for view in answered.views]
+
+
+def _view(view: View, places: dict[int, int]) -> dict[str, Any]:
+    mistakes, figures = view.mistakes, view.result.score
+    return {
+        "key": view.key,
+        "title": view.title,
+        "part": view.part,
+        "trial": view.trial,
+        "n": figures.n,
+        "error_count": figures.error_count,
+        "accuracy": round(figures.accuracy, 6),
+        "accuracy_interval": [round(end, 6) for end in (view.result.interval.low, view.result.interval.high)],
+        "confusion": [[int(i), int(j), int(view.confusion[i, j])] for i, j in np.argwhere(view.confusion)],
+        "mistakes": [
+            [places[index], round(p_true, 4), *(part for pair in zip(digits, shares, strict=True) for part in pair)]
+            for index, p_true, digits, shares in zip(
+                mistakes.images.tolist(),
+                mistakes.p_true.astype(float).tolist(),
+                mistakes.likeliest.tolist(),
+                mistakes.p_likeliest.astype(float).round(4).tolist(),
+                strict=True,
+            )
+        ],
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def is_report(name: str) -> bool:
+    """Whether a name on the command line means a page and not a run."""
+    return name.lower().endswith((".html", ".htm"))
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The document inside a page. Raises UsageError for a file that is no whole page of ours."""
+    try:
+        page = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {str(path)!r}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{str(path)!r} is not a page of `digits report`: it is not text") from None
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
+    start_tag = f'<script type="application/json" id="{ELEMENT}">'
+    _, found, rest = page.partition(start_tag)
+    if not found and "digits report" not in page[:100_000]:
+        raise UsageError(f"{str(path)!r} is not a page of `digits report`: it holds no data of one")
+    content, closed, _ = rest.partition("</script>")
+    if not closed or not page.rstrip().endswith("</html>"):
+        raise UsageError(f"{str(path)!r} is cut off; `digits report` writes it again")
+    try:
+        document = json.loads(content)
+        known = document["schema"] == SCHEMA and isinstance(document["leaderboard"]["rows"], list)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError(f"the data in {str(path)!r} is damaged; `digits report` writes it again") from None
+    if not known:
+        raise UsageError(f"{str(path)!r} was made by another version of digits; `digits report` writes it again")
+    return dict(document)

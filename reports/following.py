@@ -1,0 +1,34 @@
+"""`digits report --follow`: the page of a run that is still going, written again whenever a trial is over."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from digits_core.ownership import is_running
+from digits_core.store import SweepStore
+from reports.pages import write_report
+from reports.plotly_library import PlotlyMode
+
+POLL_SECONDS = 2.0
+REFRESH_SECONDS = 10  # how often the browser loads a page that is being followed
+
+
+def follow_report(
+    store: SweepStore,
+    output: Path | None,
+    plotly: PlotlyMode,
+    on_page: Callable[[Path, int], None],
+    poll_seconds: float = POLL_SECONDS,
+) -> Path:
+    """Write the page until the run's driver is gone, and then once more, for good.
+
+    Calls `on_page` with the page and the number of trials on it. Raises UsageError where no trial ever counted.
+    """
+    seen: tuple[int, bool] | None = None
+    while is_running(store.folder):
+        state = (len(list((store.folder / "trials").glob("*/record.json"))), (store.folder / "ensemble.json").exists())
+        if state != seen and store.ranked():
+            on_page(write_report(store, output, plotly, REFRESH_SECONDS), state[0])
+            seen = state
+        time.sleep(poll_seconds)
+    return write_report(store, output, plotly)

@@ -1,0 +1,82 @@
+"""How much each searched field mattered: permutation importance in boosted trees, with its uncertainty.
+
+The trees (Friedman 2001, Annals of Statistics 29) learn to say a trial's log NLL from its fields. How much worse they
+say it of trials that they did not learn from (five folds) with one field permuted is the field's importance
+(Breiman 2001, Machine Learning 45). Without skill on those trials importances mean nothing, and none are given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reports.search_rows import Dimension
+
+FOLDS = 5
+REPEATS = 5
+TREES = 100
+DEPTH = 3
+FEWEST_TRIALS = 20
+MOST_TRIALS = 400  # evenly chosen from all: more take long and change little
+ABSENT = -1.0  # of a field that has no say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance:
+    """One field: by how much the share of explained variance falls without it."""
+
+    name: str
+    mean: float
+    standard_deviation: float  # over folds and repeats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importances:
+    """All fields, the most important first. `skill` is the trees' R2 on trials that they did not learn from."""
+
+    rows: tuple[Importance, ...]
+    skill: float
+    trial_n: int
+
+
+def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Importances | str:
+    """Fields by importance, or why there are none. dimensions hold a value for each of the NLLs."""
+    if len(nlls) < FEWEST_TRIALS or not dimensions:
+        return f"fewer than {FEWEST_TRIALS} trials, or nothing that varied: too little to say what mattered"
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.inspection import permutation_importance
+    from sklearn.model_selection import KFold
+
+    chosen = np.unique(np.linspace(0, len(nlls) - 1, MOST_TRIALS).astype(int))
+    table = np.stack([_column(dimension) for dimension in dimensions], axis=1)[chosen]
+    target = np.log(np.maximum(np.array(nlls), 1e-12))[chosen]
+    falls, errors = [], np.zeros(len(chosen))
+    for learn, judge in KFold(FOLDS, shuffle=True, random_state=0).split(table):
+        trees = GradientBoostingRegressor(n_estimators=TREES, max_depth=DEPTH, subsample=0.7, random_state=0)
+        trees.fit(table[learn], target[learn])
+        errors[judge] = trees.predict(table[judge]) - target[judge]
+        # As variance that is explained of all trials, so that folds can be compared.
+        scored = permutation_importance(
+            trees, table[judge], target[judge], scoring="neg_mean_squared_error", n_repeats=REPEATS, random_state=0
+        )
+        falls.append(scored.importances / max(float(target.var()), 1e-12))
+    skill = 1 - float((errors**2).mean()) / max(float(target.var()), 1e-12)
+    if skill <= 0:
+        return f"trees cannot say the results from the fields (R2 {skill:.2f} on {len(chosen)} trials)"
+    by_field = np.concatenate(falls, axis=1)
+    rows = [
+        Importance(name=dimension.name, mean=float(fall.mean()), standard_deviation=float(fall.std(ddof=1)))
+        for dimension, fall in zip(dimensions, by_field, strict=True)
+    ]
+    return Importances(rows=tuple(sorted(rows, key=lambda row: -row.mean)), skill=skill, trial_n=len(chosen))
+
+
+def _column(dimension: Dimension) -> npt.NDArray[np.float64]:
+    """Numbers as they are (their logarithm makes no difference to a tree), names by their order."""
+    if dimension.numeric:
+        present = [float(value) for value in dimension.values if value is not None]
+        absent = min(present) - 1
+        return np.array([absent if value is None else float(value) for value in dimension.values])
+    names = sorted({str(value) for value in dimension.values if value is not None})
+    return np.array([ABSENT if value is None else float(names.index(str(value))) for value in dimension.values])

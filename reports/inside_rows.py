@@ -1,0 +1,105 @@
+"""A network's inside, as it was kept (see sweeps.insight), for the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.store import SweepStore
+
+Plane = npt.NDArray[np.float32]  # (N, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPicture:
+    """One convolution's maps of the one image."""
+
+    name: str
+    channel_count: int  # of which the first are shown
+    pixels: npt.NDArray[np.uint8]  # (H, W): the maps side by side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """The same images laid out on a plane."""
+
+    title: str
+    points: Plane
+
+
+@dataclass(frozen=True, kw_only=True)
+class InsideModel:
+    """Everything that the page shows of it."""
+
+    trial: int
+    shown_index: int  # number in the data set of the image whose maps are shown
+    filters: npt.NDArray[np.uint8] | None  # (H, W, 3), blue below zero and orange above; None without convolutions
+    filter_count: int
+    layers: tuple[LayerPicture, ...]
+    images: npt.NDArray[np.int64]  # (N,): numbers in the data set of the points
+    labels: npt.NDArray[np.int64]  # (N,)
+    answers: npt.NDArray[np.int64]  # (N,)
+    scatters: tuple[Scatter, ...]
+
+
+def read_inside(store: SweepStore, trial: int) -> InsideModel | None:
+    """What was kept of a trial; None where nothing was, or where it is not whole."""
+    bundle = store.trial(trial).read_inside()
+    if bundle is None:
+        return None
+    arrays, facts = bundle.arrays, bundle.facts
+    try:
+        position = {index: place for place, index in enumerate(store.validation_indices().tolist())}
+        places = [position[index] for index in arrays["points"].tolist()]
+        return InsideModel(
+            trial=trial,
+            shown_index=int(facts["shown"]),
+            filters=filter_picture(arrays["filters"]) if len(arrays["filters"]) else None,
+            filter_count=len(arrays["filters"]),
+            layers=tuple(
+                LayerPicture(
+                    name=str(layer["name"]),
+                    channel_count=int(layer["channel_count"]),
+                    pixels=_side_by_side(arrays[f"maps-{number}"]),
+                )
+                for number, layer in enumerate(facts["layers"])
+            ),
+            images=arrays["points"],
+            labels=store.validation_labels()[places],
+            answers=arrays["answers"],
+            scatters=tuple(_scatters(arrays, facts["explained"], int(facts["width"]))),
+        )
+    except (KeyError, TypeError, ValueError, IndexError):  # a file of another version, or not ours
+        return None
+
+
+def _scatters(arrays: Mapping[str, npt.NDArray[Any]], explained: Mapping[str, float], width: int) -> list[Scatter]:
+    names = {"pixels": "pixels", "embedding": f"the {width} numbers before the last layer"}
+    found = []
+    for key, what in names.items():
+        if key in explained:
+            share = f"{100 * explained[key]:.0f} % of the variance"
+            found.append(Scatter(title=f"Principal components of {what} ({share})", points=arrays[f"{key}-components"]))
+            found.append(Scatter(title=f"t-SNE of {what}", points=arrays[f"{key}-neighbours"]))
+    return found
+
+
+def filter_picture(filters: npt.NDArray[np.float32], columns: int = 16) -> npt.NDArray[np.uint8]:
+    """(H, W, 3): filters (N, h, w) in a grid, all on one scale; zero is white, more is orange and less is blue."""
+    largest = float(np.abs(filters).max()) or 1.0
+    strength = filters / largest
+    blue, orange = np.array([0, 114, 178]), np.array([213, 94, 0])
+    share = np.abs(strength)[..., None]
+    coloured = 255 * (1 - share) + np.where(strength[..., None] < 0, blue, orange) * share
+    padded = np.pad(coloured, ((0, -len(filters) % columns), (0, 1), (0, 1), (0, 0)), constant_values=255)
+    count, height, width, _ = padded.shape
+    grid = padded.reshape(count // columns, columns, height, width, 3).swapaxes(1, 2)
+    return grid.reshape(count // columns * height, columns * width, 3).round().astype(np.uint8)
+
+
+def _side_by_side(maps: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """(H, W): maps (C, h, w) of 0..1 in one row, a pixel between them."""
+    grey = (np.clip(maps.astype(np.float32), 0, 1) * 255).round().astype(np.uint8)
+    return np.concatenate(list(np.pad(grey, ((0, 0), (0, 0), (0, 1)), constant_values=255)), axis=1)[:, :-1]

@@ -1,0 +1,70 @@
+"""Which charts a page has: rows that are there, as figures by name."""
+
+import plotly.graph_objects as go
+
+from reports.charts import (
+    by_importance,
+    contour_chart,
+    cost_chart,
+    importance_chart,
+    objectives_chart,
+    optimisation_history,
+    parallel_coordinates,
+    rung_chart,
+    slice_chart,
+    time_line,
+)
+from reports.model_charts import (
+    accuracy_curves,
+    calibration_chart,
+    disagreement_chart,
+    embedding_chart,
+    learning_curves,
+)
+from reports.search_rows import Dimension
+from reports.tables import ReportData
+
+FEWEST_FOR_PARALLEL = 2  # fields, and trials
+
+
+def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
+    """Every chart; None where there is nothing to draw."""
+    records = [row.record for row in data.leaderboard]
+    ensemble, inside = data.ensemble, data.inside
+    return {
+        **(_search_figures(data) if data.searched else {}),
+        "objectives": objectives_chart(records, data.front) if data.front else None,
+        "disagreement": disagreement_chart(ensemble) if ensemble and ensemble.pairs else None,
+        "curves": learning_curves(records),
+        "accuracy": accuracy_curves(records),
+        "calibration": calibration_chart(data.answered.featured),
+        "cost": cost_chart(data.costs),
+        "embedding": embedding_chart(inside) if inside and inside.scatters else None,
+    }
+
+
+def sliced(data: ReportData) -> list[Dimension]:
+    """The fields that have a chart of their own, the most important first."""
+    return by_importance(data.search.dimensions, data.search.importances)
+
+
+def _search_figures(data: ReportData) -> dict[str, go.Figure | None]:
+    search, records = data.search, [row.record for row in data.leaderboard]
+    nlls, trials = [record.nll for record in records], [record.trial for record in records]
+    fields = sliced(data)
+    numeric = [dimension for dimension in fields if dimension.numeric]
+    enough = len(fields) >= FEWEST_FOR_PARALLEL and len(records) >= FEWEST_FOR_PARALLEL
+    contours = (
+        contour_chart(first, second, search.footing_nlls)
+        for place, first in enumerate(numeric)
+        for second in numeric[place + 1 :]
+    )
+    return {
+        "history": optimisation_history(search.history),
+        "lanes": time_line(search.lanes),
+        "rungs": rung_chart(search.rungs) if search.rungs else None,
+        "importance": None if isinstance(search.importances, str) else importance_chart(search.importances),
+        "parallel": parallel_coordinates(fields, nlls, trials) if enough else None,
+        **{f"slice-{place}": slice_chart(field, records) for place, field in enumerate(fields)},
+        "contour": next((figure for figure in contours if figure is not None), None),
+    }

@@ -1,0 +1,193 @@
+"""How a search went: rows behind the charts. Records and the journal in, plain values out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from digits_core.recipe import Recipe, Scalar
+from digits_core.records import RunRecord, SweepHeader
+
+Clock = Callable[[float], float]  # seconds since 1970 -> seconds of search so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPoint:
+    """One trial in the order in which trials ended."""
+
+    trial: int
+    status: str
+    ended_seconds: float  # of search, after the first trial's start
+    epochs: int  # of all trials that ended so far
+    nll: float
+    incumbent_nll: float  # the lowest so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneBar:
+    """A trial in the time line. Lanes are reckoned from starts and ends: no two trials of a lane overlap."""
+
+    trial: int
+    status: str
+    lane: int  # 0 for the first
+    start_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """An epoch after which the scheduler stopped trials."""
+
+    epoch: int
+    reached_n: int  # trials that finished this epoch
+    stopped_n: int  # of these, stopped after it
+
+    @property
+    def went_on_n(self) -> int:
+        """Trials that it let pass."""
+        return self.reached_n - self.stopped_n
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimension:
+    """One field of the search space that was drawn with more than one value."""
+
+    name: str
+    numeric: bool
+    log: bool
+    values: tuple[Scalar | None, ...]  # by counting trial, best first; None where the field has no say
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostPoint:
+    """What an epoch of a trial cost, and what may explain it."""
+
+    trial: int
+    model: str
+    optimizer: str
+    batch_size: int
+    learning_rate: float
+    epochs: int
+    epoch_seconds: float  # wall time, validation included
+    seconds: float  # of the trial
+
+
+def search_clock(sessions: Sequence[tuple[float, float]], records: Sequence[RunRecord]) -> Clock:
+    """Seconds of search before a moment: breaks between a run's sessions do not count.
+
+    sessions: first and last sign of life of each driver, from the journal; without them time just passes from the first
+    trial's start.
+    """
+    start = min((record.started_at for record in records), default=0.0)
+    spans = [(max(first, start), last) for first, last in sessions if last > start]
+    if not spans:
+        return lambda moment: max(moment - start, 0.0)
+    # A record may be sealed after its session's last line: what lies behind the last session just passes.
+    end = max(last for _, last in spans)
+
+    def clock(moment: float) -> float:
+        inside = sum(max(min(moment, last) - first, 0.0) for first, last in spans)
+        return inside + max(moment - end, 0.0)
+
+    return clock
+
+
+def history(records: Sequence[RunRecord], clock: Clock | None = None) -> tuple[HistoryPoint, ...]:
+    """The trials that count in the order in which they ended, each with the best so far."""
+    counting = sorted((record for record in records if record.counts), key=lambda record: record.ended_at)
+    passed = clock or search_clock((), counting)
+    points: list[HistoryPoint] = []
+    for record in counting:
+        before = points[-1] if points else None
+        points.append(
+            HistoryPoint(
+                trial=record.trial,
+                status=record.status,
+                ended_seconds=passed(record.ended_at),
+                epochs=(before.epochs if before else 0) + len(record.curve) - record.inherited_epochs,
+                nll=record.nll,
+                incumbent_nll=min(record.nll, before.incumbent_nll) if before else record.nll,
+            )
+        )
+    return tuple(points)
+
+
+def lanes(records: Sequence[RunRecord], clock: Clock) -> tuple[LaneBar, ...]:
+    """Every trial as a bar, failed ones too; a trial takes the first lane that is free when it starts."""
+    free_at: list[float] = []
+    bars = []
+    for record in sorted(records, key=lambda record: (record.started_at, record.trial)):
+        start, end = clock(record.started_at), clock(record.ended_at)
+        lane = next((place for place, moment in enumerate(free_at) if moment <= start), len(free_at))
+        free_at[lane : lane + 1] = [end]
+        bars.append(
+            LaneBar(
+                trial=record.trial, status=record.status, lane=lane, start_seconds=start, seconds=max(end - start, 0.0)
+            )
+        )
+    return tuple(bars)
+
+
+def rungs(records: Sequence[RunRecord]) -> tuple[Rung, ...]:
+    """The epochs after which trials were stopped, with how many reached them."""
+    stopped_after = [len(record.curve) for record in records if record.status == "stopped"]
+    return tuple(
+        Rung(
+            epoch=epoch,
+            reached_n=sum(len(record.curve) >= epoch for record in records),
+            stopped_n=stopped_after.count(epoch),
+        )
+        for epoch in sorted(set(stopped_after))
+    )
+
+
+def dimensions(header: SweepHeader, ranked: Sequence[RunRecord]) -> tuple[Dimension, ...]:
+    """The fields that the search varied, as the trials that count have them."""
+    space = header.plan.space if header.plan else {name: {} for name in header.space}
+    fields = [record.recipe.as_overrides() for record in ranked]
+    found = []
+    for name, parameter in space.items():
+        if not all(name in values for values in fields):
+            continue
+        values = tuple(values[name] if _has_a_say(parameter, values) else None for values in fields)
+        different = {value for value in values if value is not None}
+        if len(different) > 1:
+            numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in different)
+            found.append(Dimension(name=name, numeric=numeric, log=bool(parameter.get("log")), values=values))
+    return tuple(found)
+
+
+def _has_a_say(parameter: Mapping[str, Any], values: Mapping[str, Scalar]) -> bool:
+    when = parameter.get("when") or {}
+    return all(values.get(field) in allowed for field, allowed in when.items())
+
+
+def footing(ranked: Sequence[RunRecord]) -> tuple[int, tuple[float, ...]]:
+    """The last epoch that every trial reached, and the lowest NLL of each up to it.
+
+    A trial that was stopped early has had fewer epochs to learn in: only up to here can fields be compared.
+    """
+    epoch = min(len(record.curve) for record in ranked)
+    lowest = [min(row.validation_nll for row in record.curve[:epoch]) if epoch else record.nll for record in ranked]
+    return epoch, tuple(lowest)
+
+
+def costs(records: Sequence[RunRecord]) -> tuple[CostPoint, ...]:
+    """Every trial that finished an epoch."""
+    found = []
+    for record in records:
+        own = record.curve[record.inherited_epochs :]
+        if own:
+            recipe: Recipe = record.recipe
+            found.append(
+                CostPoint(
+                    trial=record.trial,
+                    model=recipe.model.name,
+                    optimizer=recipe.optimizer.name,
+                    batch_size=recipe.training.batch_size,
+                    learning_rate=recipe.optimizer.learning_rate,
+                    epochs=len(own),
+                    epoch_seconds=record.train_seconds / len(own),
+                    seconds=record.train_seconds,
+                )
+            )
+    return tuple(found)

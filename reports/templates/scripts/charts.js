@@ -1,0 +1,53 @@
+// Plotly comes packed; it is unpacked after the first paint, and every chart takes its colours from the page's style.
+
+const unpackPlotly = async () => {
+  if (window.Plotly) return true;
+  const packed = document.getElementById("plotly-packed");
+  if (!packed || !window.DecompressionStream) return false;
+  const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const source = await new Response(stream).text();
+  // The policy of the page lets exactly this text run, by its hash.
+  const script = element("script");
+  script.textContent = source;
+  document.head.append(script);
+  return Boolean(window.Plotly);
+};
+
+const themed = (layout) => {
+  const style = getComputedStyle(document.documentElement);
+  const ink = style.getPropertyValue("--ink").trim();
+  const line = style.getPropertyValue("--line").trim();
+  const axis = { gridcolor: line, linecolor: line, tickcolor: line };
+  const made = { ...layout, font: { color: ink, family: "system-ui, sans-serif", size: 13 } };
+  for (const name of Object.keys(layout)) {
+    if (/^[xy]axis\d*$/.test(name)) made[name] = { ...layout[name], ...axis };
+  }
+  return made;
+};
+
+const drawChart = (chart) => {
+  const figure = figures[chart.dataset.figure.replace("figure-", "")];
+  if (!figure) return;
+  window.Plotly.react(chart, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+};
+
+const charts = async () => {
+  const places = findAll("[data-figure]");
+  if (!(await unpackPlotly())) {
+    for (const place of places) place.replaceChildren(element("p", { class: "quiet" }, "This chart could not be drawn: its library is missing, or the browser is older than 2023."));
+    return;
+  }
+  for (const place of places) {
+    drawChart(place);
+    await new Promise((resume) => setTimeout(resume)); // the page stays alive between two charts
+  }
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => places.forEach(drawChart));
+  const slice = find("[data-slice]");
+  slice?.addEventListener("change", () => {
+    const chart = find("[data-slice-chart]");
+    chart.dataset.figure = slice.value;
+    drawChart(chart);
+  });
+  document.documentElement.dataset.drawn = "yes";
+};

@@ -1,0 +1,48 @@
+// The leaderboard: its filter, and files of it.
+
+const filterLeaderboard = () => {
+  const table = find("[data-leaderboard]");
+  const words = find("[data-filter]");
+  const tied = find("[data-tied]");
+  const said = find("[data-count]");
+  const rows = [...table.tBodies[0].rows].map((row) => [row, row.textContent.toLowerCase()]);
+
+  const apply = () => {
+    const wanted = words.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    let shown = 0;
+    for (const [row, text] of rows) {
+      const fits = wanted.every((word) => text.includes(word)) && !(tied?.checked && !row.classList.contains("chosen"));
+      row.hidden = !fits;
+      shown += fits;
+    }
+    said.textContent = shown === rows.length ? "" : `${shown} of ${rows.length} rows`;
+  };
+
+  words.addEventListener("input", apply);
+  tied?.addEventListener("change", apply);
+};
+
+const csvOf = (columns) => {
+  const names = Object.keys(columns);
+  const quoted = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const lines = columns[names[0]].map((_, row) => names.map((name) => quoted(columns[name][row])).join(","));
+  return [names.map(quoted).join(","), ...lines].join("\n") + "\n";
+};
+
+const save = (name, type, content) => {
+  const address = URL.createObjectURL(new Blob([content], { type }));
+  element("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+};
+
+const offerDownloads = () => {
+  const name = report.sweep.name.replace(/[^A-Za-z0-9._-]+/g, "-");
+  const kinds = {
+    csv: () => save(`${name}-leaderboard.csv`, "text/csv", csvOf(report.trials)),
+    json: () => save(`${name}-leaderboard.json`, "application/json", JSON.stringify(report.leaderboard, null, 2)),
+  };
+  for (const button of findAll("[data-download]")) button.addEventListener("click", kinds[button.dataset.download]);
+};

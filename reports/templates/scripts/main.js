@@ -1,0 +1,42 @@
+// The parts together, and addresses like #trial=17&cell=4-9 that lead back to what was looked at.
+
+for (const tools of findAll("[data-tools]")) tools.hidden = false;
+findAll("table.sortable").forEach(sortable);
+filterLeaderboard();
+offerDownloads();
+
+const remember = (key, row, column) => {
+  const parts = [];
+  const view = views.get(key);
+  if (key.startsWith("trial-")) parts.push(`trial=${view.trial}`);
+  else if (key !== "leader") parts.push(`view=${key}`);
+  if (row !== "" && column !== "") parts.push(`cell=${row}-${column}`);
+  history.replaceState(null, "", `#${parts.join("&") || "mistakes"}`);
+};
+
+const images = gallery(remember);
+const grids = matrices((key, row, column) => {
+  images.show(key, String(row), String(column));
+  remember(key, row, column);
+  document.getElementById("mistakes").scrollIntoView();
+});
+
+const follow = () => {
+  const asked = new Map(location.hash.slice(1).split("&").map((part) => part.split("=", 2)));
+  const trial = asked.get("trial");
+  const cell = /^(\d)-(\d)$/.exec(asked.get("cell") ?? "");
+  if (trial === undefined && !cell && !asked.has("view")) return;
+  const key = trial === undefined ? asked.get("view") ?? "leader" : `trial-${trial}`;
+  if (!views.has(key)) return;
+  for (const row of findAll("tr.asked")) row.classList.remove("asked");
+  const row = document.getElementById(`trial=${trial}`);
+  row?.classList.add("asked");
+  grids.show(key);
+  images.show(key, ...(cell ? cell.slice(1) : []));
+  if (cell) document.getElementById("mistakes").scrollIntoView();
+  else row?.scrollIntoView({ block: "center" });
+};
+
+window.addEventListener("hashchange", follow);
+follow();
+setTimeout(charts);

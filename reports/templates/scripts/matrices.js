@@ -1,0 +1,92 @@
+// Two confusion matrices of any models, or their difference. A click on a cell asks for its images.
+
+const strengthOf = (count, most) =>
+  count <= 0 || most <= 0 ? 0 : 0.15 + (0.85 * Math.log1p(count)) / Math.log1p(Math.max(most, count));
+
+const viewOptions = (chosen) =>
+  report.views.map((view) => {
+    const option = element("option", { value: view.key }, `${view.title}, ${view.part}`);
+    option.selected = view.key === chosen;
+    return option;
+  });
+
+const matrices = (onCell) => {
+  const place = find("[data-matrices]");
+  const percent = find("[data-percent]");
+  const difference = find("[data-difference]");
+  const featured = report.views.filter((view) => view.key === "leader" || view.key === "ensemble");
+  const second = featured[1] ?? report.views.find((view) => view !== featured[0] && view.part === featured[0].part);
+  const chosen = [featured[0].key, (second ?? featured[0]).key];
+  const panels = chosen.map((key, side) => {
+    const select = element("select", { "aria-label": side ? "Model on the right" : "Model on the left" });
+    select.append(...viewOptions(key));
+    const caption = element("p", { class: "quiet" });
+    const table = element("table", { class: "confusion" });
+    const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, table);
+    select.addEventListener("change", () => { chosen[side] = select.value; draw(); });
+    return { box: element("div", {}, select, caption, scroll), select, caption, table };
+  });
+
+  const head = () => {
+    const row = element("tr", {}, element("th", { "aria-label": "true digit, predicted digit" }));
+    for (let digit = 0; digit < 10; digit += 1) row.append(element("th", { scope: "col" }, String(digit)));
+    return element("thead", {}, row);
+  };
+
+  const cellOf = (key, row, column, value, text, most) => {
+    const kind = value === 0 ? "none" : row === column ? "right" : "wrong";
+    const cell = element("td", { class: kind });
+    cell.style.setProperty("--strength", strengthOf(Math.abs(value), most).toFixed(3));
+    if (key && value && row !== column) {
+      const label = `true ${row}, predicted ${column}: ${text}; show the images`;
+      const button = element("button", { type: "button", class: "cell", "aria-label": label, title: label }, text);
+      button.addEventListener("click", () => onCell(key, row, column));
+      cell.append(button);
+    } else {
+      cell.append(text);
+    }
+    return cell;
+  };
+
+  const fill = (panel, key, counts, caption) => {
+    const body = element("tbody");
+    counts.forEach((cells, row) => {
+      const total = cells.reduce((sum, count) => sum + Math.abs(count), 0);
+      const line = element("tr", {}, element("th", { scope: "row" }, String(row)));
+      cells.forEach((count, column) => {
+        const share = key && percent.checked && total ? ((100 * count) / total).toFixed(count === total ? 0 : 1) : count;
+        const text = key || count <= 0 ? String(share) : `+${share}`;
+        line.append(cellOf(key, row, column, count, text, total));
+      });
+      body.append(line);
+    });
+    panel.caption.textContent = caption;
+    panel.table.replaceChildren(head(), body);
+  };
+
+  const draw = () => {
+    const [left, right] = chosen.map((key) => views.get(key));
+    const captionOf = (view) =>
+      `${view.error_count} of ${view.n.toLocaleString("en")} wrong, ${percentText(view.accuracy)}`;
+    panels[0].select.value = left.key;
+    panels[1].select.value = right.key;
+    fill(panels[0], left.key, confusionOf(left), captionOf(left));
+    if (!difference.checked) {
+      fill(panels[1], right.key, confusionOf(right), captionOf(right));
+      return;
+    }
+    if (left.part !== right.part || left.n !== right.n) {
+      panels[1].table.replaceChildren();
+      panels[1].caption.textContent = `No difference to ${right.title}, ${right.part}: other images.`;
+      return;
+    }
+    const other = confusionOf(right);
+    const counts = confusionOf(left).map((cells, row) => cells.map((count, column) => count - other[row][column]));
+    fill(panels[1], "", counts, `left minus ${right.title}, images: above zero the left has more`);
+  };
+
+  for (const box of [percent, difference]) box.addEventListener("change", draw);
+  place.replaceChildren(...panels.map((panel) => panel.box));
+  draw();
+  return { show: (key) => { chosen[0] = key; draw(); } };
+};

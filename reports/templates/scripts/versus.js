@@ -1,0 +1,4 @@
+// The page of several runs.
+
+findAll("table.sortable").forEach(sortable);
+setTimeout(charts);

@@ -1,0 +1,138 @@
+"""Several runs side by side: rows. Their leaderboards, their best so far, paired tests between their winners."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from digits_core.contestants import Answers, Contestant
+from digits_core.duel import Duel, duel
+from digits_core.journal import read_journal
+from digits_core.leaderboard import Leaderboard, leaderboard
+from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
+from digits_core.stats import holm
+from digits_core.store import SweepStore
+from reports.search_rows import HistoryPoint, history, search_clock
+
+SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunColumn:
+    """One run."""
+
+    store: SweepStore
+    header: SweepHeader
+    summary: SweepSummary | None
+    counts: dict[str, int]  # trials by status
+    board: Leaderboard
+    history: tuple[HistoryPoint, ...]
+
+    @property
+    def winner(self) -> Contestant:
+        """What its leaderboard begins with."""
+        return self.board.rows[0].contestant
+
+    @property
+    def epochs(self) -> int:
+        """Trained by all of its trials that count."""
+        return self.history[-1].epochs if self.history else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinnerTest:
+    """The winners of two runs on the same images; `duel` is None where there is none, for the reason given."""
+
+    first: str
+    second: str
+    part: str
+    duel: Duel | None
+    corrected_p_value: float | None  # for all tests on the page (Holm)
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Which is told to be better."""
+        if self.duel is None or self.corrected_p_value is None:
+            return self.reason
+        if self.corrected_p_value >= 0.05:
+            return "cannot be told apart"
+        return f"{self.first if self.duel.error_rate > 0 else self.second} makes fewer mistakes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersusData:
+    """Everything on the page."""
+
+    columns: tuple[RunColumn, ...]
+    tests: tuple[WinnerTest, ...]
+
+
+def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
+    """Read all runs. Raises UsageError where one has no trial that counts."""
+    columns = tuple(_column(store) for store in stores)
+    found = [test for pair in combinations(columns, 2) for test in _tests(*pair)]
+    p_values = [test.p_value for _, _, _, test in found if isinstance(test, Duel)]
+    corrected = iter(holm(p_values))
+    return VersusData(
+        columns=columns,
+        tests=tuple(
+            WinnerTest(
+                first=first,
+                second=second,
+                part=part,
+                duel=test if isinstance(test, Duel) else None,
+                corrected_p_value=next(corrected) if isinstance(test, Duel) else None,
+                reason="" if isinstance(test, Duel) else test,
+            )
+            for first, second, part, test in found
+        ),
+    )
+
+
+def _column(store: SweepStore) -> RunColumn:
+    board, records = leaderboard(store), store.records()
+    clock = search_clock(read_journal(store.folder).sessions, records)
+    return RunColumn(
+        store=store,
+        header=store.header,
+        summary=store.summary(),
+        counts=status_counts(records),
+        board=board,
+        history=history(records, clock),
+    )
+
+
+def _tests(first: RunColumn, second: RunColumn) -> list[tuple[str, str, str, Duel | str]]:
+    names = first.header.name, second.header.name
+    if first.header.data_checksum != second.header.data_checksum:
+        return [(*names, "validation", "other data: their winners answered other images")]
+    pairs = [("validation", first.winner.validation, second.winner.validation, _same_validation(first, second))]
+    if first.winner.test is not None and second.winner.test is not None:
+        pairs.append(("sealed test", first.winner.test, second.winner.test, _same_test(first, second)))
+    return [(*names, part, _duel(ours, theirs, same=same)) for part, ours, theirs, same in pairs]
+
+
+def _duel(first: Answers, second: Answers, *, same: bool) -> Duel | str:
+    return duel(first, second) if same else "other images"
+
+
+def _same_validation(first: RunColumn, second: RunColumn) -> bool:
+    return np.array_equal(first.store.validation_indices(), second.store.validation_indices())
+
+
+def _same_test(first: RunColumn, second: RunColumn) -> bool:
+    ours, theirs = (_tested(column).test_indices() for column in (first, second))
+    return np.array_equal(ours, theirs)
+
+
+def _tested(column: RunColumn) -> SweepStore:
+    """Where the winner's test answers lie."""
+    confirmed = column.store.confirmation() if column.winner.confirmed else None
+    return confirmed or column.store
+
+
+def trial_names(record: RunRecord) -> str:
+    """What a row of a leaderboard is called here."""
+    return record.label or f"trial {record.trial}"

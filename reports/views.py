@@ -1,0 +1,169 @@
+"""What one model, or the ensemble, answers on one part of the data: confusion, mistakes, classes, calibration.
+
+A view's mistakes are kept as arrays until the page is written: a sweep of a thousand trials has a hundred thousand.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.metrics import CALIBRATION_BINS, Score, confusion_matrix, score, wrong_margin
+from digits_core.stats import Interval, accuracy_interval
+
+Part = Literal["sealed test", "validation", "out of fold"]
+MOST_MISTAKES = 250  # of a view; more is a network that did not learn
+LIKELIEST = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A score with the interval of its accuracy."""
+
+    score: Score
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistakes:
+    """Wrongly classified images, the most confident mistake first: by p(predicted) - p(true)."""
+
+    images: npt.NDArray[np.int64]  # (M,) numbers in the data set
+    labels: npt.NDArray[np.int64]  # (M,)
+    p_true: npt.NDArray[np.float32]  # (M,)
+    likeliest: npt.NDArray[np.int64]  # (M, 3) digits, the predicted one first
+    p_likeliest: npt.NDArray[np.float32]  # (M, 3)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """One digit, as a yes-or-no question: precision and recall with their Wilson intervals."""
+
+    digit: int
+    n: int  # images of this digit
+    predicted_n: int
+    right: int
+
+    @property
+    def recall(self) -> Interval | None:
+        """The share of its images that are found; None where there are none."""
+        return accuracy_interval(self.n - self.right, self.n) if self.n else None
+
+    @property
+    def precision(self) -> Interval | None:
+        """The share of its predictions that are right; None where there are none."""
+        return accuracy_interval(self.predicted_n - self.right, self.predicted_n) if self.predicted_n else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of both; None where there is neither image nor prediction."""
+        return 2 * self.right / (self.n + self.predicted_n) if self.n + self.predicted_n else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationBin:
+    """The answers of like confidence: how sure they were, and how often right."""
+
+    n: int
+    confidence: float  # mean of p(predicted)
+    accuracy: float
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One model on one part."""
+
+    key: str  # unique on the page
+    title: str
+    part: Part
+    trial: int | None  # None for the ensemble
+    result: Result
+    confusion: npt.NDArray[np.int64]  # (10, 10): true by row
+    mistakes: Mistakes
+    bins: tuple[CalibrationBin, ...]
+
+    @property
+    def classes(self) -> tuple[ClassRow, ...]:
+        """By digit."""
+        return tuple(
+            ClassRow(
+                digit=digit,
+                n=int(self.confusion[digit].sum()),
+                predicted_n=int(self.confusion[:, digit].sum()),
+                right=int(self.confusion[digit, digit]),
+            )
+            for digit in range(len(self.confusion))
+        )
+
+
+def result_of(figures: Score) -> Result:
+    """Add the interval to a score."""
+    return Result(score=figures, interval=accuracy_interval(figures.error_count, figures.n))
+
+
+def view_of(
+    key: str,
+    title: str,
+    part: Part,
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.floating],
+    indices: npt.NDArray[np.int64],
+    *,
+    trial: int | None = None,
+    most_mistakes: int = MOST_MISTAKES,
+) -> View:
+    """Everything about one model's answers. labels, indices: (N,), probabilities: (N, 10)."""
+    return View(
+        key=key,
+        title=title,
+        part=part,
+        trial=trial,
+        result=result_of(score(labels, probabilities)),
+        confusion=confusion_matrix(labels, probabilities.argmax(axis=1)),
+        mistakes=mistakes(labels, probabilities, indices, most_mistakes),
+        bins=calibration_bins(labels, probabilities),
+    )
+
+
+def mistakes(
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.floating],
+    indices: npt.NDArray[np.int64],
+    limit: int = MOST_MISTAKES,
+) -> Mistakes:
+    """The wrongly classified images, at most `limit` of them, ties in the part's order."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    margins = wrong_margin(labels[wrong], probabilities[wrong]) if len(wrong) else np.empty(0)
+    chosen = wrong[np.argsort(-margins, kind="stable")][:limit]
+    said = probabilities[chosen]
+    likeliest = np.argsort(-said, axis=1, kind="stable")[:, :LIKELIEST]
+    return Mistakes(
+        images=indices[chosen],
+        labels=labels[chosen],
+        p_true=said[np.arange(len(chosen)), labels[chosen]].astype(np.float32),
+        likeliest=likeliest,
+        p_likeliest=np.take_along_axis(said, likeliest, axis=1).astype(np.float32),
+    )
+
+
+def calibration_bins(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]
+) -> tuple[CalibrationBin, ...]:
+    """The bins that the expected calibration error is summed over, without the empty ones."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    places = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    found = []
+    for place in range(CALIBRATION_BINS):
+        inside = places == place
+        n, right_n = int(inside.sum()), int(right[inside].sum())
+        if n:
+            interval = accuracy_interval(n - right_n, n)
+            mean = float(confidence[inside].mean())
+            found.append(CalibrationBin(n=n, confidence=mean, accuracy=right_n / n, interval=interval))
+    return tuple(found)

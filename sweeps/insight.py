@@ -1,0 +1,86 @@
+"""The leader's inside, made once when a run is over and kept in its folder: the page is written without torch."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from digits_core.contestants import contestants
+from digits_core.data import Digits, load_digits
+from digits_core.errors import EnvironmentFailure
+from digits_core.inside import Inside, look_inside
+from digits_core.metrics import wrong_margin
+from digits_core.projection import Projection, project
+from digits_core.records import RunRecord
+from digits_core.store import SweepStore
+from digits_core.stored_model import stored_model
+from digits_core.trial_folder import Bundle
+
+POINTS = 600  # validation images whose embedding is shown: t-SNE takes a second and a half
+
+
+def leading_record(store: SweepStore) -> RunRecord | None:
+    """The trial that the leaderboard begins with; None where none counts."""
+    confirmed = store.confirmation() if store.header.kind == "sweep" else None
+    ranked = store.ranked()
+    if confirmed is None or not ranked:
+        return ranked[0] if ranked else None
+    return contestants(store, confirmed)[0].record
+
+
+def keep_inside(store: SweepStore) -> str:
+    """Look inside the leader and keep what there is to see. Returns why nothing was, or nothing.
+
+    A picture is never worth a run's result: missing weights or data are said, not raised.
+    """
+    header, record = store.header, leading_record(store)
+    if record is None or header.fold_count or header.kind == "refit":
+        return "a cross-validation has a network for every fold, and none to look into" if header.fold_count else ""
+    folder = store.trial(record.trial)
+    if folder.read_inside() is not None:
+        return ""
+    try:
+        digits = load_digits(header.dataset)
+        model = stored_model(store, record, digits.side)
+    except EnvironmentFailure as error:
+        return str(error)
+    if digits.checksum != header.data_checksum:
+        return f"the data set {header.dataset!r} at hand is not the one this run was made on"
+    said, indices = store.validation_probabilities(record.trial), store.validation_indices()
+    chosen = np.unique(np.linspace(0, len(indices) - 1, POINTS).astype(int))
+    worst = int(wrong_margin(store.validation_labels(), said).argmax())
+    seen = look_inside(model, _images(digits, indices[[worst]]), _images(digits, indices[chosen]))
+    flat = digits.images[indices[chosen]].reshape(len(chosen), -1).astype(np.float32) / 255
+    projections = {"pixels": project(flat), "embedding": project(seen.embedding)}
+    folder.write_inside(
+        _bundle(
+            seen, projections, shown=int(indices[worst]), points=indices[chosen], answers=said[chosen].argmax(axis=1)
+        )
+    )
+    return ""
+
+
+def _images(digits: Digits, indices: npt.NDArray[np.int64]) -> torch.Tensor:
+    return torch.from_numpy(digits.images[indices]).unsqueeze(1)
+
+
+def _bundle(
+    seen: Inside,
+    projections: dict[str, Projection | None],
+    *,
+    shown: int,
+    points: npt.NDArray[np.int64],
+    answers: npt.NDArray[np.int64],
+) -> Bundle:
+    """What reports.inside_rows reads back."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {"points": points, "answers": answers, "filters": seen.filters}
+    for number, layer in enumerate(seen.layers):
+        arrays[f"maps-{number}"] = layer.maps.astype(np.float16)
+    explained = {}
+    for name, projection in projections.items():
+        if projection is not None:
+            arrays[f"{name}-components"] = projection.components
+            arrays[f"{name}-neighbours"] = projection.neighbours
+            explained[name] = projection.explained
+    layers = [{"name": layer.layer, "channel_count": layer.channel_count} for layer in seen.layers]
+    facts = {"shown": shown, "layers": layers, "explained": explained, "width": int(seen.embedding.shape[1])}
+    return Bundle(arrays=arrays, facts=facts)
