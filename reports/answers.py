@@ -156,7 +156,7 @@ def _validation_views(store: SweepStore, ranked: Sequence[RunRecord], part: Part
         views.append(
             view_of(
                 f"trial-{record.trial}", trial_title(record), part, labels, said, indices, trial=record.trial,
-                most_mistakes=MOST_MISTAKES if place < DETAILED_TRIALS else 0,
+                most_mistakes=MOST_MISTAKES if place < DETAILED_TRIALS else 0, known=record.validation,
             )
         )  # fmt: skip
     return views

@@ -19,6 +19,7 @@ TREES = 100
 DEPTH = 3
 FEWEST_TRIALS = 20
 MOST_TRIALS = 400  # evenly chosen from all: more take long and change little
+SAME = 1e-9  # spread of the log NLLs that is none
 ABSENT = -1.0  # of a field that has no say
 
 
@@ -51,6 +52,8 @@ def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Impor
     chosen = np.unique(np.linspace(0, len(nlls) - 1, MOST_TRIALS).astype(int))
     table = np.stack([_column(dimension) for dimension in dimensions], axis=1)[chosen]
     target = np.log(np.maximum(np.array(nlls), 1e-12))[chosen]
+    if float(target.std()) < SAME:
+        return "all trials came out alike: nothing mattered"
     falls, errors = [], np.zeros(len(chosen))
     for learn, judge in KFold(FOLDS, shuffle=True, random_state=0).split(table):
         trees = GradientBoostingRegressor(n_estimators=TREES, max_depth=DEPTH, subsample=0.7, random_state=0)
@@ -60,8 +63,8 @@ def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Impor
         scored = permutation_importance(
             trees, table[judge], target[judge], scoring="neg_mean_squared_error", n_repeats=REPEATS, random_state=0
         )
-        falls.append(scored.importances / max(float(target.var()), 1e-12))
-    skill = 1 - float((errors**2).mean()) / max(float(target.var()), 1e-12)
+        falls.append(scored.importances / float(target.var()))
+    skill = 1 - float((errors**2).mean()) / float(target.var())
     if skill <= 0:
         return f"trees cannot say the results from the fields (R2 {skill:.2f} on {len(chosen)} trials)"
     by_field = np.concatenate(falls, axis=1)

@@ -116,17 +116,21 @@ def view_of(
     *,
     trial: int | None = None,
     most_mistakes: int = MOST_MISTAKES,
+    known: Score | None = None,
 ) -> View:
-    """Everything about one model's answers. labels, indices: (N,), probabilities: (N, 10)."""
+    """Everything about one model's answers. labels, indices: (N,), probabilities: (N, 10).
+
+    With `known`, the score that is stored of them, that is taken, and the bins are left out: a page has a thousand such.
+    """
     return View(
         key=key,
         title=title,
         part=part,
         trial=trial,
-        result=result_of(score(labels, probabilities)),
+        result=result_of(known or score(labels, probabilities)),
         confusion=confusion_matrix(labels, probabilities.argmax(axis=1)),
         mistakes=mistakes(labels, probabilities, indices, most_mistakes),
-        bins=calibration_bins(labels, probabilities),
+        bins=() if known else calibration_bins(labels, probabilities),
     )
 
 

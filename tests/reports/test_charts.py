@@ -1,8 +1,25 @@
 import numpy as np
+import pytest
 
 from digits_core.store import SweepStore
-from reports.charts import learning_curves, optimisation_history
-from reports.tables import history
+from reports.charts import (
+    by_importance,
+    contour_chart,
+    cost_chart,
+    importance_chart,
+    optimisation_history,
+    parallel_coordinates,
+    rung_chart,
+    slice_chart,
+    time_line,
+)
+from reports.importance import Importance, Importances
+from reports.search_rows import Dimension, LaneBar, Rung, costs, history
+from tests.reports.test_search_rows import record
+
+RATE = Dimension(name="optimizer.learning_rate", numeric=True, log=True, values=(0.1, 0.01, 0.001))
+NAME = Dimension(name="optimizer.name", numeric=False, log=False, values=("sgd", "adam", "sgd"))
+MOMENTUM = Dimension(name="optimizer.momentum", numeric=True, log=False, values=(0.9, None, 0.8))
 
 
 def test_history_shows_every_trial_once_and_the_incumbent(sweep_store: SweepStore) -> None:
@@ -15,15 +32,88 @@ def test_history_shows_every_trial_once_and_the_incumbent(sweep_store: SweepStor
     assert np.array_equal(series["best so far"].y, [point.incumbent_nll for point in points])
 
 
-def test_curves_mark_the_epoch_that_counts(sweep_store: SweepStore) -> None:
-    records = sweep_store.ranked()
-    figure = learning_curves(records)
-    assert len(figure.data) == 3 * len(records)
-    for record, validation, training, chosen in zip(
-        records, figure.data[::3], figure.data[1::3], figure.data[2::3], strict=True
-    ):
-        assert validation.name == f"trial {record.trial}"
-        assert list(validation.y) == [row.validation_nll for row in record.curve]
-        assert list(training.y) == [row.train_loss for row in record.curve]
-        assert list(chosen.x) == [record.best_epoch]
-        assert list(chosen.y) == [min(row.validation_nll for row in record.curve)]
+def test_time_line_has_a_bar_for_every_trial() -> None:
+    bars = [
+        LaneBar(trial=0, status="finished", lane=0, start_seconds=0.0, seconds=5.0),
+        LaneBar(trial=1, status="stopped", lane=1, start_seconds=1.0, seconds=2.0),
+        LaneBar(trial=2, status="failed", lane=1, start_seconds=3.0, seconds=1.0),
+    ]
+    found = {
+        trace.name: (list(trace.customdata), list(trace.base), list(trace.x), list(trace.y))
+        for trace in time_line(bars).data
+    }
+    assert found == {
+        "finished": ([0], [0.0], [5.0], [1]), "stopped": ([1], [1.0], [2.0], [2]), "failed": ([2], [3.0], [1.0], [2]),
+    }  # fmt: skip
+
+
+def test_rungs_are_stacked() -> None:
+    went_on, stopped = rung_chart(
+        [Rung(epoch=1, reached_n=9, stopped_n=6), Rung(epoch=3, reached_n=3, stopped_n=1)]
+    ).data
+    assert (list(went_on.y), list(stopped.y), list(stopped.x)) == ([3, 2], [6, 1], ["1", "3"])
+
+
+def test_importances_are_drawn_with_their_uncertainty() -> None:
+    rows = (
+        Importance(name="a", mean=0.7, standard_deviation=0.1), Importance(name="b", mean=0.2, standard_deviation=0.05),
+    )  # fmt: skip
+    (bars,) = importance_chart(Importances(rows=rows, skill=0.9, trial_n=50)).data
+    assert (list(bars.y), list(bars.x), list(bars.error_x.array)) == (["b", "a"], [0.2, 0.7], [0.05, 0.1])
+
+
+def test_fields_come_by_importance_where_it_is_known() -> None:
+    found = Importances(
+        rows=tuple(Importance(name=d.name, mean=0.1, standard_deviation=0.1) for d in (NAME, MOMENTUM, RATE)),
+        skill=0.5, trial_n=30,
+    )  # fmt: skip
+    assert by_importance([RATE, NAME, MOMENTUM], found) == [NAME, MOMENTUM, RATE]
+    assert by_importance([RATE, NAME], "too few") == [RATE, NAME]
+
+
+def test_a_line_of_the_parallel_chart_is_a_trial() -> None:
+    figure = parallel_coordinates([RATE, NAME, MOMENTUM], [0.1, 0.2, 0.3], [7, 8, 9])
+    by_trial = {}
+    for trace in figure.data:
+        if trace.y:
+            by_trial[trace.text[0].split(",")[0]] = list(trace.y)[:3]
+    assert by_trial == {
+        "trial 7": [1.0, 1.0, 1.0], "trial 8": [0.5, 0.0, None], "trial 9": [0.0, 1.0, 0.0],
+    }  # fmt: skip
+    assert {annotation.text for annotation in figure.layout.annotations} >= {"adam", "sgd", "0.1", "0.001", "0.9"}
+
+
+def test_a_slice_leaves_out_trials_for_which_the_field_has_no_say() -> None:
+    records = [record(0, (0.1,)), record(1, (0.2,), "stopped"), record(2, (0.3,), "stopped")]
+    finished, stopped = slice_chart(MOMENTUM, records).data
+    assert (list(finished.x), list(finished.y)) == ([0.9], [0.1])
+    assert (list(stopped.x), list(stopped.y), list(stopped.customdata)) == ([0.8], [0.3], [2])
+    assert slice_chart(NAME, records).layout.xaxis.type == "category"
+    assert slice_chart(RATE, records).layout.xaxis.type == "log"
+
+
+def test_the_surface_goes_through_the_trials() -> None:
+    stream = np.random.default_rng(0)
+    rates, others = 10 ** stream.uniform(-3, -1, 60), stream.uniform(0, 1, 60)
+    first = Dimension(name="a", numeric=True, log=True, values=tuple(rates.tolist()))
+    second = Dimension(name="b", numeric=True, log=False, values=tuple(others.tolist()))
+    nlls = 10 ** (np.log10(rates) + others)  # a plane: linear between the trials is exact
+    figure = contour_chart(first, second, nlls.tolist())
+    assert figure is not None
+    surface, points = figure.data
+    x, y = np.meshgrid(np.array(surface.x), np.array(surface.y))
+    inside = ~np.isnan(np.array(surface.z, dtype=float))
+    assert 0.5 < inside.mean() < 1
+    assert np.allclose(np.array(surface.z, dtype=float)[inside], (np.log10(x) + y)[inside], atol=2e-3)
+    assert len(points.x) == 60
+    few = Dimension(name="a", numeric=True, log=False, values=(1, 2, 3))
+    assert contour_chart(few, few, [0.1, 0.2, 0.3]) is None
+
+
+def test_costs_are_shown_in_four_ways(sweep_store: SweepStore) -> None:
+    points = costs(sweep_store.records())
+    figure = cost_chart(points)
+    models = {point.model for point in points}
+    assert len(figure.data) == 4 * len(models)
+    by_epochs = [trace for trace in figure.data if trace.xaxis == "x4"]
+    assert sum(trace.y.sum() for trace in by_epochs) == pytest.approx(sum(point.seconds for point in points))

@@ -14,7 +14,7 @@ def test_table_holds_every_figure_and_survives_csv(sweep_store: SweepStore) -> N
     score_winner_on_test(sweep_store)
     data = collect(sweep_store)
     rows = data.leaderboard
-    frame = leaderboard_frame(rows, data.board)
+    frame = leaderboard_frame(rows)
     assert list(frame["standing"]) == [1, 2, 3, 4]
     assert frame["tied_with_leader"].dtype == bool
     assert list(frame["trial"]) == [row.record.trial for row in rows]

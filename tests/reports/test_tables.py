@@ -2,16 +2,12 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from digits_core.data import Digits, Split
 from digits_core.errors import UsageError
-from digits_core.metrics import score
 from digits_core.store import SweepStore
-from reports.tables import collect, history, mistakes
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
+from reports.tables import collect
 from sweeps.finalists import score_winner_on_test
 from tests.conftest import make_header
 
@@ -29,49 +25,9 @@ def test_leaderboard_is_ranked_and_test_figures_exist_only_where_opened(sweep_st
     assert len(data.openings) == 1
 
 
-def test_confusion_and_mistakes_agree_with_the_stored_predictions(sweep_store: SweepStore, digits: Digits) -> None:
-    build_ensemble(sweep_store, EnsembleConfig(top=3))
-    winner, ensemble = collect(sweep_store).judgements
-    assert (winner.part, ensemble.part) == ("sealed test", "sealed test")
-    for judgement in (winner, ensemble):
-        errors = judgement.result.score.error_count
-        assert judgement.confusion.sum() == 359
-        assert judgement.confusion.sum() - np.trace(judgement.confusion) == errors
-        assert len(judgement.mistakes) == min(errors, 24)
-        margins = [mistake.p_predicted - mistake.p_true for mistake in judgement.mistakes]
-        assert margins == sorted(margins, reverse=True)
-        for mistake in judgement.mistakes:
-            index = int(mistake.name)
-            assert digits.labels[index] == mistake.true_digit != mistake.predicted_digit
-            assert np.array_equal(mistake.pixels, digits.images[index])
-    probabilities = sweep_store.ensemble_test_probabilities()
-    assert ensemble.result.score == score(sweep_store.test_labels(), probabilities)
-
-
-def test_mistakes_by_hand(digits: Digits) -> None:
-    probabilities = np.full((4, 10), 0.01)
-    for row, (digit, p) in enumerate([(1, 0.91), (2, 0.91), (3, 0.5), (4, 0.91)]):
-        probabilities[row, digit] = p
-    probabilities[2, 7] = 0.42
-    rows = mistakes(np.array([1, 0, 7, 9]), probabilities, np.array([10, 11, 12, 13]), digits)
-    assert [(m.name, m.true_digit, m.predicted_digit) for m in rows] == [("11", 0, 2), ("13", 9, 4), ("12", 7, 3)]
-    assert [round(m.p_predicted - m.p_true, 6) for m in rows] == [0.9, 0.9, 0.08]
-    assert len(mistakes(np.array([1, 0, 7, 9]), probabilities, np.arange(4), digits, limit=1)) == 1
-
-
-def test_history_knows_the_incumbent(sweep_store: SweepStore) -> None:
-    records = sweep_store.records()
-    points = history(records)
-    assert [point.trial for point in points] == [0, 1, 2, 3]  # the failed one never validated
-    nll = [point.nll for point in points]
-    assert [point.incumbent_nll for point in points] == [min(nll[: i + 1]) for i in range(4)]
-    assert all(point.ended_seconds > 0 for point in points)
-    assert history([records[4]]) == ()
-
-
 def test_unopened_sweep_is_judged_on_validation(sweep_store: SweepStore) -> None:
     data = collect(sweep_store)
-    (winner,) = data.judgements
+    (winner,) = data.answered.featured
     assert winner.part == "validation"
     assert winner.result == data.leaderboard[0].validation
     assert data.ensemble_p_value is None
@@ -85,8 +41,9 @@ def test_changed_or_missing_data_costs_only_the_pictures(sweep_store: SweepStore
         (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
         data = collect(sweep_store)
         assert data.images_missing
-        assert data.judgements[0].mistakes
-        assert all(mistake.pixels is None for mistake in data.judgements[0].mistakes)
+        assert len(data.answered.featured[0].mistakes)
+        assert data.sheet.uri == ""
+        assert data.dataset is None
 
 
 def test_a_report_never_downloads(sweep_store: SweepStore, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +55,7 @@ def test_a_report_never_downloads(sweep_store: SweepStore, data_folder: Path, mo
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
     data = collect(sweep_store)
     assert data.images_missing == "the data set 'mnist' is not in the data folder of this machine"
-    assert data.judgements[0].mistakes[0].name.endswith("of the whole data set")
+    assert data.answered.pictures[0].name.endswith("of the whole data set")
 
 
 def test_sweep_without_a_validated_trial_is_refused(tmp_path: Path, digits: Digits, split: Split) -> None:

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import torch
+
+from digits_core.evaluate import to_model_input
+from digits_core.inside import MOST_LAYERS, MOST_MAPS, look_inside
+from digits_core.models import build_model
+from digits_core.recipe import ARCHITECTURES, Recipe
+
+IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (12, 1, 28, 28), dtype=np.uint8))
+
+
+def test_what_is_seen_is_what_the_layers_do() -> None:
+    model = build_model(Recipe().with_overrides({"model.name": "lenet"}), 28).train()
+    seen = look_inside(model, IMAGES[:1], IMAGES)
+    assert model.training
+    model.eval()
+    first = next(module for module in model.modules() if isinstance(module, torch.nn.Conv2d))
+    assert np.array_equal(seen.filters, first.weight[:, 0].detach().numpy())
+    maps = first(to_model_input(IMAGES[:1]))[0].detach().numpy()
+    for shown, true in zip(seen.layers[0].maps, maps, strict=True):
+        assert np.allclose(shown, (true - true.min()) / (true.max() - true.min()), atol=1e-5)
+    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    with torch.inference_mode():
+        logits = last(torch.from_numpy(seen.embedding))
+        assert torch.allclose(logits, model(to_model_input(IMAGES)), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_can_be_looked_into(name: str) -> None:
+    model = build_model(Recipe().with_overrides({"model.name": name}), 28)
+    seen = look_inside(model, IMAGES[:1], IMAGES)
+    assert len(seen.embedding) == 12
+    assert np.isfinite(seen.embedding).all()
+    has_convolutions = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
+    assert (len(seen.layers) > 0) == has_convolutions == (len(seen.filters) > 0)
+    assert len(seen.layers) <= MOST_LAYERS
+    for layer in seen.layers:
+        assert len(layer.maps) == min(layer.channel_count, MOST_MAPS)
+        assert layer.maps.min() >= 0
+        assert layer.maps.max() <= 1

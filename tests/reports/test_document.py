@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.store import SweepStore
+from reports.document import SCHEMA, is_report, read_report, report_document
+from reports.pages import write_report
+from reports.tables import collect
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
+
+SCHEMA_TEXT = (Path(__file__).parents[2] / "docs" / "report-data.md").read_text()
+
+
+def test_the_page_gives_back_what_it_was_made_of(sweep_store: SweepStore) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
+    data = collect(sweep_store)
+    document = read_report(write_report(sweep_store))
+    assert document == json.loads(json.dumps(report_document(data)))
+    assert document["schema"] == SCHEMA
+    assert document["leaderboard"] == json.loads(json.dumps(data.board_document))
+    frame = pd.DataFrame(document["trials"])
+    stored = pd.read_csv(sweep_store.folder / "leaderboard.csv")
+    assert list(frame.columns) == list(stored.columns)
+    assert list(frame["trial"]) == list(stored["trial"])
+    assert frame["validation_nll"].tolist() == pytest.approx(stored["validation_nll"].tolist(), abs=1e-6)
+
+
+def test_views_name_their_images(sweep_store: SweepStore) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
+    data = collect(sweep_store)
+    document = report_document(data)
+    images = document["images"]
+    for view, told in zip(data.answered.views, document["views"], strict=True):
+        assert sum(count for _, _, count in told["confusion"]) == told["n"]
+        assert sum(count for row, column, count in told["confusion"] if row != column) == told["error_count"]
+        assert [images["index"][mistake[0]] for mistake in told["mistakes"]] == view.mistakes.images.tolist()
+        for mistake in told["mistakes"]:
+            assert images["label"][mistake[0]] != mistake[2]
+            assert mistake[3] >= mistake[5] >= mistake[7]
+    shown = [place for place in images["place"] if place is not None]
+    assert sorted(shown) == list(range(len(shown)))
+
+
+def test_every_key_is_described(sweep_store: SweepStore) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
+    document = report_document(collect(sweep_store))
+    for name, part in document.items():
+        assert f"`{name}`" in SCHEMA_TEXT
+        inner = part[0] if name == "views" else part
+        if isinstance(inner, dict) and name not in ("curves", "trials", "ensemble", "leaderboard"):
+            for key in inner:
+                assert f"`{key}`" in SCHEMA_TEXT, (name, key)
+
+
+def test_what_is_no_number_is_null(sweep_store: SweepStore) -> None:
+    record = sweep_store.trial(2).read_record()
+    assert record is not None
+    values = record.to_dict()
+    values["curve"][0]["train_loss"] = float("nan")
+    (sweep_store.trial(2).folder / "record.json").write_text(json.dumps(values))
+    document = read_report(write_report(sweep_store))
+    assert document["curves"]["2"]["train_loss"][0] is None
+    assert document["curves"]["2"]["train_loss"][1] > 0
+
+
+def test_a_page_that_is_not_whole_is_refused(sweep_store: SweepStore, tmp_path: Path) -> None:
+    page = write_report(sweep_store, tmp_path / "page.html")
+    content = page.read_text()
+    start = content.index('id="digits-data">')
+    for cut, said in (
+        (len(content) // 2, "is cut off"), (start + 500, "is cut off"), (start - 40, "is cut off"),
+        (len(content) - 30, "is cut off"), (20, "is not a page"), (0, "is not a page"),
+    ):  # fmt: skip
+        page.write_text(content[:cut])
+        with pytest.raises(UsageError, match=said):
+            read_report(page)
+    for old, new, said in (
+        ('"schema":"digits-report/1"', '"schema":"digits-report/9"', "made by another version"),
+        ('"schema":"digits-report/1",', "", "is damaged"),
+        ('"rows":[', '"rows":', "is damaged"),
+    ):
+        page.write_text(content.replace(old, new, 1))
+        with pytest.raises(UsageError, match=said):
+            read_report(page)
+    page.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="is not text"):
+        read_report(page)
+    with pytest.raises(UsageError, match="there is no file"):
+        read_report(tmp_path / "gone.html")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(EnvironmentFailure, match="cannot read"):
+        read_report(tmp_path / "folder.html")
+
+
+def test_a_page_is_told_from_a_run() -> None:
+    assert is_report("runs/a/report.HTML")
+    assert not is_report("first")

@@ -1,0 +1,51 @@
+import numpy as np
+
+from reports.importance import Importances, importances
+from reports.search_rows import Dimension
+
+
+def made_up(count: int, seed: int = 0) -> tuple[list[Dimension], list[float]]:
+    """Trials whose NLL depends on the learning rate strongly, on the optimizer a little and on the batch not at all."""
+    stream = np.random.default_rng(seed)
+    rate = 10 ** stream.uniform(-4, -1, count)
+    optimizer = stream.choice(["adam", "sgd"], count)
+    batch = stream.choice([32, 64, 128], count)
+    momentum = [
+        float(value) if name == "sgd" else None for name, value in zip(optimizer, stream.random(count), strict=True)
+    ]
+    nlls = np.exp(2 * (np.log10(rate) + 2.5) ** 2 / 2 + 0.4 * (optimizer == "sgd") + stream.normal(0, 0.05, count) - 3)
+    return [
+        Dimension(name="batch", numeric=True, log=False, values=tuple(batch.tolist())),
+        Dimension(name="optimizer", numeric=False, log=False, values=tuple(optimizer.tolist())),
+        Dimension(name="momentum", numeric=True, log=False, values=tuple(momentum)),
+        Dimension(name="rate", numeric=True, log=True, values=tuple(rate.tolist())),
+    ], nlls.tolist()
+
+
+def test_what_matters_is_found_in_its_order() -> None:
+    found = importances(*made_up(120))
+    assert isinstance(found, Importances)
+    assert found.rows[0].name == "rate"
+    assert found.rows[-1].name == "batch"  # that a momentum is there says which optimizer it is
+    by_name = {row.name: row for row in found.rows}
+    assert by_name["rate"].mean > 1.0  # shuffled, it says worse than the mean does
+    assert abs(by_name["batch"].mean) < 0.05
+    assert 0 < by_name["rate"].standard_deviation < by_name["rate"].mean
+    assert 0.8 < found.skill <= 1
+    assert found.trial_n == 120
+    assert importances(*made_up(120)) == found  # nothing of it is drawn anew
+
+
+def test_noise_has_no_importances() -> None:
+    fields, _ = made_up(60)
+    said = importances(fields, np.random.default_rng(1).gamma(1.0, size=60).tolist())
+    assert isinstance(said, str)
+    assert said.startswith("trees cannot say the results from the fields (R2 -")
+
+
+def test_few_trials_or_equal_ones_are_said() -> None:
+    fields, nlls = made_up(19)
+    assert "fewer than 20 trials" in str(importances(fields, nlls))
+    assert "nothing that varied" in str(importances([], [0.1] * 50))
+    fields, _ = made_up(40)
+    assert importances(fields, [0.5] * 40) == "all trials came out alike: nothing mattered"
