@@ -39,6 +39,7 @@ bench: setup
 	$(VENV)/bin/python -m benchmarks.memory
 	$(VENV)/bin/python -m benchmarks.overhead
 	$(VENV)/bin/python -m benchmarks.judging
+	$(VENV)/bin/python -m benchmarks.report
 	$(VENV)/bin/python -m benchmarks.sweeps
 	$(VENV)/bin/python -m benchmarks.search_quality --replays 10
 

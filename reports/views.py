@@ -120,7 +120,7 @@ def view_of(
 ) -> View:
     """Everything about one model's answers. labels, indices: (N,), probabilities: (N, 10).
 
-    With `known`, the score that is stored of them, that is taken, and the bins are left out: a page has a thousand such.
+    With `known`, the score that is stored of them, that is taken and the bins are left out: a page has many such.
     """
     return View(
         key=key,

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,10 @@ def run(*arguments: str) -> tuple[int, str, str]:
         (("confirm", "--seeds", "0"), 2, "--seeds must be between 1 and"),
         (("doubts", "--part", "test"), 2, "the sealed test part was not opened yet"),
         (("report", "../tiny"), 2, "cannot be a sweep's name"),
+        (("report", "tiny", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
+        (("report", "tiny", "other", "--follow"), 2, "--follow is for one run, got 2"),
+        (("leaderboard", "FILE.html"), 2, "there is no file"),
+        (("leaderboard", "tiny.html", "--folds", "3"), 2, "--folds is for a run, not for a page of one"),
         (("sweep", "--runs", "FILE"), 1, "choose another --runs"),
         (("report", "--output", "FILE/report.html"), 1, "writes it elsewhere"),
     ],
@@ -126,6 +131,32 @@ def test_report_command_writes_where_it_says(sweep_store: SweepStore, tmp_path: 
     assert target.stat().st_size > 1_000_000
     code, out, _ = run("report", "--json", "--runs", str(sweep_store.folder.parent))
     assert json.loads(out)["report"] == str(sweep_store.folder / "report.html")
+    code, out, err = run("report", "tiny", "tiny", "--inside", "--runs", str(sweep_store.folder.parent))
+    assert (code, err) == (0, "")
+    assert 'id="inside"' in (sweep_store.folder / "report.html").read_text()
+
+
+def test_a_page_is_read_back_as_the_leaderboard_that_it_shows(sweep_store: SweepStore, tmp_path: Path) -> None:
+    runs = ("--runs", str(sweep_store.folder.parent))
+    target = str(tmp_path / "out.html")
+    assert run("report", "tiny", "--output", target, "--plotly", "directory", *runs)[0] == 0
+    assert (tmp_path / "plotly.min.js").is_file()
+    assert run("leaderboard", target, "--json")[1] == run("leaderboard", "tiny", "--json", *runs)[1]
+    ours, theirs = (run("leaderboard", *words)[1].splitlines() for words in (("tiny", *runs), (target,)))
+    assert theirs[:-1] == ours[:-1]
+    assert theirs[-1].endswith("out.html")
+
+
+def test_several_runs_side_by_side(sweep_store: SweepStore) -> None:
+    runs = sweep_store.folder.parent
+    shutil.copytree(sweep_store.folder, runs / "other")
+    code, out, _ = run("report", "tiny", "other", "--json", "--runs", str(runs))
+    document = json.loads(out)
+    assert code == 0
+    assert document["report"] == str(runs / "tiny-vs-other.html")
+    assert document["tests"][0]["verdict"] == "cannot be told apart"
+    code, out, _ = run("report", "tiny", "other", "--output", str(runs / "page.html"), "--runs", str(runs))
+    assert out.splitlines()[-1].endswith("page.html")
 
 
 def test_doctor_tells_what_would_be_used(data_folder: Path, tmp_path: Path) -> None:

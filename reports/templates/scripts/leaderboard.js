@@ -1,25 +1,38 @@
 // The leaderboard: its filter, and files of it.
 
+// More rows than these are shown when they are asked for: what is laid out decides how fast a sort is.
+const FEWEST_ROWS = 100;
+
 const filterLeaderboard = () => {
   const table = find("[data-leaderboard]");
   const words = find("[data-filter]");
   const tied = find("[data-tied]");
   const said = find("[data-count]");
-  const rows = [...table.tBodies[0].rows].map((row) => [row, row.textContent.toLowerCase()]);
+  const more = find("[data-more]");
+  const body = table.tBodies[0];
+  const texts = new Map([...body.rows].map((row) => [row, row.textContent.toLowerCase()]));
+  let limit = FEWEST_ROWS;
 
   const apply = () => {
     const wanted = words.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-    let shown = 0;
-    for (const [row, text] of rows) {
+    let fitting = 0;
+    for (const row of body.rows) {
+      const text = texts.get(row);
       const fits = wanted.every((word) => text.includes(word)) && !(tied?.checked && !row.classList.contains("chosen"));
-      row.hidden = !fits;
-      shown += fits;
+      fitting += fits;
+      row.hidden = !(fits && fitting <= limit) && !row.classList.contains("asked");
     }
-    said.textContent = shown === rows.length ? "" : `${shown} of ${rows.length} rows`;
+    said.textContent = fitting === texts.size ? "" : `${fitting} of ${texts.size} rows`;
+    more.hidden = fitting <= limit;
+    more.textContent = `show all ${fitting} rows`;
   };
 
   words.addEventListener("input", apply);
   tied?.addEventListener("change", apply);
+  table.addEventListener("sorted", apply);
+  more.addEventListener("click", () => { limit = Infinity; apply(); });
+  apply();
+  return apply;
 };
 
 const csvOf = (columns) => {

@@ -2,7 +2,7 @@
 
 for (const tools of findAll("[data-tools]")) tools.hidden = false;
 findAll("table.sortable").forEach(sortable);
-filterLeaderboard();
+const showRows = filterLeaderboard();
 offerDownloads();
 
 const remember = (key, row, column) => {
@@ -31,6 +31,7 @@ const follow = () => {
   for (const row of findAll("tr.asked")) row.classList.remove("asked");
   const row = document.getElementById(`trial=${trial}`);
   row?.classList.add("asked");
+  showRows();
   grids.show(key);
   images.show(key, ...(cell ? cell.slice(1) : []));
   if (cell) document.getElementById("mistakes").scrollIntoView();

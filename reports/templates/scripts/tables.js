@@ -23,7 +23,11 @@ const sortable = (table) => {
       if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
       return turn * (typeof a === "number" ? a - b : number.compare(a, b));
     };
+    // Outside the document rows move at a fraction of the cost.
+    body.remove();
     body.append(...rows.sort(compare).map(([, row]) => row));
+    table.append(body);
+    table.dispatchEvent(new Event("sorted"));
   };
 
   heads.forEach((head, column) => {

@@ -1,0 +1,87 @@
+"""Seconds and size of a page of 100 and of 1,000 trials of MNIST; in a browser, its first paint and a sort.
+
+The predictions are made up, the images are real where the MNIST files are at hand. Each page is written by a process of
+its own, imports included, three times.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.made_up import made_up_sweep
+from digits_core.data import MNIST_FILES
+from digits_core.environment import hardware_name
+from digits_core.files import is_at_hand
+
+WRITE = """
+import sys
+from pathlib import Path
+from digits_core.store import SweepStore
+from reports.pages import write_report
+write_report(SweepStore(Path(sys.argv[1])))
+assert "torch" not in sys.modules
+"""
+SORT = """() => {
+  const button = document.querySelector("[data-leaderboard] th:nth-child(NUMBER) button");
+  const began = performance.now();
+  button.click();
+  document.body.offsetHeight;
+  return performance.now() - began;
+}"""
+
+
+def written(folder: Path, repeats: int) -> list[float]:
+    """Seconds of each writing."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", WRITE, str(folder)], check=True)
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def in_browser(page: Path, chromium: str, repeats: int) -> tuple[list[float], list[float]]:
+    """Milliseconds to the first contentful paint, and of sorting by each of the first columns, its layout included."""
+    from playwright.sync_api import sync_playwright
+
+    paints, sorts = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(repeats):
+            opened = browser.new_page()
+            opened.goto(page.as_uri())
+            opened.wait_for_selector("html[data-drawn]", timeout=120_000)
+            paints.append(opened.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+            sorts += [opened.evaluate(SORT.replace("NUMBER", str(column))) for column in range(1, 9)]
+            opened.close()
+        browser.close()
+    return paints, sorts
+
+
+def main() -> None:
+    """Make sweeps, write their pages, open them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    dataset = "mnist" if all(map(is_at_hand, MNIST_FILES)) else "sklearn-digits"
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    print(f"{hardware_name()}; {dataset}, 5,000 validation images, n = {asked.repeats}")
+    for trials in asked.trials:
+        with tempfile.TemporaryDirectory() as folder:
+            store = made_up_sweep(Path(folder), trials, 5_000, dataset)
+            seconds = written(store.folder, asked.repeats)
+            page = store.folder / "report.html"
+            text = f"{min(seconds):.1f} to {max(seconds):.1f} s, {page.stat().st_size / 1e6:.2f} MB"
+            if chromium:
+                paints, sorts = in_browser(page, chromium, asked.repeats)
+                text += f"; first paint at most {max(paints):.0f} ms, a sort at most {max(sorts):.0f} ms"
+            print(f"{trials} trials: {text}")
+
+
+if __name__ == "__main__":
+    main()
