@@ -27,6 +27,7 @@ from reports.page_figures import all_figures, sliced
 from reports.pictures import png_uri
 from reports.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
 from reports.tables import ReportData, collect
+from reports.verdict import sweep_headline
 from reports.views import Result
 
 SCRIPTS = ("helpers", "data", "tables", "leaderboard", "matrices", "gallery", "charts", "main")
@@ -124,6 +125,7 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
             data=data,
             objectives=OBJECTIVES,
             figures=page_figures(data),
+            headline=_headline(data),
             slice_names=[dimension.name for dimension in sliced(data)],
             shown_name=data.answered.name_of(data.inside.shown_index) if data.inside else "",
             style=page_style(),
@@ -134,6 +136,12 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
             refresh_seconds=refresh_seconds,
         )
     )
+
+
+def _headline(data: ReportData) -> str:
+    if not data.searched:
+        return ""
+    return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value)
 
 
 def page_script() -> str:

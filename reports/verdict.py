@@ -1,0 +1,64 @@
+"""The page's first sentence: who won, by how much, is it real. Rows in, text out."""
+
+from digits_core.contestants import Answers
+from digits_core.ensemble_records import EnsembleRecord
+from digits_core.leaderboard import Leaderboard
+from digits_core.stats import p_value_text
+from reports.answers import Answered
+from reports.views import View
+
+CHANCE = 0.05
+
+
+def sweep_headline(board: Leaderboard, answered: Answered, ensemble: EnsembleRecord | None, p: float | None) -> str:
+    """Of a sweep: its leader, whether others are as good, what the ensemble gains."""
+    parts = [f"{_leader(board)} {_tie(board)}"]
+    if ensemble is not None and len(answered.featured) > 1:
+        parts.append(_gain(answered.featured[1], ensemble, p))
+    return " ".join(parts)
+
+
+def _leader(board: Leaderboard) -> str:
+    leader = board.rows[0].contestant
+    part = "sealed test" if leader.test else board.part
+    answers = leader.test or leader.validation
+    seeds = f", in the mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""
+    return f"Trial {leader.trial} leads with {answers_text(answers)} on {answers.n:,} {part} images{seeds}."
+
+
+def answers_text(answers: Answers) -> str:
+    """Accuracy, and the mean number of mistakes."""
+    mean = sum(answers.error_counts) / len(answers.error_counts)
+    count = f"{mean:.0f}" if mean == round(mean) else f"{mean:.1f}"
+    return f"{100 * answers.accuracy.mean:.2f}\u202f% right ({count} wrong)"
+
+
+def _tie(board: Leaderboard) -> str:
+    others, tied = len(board.rows) - 1, len(board.tie) - 1
+    if not others:
+        return "Nothing else counts, so there is nothing to compare it with."
+    if not tied:
+        return f"Its mistakes tell it from {'the other one' if others == 1 else f'all {others} others'}."
+    if tied == others:
+        return (
+            "But the other one cannot be told from it."
+            if others == 1
+            else f"But none of the {others} others can be told from it."
+        )
+    return f"But {tied} of the {others} others cannot be told from it."
+
+
+def _gain(view: View, ensemble: EnsembleRecord, p: float | None) -> str:
+    ours, single = view.result.score, ensemble.best_single.test
+    fewer = single.error_count - ours.error_count
+    change = f"{abs(fewer)} {'fewer' if fewer > 0 else 'more'} than" if fewer else "as many as"
+    said = f"The ensemble gets {ours.error_count} of {ours.n:,} wrong, {change} the best single model"
+    if p is None or not fewer:
+        return f"{said}."
+    sure = "that may be chance" if p >= CHANCE else "that is more than chance"
+    return f"{said}: {sure} (McNemar p {_equals(p)})."
+
+
+def _equals(p: float) -> str:
+    text = p_value_text(p)
+    return text if text.startswith("<") else f"= {text}"
