@@ -57,6 +57,10 @@ def leaderboard(
         if folds:
             raise UsageError("--folds is for a run, not for a page of one")
         document, next_command = read_report(Path(run))["leaderboard"], open_command(Path(run))
+        try:
+            leaderboard_lines(document, top, next_command)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise UsageError(f"the data in {run!r} is damaged; `digits report` writes it again") from None
     else:
         store, board = _judged(runs, run, folds)
         document, next_command = leaderboard_document(store, board), next_after(store, board)

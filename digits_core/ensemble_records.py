@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from digits_core.metrics import Score
+from digits_core.records import check_fields, score_from
 
 
 def share_text(weight: float) -> str:
@@ -32,8 +33,8 @@ class Contender:
         return Contender(
             method=values["method"],
             weights={int(trial): weight for trial, weight in values["weights"].items()},
-            validation=Score(**values["validation"]),
-            test=Score(**values["test"]),
+            validation=score_from(values["validation"]),
+            test=score_from(values["test"]),
         )
 
 
@@ -113,9 +114,13 @@ class EnsembleRecord:
     def from_dict(values: Mapping[str, Any]) -> "EnsembleRecord":
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
         fields = dict(values)
+        check_fields(EnsembleRecord, fields)
+        for kind, name in ((Member, "members"), (PairOfMembers, "pairs")):
+            for one in fields.get(name, ()):
+                check_fields(kind, one)
         fields["contenders"] = tuple(Contender.from_dict(contender) for contender in fields["contenders"])
         fields["members"] = tuple(
-            Member(**{**member, "validation": Score(**member["validation"])}) for member in fields.get("members", ())
+            Member(**{**member, "validation": score_from(member["validation"])}) for member in fields.get("members", ())
         )
         fields["pairs"] = tuple(
             PairOfMembers(**{**pair, "trials": tuple(pair["trials"])}) for pair in fields.get("pairs", ())
@@ -126,6 +131,6 @@ class EnsembleRecord:
             fields["against_single"] = AgainstSingle(**places, p_value=against["p_value"])
         calibrated = fields.get("calibrated")
         if calibrated:
-            scores = {part: Score(**calibrated[part]) for part in ("validation", "test")}
+            scores = {part: score_from(calibrated[part]) for part in ("validation", "test")}
             fields["calibrated"] = Calibrated(temperature=calibrated["temperature"], **scores)
         return EnsembleRecord(**fields)

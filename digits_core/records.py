@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe, Scalar
@@ -132,9 +132,12 @@ class RunRecord:
         fields = dict(values)
         fields.pop("recipe_id", None)
         fields["recipe"] = Recipe.from_dict(fields["recipe"])
+        check_fields(RunRecord, fields)
+        for row in fields["curve"]:
+            check_fields(EpochRow, row)
         fields["curve"] = tuple(EpochRow(**row) for row in fields["curve"])
-        fields["validation"] = Score(**fields["validation"]) if fields["validation"] else None
-        fields["fold_scores"] = tuple(Score(**values) for values in fields.get("fold_scores", ()))
+        fields["validation"] = score_from(fields["validation"]) if fields["validation"] else None
+        fields["fold_scores"] = tuple(map(score_from, fields.get("fold_scores", ())))
         return RunRecord(**fields)
 
 
@@ -259,14 +262,39 @@ def _check_types(values: Mapping[str, Any]) -> None:
     """Raise TypeError or ValueError for a header with which nothing could be reckoned."""
     for field in dataclasses.fields(SweepHeader):
         value = values.get(field.name, field.default)
-        if field.type in (int, float, str, dict) and isinstance(value, bool):
-            raise TypeError(f"{field.name} is {value}")
-        if field.type is int and not (isinstance(value, int) and 0 <= value < 2**63):
-            raise TypeError(f"{field.name} is no count")
         if field.type is float and not (isinstance(value, int | float) and 0 <= value < LAST_SECOND):
             raise TypeError(f"{field.name} is no time")
-        if field.type is str and not isinstance(value, str):
-            raise TypeError(f"{field.name} is no text")
+        if get_origin(field.type) is dict and not isinstance(value, dict):
+            raise TypeError(f"{field.name} is no table")
+    check_fields(SweepHeader, values)
     for name in ("trial_count", "concurrency", "max_epochs"):
         if values[name] < 1:
             raise ValueError(f"{name} is {values[name]}")
+
+
+def check_fields(kind: type, values: Mapping[str, Any]) -> None:
+    """Raise TypeError where a count, a number or a text of a dataclass is none.
+
+    NaN is a number; what is absent is not looked at.
+    """
+    for field in dataclasses.fields(kind):
+        if field.name not in values:
+            continue
+        value = values[field.name]
+        if field.type in (int, float, str) and isinstance(value, bool):
+            raise TypeError(f"{field.name} is {value}")
+        if field.type is int and not (isinstance(value, int) and 0 <= value < 2**63):
+            raise TypeError(f"{field.name} is no count")
+        if field.type is float and not isinstance(value, int | float):
+            raise TypeError(f"{field.name} is no number")
+        if field.type is str and not isinstance(value, str):
+            raise TypeError(f"{field.name} is no text")
+
+
+def score_from(values: Mapping[str, Any]) -> Score:
+    """Inverse of `dataclasses.asdict`. Raises TypeError or ValueError for what cannot be a score."""
+    check_fields(Score, values)
+    found = Score(**values)
+    if not 0 <= found.error_count <= found.n or found.n < 1:
+        raise ValueError(f"{found.error_count} of {found.n} images wrong")
+    return found

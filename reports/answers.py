@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from digits_core.contestants import Contestant
 from digits_core.data import DATASETS, Digits
+from digits_core.durable import unusable
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.records import RunRecord
 from digits_core.store import SweepStore
@@ -92,14 +94,16 @@ def answered(
     if ensemble:
         featured.append(_ensemble_view(store, ensemble))
     tally = _Tally()
-    if leader is not None and leader.confirmed:
-        _count_confirmed(store, tally)
     own_part: Part = "out of fold" if store.header.fold_count else "validation"
+    if leader is not None and leader.confirmed:
+        _count_confirmed(store, own_part, tally)
     trials = _validation_views(store, ranked, own_part, tally) + _test_views(store, ranked, tally)
     labels: dict[int, int] = {}
     for view in featured:
         labels.update(_labels(view))
     rescued, broken = _apart(store, ensemble, labels)
+    if digits is not None and max((*tally.part_of, *labels), default=0) >= len(digits.images):
+        raise unusable(store.folder / "validation_indices.npy", "it names images that the data set does not have")
     for view in trials:
         labels.update(_labels(view))
     contested = DATASETS[store.header.dataset].contested if digits else ()
@@ -123,28 +127,31 @@ def _apart(store: SweepStore, ensemble: EnsembleRecord | None, labels: dict[int,
         return [], []
     places = [list(group) for group in (ensemble.against_single.rescued, ensemble.against_single.broken)]
     indices, truth = store.test_indices(), store.test_labels()
+    if not all(0 <= place < len(indices) for group in places for place in group):
+        raise unusable(store.folder / "ensemble.json", "it names images that the test part does not have")
     rescued, broken = (indices[group].tolist() for group in places)
     labels.update(zip(rescued + broken, truth[places[0] + places[1]].tolist(), strict=True))
     return rescued, broken
 
 
 class _Tally:
-    """Counts, by image, how many of the run's trials miss it."""
+    """Counts, by image, how many of the models that answered it miss it."""
 
     def __init__(self) -> None:
         self.missed: dict[int, int] = {}
         self.asked: dict[Part, int] = {}
         self.part_of: dict[int, Part] = {}
 
-    def add(self, part: Part, indices: np.ndarray, wrong: np.ndarray) -> None:
+    def add(self, part: Part, indices: npt.NDArray[np.int64], wrong: npt.NDArray[np.bool_]) -> None:
+        if part not in self.asked:
+            self.part_of.update(dict.fromkeys(indices.tolist(), part))
         self.asked[part] = self.asked.get(part, 0) + 1
         for index in indices[wrong].tolist():
             self.missed[index] = self.missed.get(index, 0) + 1
-            self.part_of[index] = part
 
     def of(self, index: int) -> Missed:
-        by = self.missed.get(index, 0)
-        return Missed(by=by, of=self.asked.get(self.part_of.get(index, "sealed test"), 0))
+        part = self.part_of.get(index)
+        return Missed(by=self.missed.get(index, 0), of=self.asked[part] if part else 0)
 
 
 def _validation_views(store: SweepStore, ranked: Sequence[RunRecord], part: Part, tally: _Tally) -> list[View]:
@@ -153,6 +160,14 @@ def _validation_views(store: SweepStore, ranked: Sequence[RunRecord], part: Part
     for place, record in enumerate(ranked):
         said = store.validation_probabilities(record.trial)
         tally.add(part, indices, said.argmax(axis=1) != labels)
+        assert record.validation is not None
+        wrong = int((said.argmax(axis=1) != labels).sum())
+        if (record.validation.n, record.validation.error_count) != (len(labels), wrong):
+            raise unusable(
+                store.trial(record.trial).folder / "record.json",
+                f"it says {record.validation.error_count} of {record.validation.n} images wrong, the stored predictions"
+                f" {wrong} of {len(labels)}",
+            )
         views.append(
             view_of(
                 f"trial-{record.trial}", trial_title(record), part, labels, said, indices, trial=record.trial,
@@ -176,11 +191,15 @@ def _test_views(store: SweepStore, ranked: Sequence[RunRecord], tally: _Tally) -
     return views
 
 
-def _count_confirmed(store: SweepStore, tally: _Tally) -> None:
-    """The runs on fresh seeds answered the test part as well."""
+def _count_confirmed(store: SweepStore, part: Part, tally: _Tally) -> None:
+    """The runs on fresh seeds answered the images as well."""
     confirmed = store.confirmation()
-    for record in confirmed.ranked() if confirmed else ():
-        if confirmed is not None and confirmed.has_opened_test(record.trial):
+    if confirmed is None:
+        return
+    for record in confirmed.ranked():
+        wrong = confirmed.validation_probabilities(record.trial).argmax(axis=1) != confirmed.validation_labels()
+        tally.add(part, confirmed.validation_indices(), wrong)
+        if confirmed.has_opened_test(record.trial):
             wrong = confirmed.opened_test_probabilities(record.trial).argmax(axis=1) != confirmed.test_labels()
             tally.add("sealed test", confirmed.test_indices(), wrong)
 

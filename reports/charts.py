@@ -11,7 +11,7 @@ from scipy.interpolate import griddata
 from digits_core.objectives import OBJECTIVES, values_of
 from digits_core.recipe import Scalar
 from digits_core.records import RunRecord
-from reports.figures import BLUE, GREEN, ORANGE, SERIES_COLOURS, SKY, STATUS_STYLE, laid_out, log_axis
+from reports.figures import BLUE, GREEN, ORANGE, SERIES_COLOURS, SKY, STATUS_STYLE, laid_out, log_axis, plain
 from reports.importance import Importances
 from reports.search_rows import CostPoint, Dimension, HistoryPoint, LaneBar, Rung
 from reports.tables import Front
@@ -43,7 +43,7 @@ def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
         mode="lines",
         name="best so far",
         line={"color": GREEN, "shape": "hv", "width": 2},
-        hovertemplate="best so far %{y:.4f}<extra></extra>",
+        hoverinfo="skip",
     )
     laid_out(figure, "seconds of search", "validation NLL (log scale)")
     figure.update_xaxes(rangemode="tozero")
@@ -88,11 +88,11 @@ def time_line(bars: Sequence[LaneBar]) -> go.Figure:
                 base=np.array([bar.start_seconds for bar in chosen]),
                 x=np.array([bar.seconds for bar in chosen]),
                 y=np.array([bar.lane + 1 for bar in chosen]),
-                customdata=np.array([bar.trial for bar in chosen]),
+                customdata=np.array([[bar.trial, bar.seconds] for bar in chosen]),
                 orientation="h",
                 name=status,
-                marker={"color": colour, "line": {"color": "white", "width": 1}},
-                hovertemplate="trial %{customdata}<br>from %{base:.1f} s, %{x:.1f} s long<extra></extra>",
+                marker={"color": colour, "line": {"color": "rgba(128,128,128,0.6)", "width": 1}},
+                hovertemplate="trial %{customdata[0]}<br>from %{base:.1f} s, for %{customdata[1]:.1f} s<extra></extra>",
             )
     lane_count = max((bar.lane for bar in bars), default=0) + 1
     laid_out(figure, "seconds of search", "lane", height=min(140 + 36 * lane_count, 700))
@@ -106,8 +106,14 @@ def rung_chart(rungs: Sequence[Rung]) -> go.Figure:
     """For each epoch after which trials were stopped: how many were, and how many went on."""
     figure = go.Figure()
     epochs = [str(rung.epoch) for rung in rungs]
-    figure.add_bar(x=epochs, y=np.array([rung.went_on_n for rung in rungs]), name="went on", marker={"color": BLUE})
-    figure.add_bar(x=epochs, y=np.array([rung.stopped_n for rung in rungs]), name="stopped", marker={"color": ORANGE})
+    for name, colour, counts in (
+        ("went on", BLUE, [rung.went_on_n for rung in rungs]),
+        ("stopped", ORANGE, [rung.stopped_n for rung in rungs]),
+    ):
+        figure.add_bar(
+            x=epochs, y=np.array(counts), name=name, marker={"color": colour},
+            hovertemplate=f"%{{y}} {name}<extra></extra>",
+        )  # fmt: skip
     laid_out(figure, "after epoch", "trials", height=300)
     figure.update_layout(barmode="stack")
     figure.update_xaxes(type="category")
@@ -197,23 +203,23 @@ def _ticks(dimension: Dimension, scale: dict[Scalar | None, float]) -> list[tupl
 def _text(value: Scalar | None) -> str:
     if value is None:
         return "without"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else plain(str(value))
 
 
-def slice_chart(dimension: Dimension, records: Sequence[RunRecord]) -> go.Figure:
-    """Every trial by one field. Records are in the order of the field's values."""
+def slice_chart(dimension: Dimension, records: Sequence[RunRecord], nlls: Sequence[float]) -> go.Figure:
+    """Every trial by one field. Records and NLLs are in the order of the field's values."""
     figure = go.Figure()
     for status, (colour, symbol) in STATUS_STYLE.items():
         chosen = [
-            (value, record)
-            for value, record in zip(dimension.values, records, strict=True)
+            (value, record, nll)
+            for value, record, nll in zip(dimension.values, records, nlls, strict=True)
             if value is not None and record.status == status
         ]
         if chosen:
             figure.add_scatter(
-                x=[float(value) if dimension.numeric else str(value) for value, _ in chosen],
-                y=np.array([record.nll for _, record in chosen]),
-                customdata=np.array([record.trial for _, record in chosen]),
+                x=[float(value) if dimension.numeric else plain(str(value)) for value, _, _ in chosen],
+                y=np.array([nll for _, _, nll in chosen]),
+                customdata=np.array([record.trial for _, record, _ in chosen]),
                 mode="markers",
                 name=status,
                 marker={"color": colour, "symbol": symbol, "size": 8},
@@ -225,7 +231,7 @@ def slice_chart(dimension: Dimension, records: Sequence[RunRecord]) -> go.Figure
         figure.update_xaxes(type="log", exponentformat="none", dtick="D2")
     elif not dimension.numeric:
         figure.update_xaxes(type="category")
-    log_axis(figure, [record.nll for record in records])
+    log_axis(figure, list(nlls))
     return figure
 
 
@@ -242,7 +248,7 @@ def contour_chart(first: Dimension, second: Dimension, nlls: Sequence[float]) ->
     grids = [_ungridded(steps, axis, log=d.log) for axis, d in zip(axes, (first, second), strict=True)]
     figure = go.Figure()
     figure.add_contour(
-        x=grids[0], y=grids[1], z=np.round(surface, 3), colorscale="Cividis", reversescale=True, ncontours=12,
+        x=grids[0], y=grids[1], z=np.round(surface, 3), colorscale="Cividis", ncontours=12,
         colorbar={"title": "log10 NLL", "thickness": 12}, hovertemplate="log10 NLL %{z:.2f}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
@@ -299,4 +305,6 @@ def cost_chart(points: Sequence[CostPoint]) -> go.Figure:
     figure.update_yaxes(title="seconds a trial", row=2, col=2)
     figure.update_xaxes(type="log", exponentformat="none", dtick="D2", row=1, col=2)
     figure.update_xaxes(type="category", row=2, col=1)
+    sizes = sorted({point.batch_size for point in points})
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=sizes, row=1, col=1)
     return figure

@@ -48,11 +48,7 @@ def report_document(data: ReportData) -> dict[str, Any]:
 def _columns(data: ReportData) -> dict[str, list[Any]]:
     """The columns of leaderboard.csv, each as a list: pandas.DataFrame takes it as it is."""
     frame = leaderboard_frame(data.leaderboard)
-    return {str(name): [_plain(value) for value in column.tolist()] for name, column in frame.items()}
-
-
-def _plain(value: Any) -> Any:
-    return round(value, 6) if isinstance(value, float) and abs(value) >= 1e-3 else value
+    return {str(name): column.tolist() for name, column in frame.items()}
 
 
 def _curve(record: RunRecord) -> dict[str, list[float | int]]:
@@ -140,13 +136,20 @@ def read_report(path: Path) -> dict[str, Any]:
     if not found and "digits report" not in page[:100_000]:
         raise UsageError(f"{str(path)!r} is not a page of `digits report`: it holds no data of one")
     content, closed, _ = rest.partition("</script>")
+    if not found and page.rstrip().endswith("</html>"):
+        raise UsageError(f"{str(path)!r} is a page of several runs: name the page of one, or the run itself")
     if not closed or not page.rstrip().endswith("</html>"):
         raise UsageError(f"{str(path)!r} is cut off; `digits report` writes it again")
     try:
         document = json.loads(content)
-        known = document["schema"] == SCHEMA and isinstance(document["leaderboard"]["rows"], list)
+        known = document["schema"] == SCHEMA
+        whole = bool(document["leaderboard"]["rows"]) and all(
+            isinstance(row, dict) for row in document["leaderboard"]["rows"]
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"the data in {str(path)!r} is damaged; `digits report` writes it again") from None
+    if known and not whole:
+        raise UsageError(f"the data in {str(path)!r} is damaged; `digits report` writes it again")
     if not known:
         raise UsageError(f"{str(path)!r} was made by another version of digits; `digits report` writes it again")
     return dict(document)

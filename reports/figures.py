@@ -1,5 +1,7 @@
 """What all charts share: the palette, and the layout that the page's style fills in. No rows, no pages."""
 
+import math
+
 import plotly.graph_objects as go
 
 # Okabe-Ito: colour-blind readers can tell these apart.
@@ -8,6 +10,7 @@ SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
 STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open"), "failed": (VERMILION, "x")}
 DIGIT_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, "#8C8C8C", "#7A5195", "#B8A800", "#5D4A3A")
 """Ten are more than any palette keeps apart: points show their digit as well."""
+MOST_FINE_DECADES = 3
 
 
 def laid_out(figure: go.Figure, x_title: str, y_title: str, *, height: int = 380) -> go.Figure:
@@ -26,8 +29,22 @@ def laid_out(figure: go.Figure, x_title: str, y_title: str, *, height: int = 380
     return figure
 
 
+def plain(text: str) -> str:
+    """Without what Plotly would take for a tag, an entity or a placeholder: it knows links and line breaks."""
+    return text.translate(str.maketrans("", "", "<>%{}&"))
+
+
 def log_axis(figure: go.Figure, values: list[float]) -> None:
-    """The y axis on a log scale, with ticks that can be read."""
-    figure.update_yaxes(type="log", exponentformat="none")
-    if values and max(values) >= 100 * min(values):  # else Plotly's own choice has more ticks to read
-        figure.update_yaxes(dtick=1, minor={"ticks": "outside", "dtick": "D1"})
+    """The y axis on a log scale, with ticks at 1, 2 and 5 that are written out."""
+    figure.update_yaxes(type="log")
+    positive = [value for value in values if value > 0 and math.isfinite(value)]
+    if positive:
+        ticks = log_ticks(min(positive), max(positive))
+        figure.update_yaxes(tickmode="array", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten around the range; powers of ten alone where it is wide."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if last - first <= MOST_FINE_DECADES else (1,)
+    return [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]

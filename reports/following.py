@@ -25,10 +25,16 @@ def follow_report(
     Calls `on_page` with the page and the number of trials on it. Raises UsageError where no trial ever counted.
     """
     seen: tuple[int, bool] | None = None
-    while is_running(store.folder):
-        state = (len(list((store.folder / "trials").glob("*/record.json"))), (store.folder / "ensemble.json").exists())
-        if state != seen and store.ranked():
-            on_page(write_report(store, output, plotly, REFRESH_SECONDS), state[0])
-            seen = state
-        time.sleep(poll_seconds)
+    try:
+        while is_running(store.folder):
+            count = len(list((store.folder / "trials").glob("*/record.json")))
+            state = (count, (store.folder / "ensemble.json").exists())
+            if state != seen and store.ranked():
+                on_page(write_report(store, output, plotly, REFRESH_SECONDS), count)
+                seen = state
+            time.sleep(poll_seconds)
+    except KeyboardInterrupt:
+        if seen is not None:  # a page that nobody writes any more must not go on asking to be loaded
+            write_report(store, output, plotly)
+        raise
     return write_report(store, output, plotly)

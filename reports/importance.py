@@ -2,7 +2,7 @@
 
 The trees (Friedman 2001, Annals of Statistics 29) learn to say a trial's log NLL from its fields. How much worse they
 say it of trials that they did not learn from (five folds) with one field permuted is the field's importance
-(Breiman 2001, Machine Learning 45). Without skill on those trials importances mean nothing, and none are given.
+(Breiman 2001, Machine Learning 45). Without skill on those trials importances mean little, and none are given.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ TREES = 100
 DEPTH = 3
 FEWEST_TRIALS = 20
 MOST_TRIALS = 400  # evenly chosen from all: more take long and change little
+LEAST_SKILL = 0.2  # R2: below it the order of the fields is mostly luck
 SAME = 1e-9  # spread of the log NLLs that is none
 ABSENT = -1.0  # of a field that has no say
 
@@ -65,7 +66,7 @@ def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Impor
         )
         falls.append(scored.importances / float(target.var()))
     skill = 1 - float((errors**2).mean()) / float(target.var())
-    if skill <= 0:
+    if skill < LEAST_SKILL:
         return f"trees cannot say the results from the fields (R2 {skill:.2f} on {len(chosen)} trials)"
     by_field = np.concatenate(falls, axis=1)
     rows = [

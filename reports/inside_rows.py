@@ -35,6 +35,8 @@ class InsideModel:
 
     trial: int
     shown_index: int  # number in the data set of the image whose maps are shown
+    shown_label: int
+    shown_answer: int
     filters: npt.NDArray[np.uint8] | None  # (H, W, 3), blue below zero and orange above; None without convolutions
     filter_count: int
     layers: tuple[LayerPicture, ...]
@@ -50,12 +52,21 @@ def read_inside(store: SweepStore, trial: int) -> InsideModel | None:
     if bundle is None:
         return None
     arrays, facts = bundle.arrays, bundle.facts
+    count = len(arrays.get("points", ()))
+    flat = [arrays[name] for name in arrays if name.endswith(("-components", "-neighbours"))]
+    if len(arrays.get("answers", ())) != count or any(plane.shape != (count, 2) for plane in flat):
+        return None
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        return None
     try:
         position = {index: place for place, index in enumerate(store.validation_indices().tolist())}
         places = [position[index] for index in arrays["points"].tolist()]
+        shown = position[int(facts["shown"])]
         return InsideModel(
             trial=trial,
             shown_index=int(facts["shown"]),
+            shown_label=int(store.validation_labels()[shown]),
+            shown_answer=int(store.validation_probabilities(trial)[shown].argmax()),
             filters=filter_picture(arrays["filters"]) if len(arrays["filters"]) else None,
             filter_count=len(arrays["filters"]),
             layers=tuple(
@@ -102,4 +113,4 @@ def filter_picture(filters: npt.NDArray[np.float32], columns: int = 16) -> npt.N
 def _side_by_side(maps: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """(H, W): maps (C, h, w) of 0..1 in one row, a pixel between them."""
     grey = (np.clip(maps.astype(np.float32), 0, 1) * 255).round().astype(np.uint8)
-    return np.concatenate(list(np.pad(grey, ((0, 0), (0, 0), (0, 1)), constant_values=255)), axis=1)[:, :-1]
+    return np.concatenate(list(np.pad(grey, ((0, 0), (0, 0), (0, 1)), constant_values=128)), axis=1)[:, :-1]

@@ -8,77 +8,77 @@ from plotly.subplots import make_subplots
 
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.records import RunRecord
-from reports.answers import trial_title
-from reports.figures import DIGIT_COLOURS, GREEN, SERIES_COLOURS, laid_out, log_axis
-from reports.inside_rows import InsideModel
+from reports.figures import DIGIT_COLOURS, GREEN, SERIES_COLOURS, laid_out, log_axis, plain
+from reports.inside_rows import InsideModel, Scatter
 from reports.views import View
 
 CURVE_COUNT = 5
 MOST_EPOCH_TICKS = 12
+FEW_ANSWERS = 10  # of a calibration bin: fewer say little, and are drawn faintly
+MOST_NUMBERED_MEMBERS = 16
 
 
-def learning_curves(records: Sequence[RunRecord]) -> go.Figure:
-    """Train and validation loss by epoch of the best few trials, the epoch that counts marked."""
+def learning_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
+    """Train and validation loss by epoch of the first few named runs, the epoch that counts marked."""
     figure = go.Figure()
-    for record, colour in zip(records[:CURVE_COUNT], SERIES_COLOURS, strict=False):
+    for (name, record), colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
         _add_curve(
-            figure, record, colour,
+            figure, name, record, colour,
             validation=[row.validation_nll for row in record.curve], train=[row.train_loss for row in record.curve],
         )  # fmt: skip
     laid_out(figure, "epoch", "loss, nats (log scale)")
-    shown = [row for record in records[:CURVE_COUNT] for row in record.curve]
-    _epoch_ticks(figure, records)
+    shown = [row for _, record in runs[:CURVE_COUNT] for row in record.curve]
+    _epoch_ticks(figure, runs)
     losses = [loss for row in shown for loss in (row.train_loss, row.validation_nll)]
-    log_axis(figure, [loss for loss in losses if np.isfinite(loss) and loss > 0])
+    log_axis(figure, losses)
     return figure
 
 
-def accuracy_curves(records: Sequence[RunRecord]) -> go.Figure:
+def accuracy_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
     """The same for the share of mistakes, where both parts can be read on one log scale."""
     figure = go.Figure()
-    for record, colour in zip(records[:CURVE_COUNT], SERIES_COLOURS, strict=False):
+    for (name, record), colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
         _add_curve(
-            figure, record, colour,
+            figure, name, record, colour,
             validation=[100 * row.validation_error_count / max(row.validation_n, 1) for row in record.curve],
             train=[100 * row.train_error_count / max(row.train_n, 1) for row in record.curve],
         )  # fmt: skip
     laid_out(figure, "epoch", "mistakes, % (log scale)")
-    _epoch_ticks(figure, records)
-    log_axis(figure, [])
+    _epoch_ticks(figure, runs)
+    shown = [row for _, record in runs[:CURVE_COUNT] for row in record.curve]
+    counts = [(row.train_error_count, row.train_n) for row in shown]
+    counts += [(row.validation_error_count, row.validation_n) for row in shown]
+    log_axis(figure, [100 * wrong / max(n, 1) for wrong, n in counts])
     return figure
 
 
 def _add_curve(
-    figure: go.Figure, record: RunRecord, colour: str, *, validation: list[float], train: list[float]
+    figure: go.Figure, name: str, record: RunRecord, colour: str, *, validation: list[float], train: list[float]
 ) -> None:
     epochs = np.array([row.epoch for row in record.curve])
-    name, group = trial_title(record), str(record.trial)
+    name = plain(name)
+    group = name
     figure.add_scatter(
         x=epochs, y=np.array(validation), mode="lines", name=name, legendgroup=group,
         line={"color": colour, "width": 2},
-        hovertemplate=f"{_plain(name)}, validation<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=f"{name}, validation<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
         x=epochs, y=np.array(train), showlegend=False, legendgroup=group,
         mode="lines" if len(epochs) > 1 else "markers", marker={"symbol": "circle-open"},
         line={"color": colour, "width": 1, "dash": "dot"},
-        hovertemplate=f"{_plain(name)}, training (augmented)<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=f"{name}, training (augmented)<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
     chosen = epochs == record.best_epoch
     figure.add_scatter(
         x=epochs[chosen], y=np.array(validation)[chosen], mode="markers", showlegend=False, legendgroup=group,
         marker={"color": colour, "size": 11, "symbol": "star"},
-        hovertemplate=f"{_plain(name)}, chosen epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=f"{name}, chosen epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
 
 
-def _plain(name: str) -> str:
-    """Without what Plotly would take for a placeholder or a tag."""
-    return name.translate(str.maketrans("", "", "<>%{}&"))
-
-
-def _epoch_ticks(figure: go.Figure, records: Sequence[RunRecord]) -> None:
-    longest = max((row.epoch for record in records[:CURVE_COUNT] for row in record.curve), default=0)
+def _epoch_ticks(figure: go.Figure, runs: Sequence[tuple[str, RunRecord]]) -> None:
+    longest = max((row.epoch for _, record in runs[:CURVE_COUNT] for row in record.curve), default=0)
     if longest <= MOST_EPOCH_TICKS:
         figure.update_xaxes(dtick=1)
 
@@ -103,10 +103,13 @@ def calibration_chart(views: Sequence[View]) -> go.Figure:
                 "thickness": 1,
             },
             customdata=np.array([one.n for one in view.bins]),
-            mode="lines+markers",
-            name=view.title,
-            marker={"color": colour, "size": 8},
-            line={"color": colour, "width": 1},
+            mode="markers",
+            name=plain(view.title),
+            marker={
+                "color": colour,
+                "size": 9,
+                "opacity": [1.0 if one.n >= FEW_ANSWERS else 0.35 for one in view.bins],
+            },
             hovertemplate="confidence %{x:.3f}<br>right %{y:.3f}<br>%{customdata} images<extra></extra>",
         )
     laid_out(figure, "confidence", "share that is right", height=420)
@@ -137,17 +140,28 @@ def embedding_chart(inside: InsideModel) -> go.Figure:
                 },
                 hovertemplate=f"a {digit}, read as %{{customdata[1]}}<br>image %{{customdata[0]}}<extra></extra>",
             )  # fmt: skip
+        figure.add_scatter(
+            **_digit_marks(inside, scatter), mode="text", showlegend=False, hoverinfo="skip",
+            textfont={"size": 18, "weight": 700}, row=place // 2 + 1, col=place % 2 + 1,
+        )  # fmt: skip
     laid_out(figure, "", "", height=880)
-    figure.update_layout(legend={"y": 1.05})
+    figure.update_layout(legend={"y": 1.05, "itemsizing": "constant"})
     figure.update_xaxes(showticklabels=False)
     figure.update_yaxes(showticklabels=False)
     return figure
 
 
+def _digit_marks(inside: InsideModel, scatter: Scatter) -> dict[str, list[float] | list[str]]:
+    """Each digit, in the middle of its points."""
+    present = [digit for digit in range(10) if (inside.labels == digit).any()]
+    middles = np.stack([np.median(scatter.points[inside.labels == digit], axis=0) for digit in present])
+    return {"x": middles[:, 0].tolist(), "y": middles[:, 1].tolist(), "text": [str(digit) for digit in present]}
+
+
 def disagreement_chart(ensemble: EnsembleRecord) -> go.Figure:
     """The share of validation images that one of two members alone gets right, for each two."""
     trials = [member.trial for member in ensemble.members]
-    names = [member.name for member in ensemble.members]
+    names = [plain(member.name) for member in ensemble.members]
     shares = np.full((len(trials), len(trials)), np.nan)
     for pair in ensemble.pairs:
         first, second = (trials.index(trial) for trial in pair.trials)
@@ -155,11 +169,12 @@ def disagreement_chart(ensemble: EnsembleRecord) -> go.Figure:
     figure = go.Figure()
     texts = [["" if np.isnan(value) else f"{value:.2f}" for value in row] for row in shares]
     figure.add_heatmap(
-        z=shares, x=names, y=names, text=texts, texttemplate="%{text}" if len(trials) <= 12 else None,
+        z=shares, x=names, y=names, text=texts,
+        texttemplate="%{text}" if len(trials) <= MOST_NUMBERED_MEMBERS else None,
         colorscale="Cividis", reversescale=True, colorbar={"title": "%", "thickness": 12}, hoverongaps=False,
         hovertemplate="%{y} and %{x}: %{z:.2f} % of images<extra></extra>",
     )  # fmt: skip
-    laid_out(figure, "", "", height=min(180 + 36 * len(trials), 760))
+    laid_out(figure, "", "", height=min(180 + 24 * len(trials), 640))
     figure.update_xaxes(type="category", automargin=True)
     figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     return figure

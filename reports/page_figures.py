@@ -2,6 +2,8 @@
 
 import plotly.graph_objects as go
 
+from digits_core.records import RunRecord
+from reports.answers import trial_title
 from reports.charts import (
     by_importance,
     contour_chart,
@@ -35,12 +37,25 @@ def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
         **(_search_figures(data) if data.searched else {}),
         "objectives": objectives_chart(records, data.front) if data.front else None,
         "disagreement": disagreement_chart(ensemble) if ensemble and ensemble.pairs else None,
-        "curves": learning_curves(records),
-        "accuracy": accuracy_curves(records),
+        "curves": learning_curves(_shown_runs(data)),
+        "accuracy": accuracy_curves(_shown_runs(data)),
         "calibration": calibration_chart(data.answered.featured),
         "cost": cost_chart(data.costs),
         "embedding": embedding_chart(inside) if inside and inside.scatters else None,
     }
+
+
+def _shown_runs(data: ReportData) -> list[tuple[str, RunRecord]]:
+    """The runs that the leaderboard's figures are of, or the first of them, with what they are called."""
+    shown = []
+    for row in data.leaderboard:
+        standing = row.standing
+        if standing is not None and standing.contestant.confirmed:
+            run = standing.contestant.runs[0]
+            shown.append((f"trial {row.record.trial}, seed {run.recipe.training.seed}", run))
+        else:
+            shown.append((trial_title(row.record), row.record))
+    return shown
 
 
 def sliced(data: ReportData) -> list[Dimension]:
@@ -65,6 +80,6 @@ def _search_figures(data: ReportData) -> dict[str, go.Figure | None]:
         "rungs": rung_chart(search.rungs) if search.rungs else None,
         "importance": None if isinstance(search.importances, str) else importance_chart(search.importances),
         "parallel": parallel_coordinates(fields, nlls, trials) if enough else None,
-        **{f"slice-{place}": slice_chart(field, records) for place, field in enumerate(fields)},
+        **{f"slice-{place}": slice_chart(field, records, search.footing_nlls) for place, field in enumerate(fields)},
         "contour": next((figure for figure in contours if figure is not None), None),
     }

@@ -55,6 +55,7 @@ def write_report(
 def write_page(path: Path, files: Mapping[str, bytes], plotly: PlotlyMode) -> None:
     """Put a page and what goes with it into its folder."""
     if plotly == "directory":
+        _check_library(path.with_name(LIBRARY_FILE))
         files = {LIBRARY_FILE: library_source().encode(), **files}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,12 @@ def write_page(path: Path, files: Mapping[str, bytes], plotly: PlotlyMode) -> No
         raise EnvironmentFailure(
             f"cannot write {path}: {error.strerror}; `digits report --output FILE` writes it elsewhere"
         ) from error
+
+
+def _check_library(path: Path) -> None:
+    """Raise UsageError where the library would be written over a file of that name that is none."""
+    if path.exists() and (not path.is_file() or b"plotly.js v" not in path.read_bytes()[:300]):
+        raise UsageError(f"{path} is there already and is not Plotly; --output another folder")
 
 
 @contextlib.contextmanager
@@ -141,7 +148,8 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
 def _headline(data: ReportData) -> str:
     if not data.searched:
         return ""
-    return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value)
+    began_with = 0 if data.header.plan is not None else None  # the yardstick of every search is its trial 0
+    return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value, began_with)
 
 
 def page_script() -> str:

@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from digits_core.errors import EnvironmentFailure
+from digits_core.journal import read_journal
 from digits_core.recipe import Recipe, Scalar
 from digits_core.records import RunRecord, SweepHeader
+from digits_core.store import SweepStore
 
 Clock = Callable[[float], float]  # seconds since 1970 -> seconds of search so far
 
@@ -69,6 +72,14 @@ class CostPoint:
     epochs: int
     epoch_seconds: float  # wall time, validation included
     seconds: float  # of the trial
+
+
+def sessions_of(store: SweepStore) -> list[tuple[float, float]]:
+    """Of the run's drivers. A damaged journal costs a page no more than the breaks between them."""
+    try:
+        return read_journal(store.folder).sessions
+    except EnvironmentFailure:
+        return []
 
 
 def search_clock(sessions: Sequence[tuple[float, float]], records: Sequence[RunRecord]) -> Clock:
@@ -162,12 +173,16 @@ def _has_a_say(parameter: Mapping[str, Any], values: Mapping[str, Scalar]) -> bo
 
 
 def footing(ranked: Sequence[RunRecord]) -> tuple[int, tuple[float, ...]]:
-    """The last epoch that every trial reached, and the lowest NLL of each up to it.
+    """The last epoch that every trial reached, and the lowest NLL of each up to it. What was inherited is left out.
 
     A trial that was stopped early has had fewer epochs to learn in: only up to here can fields be compared.
     """
-    epoch = min(len(record.curve) for record in ranked)
-    lowest = [min(row.validation_nll for row in record.curve[:epoch]) if epoch else record.nll for record in ranked]
+    own = [record.curve[record.inherited_epochs :] for record in ranked]
+    epoch = min(map(len, own))
+    lowest = [
+        min(row.validation_nll for row in curve[:epoch]) if epoch else record.nll
+        for record, curve in zip(ranked, own, strict=True)
+    ]
     return epoch, tuple(lowest)
 
 

@@ -1,15 +1,15 @@
 """A sweep's stored arrays -> the rows that the page shows. Plain values, no HTML, no figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from digits_core.command_line import digits_command
 from digits_core.comparison import ComparedRow, compare_runs, published_as, reached
 from digits_core.data import DATASETS, Digits, load_digits
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
-from digits_core.journal import read_journal
 from digits_core.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.leaderboard_document import leaderboard_document
 from digits_core.metrics import score
@@ -35,6 +35,7 @@ from reports.search_rows import (
     lanes,
     rungs,
     search_clock,
+    sessions_of,
 )
 from reports.views import Result, result_of
 
@@ -119,6 +120,11 @@ class ReportData:
     inside: InsideModel | None  # pictures of the leader's inside, where they were made
 
     @property
+    def ensemble_command(self) -> str:
+        """What combines the runs on fresh seeds."""
+        return digits_command("ensemble", "--pool", "confirmed", "--sweep", self.header.name)
+
+    @property
     def searched(self) -> bool:
         """Whether recipes were searched for, not given."""
         return self.header.kind == "sweep"
@@ -181,7 +187,7 @@ def _leaderboard_rows(store: SweepStore, ranked: Sequence[RunRecord], board: Lea
 
 
 def _search(store: SweepStore, records: list[RunRecord], ranked: list[RunRecord]) -> SearchRows:
-    clock = search_clock(_sessions(store), records)
+    clock = search_clock(sessions_of(store), records)
     fields = dimensions(store.header, ranked) if store.header.kind == "sweep" else ()
     epoch, nlls = footing(ranked)
     return SearchRows(
@@ -193,14 +199,6 @@ def _search(store: SweepStore, records: list[RunRecord], ranked: list[RunRecord]
         footing_nlls=nlls,
         importances=importances(fields, nlls),
     )
-
-
-def _sessions(store: SweepStore) -> list[tuple[float, float]]:
-    """Of the run's drivers. A damaged journal costs the page no more than the breaks between them."""
-    try:
-        return read_journal(store.folder).sessions
-    except EnvironmentFailure:
-        return []
 
 
 def _front(header: SweepHeader, records: list[RunRecord]) -> Front | None:
@@ -243,16 +241,23 @@ def _test(store: SweepStore, record: RunRecord) -> Result | None:
 def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:
     if ensemble is None:
         return ()
-    return tuple(
+    used = ensemble.calibrated is None
+    rows = [
         EnsembleRow(
             method=contender.method,
-            chosen=contender.method == ensemble.method,
+            chosen=used and contender.method == ensemble.method,
             members=", ".join(f"{ensemble.name_of(trial)} ({share})" for trial, share in contender.shares.items()),
             validation=result_of(contender.validation),
             test=result_of(contender.test),
         )
         for contender in ensemble.contenders
-    )
+    ]
+    if ensemble.calibrated is not None:
+        chosen = next(row for row in rows if row.method == ensemble.method)
+        validation, test = result_of(ensemble.calibrated.validation), result_of(ensemble.calibrated.test)
+        title = f"{ensemble.method}, calibrated"
+        rows.append(replace(chosen, method=title, chosen=True, validation=validation, test=test))
+    return tuple(rows)
 
 
 def _ensemble_p_value(store: SweepStore, ensemble: EnsembleRecord | None) -> float | None:

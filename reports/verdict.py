@@ -3,6 +3,7 @@
 from digits_core.contestants import Answers
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.leaderboard import Leaderboard
+from digits_core.records import RunRecord
 from digits_core.stats import p_value_text
 from reports.answers import Answered
 from reports.views import View
@@ -10,9 +11,20 @@ from reports.views import View
 CHANCE = 0.05
 
 
-def sweep_headline(board: Leaderboard, answered: Answered, ensemble: EnsembleRecord | None, p: float | None) -> str:
-    """Of a sweep: its leader, whether others are as good, what the ensemble gains."""
-    parts = [f"{_leader(board)} {_tie(board)}"]
+def sweep_headline(
+    board: Leaderboard,
+    answered: Answered,
+    ensemble: EnsembleRecord | None,
+    p: float | None,
+    began_with: int | None = None,
+) -> str:
+    """Of a sweep: its leader, whether others are as good, what the ensemble gains.
+
+    p: McNemar's, of the ensemble against the best of its members; began_with: the trial of the default recipe.
+    """
+    parts = [_leader(board), _tie(board)]
+    if len(board.rows) > 1 and began_with == board.rows[0].contestant.trial:
+        parts.append("It is the recipe that the search began with: nothing that was drawn beat it.")
     if ensemble is not None and len(answered.featured) > 1:
         parts.append(_gain(answered.featured[1], ensemble, p))
     return " ".join(parts)
@@ -23,7 +35,14 @@ def _leader(board: Leaderboard) -> str:
     part = "sealed test" if leader.test else board.part
     answers = leader.test or leader.validation
     seeds = f", in the mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""
-    return f"Trial {leader.trial} leads with {answers_text(answers)} on {answers.n:,} {part} images{seeds}."
+    images = f"{answers.n:,} {part} images{seeds}"
+    return f"Trial {leader.trial} ({_model_text(leader.record)}) leads with {answers_text(answers)} on {images}."
+
+
+def _model_text(record: RunRecord) -> str:
+    model = record.recipe.model
+    size = f" {model.width}" if model.name in ("cnn", "resnet") else ""
+    return f"{record.label or model.name + size}, {record.parameter_count:,} parameters"
 
 
 def answers_text(answers: Answers) -> str:
@@ -52,7 +71,7 @@ def _gain(view: View, ensemble: EnsembleRecord, p: float | None) -> str:
     ours, single = view.result.score, ensemble.best_single.test
     fewer = single.error_count - ours.error_count
     change = f"{abs(fewer)} {'fewer' if fewer > 0 else 'more'} than" if fewer else "as many as"
-    said = f"The ensemble gets {ours.error_count} of {ours.n:,} wrong, {change} the best single model"
+    said = f"The ensemble gets {ours.error_count} of {ours.n:,} wrong, {change} the best of its members"
     if p is None or not fewer:
         return f"{said}."
     sure = "that may be chance" if p >= CHANCE else "that is more than chance"

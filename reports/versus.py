@@ -8,12 +8,11 @@ import numpy as np
 
 from digits_core.contestants import Answers, Contestant
 from digits_core.duel import Duel, duel
-from digits_core.journal import read_journal
 from digits_core.leaderboard import Leaderboard, leaderboard
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
 from digits_core.stats import holm
 from digits_core.store import SweepStore
-from reports.search_rows import HistoryPoint, history, search_clock
+from reports.search_rows import HistoryPoint, history, search_clock, sessions_of
 
 SHOWN = 10
 
@@ -93,7 +92,7 @@ def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
 
 def _column(store: SweepStore) -> RunColumn:
     board, records = leaderboard(store), store.records()
-    clock = search_clock(read_journal(store.folder).sessions, records)
+    clock = search_clock(sessions_of(store), records)
     return RunColumn(
         store=store,
         header=store.header,
@@ -107,8 +106,8 @@ def _column(store: SweepStore) -> RunColumn:
 def _tests(first: RunColumn, second: RunColumn) -> list[tuple[str, str, str, Duel | str]]:
     names = first.header.name, second.header.name
     if first.header.data_checksum != second.header.data_checksum:
-        return [(*names, "validation", "other data: their winners answered other images")]
-    pairs = [("validation", first.winner.validation, second.winner.validation, _same_validation(first, second))]
+        return [(*names, first.board.part, "other data: their winners answered other images")]
+    pairs = [(first.board.part, first.winner.validation, second.winner.validation, _same_validation(first, second))]
     if first.winner.test is not None and second.winner.test is not None:
         pairs.append(("sealed test", first.winner.test, second.winner.test, _same_test(first, second)))
     return [(*names, part, _duel(ours, theirs, same=same)) for part, ours, theirs, same in pairs]

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from digits_core.command_line import open_command
 from digits_core.stats import p_value_text
 from digits_core.store import SweepStore
-from reports.figures import SERIES_COLOURS, laid_out, log_axis
+from reports.figures import SERIES_COLOURS, laid_out, log_axis, plain
 from reports.pages import asset, checked_output, page_environment, page_style, write_page
 from reports.plotly_library import PlotlyMode, plotly_library, source_hash
 from reports.versus import SHOWN, RunColumn, VersusData, collect_versus
@@ -64,7 +64,7 @@ def incumbents_chart(columns: Sequence[RunColumn]) -> go.Figure:
         for panel, passed in enumerate(("ended_seconds", "epochs"), start=1):
             figure.add_scatter(
                 x=np.array([getattr(point, passed) for point in column.history]), y=incumbents, mode="lines+markers",
-                name=column.header.name, legendgroup=str(place), showlegend=panel == 1, row=1, col=panel,
+                name=plain(column.header.name), legendgroup=str(place), showlegend=panel == 1, row=1, col=panel,
                 line={"color": colour, "shape": "hv", "width": 2}, marker={"size": 4},
                 hovertemplate="%{y:.4f}<extra></extra>",
             )  # fmt: skip

@@ -14,6 +14,7 @@ from digits_core.stats import Interval, accuracy_interval
 
 Part = Literal["sealed test", "validation", "out of fold"]
 MOST_MISTAKES = 250  # of a view; more is a network that did not learn
+FEWEST_OF_A_CELL = 4  # of each cell of the confusion matrix, beyond those
 LIKELIEST = 3
 
 
@@ -122,13 +123,17 @@ def view_of(
 
     With `known`, the score that is stored of them, that is taken and the bins are left out: a page has many such.
     """
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1))
+    figures = known or score(labels, probabilities)
+    if (figures.n, figures.error_count) != (len(labels), len(labels) - int(np.trace(confusion))):
+        raise ValueError(f"a score of {figures.error_count} wrong of {figures.n} is not of these predictions")
     return View(
         key=key,
         title=title,
         part=part,
         trial=trial,
-        result=result_of(known or score(labels, probabilities)),
-        confusion=confusion_matrix(labels, probabilities.argmax(axis=1)),
+        result=result_of(figures),
+        confusion=confusion,
         mistakes=mistakes(labels, probabilities, indices, most_mistakes),
         bins=() if known else calibration_bins(labels, probabilities),
     )
@@ -140,10 +145,25 @@ def mistakes(
     indices: npt.NDArray[np.int64],
     limit: int = MOST_MISTAKES,
 ) -> Mistakes:
-    """The wrongly classified images, at most `limit` of them, ties in the part's order."""
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    """The wrongly classified images, ties in the part's order.
+
+    At most `limit` of them, and the first four of each cell of the confusion matrix: a click must find some. A limit of
+    none is none.
+    """
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
     margins = wrong_margin(labels[wrong], probabilities[wrong]) if len(wrong) else np.empty(0)
-    chosen = wrong[np.argsort(-margins, kind="stable")][:limit]
+    ordered = wrong[np.argsort(-margins, kind="stable")]
+    if limit and len(ordered) > limit:
+        cells = labels[ordered] * probabilities.shape[1] + predicted[ordered]
+        # How many of the same cell come before each: a stable sort by cell keeps their order.
+        by_cell = np.argsort(cells, kind="stable")
+        starts = np.searchsorted(cells[by_cell], cells[by_cell])
+        place_in_cell = np.empty(len(cells), dtype=np.int64)
+        place_in_cell[by_cell] = np.arange(len(cells)) - starts
+        chosen = ordered[(np.arange(len(cells)) < limit) | (place_in_cell < FEWEST_OF_A_CELL)]
+    else:
+        chosen = ordered[:limit]
     said = probabilities[chosen]
     likeliest = np.argsort(-said, axis=1, kind="stable")[:, :LIKELIEST]
     return Mistakes(

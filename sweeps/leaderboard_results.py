@@ -53,7 +53,10 @@ def _verdict_lines(document: Values) -> list[tuple[str, str]]:
         picked = f"trial {selected['trial']} is worth, picked by validation as the best of {selected['picked_from']}"
         lines.append(("corrected", f"{worth} is what {picked}; it shows {selected['shown']:.2%}"))
     openings = document["test_openings"]
-    lines.append(("sealed test", f"opened {counted(openings, 'time')}" if openings else "not opened"))
+    opened = f"opened {counted(openings, 'time')}" if openings else "not opened"
+    lines.append(
+        ("sealed test", "none: every image was predicted out of fold" if document["part"] == "out of fold" else opened)
+    )
     how = "ranks go by NLL, the loss; tied: by its mistakes, a row cannot be told from the leader (p of all rows, Holm)"
     return [*lines, ("to read", how)]
 

@@ -20,11 +20,12 @@ def test_memory_that_was_freed_is_there_for_the_next_step() -> None:
         torch.ones(4 * 2**20, dtype=torch.uint8)
 
     with freed_memory_kept():
-        step()
+        for _ in range(10):  # the first ones find their place, among what other tests have left
+            step()
         before = page_faults()
         for _ in range(10):
             step()
-        assert page_faults() - before <= 2 * pages  # where the first finds its place; not ten times as many
+        assert page_faults() - before <= pages  # not ten times as many
 
 
 def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,6 +210,7 @@ def test_matrices_show_any_model_percent_and_difference(full: Written, opened: O
         page.locator(f"[data-matrices] > div:nth-child({side}) select").select_option(key)
         assert cells(side) == [[str(count) for count in row] for row in full.view(key).confusion.tolist()]
     page.locator("[data-difference]").check()
+    assert page.locator("[data-percent]").is_enabled()
     difference = full.view("trial-3").confusion - full.view("trial-2").confusion
     assert cells(2) == [[f"{count:+d}" if count > 0 else str(count) for count in row] for row in difference.tolist()]
     page.locator("[data-percent]").check()
@@ -232,6 +233,17 @@ def test_a_deep_link_leads_back(full: Written, opened: Open) -> None:
     page.evaluate("location.hash = '#trial=2'")
     page.wait_for_function("document.querySelector('tr.asked').id === 'trial=2'")
     assert page.locator("[data-matrices] > div:first-child select").input_value() == "trial-2"
+    page.locator("[data-matrices] > div:first-child select").select_option("trial-2-test")
+    cell = page.locator("[data-matrices] > div:first-child .cell").first
+    cell.click()
+    assert page.evaluate("location.hash").startswith("#view=trial-2-test&cell=")  # not trial 2 on validation
+    again = opened(full.page, page.evaluate("location.hash")).page
+    assert again.locator("[data-gallery-view]").input_value() == "trial-2-test"
+    assert again.locator("[data-gallery] li").count() == page.locator("[data-gallery] li").count() > 0
+    assert "no trial 99" in opened(full.page, "#trial=99").page.locator("[data-asked]").inner_text()
+    page.evaluate("location.hash = '#trial=1'")
+    page.wait_for_selector("[data-asked] dl")
+    assert "digits replay tiny --trial 1" in page.locator("[data-asked]").inner_text().replace("\n", " ")
     for odd in ("#trial=99", "#trial=</script>", "#cell=12-4", "#view=nothing", "#%E0%A4%A", "#trial="):
         assert opened(full.page, odd).console == []
 
@@ -245,6 +257,7 @@ def test_without_javascript_tables_and_pictures_are_there(full: Written, opened:
     picture = page.locator(".mistakes .digit").first
     assert picture.bounding_box() is not None
     assert "The charts need JavaScript" in page.content()
+    assert page.locator(".charted").first.is_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -19,6 +19,7 @@ from tests.reports.test_search_rows import record
 
 RATE = Dimension(name="optimizer.learning_rate", numeric=True, log=True, values=(0.1, 0.01, 0.001))
 NAME = Dimension(name="optimizer.name", numeric=False, log=False, values=("sgd", "adam", "sgd"))
+NLLS = (0.4, 0.5, 0.6)
 MOMENTUM = Dimension(name="optimizer.momentum", numeric=True, log=False, values=(0.9, None, 0.8))
 
 
@@ -39,12 +40,14 @@ def test_time_line_has_a_bar_for_every_trial() -> None:
         LaneBar(trial=2, status="failed", lane=1, start_seconds=3.0, seconds=1.0),
     ]
     found = {
-        trace.name: (list(trace.customdata), list(trace.base), list(trace.x), list(trace.y))
+        trace.name: (trace.customdata.tolist(), list(trace.base), list(trace.x), list(trace.y))
         for trace in time_line(bars).data
     }
     assert found == {
-        "finished": ([0], [0.0], [5.0], [1]), "stopped": ([1], [1.0], [2.0], [2]), "failed": ([2], [3.0], [1.0], [2]),
-    }  # fmt: skip
+        "finished": ([[0, 5.0]], [0.0], [5.0], [1]),
+        "stopped": ([[1, 2.0]], [1.0], [2.0], [2]),
+        "failed": ([[2, 1.0]], [3.0], [1.0], [2]),
+    }
 
 
 def test_rungs_are_stacked() -> None:
@@ -85,11 +88,11 @@ def test_a_line_of_the_parallel_chart_is_a_trial() -> None:
 
 def test_a_slice_leaves_out_trials_for_which_the_field_has_no_say() -> None:
     records = [record(0, (0.1,)), record(1, (0.2,), "stopped"), record(2, (0.3,), "stopped")]
-    finished, stopped = slice_chart(MOMENTUM, records).data
-    assert (list(finished.x), list(finished.y)) == ([0.9], [0.1])
-    assert (list(stopped.x), list(stopped.y), list(stopped.customdata)) == ([0.8], [0.3], [2])
-    assert slice_chart(NAME, records).layout.xaxis.type == "category"
-    assert slice_chart(RATE, records).layout.xaxis.type == "log"
+    finished, stopped = slice_chart(MOMENTUM, records, NLLS).data
+    assert (list(finished.x), list(finished.y)) == ([0.9], [0.4])
+    assert (list(stopped.x), list(stopped.y), list(stopped.customdata)) == ([0.8], [0.6], [2])
+    assert slice_chart(NAME, records, NLLS).layout.xaxis.type == "category"
+    assert slice_chart(RATE, records, NLLS).layout.xaxis.type == "log"
 
 
 def test_the_surface_goes_through_the_trials() -> None:
@@ -106,6 +109,7 @@ def test_the_surface_goes_through_the_trials() -> None:
     assert 0.5 < inside.mean() < 1
     assert np.allclose(np.array(surface.z, dtype=float)[inside], (np.log10(x) + y)[inside], atol=2e-3)
     assert len(points.x) == 60
+    assert surface.colorscale[0][1] == "#00224e"  # Cividis begins dark: less is better, and darker
     few = Dimension(name="a", numeric=True, log=False, values=(1, 2, 3))
     assert contour_chart(few, few, [0.1, 0.2, 0.3]) is None
 

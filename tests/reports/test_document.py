@@ -71,6 +71,7 @@ def test_a_page_that_is_not_whole_is_refused(sweep_store: SweepStore, tmp_path: 
     page = write_report(sweep_store, tmp_path / "page.html")
     content = page.read_text()
     start = content.index('id="digits-data">')
+    start_of_data = '<script type="application/json" id="digits-data">'
     for cut, said in (
         (len(content) // 2, "is cut off"), (start + 500, "is cut off"), (start - 40, "is cut off"),
         (len(content) - 30, "is cut off"), (20, "is not a page"), (0, "is not a page"),
@@ -85,6 +86,13 @@ def test_a_page_that_is_not_whole_is_refused(sweep_store: SweepStore, tmp_path: 
     ):
         page.write_text(content.replace(old, new, 1))
         with pytest.raises(UsageError, match=said):
+            read_report(page)
+    page.write_text("<title>digits report</title></html>")
+    with pytest.raises(UsageError, match="a page of several runs"):
+        read_report(page)
+    for rows in ("[]", "[5]"):
+        page.write_text(start_of_data + f'{{"schema":"{SCHEMA}","leaderboard":{{"rows":{rows}}}}}</script></html>')
+        with pytest.raises(UsageError, match="is damaged"):
             read_report(page)
     page.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="is not text"):

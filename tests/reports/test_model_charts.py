@@ -19,10 +19,11 @@ from sweeps.ensembling import build_ensemble
 
 def test_curves_mark_the_epoch_that_counts(sweep_store: SweepStore) -> None:
     records = sweep_store.ranked()
+    runs = [(f"trial {record.trial}", record) for record in records]
     for figure, of_row in (
-        (learning_curves(records), lambda row: (row.validation_nll, row.train_loss)),
+        (learning_curves(runs), lambda row: (row.validation_nll, row.train_loss)),
         (
-            accuracy_curves(records),
+            accuracy_curves(runs),
             lambda row: (
                 100 * row.validation_error_count / row.validation_n,
                 100 * row.train_error_count / row.train_n,
@@ -42,8 +43,9 @@ def test_curves_mark_the_epoch_that_counts(sweep_store: SweepStore) -> None:
 def test_a_curve_of_nan_is_drawn_as_a_gap(sweep_store: SweepStore) -> None:
     record = sweep_store.ranked()[0]
     spoilt = replace(record, curve=tuple(replace(row, train_loss=float("nan")) for row in record.curve))
-    figure = learning_curves([spoilt])
+    figure = learning_curves([("<b>a", spoilt)])
     assert '"y":[null,null,null]' in figure.to_json() or np.isnan(figure.data[1].y).all()
+    assert figure.data[0].name == "ba"  # Plotly would take it for a tag
 
 
 def test_calibration_shows_every_bin(random_probabilities: np.ndarray) -> None:
@@ -58,15 +60,18 @@ def test_calibration_shows_every_bin(random_probabilities: np.ndarray) -> None:
 def test_embedding_shows_each_image_under_its_label() -> None:
     points = np.arange(12, dtype=np.float32).reshape(6, 2)
     inside = InsideModel(
-        trial=1, shown_index=0, filters=None, filter_count=0, layers=(), images=np.arange(10, 16),
+        trial=1, shown_index=0, shown_label=0, shown_answer=0, filters=None, filter_count=0, layers=(),
+        images=np.arange(10, 16),
         labels=np.array([1, 1, 2, 2, 2, 7]), answers=np.array([1, 7, 2, 2, 2, 7]),
         scatters=(Scatter(title="a", points=points), Scatter(title="b", points=-points)),
     )  # fmt: skip
     figure = embedding_chart(inside)
-    assert [trace.name for trace in figure.data] == ["1", "2", "7"] * 2
-    assert figure.data[0].customdata.tolist() == [[10, 1], [11, 7]]
-    assert list(figure.data[0].marker.symbol) == ["circle", "x"]
-    assert np.array_equal(figure.data[4].x, -points[2:5, 0])
+    first, second = figure.data[:4], figure.data[4:]
+    assert [trace.name for trace in first[:3]] == [trace.name for trace in second[:3]] == ["1", "2", "7"]
+    assert first[0].customdata.tolist() == [[10, 1], [11, 7]]
+    assert list(first[0].marker.symbol) == ["circle", "x"]
+    assert np.array_equal(second[1].x, -points[2:5, 0])
+    assert (list(first[3].text), list(first[3].x)) == (["1", "2", "7"], [1.0, 6.0, 10.0])  # in the middle of each
 
 
 def test_disagreement_is_symmetric_and_in_percent(sweep_store: SweepStore) -> None:

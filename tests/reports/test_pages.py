@@ -166,7 +166,7 @@ def test_page_says_who_is_really_better(sweep_store: SweepStore, split: Split) -
     text = " ".join(Page(render(data)).text.split())
     assert f"Ranked by validation NLL on n = {data.board.n}" in text
     assert data.board.selected is not None
-    assert f"corrected for the picking it is worth {100 * data.board.selected.accuracy:.2f} %" in text
+    assert f"corrected for the picking alone, {100 * data.board.selected.accuracy:.2f} %" in text
     for row in data.board.rows[1:]:
         assert row.to_leader is not None
         assert row.to_leader.verdict in text
@@ -182,6 +182,8 @@ def test_page_says_who_is_really_better(sweep_store: SweepStore, split: Split) -
     data = collect(sweep_store)
     text = " ".join(Page(render(data)).text.split())
     assert f"Leader (trial {second.trial}), mean of 2 fresh seeds, sealed test" in text
+    assert "corrected for the picking" not in text  # what fresh seeds show says more
+    assert "(the search\u2019s own run of it)" in text
     assert data.answered.featured[0].title == f"Leader (trial {second.trial}), the first of 2 fresh seeds"
     assert "Test opened 1 time." in text
 

@@ -2,12 +2,15 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from digits_core.data import Digits, Split
-from digits_core.errors import UsageError
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.store import SweepStore
 from reports.tables import collect
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
 from sweeps.finalists import score_winner_on_test
 from tests.conftest import make_header
 
@@ -62,3 +65,69 @@ def test_sweep_without_a_validated_trial_is_refused(tmp_path: Path, digits: Digi
     store = SweepStore.create(tmp_path, make_header(digits, split), split)
     with pytest.raises(UsageError, match="no validated trial to report"):
         collect(store)
+
+
+def spoil(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("trials/00001/record.json", {"parameter_count": "many"}, "parameter_count is no count"),
+        ("trials/00001/record.json", {"curve": [{"epoch": 1, "validation_nll": "<i>"}]}, "validation_nll is no number"),
+        ("trials/00001/record.json", {"label": 5}, "label is no text"),
+        ("sweep.json", {"space": 5}, "space is no table"),
+        ("sweep.json", {"versions": None}, "versions is no table"),
+        ("ensemble.json", {"members": [{"trial": 1, "name": "a", "contribution": "x"}]}, "contribution is no number"),
+        ("ensemble.json", {"against_single": {"rescued": [99999], "broken": [], "p_value": 1.0}}, "names images that"),
+    ],
+)
+def test_damaged_files_are_named(sweep_store: SweepStore, name: str, changes: dict[str, object], said: str) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
+    spoil(sweep_store.folder / name, **changes)
+    with pytest.raises(EnvironmentFailure, match=said) as caught:
+        collect(sweep_store)
+    assert Path(name).name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"n": 0}, "of 0 images wrong"),
+        ({"error_count": 5000}, "5000 of 360"),
+        ({"error_count": 1}, "the stored predictions"),
+    ],
+)
+def test_a_score_that_is_not_of_the_predictions_is_named(
+    sweep_store: SweepStore, figures: dict[str, int], said: str
+) -> None:
+    path = sweep_store.trial(1).folder / "record.json"
+    values = json.loads(path.read_text())
+    values["validation"] |= figures
+    path.write_text(json.dumps(values))
+    with pytest.raises(EnvironmentFailure, match=said):
+        collect(sweep_store)
+
+
+def test_images_that_the_data_set_does_not_have(sweep_store: SweepStore) -> None:
+    indices = sweep_store.validation_indices()
+    indices[5] = 10**9
+    np.save(sweep_store.folder / "validation_indices.npy", indices)
+    with pytest.raises(EnvironmentFailure, match="names images that the data set does not have"):
+        collect(sweep_store)
+
+
+def test_a_damaged_journal_costs_only_the_breaks(sweep_store: SweepStore) -> None:
+    (sweep_store.folder / "journal.jsonl").write_text("garbage\n")
+    assert len(collect(sweep_store).search.history) == 4
+
+
+def test_the_calibrated_ensemble_has_a_row_of_its_own(sweep_store: SweepStore) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3, calibrate="temperature"))
+    data = collect(sweep_store)
+    assert data.ensemble is not None
+    assert data.ensemble.calibrated is not None
+    (used,) = [row for row in data.ensemble_rows if row.chosen]
+    assert used.method == f"{data.ensemble.method}, calibrated"
+    assert used.test.score == data.ensemble.calibrated.test

@@ -6,7 +6,7 @@ from digits_core.leaderboard import leaderboard
 from digits_core.store import SweepStore
 from reports.pages import render
 from reports.tables import ReportData, collect
-from reports.verdict import sweep_headline
+from reports.verdict import _model_text, sweep_headline
 from sweeps.config import EnsembleConfig
 from sweeps.ensembling import build_ensemble
 from tests.reports.test_pages import Page
@@ -22,9 +22,8 @@ def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: SweepStore) 
     leader, ensemble = (view.result.score for view in data.answered.featured)
     said = headline(data)
     trial = sweep_store.ranked()[0].trial
-    assert said.startswith(
-        f"Trial {trial} leads with {100 * leader.accuracy:.2f}\u202f% right ({leader.error_count} wrong)"
-    )
+    named = f"Trial {trial} ({_model_text(sweep_store.ranked()[0])})"
+    assert said.startswith(f"{named} leads with {100 * leader.accuracy:.2f}\u202f% right ({leader.error_count} wrong)")
     assert "on 359 sealed test images." in said
     assert f"The ensemble gets {ensemble.error_count} of 359 wrong" in said
     assert " ".join(said.split()) in " ".join(Page(render(data)).text.split())
@@ -60,11 +59,11 @@ def test_a_single_trial_has_nothing_to_be_compared_with(sweep_store: SweepStore)
 @pytest.mark.parametrize(
     ("single", "p", "said"),
     [
-        (9, 0.2, "4 fewer than the best single model: that may be chance (McNemar p = 0.2)."),
-        (9, 0.0001, "4 fewer than the best single model: that is more than chance (McNemar p <0.001)."),
-        (3, 0.5, "2 more than the best single model: that may be chance (McNemar p = 0.5)."),
-        (5, 1.0, "as many as the best single model."),
-        (9, None, "4 fewer than the best single model."),
+        (9, 0.2, "4 fewer than the best of its members: that may be chance (McNemar p = 0.2)."),
+        (9, 0.0001, "4 fewer than the best of its members: that is more than chance (McNemar p <0.001)."),
+        (3, 0.5, "2 more than the best of its members: that may be chance (McNemar p = 0.5)."),
+        (5, 1.0, "as many as the best of its members."),
+        (9, None, "4 fewer than the best of its members."),
     ],
 )
 def test_a_gain_that_may_be_chance_is_called_so(
@@ -80,3 +79,10 @@ def test_a_gain_that_may_be_chance_is_called_so(
     contenders = (replace(best, test=replace(best.test, error_count=single)), *data.ensemble.contenders[1:])
     ensemble = replace(data.ensemble, contenders=contenders)
     assert sweep_headline(data.board, answered, ensemble, p).endswith(f"The ensemble gets 5 of 359 wrong, {said}")
+
+
+def test_a_search_that_beat_nothing_says_so(sweep_store: SweepStore) -> None:
+    data = collect(sweep_store)
+    leader = data.board.rows[0].contestant.trial
+    assert "nothing that was drawn beat it" in sweep_headline(data.board, data.answered, None, None, leader)
+    assert "nothing that was drawn" not in sweep_headline(data.board, data.answered, None, None, leader + 1)

@@ -6,7 +6,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from digits_core.metrics import expected_calibration_error
 from digits_core.stats import accuracy_interval
-from reports.views import calibration_bins, mistakes, view_of
+from reports.views import FEWEST_OF_A_CELL, calibration_bins, mistakes, view_of
 
 
 def test_mistakes_by_hand() -> None:
@@ -22,8 +22,23 @@ def test_mistakes_by_hand() -> None:
     assert found.likeliest[2].tolist()[:2] == [3, 7]
     assert found.p_true.tolist() == pytest.approx([0.01, 0.01, 0.42])
     assert found.p_likeliest[2].tolist()[:2] == pytest.approx([0.5, 0.42])
-    assert len(mistakes(labels, probabilities, indices, limit=1)) == 1
+    assert len(mistakes(labels, probabilities, indices, limit=0)) == 0
     assert len(mistakes(labels[:1], probabilities[:1], indices[:1])) == 0
+
+
+def test_every_cell_keeps_its_first_mistakes() -> None:
+    stream = np.random.default_rng(0)
+    labels = stream.integers(0, 10, 3_000)
+    probabilities = stream.dirichlet(np.full(10, 0.3), 3_000)
+    everything, kept = (mistakes(labels, probabilities, np.arange(3_000), limit) for limit in (10**6, 50))
+    assert np.isin(everything.images[:50], kept.images).all()
+    for true_digit in range(10):
+        for predicted in range(10):
+            of_cell = (everything.labels == true_digit) & (everything.likeliest[:, 0] == predicted)
+            assert np.isin(everything.images[of_cell][:FEWEST_OF_A_CELL], kept.images).all()
+    assert len(kept) <= 50 + 90 * FEWEST_OF_A_CELL < len(everything)
+    margins = kept.p_likeliest[:, 0] - kept.p_true
+    assert (np.diff(margins) <= 1e-7).all()
 
 
 def test_classes_are_those_of_scikit_learn(random_probabilities: np.ndarray) -> None:

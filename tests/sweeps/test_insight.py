@@ -92,6 +92,17 @@ def test_what_is_missing_is_said_and_costs_only_the_pictures(sweep_store: SweepS
     inside = leader.folder / "inside.safetensors"
     inside.write_bytes(inside.read_bytes()[:300])
     assert 'id="inside"' not in write_report(sweep_store).read_text()
+    inside.unlink()
+    keep_inside(sweep_store)
+    bundle = leader.read_inside()
+    assert bundle is not None
+    arrays = dict(bundle.arrays)
+    for name, spoilt in (
+        ("answers", arrays["answers"][:3]),
+        ("pixels-components", arrays["pixels-components"] * np.nan),
+    ):
+        leader.write_inside(replace(bundle, arrays=arrays | {name: spoilt}))
+        assert read_inside(sweep_store, sweep_store.ranked()[0].trial) is None
 
 
 def test_a_filter_that_is_zero_is_white() -> None:

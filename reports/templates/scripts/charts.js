@@ -1,5 +1,7 @@
 // Plotly comes packed; it is unpacked after the first paint, and every chart takes its colours from the page's style.
 
+const PAPER_WIDTH = 660;
+
 const unpackPlotly = async () => {
   if (window.Plotly) return true;
   const packed = document.getElementById("plotly-packed");
@@ -30,6 +32,13 @@ const drawChart = (chart) => {
   const figure = figures[chart.dataset.figure.replace("figure-", "")];
   if (!figure) return;
   window.Plotly.react(chart, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+  if (chart.dataset.trials !== undefined && !chart.dataset.listens) {
+    chart.dataset.listens = "yes";
+    chart.on("plotly_click", (event) => {
+      const [trial] = [event.points[0].customdata].flat();
+      if (trial !== undefined) location.hash = `trial=${trial}`;
+    });
+  }
 };
 
 const charts = async () => {
@@ -48,6 +57,13 @@ const charts = async () => {
     const chart = find("[data-slice-chart]");
     chart.dataset.figure = slice.value;
     drawChart(chart);
+  });
+  // On paper a chart is as wide as the text, not as the window.
+  window.addEventListener("beforeprint", () => {
+    for (const place of places) if (place.layout) window.Plotly.relayout(place, { width: PAPER_WIDTH, autosize: false });
+  });
+  window.addEventListener("afterprint", () => {
+    for (const place of places) if (place.layout) window.Plotly.relayout(place, { width: null, autosize: true });
   });
   document.documentElement.dataset.drawn = "yes";
 };

@@ -6,7 +6,7 @@ const pictureOf = (image, label) => {
   const place = report.images.place[image];
   if (place === null) return element("span", { class: "digit missing" }, "no picture");
   const columns = report.sheet.columns;
-  const made = element("span", { class: "digit", role: "img", "aria-label": label });
+  const made = element("span", { class: "digit", role: "img", "aria-label": label, title: label });
   made.style.setProperty("--x", place % columns);
   made.style.setProperty("--y", Math.floor(place / columns));
   return made;
@@ -18,7 +18,7 @@ const mistakeItem = (mistake) => {
   const predicted = likeliest[0];
   const title = element("strong", {}, `${label} read as ${predicted}`);
   if (report.images.contested[image]) {
-    title.append(" ", element("abbr", { title: "label disputed in print" }, "\u2020"));
+    title.append(" ", element("abbr", { title: "label disputed in the literature" }, "\u2020"));
   }
   const lines = [];
   let known = false;
@@ -28,7 +28,7 @@ const mistakeItem = (mistake) => {
   }
   if (!known) lines.push(`p(${label}) = ${pTrue.toFixed(4)}`);
   const { missed_by: missedBy, models, name } = report.images;
-  const quiet = element("span", { class: "quiet" }, `image ${name[image]}`, element("br"), `missed by ${missedBy[image]} of ${models[image]}`);
+  const quiet = element("span", { class: "quiet" }, `image ${name[image]}`, element("br"), `missed by ${missedBy[image]} of ${models[image]} models`);
   const item = element("li", {}, pictureOf(image, `A ${label}, read as ${predicted}`), title, element("br"));
   for (const line of lines) item.append(line, element("br"));
   item.append(quiet);
@@ -68,8 +68,8 @@ const gallery = (onChange) => {
       place.append(more);
     }
     const missing = total - kept.length;
-    said.textContent =
-      `${total} of ${view.n.toLocaleString("en")} images` + (missing ? `; the page holds the ${kept.length} most confident` : "");
+    const held = view.mistakes.length ? `the ${kept.length} most confident` : "no images of this trial, only its matrix";
+    said.textContent = `${total} of ${view.n.toLocaleString("en")} images` + (missing ? `; the page holds ${held}` : "");
   };
 
   for (const select of Object.values(selects)) {

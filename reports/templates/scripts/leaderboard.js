@@ -35,10 +35,36 @@ const filterLeaderboard = () => {
   return apply;
 };
 
+// What is known of one trial, below the table: its whole recipe, and how to get it again.
+const showTrial = (trial) => {
+  const place = find("[data-asked]");
+  const row = report.leaderboard.rows.find((one) => String(one.trial) === trial);
+  if (!row) {
+    place.replaceChildren(element("p", {}, `This leaderboard has no trial ${trial}.`));
+    return;
+  }
+  const list = element("dl", { class: "recipe" });
+  for (const [part, fields] of Object.entries(row.recipe)) {
+    for (const [name, value] of Object.entries(fields)) {
+      list.append(element("div", {}, element("dt", {}, `${part}.${name}`), element("dd", {}, String(value))));
+    }
+  }
+  const again = element("p", {}, "Again: ", element("code", {}, row.reproduce));
+  place.replaceChildren(element("h3", {}, `Trial ${row.trial}`), again, list);
+};
+
+const recipeFile = (row) => ({
+  name: `${report.sweep.name}, trial ${row.trial}`,
+  dataset: report.sweep.dataset,
+  validation: row.validation,
+  recipe: row.recipe,
+});
+
 const csvOf = (columns) => {
   const names = Object.keys(columns);
   const quoted = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
+    const spelt = { true: "True", false: "False" }[value] ?? value; // as pandas writes them
+    const text = spelt === null || spelt === undefined ? "" : String(spelt);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = columns[names[0]].map((_, row) => names.map((name) => quoted(columns[name][row])).join(","));
@@ -55,6 +81,10 @@ const offerDownloads = () => {
   const name = report.sweep.name.replace(/[^A-Za-z0-9._-]+/g, "-");
   const kinds = {
     csv: () => save(`${name}-leaderboard.csv`, "text/csv", csvOf(report.trials)),
+    recipe: () => {
+      const leader = report.leaderboard.rows[0];
+      save(`${name}-trial-${leader.trial}.json`, "application/json", JSON.stringify(recipeFile(leader), null, 2));
+    },
     json: () => save(`${name}-leaderboard.json`, "application/json", JSON.stringify(report.leaderboard, null, 2)),
   };
   for (const button of findAll("[data-download]")) button.addEventListener("click", kinds[button.dataset.download]);

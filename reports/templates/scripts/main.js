@@ -1,5 +1,6 @@
 // The parts together, and addresses like #trial=17&cell=4-9 that lead back to what was looked at.
 
+document.documentElement.classList.add("js");
 for (const tools of findAll("[data-tools]")) tools.hidden = false;
 findAll("table.sortable").forEach(sortable);
 const showRows = filterLeaderboard();
@@ -8,9 +9,9 @@ offerDownloads();
 const remember = (key, row, column) => {
   const parts = [];
   const view = views.get(key);
-  if (key.startsWith("trial-")) parts.push(`trial=${view.trial}`);
+  if (key === `trial-${view.trial}`) parts.push(`trial=${view.trial}`);
   else if (key !== "leader") parts.push(`view=${key}`);
-  if (row !== "" && column !== "") parts.push(`cell=${row}-${column}`);
+  if (row !== "" || column !== "") parts.push(`cell=${row}-${column}`);
   history.replaceState(null, "", `#${parts.join("&") || "mistakes"}`);
 };
 
@@ -19,16 +20,17 @@ const grids = matrices((key, row, column) => {
   images.show(key, String(row), String(column));
   remember(key, row, column);
   document.getElementById("mistakes").scrollIntoView();
-});
+}, (key) => images.show(key));
 
 const follow = () => {
   const asked = new Map(location.hash.slice(1).split("&").map((part) => part.split("=", 2)));
   const trial = asked.get("trial");
-  const cell = /^(\d)-(\d)$/.exec(asked.get("cell") ?? "");
+  const cell = /^(\d?)-(\d?)$/.exec(asked.get("cell") ?? "");
   if (trial === undefined && !cell && !asked.has("view")) return;
   const key = trial === undefined ? asked.get("view") ?? "leader" : `trial-${trial}`;
-  if (!views.has(key)) return;
   for (const row of findAll("tr.asked")) row.classList.remove("asked");
+  if (trial !== undefined) showTrial(trial);
+  if (!views.has(key)) return;
   const row = document.getElementById(`trial=${trial}`);
   row?.classList.add("asked");
   showRows();

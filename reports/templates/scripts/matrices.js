@@ -3,6 +3,9 @@
 const strengthOf = (count, most) =>
   count <= 0 || most <= 0 ? 0 : 0.15 + (0.85 * Math.log1p(count)) / Math.log1p(Math.max(most, count));
 
+// A small share is not shown as none.
+const percentOf = (share) => (share === 1 ? "100" : (100 * share).toFixed(share && share < 0.0005 ? 2 : 1));
+
 const viewOptions = (chosen) =>
   report.views.map((view) => {
     const option = element("option", { value: view.key }, `${view.title}, ${view.part}`);
@@ -10,7 +13,7 @@ const viewOptions = (chosen) =>
     return option;
   });
 
-const matrices = (onCell) => {
+const matrices = (onCell, onModel) => {
   const place = find("[data-matrices]");
   const percent = find("[data-percent]");
   const difference = find("[data-difference]");
@@ -23,7 +26,11 @@ const matrices = (onCell) => {
     const caption = element("p", { class: "quiet" });
     const table = element("table", { class: "confusion" });
     const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, table);
-    select.addEventListener("change", () => { chosen[side] = select.value; draw(); });
+    select.addEventListener("change", () => {
+      chosen[side] = select.value;
+      draw();
+      onModel(select.value);
+    });
     return { box: element("div", {}, select, caption, scroll), select, caption, table };
   });
 
@@ -33,11 +40,10 @@ const matrices = (onCell) => {
     return element("thead", {}, row);
   };
 
-  const cellOf = (key, row, column, value, text, most) => {
-    const kind = value === 0 ? "none" : row === column ? "right" : "wrong";
+  const cellOf = (key, row, column, value, text, most, kind) => {
     const cell = element("td", { class: kind });
     cell.style.setProperty("--strength", strengthOf(Math.abs(value), most).toFixed(3));
-    if (key && value && row !== column) {
+    if (value && row !== column && views.get(key).mistakes.length) {
       const label = `true ${row}, predicted ${column}: ${text}; show the images`;
       const button = element("button", { type: "button", class: "cell", "aria-label": label, title: label }, text);
       button.addEventListener("click", () => onCell(key, row, column));
@@ -48,15 +54,20 @@ const matrices = (onCell) => {
     return cell;
   };
 
-  const fill = (panel, key, counts, caption) => {
+  // keyOf says whose images a cell is about; a difference has a sign, and one scale for all of its cells.
+  const fill = (panel, counts, caption, keyOf, isDifference) => {
     const body = element("tbody");
+    const largest = Math.max(...counts.flat().map(Math.abs));
     counts.forEach((cells, row) => {
       const total = cells.reduce((sum, count) => sum + Math.abs(count), 0);
       const line = element("tr", {}, element("th", { scope: "row" }, String(row)));
       cells.forEach((count, column) => {
-        const share = key && percent.checked && total ? ((100 * count) / total).toFixed(count === total ? 0 : 1) : count;
-        const text = key || count <= 0 ? String(share) : `+${share}`;
-        line.append(cellOf(key, row, column, count, text, total));
+        const asPercent = !isDifference && percent.checked && total > 0;
+        const share = asPercent ? percentOf(count / total) : count;
+        const text = isDifference && count > 0 ? `+${share}` : String(share);
+        const isRight = isDifference ? count < 0 : row === column;
+        const kind = count === 0 ? "none" : isRight ? "right" : "wrong";
+        line.append(cellOf(keyOf(count), row, column, count, text, isDifference ? largest : total, kind));
       });
       body.append(line);
     });
@@ -70,9 +81,9 @@ const matrices = (onCell) => {
       `${view.error_count} of ${view.n.toLocaleString("en")} wrong, ${percentText(view.accuracy)}`;
     panels[0].select.value = left.key;
     panels[1].select.value = right.key;
-    fill(panels[0], left.key, confusionOf(left), captionOf(left));
+    fill(panels[0], confusionOf(left), captionOf(left), () => left.key, false);
     if (!difference.checked) {
-      fill(panels[1], right.key, confusionOf(right), captionOf(right));
+      fill(panels[1], confusionOf(right), captionOf(right), () => right.key, false);
       return;
     }
     if (left.part !== right.part || left.n !== right.n) {
@@ -82,7 +93,8 @@ const matrices = (onCell) => {
     }
     const other = confusionOf(right);
     const counts = confusionOf(left).map((cells, row) => cells.map((count, column) => count - other[row][column]));
-    fill(panels[1], "", counts, `left minus ${right.title}, images: above zero the left has more`);
+    const caption = `left minus ${right.title}, in images`;
+    fill(panels[1], counts, caption, (count) => (count > 0 ? left.key : right.key), true);
   };
 
   for (const box of [percent, difference]) box.addEventListener("change", draw);
