@@ -14,8 +14,8 @@ import numpy.typing as npt
 from reports.search_rows import Dimension
 
 FOLDS = 5
-REPEATS = 5
-TREES = 100
+REPEATS = 3
+TREES = 60
 DEPTH = 3
 FEWEST_TRIALS = 20
 MOST_TRIALS = 400  # evenly chosen from all: more take long and change little
@@ -67,7 +67,9 @@ def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Impor
         falls.append(scored.importances / float(target.var()))
     skill = 1 - float((errors**2).mean()) / float(target.var())
     if skill < LEAST_SKILL:
-        return f"trees cannot say the results from the fields (R2 {skill:.2f} on {len(chosen)} trials)"
+        return (
+            f"the settings do not predict the results (R2 {skill:.2f} on {len(chosen)} trials that a model did not see)"
+        )
     by_field = np.concatenate(falls, axis=1)
     rows = [
         Importance(name=dimension.name, mean=float(fall.mean()), standard_deviation=float(fall.std(ddof=1)))

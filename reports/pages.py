@@ -124,6 +124,7 @@ def page_style() -> Markup:
 def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int | None = None) -> str:
     """The whole page as text. With `refresh_seconds` a browser loads it anew so often."""
     library, script = plotly_library(plotly), page_script()
+    figures = {name: figure for name, figure in all_figures(data).items() if figure is not None}
     document = htmlsafe_json_dumps(report_document(data), separators=(",", ":"))
     return (
         page_environment()
@@ -131,7 +132,8 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
         .render(
             data=data,
             objectives=OBJECTIVES,
-            figures=page_figures(data),
+            figures=set(figures),
+            figures_text=figures_text(figures),
             headline=_headline(data),
             slice_names=[dimension.name for dimension in sliced(data)],
             shown_name=data.answered.name_of(data.inside.shown_index) if data.inside else "",
@@ -163,10 +165,12 @@ def asset(name: str) -> str:
     return resources.files("reports").joinpath("templates", *name.split("/")).read_text(encoding="utf-8")
 
 
-def page_figures(data: ReportData) -> dict[str, Any]:
-    """Every chart of the page by name, as Plotly's JSON."""
-    made = {name: figure for name, figure in all_figures(data).items() if figure is not None}
-    return {name: json.loads(figure.to_json()) for name, figure in made.items()}
+def figures_text(figures: Mapping[str, Any]) -> Markup:
+    """Charts by name as one JSON document that can stand inside a page."""
+    text = ",".join(f"{json.dumps(name)}:{figure.to_json()}" for name, figure in figures.items())
+    for letter in "<>&'":  # as htmlsafe_json_dumps does
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(f"{{{text}}}")  # noqa: S704 - no tag can begin in it
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from digits_core.contestants import Answers, Contestant
 from digits_core.duel import Duel, duel
 from digits_core.leaderboard import Leaderboard, leaderboard
-from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
+from digits_core.records import SweepHeader, SweepSummary, status_counts
 from digits_core.stats import holm
 from digits_core.store import SweepStore
 from reports.search_rows import HistoryPoint, history, search_clock, sessions_of
@@ -66,6 +66,11 @@ class VersusData:
 
     columns: tuple[RunColumn, ...]
     tests: tuple[WinnerTest, ...]
+
+    @property
+    def same_recipe(self) -> bool:
+        """Whether all winners are one recipe, but for the seed."""
+        return len({column.winner.record.recipe.recipe_id for column in self.columns}) == 1
 
 
 def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
@@ -130,8 +135,3 @@ def _tested(column: RunColumn) -> SweepStore:
     """Where the winner's test answers lie."""
     confirmed = column.store.confirmation() if column.winner.confirmed else None
     return confirmed or column.store
-
-
-def trial_names(record: RunRecord) -> str:
-    """What a row of a leaderboard is called here."""
-    return record.label or f"trial {record.trial}"

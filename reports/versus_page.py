@@ -1,6 +1,5 @@
 """The page of several runs side by side, and what `digits report A B` prints."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from digits_core.command_line import open_command
 from digits_core.stats import p_value_text
 from digits_core.store import SweepStore
 from reports.figures import SERIES_COLOURS, laid_out, log_axis, plain
-from reports.pages import asset, checked_output, page_environment, page_style, write_page
+from reports.pages import asset, checked_output, figures_text, page_environment, page_style, write_page
 from reports.plotly_library import PlotlyMode, plotly_library, source_hash
 from reports.versus import SHOWN, RunColumn, VersusData, collect_versus
 
@@ -46,7 +45,7 @@ def render_versus(data: VersusData, plotly: PlotlyMode = "inline") -> str:
         .render(
             data=data,
             shown=SHOWN,
-            figures={"incumbents": json.loads(incumbents_chart(data.columns).to_json())},
+            figures_text=figures_text({"incumbents": incumbents_chart(data.columns)}),
             style=page_style(),
             plotly=library,
             script=Markup(script),  # noqa: S704 - our own file

@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks.learning_curves import CurveTable, space
+from benchmarks.made_up import SPACE, made_up_sweep
 from benchmarks.search_quality import goal_of, replay
+from reports.pages import render
+from reports.tables import collect
 from sweeps.space import default_recipe, point_of
 
 
@@ -38,3 +43,13 @@ def test_a_replay_ends_at_the_goal_and_is_repeatable(table: CurveTable) -> None:
     assert all(value > goal for value in lowest[:-1])
     assert lowest[-1] <= goal
     assert np.mean(table.lowest_nlls[:, -1] <= goal) == pytest.approx(0.01, abs=0.004)
+
+
+def test_a_made_up_sweep_has_a_page(tmp_path: Path) -> None:
+    store = made_up_sweep(tmp_path, 25, 120)
+    data = collect(store)
+    assert len(data.leaderboard) == 25
+    assert {dimension.name for dimension in data.search.dimensions} == set(SPACE)
+    assert data.search.footing_epoch == 2
+    assert data.search.rungs[0].stopped_n == sum(record.status == "stopped" for record in store.records())
+    assert 'id="trial=24"' in render(data)

@@ -40,7 +40,7 @@ def test_noise_has_no_importances() -> None:
     fields, _ = made_up(60)
     said = importances(fields, np.random.default_rng(1).gamma(1.0, size=60).tolist())
     assert isinstance(said, str)
-    assert said.startswith("trees cannot say the results from the fields (R2 -")
+    assert said.startswith("the settings do not predict the results (R2 -")
 
 
 def test_few_trials_or_equal_ones_are_said() -> None:

@@ -104,6 +104,14 @@ def test_page_and_lines_say_the_same(sweep_store: SweepStore, other_store: Sweep
         assert list(by_epochs.y) == [point.incumbent_nll for point in column.history]
 
 
+def test_one_recipe_twice_is_said(sweep_store: SweepStore, other_store: SweepStore, tmp_path: Path) -> None:
+    said = "Their winners are the same recipe"
+    _, path = write_versus([sweep_store, other_store], tmp_path / "page.html")
+    assert said not in path.read_text()
+    _, path = write_versus([sweep_store, sweep_store], tmp_path / "page.html")
+    assert said in path.read_text()
+
+
 def test_a_run_without_a_trial_that_counts_is_refused(sweep_store: SweepStore, other_store: SweepStore) -> None:
     for record in other_store.ranked():
         (other_store.trial(record.trial).folder / "record.json").unlink()
