@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from benchmarks.made_up import made_up_sweep
 from digits_core.store import SweepStore
 from reports.pages import write_report
 from reports.plotly_library import PlotlyMode
@@ -302,3 +303,25 @@ def test_the_library_beside_the_page_is_found(
     found = opened(path).drawn()
     assert found.console == []
     assert found.requests == [path.as_uri(), path.with_name("plotly.min.js").as_uri()]
+
+
+def test_a_long_leaderboard_shows_its_first_hundred_rows_until_asked(opened: Open, tmp_path: Path) -> None:
+    store = made_up_sweep(tmp_path, 130, 60)
+    path = write_report(store)
+    last = store.ranked()[-1].trial
+    page = opened(path).page
+    rows = page.locator("[data-leaderboard] tbody tr")
+    assert rows.count() == 100
+    page.locator("[data-leaderboard] th", has_text="val. NLL").locator("button").click()
+    page.locator("[data-leaderboard] th", has_text="val. NLL").locator("button").click()
+    assert rows.first.get_attribute("id") == f"trial={last}"  # all rows are sorted, not those in sight
+    page.locator("[data-filter]").fill("cnn")
+    of_cnn = sum("cnn" in record.recipe.model.name for record in store.records())
+    assert page.locator("[data-count]").inner_text() == f"{of_cnn} of 130 rows"
+    page.locator("[data-filter]").fill("")
+    page.locator("[data-more]").click()
+    assert rows.count() == 130
+    linked = opened(path, f"#trial={last}").page
+    assert linked.locator("[data-leaderboard] tbody tr").count() == 101
+    assert linked.locator("tr.asked").get_attribute("id") == f"trial={last}"
+    assert opened(path, java_script_enabled=False).page.locator("[data-leaderboard] tbody tr").count() == 130

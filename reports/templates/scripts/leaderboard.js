@@ -1,38 +1,42 @@
 // The leaderboard: its filter, and files of it.
 
-// More rows than these are shown when they are asked for: what is laid out decides how fast a sort is.
+// More rows than these are in the table when they are asked for: what is laid out decides how fast a sort is.
 const FEWEST_ROWS = 100;
 
-const filterLeaderboard = () => {
-  const table = find("[data-leaderboard]");
+const leaderboardRows = () => {
+  const sorter = sortable(find("[data-leaderboard]"));
+  const body = find("[data-leaderboard] tbody");
   const words = find("[data-filter]");
   const tied = find("[data-tied]");
   const said = find("[data-count]");
   const more = find("[data-more]");
-  const body = table.tBodies[0];
-  const texts = new Map([...body.rows].map((row) => [row, row.textContent.toLowerCase()]));
+  const texts = new Map(sorter.rows.map((row) => [row, row.textContent.toLowerCase()]));
   let limit = FEWEST_ROWS;
 
-  const apply = () => {
+  sorter.show = () => {
     const wanted = words.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-    let fitting = 0;
-    for (const row of body.rows) {
-      const text = texts.get(row);
-      const fits = wanted.every((word) => text.includes(word)) && !(tied?.checked && !row.classList.contains("chosen"));
-      fitting += fits;
-      row.hidden = !(fits && fitting <= limit) && !row.classList.contains("asked");
-    }
-    said.textContent = fitting === texts.size ? "" : `${fitting} of ${texts.size} rows`;
-    more.hidden = fitting <= limit;
-    more.textContent = `show all ${fitting} rows`;
+    const fitting = sorter.rows.filter(
+      (row) =>
+        wanted.every((word) => texts.get(row).includes(word)) && !(tied?.checked && !row.classList.contains("chosen")),
+    );
+    body.replaceChildren(...fitting.filter((row, place) => place < limit || row.classList.contains("asked")));
+    said.textContent = fitting.length === texts.size ? "" : `${fitting.length} of ${texts.size} rows`;
+    more.hidden = fitting.length <= limit;
+    more.textContent = `show all ${fitting.length} rows`;
   };
 
-  words.addEventListener("input", apply);
-  tied?.addEventListener("change", apply);
-  table.addEventListener("sorted", apply);
-  more.addEventListener("click", () => { limit = Infinity; apply(); });
-  apply();
-  return apply;
+  // Marks a trial's row, which is then in the table if the filter lets it; returns it, or nothing.
+  const mark = (trial) => {
+    for (const row of sorter.rows) row.classList.toggle("asked", row.id === `trial=${trial}`);
+    sorter.show();
+    return document.getElementById(`trial=${trial}`);
+  };
+
+  words.addEventListener("input", () => sorter.show());
+  tied?.addEventListener("change", () => sorter.show());
+  more.addEventListener("click", () => { limit = Infinity; sorter.show(); });
+  sorter.show();
+  return { mark };
 };
 
 // What is known of one trial, below the table: its whole recipe, and how to get it again.

@@ -2,8 +2,8 @@
 
 document.documentElement.classList.add("js");
 for (const tools of findAll("[data-tools]")) tools.hidden = false;
-findAll("table.sortable").forEach(sortable);
-const showRows = filterLeaderboard();
+findAll("table.sortable:not([data-leaderboard])").forEach(sortable);
+const table = leaderboardRows();
 offerDownloads();
 
 const remember = (key, row, column) => {
@@ -28,12 +28,9 @@ const follow = () => {
   const cell = /^(\d?)-(\d?)$/.exec(asked.get("cell") ?? "");
   if (trial === undefined && !cell && !asked.has("view")) return;
   const key = trial === undefined ? asked.get("view") ?? "leader" : `trial-${trial}`;
-  for (const row of findAll("tr.asked")) row.classList.remove("asked");
+  const row = table.mark(trial);
   if (trial !== undefined) showTrial(trial);
   if (!views.has(key)) return;
-  const row = document.getElementById(`trial=${trial}`);
-  row?.classList.add("asked");
-  showRows();
   grids.show(key);
   images.show(key, ...(cell ? cell.slice(1) : []));
   if (cell) document.getElementById("mistakes").scrollIntoView();

@@ -18,8 +18,11 @@ const matrices = (onCell, onModel) => {
   const percent = find("[data-percent]");
   const difference = find("[data-difference]");
   const featured = report.views.filter((view) => view.key === "leader" || view.key === "ensemble");
-  const second = featured[1] ?? report.views.find((view) => view !== featured[0] && view.part === featured[0].part);
-  const chosen = [featured[0].key, (second ?? featured[0]).key];
+  const [first] = featured;
+  const others = report.views.filter((view) => view.trial !== first.trial);
+  const second =
+    featured[1] ?? others.find((view) => view.part === first.part) ?? others[0] ?? report.views.find((view) => view.part !== first.part) ?? first;
+  const chosen = [first.key, second.key];
   const panels = chosen.map((key, side) => {
     const select = element("select", { "aria-label": side ? "Model on the right" : "Model on the left" });
     select.append(...viewOptions(key));

@@ -1,9 +1,12 @@
 // Tables that sort by a click or a key on their heads.
 
+// Returns the rows in their order, and a way to say how they are put into the table (by default: all of them).
 const sortable = (table) => {
   const body = table.tBodies[0];
+  const rows = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];
-  const number = new Intl.Collator("en", { numeric: true });
+  const words = new Intl.Collator("en", { numeric: true });
+  const sorter = { rows, show: () => body.append(...rows) };
 
   const keyOf = (row, column) => {
     const cell = row.cells[column];
@@ -17,17 +20,14 @@ const sortable = (table) => {
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const turn = down ? -1 : 1;
-    const rows = [...body.rows].map((row) => [keyOf(row, column), row]);
+    const keys = new Map(rows.map((row) => [row, keyOf(row, column)]));
     // What has no figure in this column stays below, whichever way it is sorted.
-    const compare = ([a], [b]) => {
+    rows.sort((first, second) => {
+      const [a, b] = [keys.get(first), keys.get(second)];
       if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-      return turn * (typeof a === "number" ? a - b : number.compare(a, b));
-    };
-    // Outside the document rows move at a fraction of the cost.
-    body.remove();
-    body.append(...rows.sort(compare).map(([, row]) => row));
-    table.append(body);
-    table.dispatchEvent(new Event("sorted"));
+      return turn * (typeof a === "number" ? a - b : words.compare(a, b));
+    });
+    sorter.show();
   };
 
   heads.forEach((head, column) => {
@@ -37,4 +37,5 @@ const sortable = (table) => {
     head.append(button);
     button.addEventListener("click", () => sort(column));
   });
+  return sorter;
 };
