@@ -60,9 +60,12 @@ def test_sweep_ensemble_report(tmp_path: Path) -> None:
     data = collect(SweepStore.open(tmp_path / "runs", "small"))
     assert len(data.leaderboard) == 6
     rows = [attributes["id"] for tag, attributes in page.tags if tag == "tr" and "id" in attributes]
-    assert rows == [f"trial-{row.record.trial}" for row in data.leaderboard]
-    shown = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(shown) == sum(min(24, judgement.result.score.error_count) for judgement in data.judgements)
+    assert rows == [f"trial={row.record.trial}" for row in data.leaderboard]
+    assert page.text.count("missed by ") == sum(
+        min(24, view.result.score.error_count) for view in data.answered.featured
+    )
+    assert data.inside is not None  # made when the sweep was over
+    assert "Inside the model" in page.text
     for _, attributes in page.tags:
         for name in ("src", "href"):
             assert not (attributes.get(name) or "").startswith(("http", "//"))
