@@ -98,6 +98,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+@pytest.mark.slowest
 @pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount")
 def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
     ballast = small_disk / "ballast"

@@ -244,7 +244,10 @@ def test_a_deep_link_leads_back(full: Written, opened: Open) -> None:
     assert "no trial 99" in opened(full.page, "#trial=99").page.locator("[data-asked]").inner_text()
     page.evaluate("location.hash = '#trial=1'")
     page.wait_for_selector("[data-asked] dl")
-    assert "digits replay tiny --trial 1" in page.locator("[data-asked]").inner_text().replace("\n", " ")
+    told = page.locator("[data-asked]").inner_text().replace("\n", " ")
+    row = next(row for row in full.data.board_document["rows"] if row["trial"] == 1)
+    assert "digits replay tiny --trial 1" in told
+    assert f"NLL {row['validation']['nll']:.4f}, Brier {row['validation']['brier']:.4f}" in told
     for odd in ("#trial=99", "#trial=</script>", "#cell=12-4", "#view=nothing", "#%E0%A4%A", "#trial="):
         assert opened(full.page, odd).console == []
 

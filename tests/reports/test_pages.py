@@ -115,6 +115,9 @@ def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
         assert f"{view.title}, {view.part}, n = 359" in text
     assert "Test opened 1 time." in text
     assert "exact McNemar p" in text
+    assert data.ensemble is not None
+    doubles = [pair.double_fault for pair in data.ensemble.pairs]
+    assert f"{100 * sum(doubles) / len(doubles):.2f} % wrong by both" in text.replace("\u202f", " ")
     rows = [a["id"] for tag, a in page.tags if tag == "tr" and a.get("id")]
     assert rows == [f"trial={row.record.trial}" for row in data.leaderboard]
     figures = json.loads(page.script("digits-figures"))

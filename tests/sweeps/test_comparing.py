@@ -132,7 +132,7 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     assert "kfold-cnn <small>seed 1</small>" in page
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.mnist
 @pytest.mark.usefixtures("ray_session")
 def test_the_published_figure_stands_beside_ours_under_the_same_protocol(tmp_path: Path) -> None:

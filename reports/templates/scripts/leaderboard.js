@@ -53,8 +53,13 @@ const showTrial = (trial) => {
       list.append(element("div", {}, element("dt", {}, `${part}.${name}`), element("dd", {}, String(value))));
     }
   }
+  const { nll, brier, ece } = row.validation;
+  const figures = [`validation NLL ${nll.toFixed(4)}`, `Brier ${brier.toFixed(4)}`, `ECE ${ece.toFixed(4)}`];
+  if (row.image_seconds !== null) figures.push(`${(1e6 * row.image_seconds).toFixed(0)} microseconds an image`);
+  figures.push(`${row.seeds.length > 1 ? "seeds" : "seed"} ${row.seeds.join(", ")}`);
+  const said = element("p", {}, figures.join(", "));
   const again = element("p", {}, "Again: ", element("code", {}, row.reproduce));
-  place.replaceChildren(element("h3", {}, `Trial ${row.trial}`), again, list);
+  place.replaceChildren(element("h3", {}, `Trial ${row.trial}`), said, again, list);
 };
 
 const recipeFile = (row) => ({
