@@ -48,4 +48,4 @@ def plotly_library(mode: PlotlyMode) -> Library:
 
 @cache
 def _packed(source: str) -> str:
-    return base64.b64encode(gzip.compress(source.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(source.encode(), compresslevel=6, mtime=0)).decode()
