@@ -48,7 +48,7 @@ def leaderboard(
     from digits_core.command_line import open_command
     from digits_core.errors import UsageError
     from digits_core.leaderboard_document import leaderboard_document
-    from reports.document import is_report, read_report
+    from reports.document import damaged, is_report, read_report
     from sweeps.leaderboard_results import leaderboard_lines, next_after
 
     if top < 1:
@@ -56,15 +56,16 @@ def leaderboard(
     if run is not None and is_report(run):
         if folds:
             raise UsageError("--folds is for a run, not for a page of one")
-        document, next_command = read_report(Path(run))["leaderboard"], open_command(Path(run))
+        document = read_report(Path(run))["leaderboard"]
         try:
-            leaderboard_lines(document, top, next_command)
+            lines = leaderboard_lines(document, top, open_command(Path(run)))
         except (LookupError, TypeError, ValueError, AttributeError):
-            raise UsageError(f"the data in {run!r} is damaged; `digits report` writes it again") from None
+            raise damaged(Path(run)) from None
     else:
         store, board = _judged(runs, run, folds)
-        document, next_command = leaderboard_document(store, board), next_after(store, board)
-    emit(document, leaderboard_lines(document, top, next_command), as_json=as_json)
+        document = leaderboard_document(store, board)
+        lines = leaderboard_lines(document, top, next_after(store, board))
+    emit(document, lines, as_json=as_json)
 
 
 def _judged(runs: Path, run: str | None, folds: int) -> "tuple[SweepStore, Leaderboard]":

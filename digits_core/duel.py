@@ -9,6 +9,8 @@ from digits_core.contestants import Answers
 from digits_core.resampling import paired_bootstrap
 from digits_core.stats import Interval, mcnemar_p_value, seed_mean_difference
 
+Method = Literal["mcnemar", "seeds"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Duel:
@@ -20,27 +22,27 @@ class Duel:
     error_rate: float
     interval: Interval
     p_value: float
-    method: Literal["mcnemar", "seeds"]
+    method: Method
 
 
 def duel(first: Answers, second: Answers) -> Duel:
     """McNemar's exact test between single runs, a Student test over images and seeds where either has several."""
     if first.n != second.n:
         raise ValueError(f"{first.n} and {second.n} answers are not to the same images")
-    runs = [one.wrong.astype(np.float64) for one in (second, first)]
-    if len(first.wrong) == len(second.wrong) == 1:
-        values = np.stack([first.wrong[0], second.wrong[0]]).astype(np.float64)
-        interval = paired_bootstrap(values)[0].to_leader[1]
-        p_value, method = mcnemar_p_value(second.wrong[0], first.wrong[0]), "mcnemar"
+    ours, theirs = (one.wrong.astype(np.float64) for one in (first, second))
+    method: Method = "mcnemar" if len(ours) == len(theirs) == 1 else "seeds"
+    if method == "mcnemar":
+        interval = paired_bootstrap(np.concatenate([ours, theirs]))[0].to_leader[1]
+        p_value = mcnemar_p_value(second.wrong[0], first.wrong[0])
     else:
-        difference = seed_mean_difference(*runs)
-        interval, p_value, method = difference.interval, difference.p_value, "seeds"
+        difference = seed_mean_difference(theirs, ours)
+        interval, p_value = difference.interval, difference.p_value
     return Duel(
         n=first.n,
         first_accuracy=first.accuracy.mean,
         second_accuracy=second.accuracy.mean,
-        error_rate=float(runs[0].mean() - runs[1].mean()),
+        error_rate=float(theirs.mean() - ours.mean()),
         interval=interval,
         p_value=p_value,
-        method="mcnemar" if method == "mcnemar" else "seeds",
+        method=method,
     )

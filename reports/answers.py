@@ -13,7 +13,7 @@ from digits_core.durable import unusable
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.records import RunRecord
 from digits_core.store import SweepStore
-from reports.views import MOST_MISTAKES, Part, View, view_of
+from reports.views import MOST_MISTAKES, Part, Result, View, view_of
 
 DETAILED_TRIALS = 100  # the best; of the others the page has the confusion matrix, not each mistake
 
@@ -80,16 +80,26 @@ class Answered:
         ]
 
     @property
+    def test_results(self) -> dict[int, Result]:
+        """By trial, where the sealed test part was opened for it."""
+        return {
+            view.trial: view.result for view in self.trials if view.trial is not None and view.part == "sealed test"
+        }
+
+    @property
     def views(self) -> tuple[View, ...]:
         """All, the featured ones first."""
         return (*self.featured, *self.trials)
 
 
 def answered(
-    store: SweepStore, leader: Contestant | None, ensemble: EnsembleRecord | None, digits: Digits | None
+    store: SweepStore,
+    ranked: Sequence[RunRecord],
+    leader: Contestant | None,
+    ensemble: EnsembleRecord | None,
+    digits: Digits | None,
 ) -> Answered:
     """Read what is stored of all trials that count. `digits` names the images, where it is at hand."""
-    ranked = store.ranked()
     featured = [_leader_view(store, ranked[0], leader)]
     if ensemble:
         featured.append(_ensemble_view(store, ensemble))
@@ -160,20 +170,23 @@ def _validation_views(store: SweepStore, ranked: Sequence[RunRecord], part: Part
     for place, record in enumerate(ranked):
         said = store.validation_probabilities(record.trial)
         tally.add(part, indices, said.argmax(axis=1) != labels)
-        assert record.validation is not None
-        wrong = int((said.argmax(axis=1) != labels).sum())
-        if (record.validation.n, record.validation.error_count) != (len(labels), wrong):
-            raise unusable(
-                store.trial(record.trial).folder / "record.json",
-                f"it says {record.validation.error_count} of {record.validation.n} images wrong, the stored predictions"
-                f" {wrong} of {len(labels)}",
+        limit = MOST_MISTAKES if place < DETAILED_TRIALS else 0
+        key, title = f"trial-{record.trial}", trial_title(record)
+        try:
+            view = view_of(
+                key,
+                title,
+                part,
+                labels,
+                said,
+                indices,
+                trial=record.trial,
+                most_mistakes=limit,
+                known=record.validation,
             )
-        views.append(
-            view_of(
-                f"trial-{record.trial}", trial_title(record), part, labels, said, indices, trial=record.trial,
-                most_mistakes=MOST_MISTAKES if place < DETAILED_TRIALS else 0, known=record.validation,
-            )
-        )  # fmt: skip
+        except ValueError as error:
+            raise unusable(store.trial(record.trial).folder / "record.json", error) from error
+        views.append(view)
     return views
 
 

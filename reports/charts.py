@@ -1,6 +1,7 @@
 """Rows of a search -> Plotly figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +17,34 @@ from reports.importance import Importances
 from reports.search_rows import CostPoint, Dimension, HistoryPoint, LaneBar, Rung
 from reports.tables import Front
 
+T = TypeVar("T")
 MOST_DIMENSIONS = 8
 COLOUR_STEPS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#B0B0B0")  # best fifth to worst
 CONTOUR_GRID = 40
 FEWEST_CONTOUR_POINTS = 10
 
 
+def _by_status(rows: Sequence[T], status_of: Callable[[T], str]) -> Iterator[tuple[str, str, str, list[T]]]:
+    """Each status that is there, with its colour, its symbol and its rows."""
+    for status, (colour, symbol) in STATUS_STYLE.items():
+        chosen = [row for row in rows if status_of(row) == status]
+        if chosen:
+            yield status, colour, symbol, chosen
+
+
 def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
     """Validation NLL of every trial against the seconds at which it ended, and the best so far."""
     figure = go.Figure()
-    for status, (colour, symbol) in STATUS_STYLE.items():
-        chosen = [point for point in points if point.status == status]
-        if chosen:
-            figure.add_scatter(
-                x=np.array([point.ended_seconds for point in chosen]),
-                y=np.array([point.nll for point in chosen]),
-                customdata=np.array([point.trial for point in chosen]),
-                mode="markers",
-                name=status,
-                marker={"color": colour, "symbol": symbol, "size": 8},
-                hovertemplate="trial %{customdata}<br>NLL %{y:.4f}<br>%{x:.1f} s<extra></extra>",
-            )
+    for status, colour, symbol, chosen in _by_status(points, lambda point: point.status):
+        figure.add_scatter(
+            x=np.array([point.ended_seconds for point in chosen]),
+            y=np.array([point.nll for point in chosen]),
+            customdata=np.array([point.trial for point in chosen]),
+            mode="markers",
+            name=status,
+            marker={"color": colour, "symbol": symbol, "size": 8},
+            hovertemplate="trial %{customdata}<br>NLL %{y:.4f}<br>%{x:.1f} s<extra></extra>",
+        )
     figure.add_scatter(
         x=np.array([point.ended_seconds for point in points]),
         y=np.array([point.incumbent_nll for point in points]),
@@ -81,19 +89,17 @@ def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
 def time_line(bars: Sequence[LaneBar]) -> go.Figure:
     """Trials as bars, a lane for each that ran at the same time."""
     figure = go.Figure()
-    for status, (colour, _) in STATUS_STYLE.items():
-        chosen = [bar for bar in bars if bar.status == status]
-        if chosen:
-            figure.add_bar(
-                base=np.array([bar.start_seconds for bar in chosen]),
-                x=np.array([bar.seconds for bar in chosen]),
-                y=np.array([bar.lane + 1 for bar in chosen]),
-                customdata=np.array([[bar.trial, bar.seconds] for bar in chosen]),
-                orientation="h",
-                name=status,
-                marker={"color": colour, "line": {"color": "rgba(128,128,128,0.6)", "width": 1}},
-                hovertemplate="trial %{customdata[0]}<br>from %{base:.1f} s, for %{customdata[1]:.1f} s<extra></extra>",
-            )
+    for status, colour, _, chosen in _by_status(bars, lambda bar: bar.status):
+        figure.add_bar(
+            base=np.array([bar.start_seconds for bar in chosen]),
+            x=np.array([bar.seconds for bar in chosen]),
+            y=np.array([bar.lane + 1 for bar in chosen]),
+            customdata=np.array([[bar.trial, bar.seconds] for bar in chosen]),
+            orientation="h",
+            name=status,
+            marker={"color": colour, "line": {"color": "rgba(128,128,128,0.6)", "width": 1}},
+            hovertemplate="trial %{customdata[0]}<br>from %{base:.1f} s, for %{customdata[1]:.1f} s<extra></extra>",
+        )
     lane_count = max((bar.lane for bar in bars), default=0) + 1
     laid_out(figure, "seconds of search", "lane", height=min(140 + 36 * lane_count, 700))
     figure.update_layout(barmode="overlay", bargap=0.25)
@@ -209,22 +215,18 @@ def _text(value: Scalar | None) -> str:
 def slice_chart(dimension: Dimension, records: Sequence[RunRecord], nlls: Sequence[float]) -> go.Figure:
     """Every trial by one field. Records and NLLs are in the order of the field's values."""
     figure = go.Figure()
-    for status, (colour, symbol) in STATUS_STYLE.items():
-        chosen = [
-            (value, record, nll)
-            for value, record, nll in zip(dimension.values, records, nlls, strict=True)
-            if value is not None and record.status == status
-        ]
-        if chosen:
-            figure.add_scatter(
-                x=[float(value) if dimension.numeric else plain(str(value)) for value, _, _ in chosen],
-                y=np.array([nll for _, _, nll in chosen]),
-                customdata=np.array([record.trial for _, record, _ in chosen]),
-                mode="markers",
-                name=status,
-                marker={"color": colour, "symbol": symbol, "size": 8},
-                hovertemplate="trial %{customdata}<br>%{x}<br>NLL %{y:.4f}<extra></extra>",
-            )
+    together = zip(dimension.values, records, nlls, strict=True)
+    applying = [(value, record, nll) for value, record, nll in together if value is not None]
+    for status, colour, symbol, chosen in _by_status(applying, lambda row: row[1].status):
+        figure.add_scatter(
+            x=[float(value) if dimension.numeric else plain(str(value)) for value, _, _ in chosen],
+            y=np.array([nll for _, _, nll in chosen]),
+            customdata=np.array([record.trial for _, record, _ in chosen]),
+            mode="markers",
+            name=status,
+            marker={"color": colour, "symbol": symbol, "size": 8},
+            hovertemplate="trial %{customdata}<br>%{x}<br>NLL %{y:.4f}<extra></extra>",
+        )
     title = dimension.name + (" (log scale)" if dimension.log else "")
     laid_out(figure, title, "validation NLL (log scale)", height=340)
     if dimension.log:
@@ -295,13 +297,10 @@ def cost_chart(points: Sequence[CostPoint]) -> go.Figure:
                 marker={"color": SERIES_COLOURS[number % len(SERIES_COLOURS)], "size": 7, "opacity": 0.75},
                 hovertemplate=f"trial %{{customdata}}<br>{title} %{{x}}<br>%{{y:.3g}} s<extra></extra>",
             )  # fmt: skip
-        figure.update_xaxes(title=title, row=row, col=column)
-        what = "seconds a trial" if (row, column) == (2, 2) else "seconds an epoch"
-        figure.update_yaxes(title=what, rangemode="tozero", row=row, col=column)
-    laid_out(figure, "", "", height=680)
+    laid_out(figure, "", "seconds an epoch", height=680)
     for row, column, title, *_ in panels:
         figure.update_xaxes(title=title, row=row, col=column)
-    figure.update_yaxes(title="seconds an epoch")
+    figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title="seconds a trial", row=2, col=2)
     figure.update_xaxes(type="log", exponentformat="none", dtick="D2", row=1, col=2)
     figure.update_xaxes(type="category", row=2, col=1)

@@ -141,15 +141,18 @@ def read_report(path: Path) -> dict[str, Any]:
     if not closed or not page.rstrip().endswith("</html>"):
         raise UsageError(f"{str(path)!r} is cut off; `digits report` writes it again")
     try:
-        document = json.loads(content)
-        known = document["schema"] == SCHEMA
-        whole = bool(document["leaderboard"]["rows"]) and all(
-            isinstance(row, dict) for row in document["leaderboard"]["rows"]
-        )
+        document: dict[str, Any] = json.loads(content)
+        schema, rows = document["schema"], document["leaderboard"]["rows"]
+        whole = bool(rows) and all(isinstance(row, dict) for row in rows)
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"the data in {str(path)!r} is damaged; `digits report` writes it again") from None
-    if known and not whole:
-        raise UsageError(f"the data in {str(path)!r} is damaged; `digits report` writes it again")
-    if not known:
+        raise damaged(path) from None
+    if schema != SCHEMA:
         raise UsageError(f"{str(path)!r} was made by another version of digits; `digits report` writes it again")
-    return dict(document)
+    if not whole:
+        raise damaged(path)
+    return document
+
+
+def damaged(path: Path) -> UsageError:
+    """Return (not raise) the error for a page whose data cannot be used."""
+    return UsageError(f"the data in {str(path)!r} is damaged; `digits report` writes it again")

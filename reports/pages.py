@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,6 @@ def page_style() -> Markup:
 
 def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int | None = None) -> str:
     """The whole page as text. With `refresh_seconds` a browser loads it anew so often."""
-    library, script = plotly_library(plotly), page_script()
     figures = {name: figure for name, figure in all_figures(data).items() if figure is not None}
     document = htmlsafe_json_dumps(report_document(data), separators=(",", ":"))
     return (
@@ -137,12 +136,9 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
             headline=_headline(data),
             slice_names=[dimension.name for dimension in sliced(data)],
             shown_name=data.answered.name_of(data.inside.shown_index) if data.inside else "",
-            style=page_style(),
             document=document,
-            plotly=library,
-            script=Markup(script),  # noqa: S704 - our own file
-            script_sources=" ".join([*library.script_sources, f"'{source_hash(script)}'"]),
             refresh_seconds=refresh_seconds,
+            **page_assets(plotly, SCRIPTS),
         )
     )
 
@@ -154,10 +150,16 @@ def _headline(data: ReportData) -> str:
     return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value, began_with)
 
 
-def page_script() -> str:
-    """What runs on the page: its parts in one closed scope."""
-    parts = "\n".join(asset(f"scripts/{name}.js") for name in SCRIPTS)
-    return f'"use strict";\n(() => {{\n{parts}\n}})();'
+def page_assets(plotly: PlotlyMode, scripts: Sequence[str]) -> dict[str, Any]:
+    """What every page with charts needs: style, library, its scripts in one closed scope, and the policy for both."""
+    parts = "\n".join(asset(f"scripts/{name}.js") for name in scripts)
+    script, library = f'"use strict";\n(() => {{\n{parts}\n}})();', plotly_library(plotly)
+    return {
+        "style": page_style(),
+        "plotly": library,
+        "script": Markup(script),  # noqa: S704 - our own files
+        "script_sources": " ".join([*library.script_sources, f"'{source_hash(script)}'"]),
+    }
 
 
 def asset(name: str) -> str:

@@ -1,6 +1,6 @@
 """A sweep's stored arrays -> the rows that the page shows. Plain values, no HTML, no figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,6 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import is_at_hand
 from digits_core.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.leaderboard_document import leaderboard_document
-from digits_core.metrics import score
 from digits_core.objectives import pareto_front
 from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.stats import mcnemar_p_value
@@ -142,8 +141,8 @@ def collect(store: SweepStore) -> ReportData:
     ensemble, board = store.ensemble(), leaderboard(store)
     digits, images_missing = _images(header)
     leader = board.rows[0].contestant if header.kind == "sweep" else None
-    found = answered(store, leader, ensemble, digits)
-    rows = _leaderboard_rows(store, ranked, board)
+    found = answered(store, ranked, leader, ensemble, digits)
+    rows = _leaderboard_rows(ranked, board, found.test_results, searched=header.kind == "sweep")
     return ReportData(
         header=header,
         summary=store.summary(),
@@ -167,9 +166,10 @@ def collect(store: SweepStore) -> ReportData:
     )
 
 
-def _leaderboard_rows(store: SweepStore, ranked: Sequence[RunRecord], board: Leaderboard) -> tuple[LeaderboardRow, ...]:
+def _leaderboard_rows(
+    ranked: Sequence[RunRecord], board: Leaderboard, tested: Mapping[int, Result], *, searched: bool
+) -> tuple[LeaderboardRow, ...]:
     """Every trial that counts. Those of a sweep in the order of the leaderboard, where confirmed ones come first."""
-    searched = store.header.kind == "sweep"
     standings = {row.contestant.record.trial: row for row in board.rows} if searched else {}
     ordered = [row.contestant.record for row in board.rows] if searched else ranked
     ranks = {record.trial: place for place, record in enumerate(ranked, start=1)}
@@ -178,7 +178,7 @@ def _leaderboard_rows(store: SweepStore, ranked: Sequence[RunRecord], board: Lea
             rank=ranks[record.trial],
             record=record,
             validation=result_of(record.validation),
-            test=_test(store, record),
+            test=tested.get(record.trial),
             standing=standings.get(record.trial),
         )
         for record in ordered
@@ -231,11 +231,6 @@ def _images(header: SweepHeader) -> tuple[Digits | None, str]:
     if digits.checksum != header.data_checksum:
         return None, f"the data set {header.dataset!r} at hand is not the one this sweep was run on"
     return digits, ""
-
-
-def _test(store: SweepStore, record: RunRecord) -> Result | None:
-    probabilities = store.test_probabilities(record.trial)
-    return None if probabilities is None else result_of(score(store.test_labels(), probabilities))
 
 
 def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:

@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from markupsafe import Markup
 from plotly.subplots import make_subplots
 
 from digits_core.command_line import open_command
 from digits_core.stats import p_value_text
 from digits_core.store import SweepStore
 from reports.figures import SERIES_COLOURS, laid_out, log_axis, plain
-from reports.pages import asset, checked_output, figures_text, page_environment, page_style, write_page
-from reports.plotly_library import PlotlyMode, plotly_library, source_hash
+from reports.pages import checked_output, figures_text, page_assets, page_environment, write_page
+from reports.plotly_library import PlotlyMode
 from reports.versus import SHOWN, RunColumn, VersusData, collect_versus
 
-SCRIPTS = ("helpers", "tables", "charts", "versus")
+SCRIPTS = ("helpers", "charts", "versus")
 LONGEST_NAME = 120
 
 
@@ -36,22 +35,9 @@ def write_versus(stores: Sequence[SweepStore], output: Path, plotly: PlotlyMode 
 
 def render_versus(data: VersusData, plotly: PlotlyMode = "inline") -> str:
     """The whole page as text."""
-    library = plotly_library(plotly)
-    parts = "\n".join(asset(f"scripts/{name}.js") for name in SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{parts}\n}})();'
-    return (
-        page_environment()
-        .get_template("versus.html.j2")
-        .render(
-            data=data,
-            shown=SHOWN,
-            figures_text=figures_text({"incumbents": incumbents_chart(data.columns)}),
-            style=page_style(),
-            plotly=library,
-            script=Markup(script),  # noqa: S704 - our own file
-            script_sources=" ".join([*library.script_sources, f"'{source_hash(script)}'"]),
-        )
-    )
+    figures = figures_text({"incumbents": incumbents_chart(data.columns)})
+    template = page_environment().get_template("versus.html.j2")
+    return template.render(data=data, shown=SHOWN, figures_text=figures, **page_assets(plotly, SCRIPTS))
 
 
 def incumbents_chart(columns: Sequence[RunColumn]) -> go.Figure:

@@ -122,11 +122,15 @@ def view_of(
     """Everything about one model's answers. labels, indices: (N,), probabilities: (N, 10).
 
     With `known`, the score that is stored of them, that is taken and the bins are left out: a page has many such.
+    Raises ValueError where it is not of these predictions.
     """
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1))
     figures = known or score(labels, probabilities)
     if (figures.n, figures.error_count) != (len(labels), len(labels) - int(np.trace(confusion))):
-        raise ValueError(f"a score of {figures.error_count} wrong of {figures.n} is not of these predictions")
+        raise ValueError(
+            f"it says {figures.error_count} of {figures.n} images wrong, the stored predictions"
+            f" {len(labels) - int(np.trace(confusion))} of {len(labels)}"
+        )
     return View(
         key=key,
         title=title,

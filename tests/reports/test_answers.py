@@ -98,6 +98,6 @@ def test_disputed_labels_are_marked(digits: Digits) -> None:
 
 def test_only_the_best_trials_bring_their_mistakes(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.answers.DETAILED_TRIALS", 2)
-    found = answered(sweep_store, None, None, None)
+    found = answered(sweep_store, sweep_store.ranked(), None, None, None)
     assert [len(view.mistakes) > 0 for view in found.trials] == [True, True, False, False]
     assert all(view.confusion.sum() == len(sweep_store.validation_labels()) for view in found.trials)

@@ -86,6 +86,5 @@ const gallery = (onChange) => {
       selects.column.value = column;
       draw();
     },
-    view: () => selects.view.value,
   };
 };

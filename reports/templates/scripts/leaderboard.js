@@ -54,10 +54,10 @@ const showTrial = (trial) => {
     }
   }
   const { nll, brier, ece } = row.validation;
-  const figures = [`validation NLL ${nll.toFixed(4)}`, `Brier ${brier.toFixed(4)}`, `ECE ${ece.toFixed(4)}`];
-  if (row.image_seconds !== null) figures.push(`${(1e6 * row.image_seconds).toFixed(0)} microseconds an image`);
-  figures.push(`${row.seeds.length > 1 ? "seeds" : "seed"} ${row.seeds.join(", ")}`);
-  const said = element("p", {}, figures.join(", "));
+  const told = [`validation NLL ${nll.toFixed(4)}`, `Brier ${brier.toFixed(4)}`, `ECE ${ece.toFixed(4)}`];
+  if (row.image_seconds !== null) told.push(`${(1e6 * row.image_seconds).toFixed(0)} microseconds an image`);
+  told.push(`${row.seeds.length > 1 ? "seeds" : "seed"} ${row.seeds.join(", ")}`);
+  const said = element("p", {}, told.join(", "));
   const again = element("p", {}, "Again: ", element("code", {}, row.reproduce));
   place.replaceChildren(element("h3", {}, `Trial ${row.trial}`), said, again, list);
 };

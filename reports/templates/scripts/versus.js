@@ -1,4 +1,3 @@
 // The page of several runs.
 
-findAll("table.sortable").forEach(sortable);
 setTimeout(charts);
