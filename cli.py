@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from commands import judging, looking, searching, showing, training
+from commands import judging, looking, reading, searching, showing, training
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
@@ -45,6 +45,7 @@ for command in (
     judging.confirm,
     judging.ensemble,
     judging.doubts,
+    reading.predict,
     showing.report,
     looking.ls,
     looking.show,

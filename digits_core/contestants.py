@@ -117,6 +117,15 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
     return sorted(found, key=order)
 
 
+def leading_record(store: SweepStore) -> RunRecord | None:
+    """The trial that the leaderboard begins with; None where none counts."""
+    confirmed = store.confirmation() if store.header.kind == "sweep" else None
+    ranked = store.ranked()
+    if confirmed is None or not ranked:
+        return ranked[0] if ranked else None
+    return contestants(store, confirmed)[0].record
+
+
 def _trial(
     store: SweepStore, record: RunRecord, confirmed: SweepStore | None, again: list[RunRecord] | None
 ) -> Contestant:

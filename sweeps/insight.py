@@ -4,27 +4,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.contestants import contestants
+from digits_core.contestants import leading_record
 from digits_core.data import Digits, load_digits
 from digits_core.errors import EnvironmentFailure
 from digits_core.inside import Inside, look_inside
 from digits_core.metrics import wrong_margin
 from digits_core.projection import Projection, project
-from digits_core.records import RunRecord
 from digits_core.store import SweepStore
 from digits_core.stored_model import stored_model
 from digits_core.trial_folder import Bundle
 
 POINTS = 600  # validation images whose embedding is shown: t-SNE takes a second and a half
-
-
-def leading_record(store: SweepStore) -> RunRecord | None:
-    """The trial that the leaderboard begins with; None where none counts."""
-    confirmed = store.confirmation() if store.header.kind == "sweep" else None
-    ranked = store.ranked()
-    if confirmed is None or not ranked:
-        return ranked[0] if ranked else None
-    return contestants(store, confirmed)[0].record
 
 
 def keep_inside(store: SweepStore) -> str:

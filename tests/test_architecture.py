@@ -14,7 +14,9 @@ ROOT = Path(__file__).parent.parent
 SOURCES = [
     ROOT / "cli.py",
     *sorted(
-        path for folder in ("commands", "digits_core", "sweeps", "reports") for path in (ROOT / folder).glob("*.py")
+        path
+        for folder in ("commands", "delivery", "digits_core", "handwriting", "sweeps", "reports")
+        for path in (ROOT / folder).glob("*.py")
     ),
 ]
 

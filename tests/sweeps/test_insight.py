@@ -4,11 +4,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from digits_core.contestants import leading_record
 from digits_core.data import Digits, Split
 from digits_core.store import SweepStore
 from reports.inside_rows import filter_picture, read_inside
 from reports.pages import write_report
-from sweeps.insight import keep_inside, leading_record
+from sweeps.insight import keep_inside
 from tests.conftest import train_into
 
 

@@ -1,0 +1,108 @@
+"""Pictures of handwriting read by a classifier."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from digits_core.classifier import Classifier
+from digits_core.errors import EnvironmentFailure
+from handwriting.answers import Picture, ReadDigit, Reading
+from handwriting.cutting import best_chain
+from handwriting.decode import Pixels, UnreadablePicture, read_picture
+from handwriting.frame import frame_for
+from handwriting.reading import FoundMark, find_marks
+
+AT_ONCE = 128  # pictures that are answered together
+NOTHING_FOUND = "no digit found: the picture is empty, or without contrast"
+
+
+class Reader:
+    """Reads pictures one batch after another."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self.frame = frame_for(classifier.side)
+        cv2.setNumThreads(1)  # pictures are spread over processors, not the pieces of one
+
+    def read_files(self, pictures: Sequence[Picture]) -> Iterator[Reading]:
+        """Every picture in its order; one that cannot be read says so and holds up no other."""
+        batches = [pictures[start : start + AT_ONCE] for start in range(0, len(pictures), AT_ONCE)]
+        with _one_thread(len(batches) > 1), ThreadPoolExecutor(_processor_count()) as pool:
+            ahead = pool.map(self._found, batches[0]) if batches else iter(())
+            for number, batch in enumerate(batches):
+                found = list(ahead)
+                if number + 1 < len(batches):
+                    ahead = pool.map(self._found, batches[number + 1])  # goes on while this one is answered
+                yield from self._answered(batch, found)
+
+    def read_pixels(self, pixels: Pixels, *, one_digit: bool = False) -> Reading:
+        """One picture that is already decoded."""
+        picture = Picture(path=Path())
+        marks = find_marks(pixels, self.frame, one_digit=one_digit)
+        (reading,) = self._answered([picture], [_Found(marks=marks, shape=pixels.shape[:2])])
+        return reading
+
+    def _found(self, picture: Picture) -> "_Found":
+        try:
+            pixels = read_picture(picture.path)
+        except UnreadablePicture as error:
+            return _Found(error=str(error))
+        marks = find_marks(pixels, self.frame, one_digit=picture.label is not None)
+        return _Found(marks=marks, shape=pixels.shape[:2])
+
+    def _answered(self, pictures: Sequence[Picture], found: Sequence["_Found"]) -> Iterator[Reading]:
+        marks = [mark for one in found for mark in one.marks]
+        if marks:
+            said = self.classifier.probabilities(np.concatenate([mark.images for mark in marks]))
+            if not np.isfinite(said).all():
+                raise EnvironmentFailure(f"{self.classifier.name} answers with what are no probabilities")
+        place = 0
+        for picture, one in zip(pictures, found, strict=True):
+            digits: list[ReadDigit] = []
+            for mark in one.marks:
+                count = len(mark.pieces)
+                digits += _digits_of(mark, said[place : place + count])
+                place += count
+            error = one.error or ("" if digits else NOTHING_FOUND)
+            height, width = one.shape
+            yield Reading(picture=picture, width=width, height=height, digits=tuple(digits), error=error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    marks: Sequence[FoundMark] = ()
+    shape: tuple[int, ...] = (0, 0)
+    error: str = ""
+
+
+@contextlib.contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """The networks on one thread: beside busy processors two wait for each other, and take three times as long."""
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _processor_count() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _digits_of(mark: FoundMark, said: npt.NDArray[np.float64]) -> list[ReadDigit]:
+    chain = best_chain(list(mark.pieces), said.max(axis=1)) if len(mark.pieces) > 1 else [0]
+    return [
+        ReadDigit(box=mark.boxes[piece], row=mark.row, image=mark.images[piece], probabilities=said[piece])
+        for piece in chain
+    ]

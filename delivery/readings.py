@@ -1,0 +1,144 @@
+"""What `digits predict` prints: a document for scripts, lines for people."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from digits_core.classifier import Classifier
+from digits_core.data import CLASS_COUNT
+from digits_core.metrics import confusion_matrix
+from handwriting.answers import ReadDigit, Reading
+
+if TYPE_CHECKING:
+    from digits_core.stats import Interval
+
+Lines = list[tuple[str, str]]
+
+
+def predict_document(classifier: Classifier, readings: Sequence[Reading], page: str | None) -> dict[str, Any]:
+    """What `predict --json` prints."""
+    document: dict[str, Any] = {
+        "model": classifier.name,
+        "trained_on": classifier.dataset,
+        "members": len(classifier.records),
+        "images": [image_document(reading) for reading in readings],
+        "failed": sum(bool(reading.error) for reading in readings),
+        "page": page,
+    }
+    known = _with_labels(readings)
+    if known:
+        interval = accuracy_of(known)
+        wrong = sum(not reading.is_right for reading in known)
+        document |= {
+            "accuracy": 1 - wrong / len(known),
+            "accuracy_interval": [interval.low, interval.high],
+            "n": len(known),
+            "error_count": wrong,
+            "confusion": confusion_of(known),
+        }
+    return document
+
+
+def image_document(reading: Reading) -> dict[str, Any]:
+    """One picture: boxes are left, top, right, bottom in its pixels."""
+    document: dict[str, Any] = {
+        "path": str(reading.picture.path),
+        "width": reading.width,
+        "height": reading.height,
+        "text": reading.text,
+        "digits": [digit_document(digit) for digit in reading.digits],
+    }
+    if reading.picture.label is not None:
+        document |= {"label": reading.picture.label, "right": reading.is_right}
+    if reading.error:
+        document["error"] = reading.error
+    return document
+
+
+def digit_document(digit: ReadDigit) -> dict[str, Any]:
+    """One digit."""
+    box = digit.box
+    return {
+        "box": [box.left, box.top, box.right, box.bottom],
+        "row": digit.row,
+        "digit": digit.digit,
+        "probabilities": [round(float(probability), 6) for probability in digit.probabilities],
+        "unsure": list(digit.unsure),
+    }
+
+
+def reading_lines(reading: Reading) -> Lines:
+    """One picture that was read: its digits, and where they are doubtful."""
+    label, shown = reading.picture.label, reading.text
+    single = reading.digits[0] if len(reading.digits) == 1 else None
+    if single is not None and not single.unsure:
+        shown += f"  {percent(single.probabilities.max())}"
+    if label is not None and not reading.is_right:
+        shown += f"  wrong: it is {label}"
+    lines = [(str(reading.picture.path), shown)]
+    for number, digit in enumerate(reading.digits, 1):
+        if digit.unsure:
+            which = "" if single else f"digit {number} "
+            lines.append(("", f"{which}unsure: {unsure_text(digit)}"))
+    return lines
+
+
+def unsure_text(digit: ReadDigit) -> str:
+    """`1 or 7 (52 %, 44 %)`."""
+    shares = ", ".join(percent(digit.probabilities[each]) for each in digit.unsure)
+    return f"{' or '.join(map(str, digit.unsure))} ({shares})"
+
+
+def percent(share: float) -> str:
+    """Never rounded up to certainty."""
+    return ">99.9 %" if share > 0.9995 else f"{100 * share:.1f} %"
+
+
+def summary_lines(classifier: Classifier, readings: Sequence[Reading]) -> Lines:
+    """Below the pictures: the model, and how often it was right where labels are known."""
+    count = len(classifier.records)
+    what = f"{classifier.name}, " + (f"{count} networks" if count > 1 else "one network")
+    lines = [("model", f"{what} trained on {classifier.dataset}")]
+    known = _with_labels(readings)
+    if not known:
+        return lines
+    interval, right = accuracy_of(known), sum(reading.is_right for reading in known)
+    accuracy = f"{right / len(known):.2%} [{interval.low:.2%}, {interval.high:.2%}], {right:,} of {len(known):,}"
+    lines.append(("accuracy", accuracy))
+    table = np.array(confusion_of(known))
+    confused = [(table[i, j], i, j) for i in range(CLASS_COUNT) for j in range(CLASS_COUNT) if i != j and table[i, j]]
+    if confused:
+        worst = sorted(confused, key=lambda one: (-one[0], one[1], one[2]))[:5]
+        lines.append(("mistakes", ", ".join(f"{label} read as {said}: {times}" for times, label, said in worst)))
+        lines += _table_lines(table)
+    return lines
+
+
+def _table_lines(table: np.ndarray) -> Lines:
+    width = max(4, len(str(table.max())) + 1)
+    lines = [("confusion", "".join(f"{digit:>{width}}" for digit in range(CLASS_COUNT)) + "  read as")]
+    for label, row in enumerate(table):
+        cells = "".join(f"{count or '.':>{width}}" for count in row)
+        lines.append((f"  {label}", cells))
+    return lines
+
+
+def _with_labels(readings: Sequence[Reading]) -> list[Reading]:
+    return [reading for reading in readings if reading.picture.label is not None]
+
+
+def accuracy_of(known: Sequence[Reading]) -> "Interval":
+    """Wilson's 95 % interval. A picture with a label that could not be read counts as wrong."""
+    from digits_core.stats import accuracy_interval  # takes half a second to import
+
+    return accuracy_interval(sum(not reading.is_right for reading in known), len(known))
+
+
+def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
+    """(10, 10): labels down, answers across; a picture that was not read as one digit is in no cell."""
+    read = [reading for reading in known if len(reading.digits) == 1]
+    labels = np.array([reading.picture.label for reading in read], dtype=np.int64)
+    answers = np.array([reading.digits[0].digit for reading in read], dtype=np.int64)
+    table: list[list[int]] = confusion_matrix(labels, answers).tolist()
+    return table

@@ -1,0 +1,185 @@
+"""A stored network, or an ensemble as it was combined, that answers for images that no run has seen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from digits_core.calibration import scaled
+from digits_core.device import default_device
+from digits_core.ensemble import combine, majority
+from digits_core.ensemble_records import EnsembleRecord
+from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
+from digits_core.evaluate import predict
+from digits_core.records import RunRecord, SweepHeader
+from digits_core.stacking import fit_stack
+from digits_core.store import REFITTED, SweepStore, confirmation_name, sweep_names
+from digits_core.stored_model import stored_model, stored_precision
+
+ENSEMBLE = "ensemble"
+INNER_RUNS = (confirmation_name(0), REFITTED)
+
+Combined = npt.NDArray[np.float64]  # (N, 10)
+Combine = Callable[[npt.NDArray[np.float32]], Combined]  # (M, N, 10) -> (N, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """name: what `--model` takes. records and networks: of its members, one for a single model."""
+
+    name: str
+    store: SweepStore  # the run in whose folder the members lie
+    header: SweepHeader
+    records: tuple[RunRecord, ...]
+    networks: tuple[nn.Module, ...]
+    device: torch.device
+    combine: Combine
+    ensemble: EnsembleRecord | None = None
+
+    @property
+    def side(self) -> int:
+        """Height and width, in pixels, of the images it takes."""
+        return self.header.side
+
+    @property
+    def dataset(self) -> str:
+        """What it was trained on."""
+        return self.header.dataset
+
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> Combined:
+        """(N, 10). images: uint8 (N, side, side), ink bright."""
+        if not len(images):
+            return np.zeros((0, 10))
+        tensor = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1).to(self.device)
+        said = [
+            predict(network, tensor, stored_precision(record, self.device))
+            for record, network in zip(self.records, self.networks, strict=True)
+        ]
+        return self.combine(np.stack(said))
+
+
+def open_classifier(runs: Path, selector: str | None) -> Classifier:
+    """SWEEP, SWEEP/TRIAL, SWEEP/ensemble, SWEEP/confirmed/TRIAL, SWEEP/refitted/TRIAL, or "ensemble": the latest one.
+
+    A sweep alone means its leading trial; nothing at all the latest run's ensemble, or its leading trial where nothing
+    was combined. Raises UsageError for what is not there, EnvironmentFailure for missing or damaged weights.
+    """
+    if selector is None:
+        store = SweepStore.open(runs)
+        return _ensemble(store) if store.ensemble() else _leader(store)
+    if selector == ENSEMBLE:
+        return _ensemble(_latest_combined(runs))
+    name, *rest = selector.split("/")
+    store = SweepStore.open(runs, name)
+    if not rest:
+        return _leader(store)
+    if rest == [ENSEMBLE]:
+        return _ensemble(store)
+    inner = store
+    if len(rest) == 2 and rest[0] in INNER_RUNS:
+        inner = SweepStore(store.folder / rest.pop(0))
+        if not (inner.folder / "sweep.json").is_file():
+            raise UsageError(f"{name!r} has no runs in {inner.folder.name!r}; see `digits show {name}`")
+    if len(rest) != 1 or not (rest[0].isascii() and rest[0].isdigit() and len(rest[0]) <= 6):
+        raise UsageError(f"no model is called {selector!r}; write {name}, {name}/17 or {name}/ensemble")
+    return _single(inner, _record(inner, int(rest[0])))
+
+
+def _latest_combined(runs: Path) -> SweepStore:
+    stores = [SweepStore.open(runs, name) for name in sweep_names(runs)]
+    combined = [(store.folder / "ensemble.json", store) for store in stores]
+    combined = [(path, store) for path, store in combined if path.is_file()]
+    if not combined:
+        raise UsageError(f"nothing in {runs} was combined yet; run: digits ensemble --top 5")
+    return max(combined, key=lambda one: one[0].stat().st_mtime)[1]
+
+
+def _record(store: SweepStore, trial: int) -> RunRecord:
+    record = store.trial(trial).read_record()
+    if record is None:
+        known = [str(one.trial) for one in store.records()]
+        raise unknown_name("trial", str(trial), known)
+    return record
+
+
+def _leader(store: SweepStore) -> Classifier:
+    from digits_core.contestants import leading_record  # its statistics take half a second to import
+
+    record = leading_record(store)
+    if record is None:
+        raise UsageError(f"{store.header.name!r} has no finished trial yet; see `digits show {store.header.name}`")
+    return _single(store, record)
+
+
+def _single(store: SweepStore, record: RunRecord) -> Classifier:
+    return _classifier(store, _name(store, str(record.trial)), [record], lambda said: said[0].astype(np.float64))
+
+
+def _name(store: SweepStore, what: str) -> str:
+    outer = store.sealed_by
+    within = [] if outer.folder == store.folder else [store.folder.name]
+    return "/".join([outer.folder.name, *within, what])
+
+
+def _ensemble(sweep: SweepStore) -> Classifier:
+    record = sweep.ensemble()
+    if record is None:
+        raise UsageError(f"{sweep.header.name!r} has no ensemble yet; run: digits ensemble --sweep {sweep.header.name}")
+    confirmed = sweep.confirmation() if record.pool == "confirmed" else sweep
+    if confirmed is None:
+        raise EnvironmentFailure(f"the ensemble of {sweep.header.name!r} is of confirmed runs, which are gone")
+    trials = [member.trial for member in record.members] or list(record.chosen.weights)
+    used, together = _combination(confirmed, record, trials)
+    members = [_record(confirmed, trial) for trial in used]
+    return _classifier(confirmed, _name(sweep, ENSEMBLE), members, together, record)
+
+
+def _combination(store: SweepStore, record: EnsembleRecord, trials: Sequence[int]) -> tuple[list[int], Combine]:
+    """The trials that answer, and how their answers become one: exactly as the ensemble was scored."""
+    together: Combine
+    if record.method == "stack":  # its regression is not kept; the same arrays give the same one again
+        used = list(trials)
+        stored = np.stack([store.validation_probabilities(trial) for trial in used])
+        together = fit_stack(store.validation_labels(), stored).combine
+    else:
+        weights = record.chosen.weights
+        used = [trial for trial in trials if weights.get(trial, 0.0) > 0]
+        shares = np.array([weights[trial] for trial in used])
+        together = majority if record.method == "vote" else lambda said: combine(said, shares)
+    if record.calibrated is None:
+        return used, together
+    temperature = record.calibrated.temperature
+    return used, lambda said: scaled(together(said), temperature)
+
+
+def _classifier(
+    store: SweepStore,
+    name: str,
+    records: Sequence[RunRecord],
+    together: Combine,
+    ensemble: EnsembleRecord | None = None,
+) -> Classifier:
+    header = store.header
+    if header.fold_count:
+        raise UsageError(f"{header.name!r} is a cross-validation: it has a network for every fold, none for new images")
+    missing = [record.trial for record in records if not store.trial(record.trial).has_weights]
+    if missing:
+        raise EnvironmentFailure(
+            f"{name}: the weights of trial {', '.join(map(str, missing))} are not there (a sweep keeps those of its"
+            f" best {header.policy.keep}: --keep); choose another --model, or train its recipe again: digits replay"
+        )
+    device = default_device()
+    return Classifier(
+        name=name,
+        store=store,
+        header=header,
+        records=tuple(records),
+        networks=tuple(stored_model(store, record, header.side).to(device).eval() for record in records),
+        device=device,
+        combine=together,
+        ensemble=ensemble,
+    )

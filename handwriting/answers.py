@@ -1,0 +1,76 @@
+"""What was read in a picture, as plain values."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from handwriting.marks import Box
+
+UNSURE_BELOW = 0.8  # of the likeliest digit's probability; how often such an answer is wrong: docs/results.md
+SECOND_FROM = 0.05  # a second digit less likely than this is not worth naming
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A file to read; `label` where it is known to show one digit, and which."""
+
+    path: Path
+    label: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadDigit:
+    """One digit as it was read. image: what the network saw, uint8 (side, side), ink bright."""
+
+    box: Box  # in the picture's pixels
+    row: int
+    image: npt.NDArray[np.uint8]
+    probabilities: npt.NDArray[np.float64]  # (10,)
+
+    @property
+    def digit(self) -> int:
+        """The likeliest."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def top(self) -> tuple[tuple[int, float], ...]:
+        """The three likeliest digits with their probabilities."""
+        order = np.argsort(-self.probabilities, kind="stable")[:3]
+        return tuple((int(digit), float(self.probabilities[digit])) for digit in order)
+
+    @property
+    def unsure(self) -> tuple[int, ...]:
+        """The digits it may be, the likeliest first; empty where the answer is clear."""
+        if self.probabilities.max() >= UNSURE_BELOW:
+            return ()
+        likely = [digit for digit, probability in self.top[:2] if probability >= SECOND_FROM]
+        return tuple(likely) if len(likely) > 1 else (self.digit,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A picture as it was read, or why it was not."""
+
+    picture: Picture
+    width: int = 0  # pixels
+    height: int = 0
+    digits: tuple[ReadDigit, ...] = ()
+    error: str = ""
+
+    @property
+    def rows(self) -> list[list[ReadDigit]]:
+        """The digits by row."""
+        numbers = sorted({digit.row for digit in self.digits})
+        return [[digit for digit in self.digits if digit.row == number] for number in numbers]
+
+    @property
+    def text(self) -> str:
+        """What it says, rows parted by a slash."""
+        return " / ".join("".join(str(digit.digit) for digit in row) for row in self.rows)
+
+    @property
+    def is_right(self) -> bool:
+        """Of a picture with a label: whether it was read as that one digit."""
+        return [digit.digit for digit in self.digits] == [self.picture.label]

@@ -1,0 +1,109 @@
+"""Digits that touch: where one mark may be cut into several, for whoever can read the pieces to choose."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from handwriting.ink import Mask
+from handwriting.marks import Box, Cutout
+
+SLIMMEST, WIDEST = 0.1, 1.3  # of the mark's height: a digit's width
+LOWEST = 0.55  # of the mark's height: a lower piece is a part of a digit
+WIDE = 0.75  # of its height: a mark that is wider may be two digits
+LOW = 0.5  # of the most ink in a column: a cut goes through less
+MOST_CUTS = 14
+CUT_COST = 1.2  # of log confidence, of the first cut through something as slim as a digit
+DEBRIS = 0.08  # of a piece's ink: less, and apart from it, was cut off its neighbour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What lies between two cuts, which are numbered from the left edge, 0, to the right."""
+
+    start: int
+    end: int
+    box: Box
+
+
+def pieces_of(mark: Cutout) -> list[tuple[Piece, Mask]]:
+    """All pieces of this mark that could be a digit, with their ink, the whole included; only that for a slim one."""
+    edges = _edges(mark.ink) if mark.box.width > WIDE * mark.box.height else [0, mark.box.width]
+    found = []
+    for start, left in enumerate(edges):
+        for end, right in enumerate(edges[start + 1 :], start + 1):
+            is_whole = right - left == mark.box.width
+            if not is_whole and not SLIMMEST <= (right - left) / mark.box.height <= WIDEST:
+                continue
+            cutout = mark if is_whole else _between(mark, left, right)
+            if cutout is not None:
+                found.append((Piece(start=start, end=end, box=cutout.box), cutout.ink))
+    return found
+
+
+def best_chain(pieces: list[Piece], confidences: npt.NDArray[np.floating]) -> list[int]:
+    """Numbers of pieces, side by side from edge to edge, that are read with the highest mean confidence.
+
+    confidences: (P,), of each piece's likeliest digit. A whole that is read well is not cut.
+    """
+    last = max(piece.end for piece in pieces)
+    chains: dict[int, dict[int, tuple[float, list[int]]]] = {0: {0: (0.0, [])}}  # edge -> length -> best
+    for number in sorted(range(len(pieces)), key=lambda each: pieces[each].end):
+        piece = pieces[number]
+        for length, (total, chain) in list(chains.get(piece.start, {}).items()):
+            better = total + float(np.log(max(float(confidences[number]), 1e-6)))
+            known = chains.setdefault(piece.end, {}).get(length + 1)
+            if known is None or better > known[0]:
+                chains[piece.end][length + 1] = (better, [*chain, number])
+    whole = next(piece.box for piece in pieces if piece.start == 0 and piece.end == last)
+    return max(chains[last].values(), key=lambda one: _worth(one, pieces, whole))[1]
+
+
+def _worth(chain: tuple[float, list[int]], pieces: list[Piece], whole: Box) -> float:
+    """Mean log confidence. A cut costs the more, the more the whole is as slim as a digit; so does a wide piece."""
+    total, numbers = chain
+    boxes = [pieces[number].box for number in numbers]
+    too_wide = sum(max(0.0, box.width / whole.height - 1.0) for box in boxes)
+    cost = max(0.1, CUT_COST * (WIDEST - whole.width / whole.height))
+    return total / len(numbers) - 1.5 * too_wide - cost * (len(numbers) - 1)
+
+
+def _edges(ink: Mask) -> list[int]:
+    """Columns with little ink beside columns with more, the edges of the mark included."""
+    width = ink.shape[1]
+    columns = np.convolve(ink.sum(axis=0), np.ones(3) / 3, mode="same")
+    reach = max(2, round(0.06 * ink.shape[0]))
+    lowest = [
+        column
+        for column in range(reach, width - reach)
+        if columns[column] <= columns[column - reach : column + reach + 1].min()
+        and columns[column] < LOW * columns.max()
+    ]
+    apart: list[int] = []
+    for column in sorted(lowest, key=lambda each: (columns[each], abs(each - width / 2))):
+        if all(abs(column - other) > reach for other in apart):
+            apart.append(column)
+    return [0, *sorted(apart[:MOST_CUTS]), width]
+
+
+def _between(mark: Cutout, left: int, right: int) -> Cutout | None:
+    """The ink between two columns, without what was cut off a neighbour; None where there is none."""
+    import cv2
+
+    ink = np.ascontiguousarray(mark.ink[:, left:right])
+    _, names, boxes, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    areas = boxes[1:, 4]
+    if not len(areas):
+        return None
+    kept = np.flatnonzero(areas >= DEBRIS * areas.sum()) + 1
+    ink = np.isin(names, kept).astype(np.uint8)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if len(rows) < LOWEST * mark.box.height:
+        return None
+    box = Box(
+        left=mark.box.left + left + int(columns[0]),
+        top=mark.box.top + int(rows[0]),
+        right=mark.box.left + left + int(columns[-1]) + 1,
+        bottom=mark.box.top + int(rows[-1]) + 1,
+    )
+    return Cutout(box=box, row=mark.row, ink=ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])

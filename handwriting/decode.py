@@ -1,0 +1,107 @@
+"""Picture files as plain RGB, or one line that says why not."""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, ImageOps
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+LARGEST_PIXEL_COUNT = 64_000_000  # decoded, some 200 MB: twice what a good telephone takes
+LARGEST_BYTE_COUNT = 64 * 2**20
+SMALLEST_SIDE = 4  # pixels
+
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3): RGB
+
+
+class UnreadablePicture(ValueError):
+    """The file cannot be read as a picture; the message says why, without its name."""
+
+
+def read_picture(path: Path) -> Pixels:
+    """RGB pixels of a PNG, JPEG, WebP or BMP, as a viewer would show it."""
+    try:
+        byte_count = path.stat().st_size
+        if byte_count > LARGEST_BYTE_COUNT:
+            raise UnreadablePicture(f"{byte_count / 2**20:,.0f} MB are more than {LARGEST_BYTE_COUNT // 2**20}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadablePicture(error.strerror or "cannot be read") from error
+    return decode(content)
+
+
+def decode(content: bytes) -> Pixels:
+    """The same of a file's content."""
+    if not content:
+        raise UnreadablePicture("the file is empty (0 bytes)")
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata, and of sizes that are refused below
+            with _opened(BytesIO(content)) as image:
+                return _as_rgb(image)
+    except UnreadablePicture:
+        raise
+    except Exception as error:
+        raise UnreadablePicture(_in_few_words(error)) from error
+
+
+def _opened(stream: IO[bytes]) -> Image.Image:
+    """The picture, undecoded, once its announced size is known to be harmless."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit says what it is
+    try:
+        image = Image.open(stream, formats=FORMATS)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    width, height = image.size
+    if width * height > LARGEST_PIXEL_COUNT:
+        raise UnreadablePicture(
+            f"{width:,} x {height:,} pixels are more than the {LARGEST_PIXEL_COUNT // 10**6} million that are read;"
+            " make it smaller"
+        )
+    if min(width, height) < SMALLEST_SIDE:
+        raise UnreadablePicture(f"{width} x {height} pixels are too few to hold a digit")
+    return image
+
+
+def _as_rgb(image: Image.Image) -> Pixels:
+    """Upright, eight bits a channel, transparency laid on a ground that the ink stands out from."""
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        upright = _eight_bits(upright)
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        return _on_ground(np.asarray(upright.convert("RGBA")))
+    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey levels: 16 bits where there are that many, else from the darkest to the brightest."""
+    values = np.asarray(image).astype(np.float64)
+    top = 65_535.0 if image.mode.startswith("I;16") or 255 < values.max() <= 65_535 else max(values.max(), 255.0)
+    return Image.fromarray(np.clip(values * (255 / top), 0, 255).astype(np.uint8))
+
+
+def _on_ground(rgba: npt.NDArray[np.uint8]) -> Pixels:
+    """White under dark ink, black under light ink: white strokes on nothing are meant to be seen."""
+    opacity = rgba[..., 3:].astype(np.float32) / 255
+    colour = rgba[..., :3].astype(np.float32)
+    covered = float(opacity.mean())
+    brightness = float((colour * opacity).mean()) / covered if covered else 0.0
+    ground = 255.0 if brightness < 140 or covered > 0.9 else 0.0  # of 0..255
+    return np.rint(colour * opacity + ground * (1 - opacity)).astype(np.uint8)
+
+
+def _in_few_words(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return f"not a picture that can be read ({', '.join(FORMATS)})"
+    if isinstance(error, MemoryError):
+        return "too large for the memory of this machine"
+    text = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    return f"damaged or cut off: {text}"

@@ -1,0 +1,64 @@
+"""A digit's ink in a data set's own frame: how large, where, how thick."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handwriting.frame import MNIST_FRAME, Frame
+from handwriting.ink import Mask, stroke_width
+
+FINE = 8  # points for a pixel of the frame: ink is laid out so finely, then averaged
+
+
+def framed(ink: Mask, frame: Frame = MNIST_FRAME) -> npt.NDArray[np.uint8]:
+    """uint8 (side, side), ink bright: cropped, strokes as thick as the data set's, scaled into the box, centred."""
+    fine = _even_strokes(_laid_out(ink, frame.fitted * FINE), frame)
+    height, width = fine.shape
+    factor = frame.fitted / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+    top, left = _place(small, frame)
+    framed_digit = np.zeros((frame.side, frame.side), np.float32)
+    framed_digit[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return np.clip(np.rint(255 * framed_digit), 0, 255).astype(np.uint8)
+
+
+def _laid_out(ink: Mask, longest: int) -> Mask:
+    """The ink at so many points along its longer side, with smooth edges."""
+    factor = longest / max(ink.shape)
+    size = (max(1, round(ink.shape[1] * factor)), max(1, round(ink.shape[0] * factor)))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    soft = cv2.resize(ink.astype(np.float32), size, interpolation=way)
+    if factor > 1:
+        soft = cv2.GaussianBlur(soft, (0, 0), factor / 2)
+    hard = (soft > min(0.5, 0.5 * float(soft.max()))).astype(np.uint8)
+    return hard if factor >= 1 else hard | (soft > 0.3).astype(np.uint8)
+
+
+def _even_strokes(ink: Mask, frame: Frame) -> npt.NDArray[np.float32]:
+    """Cropped, (H, W) 0..1: strokes grown or worn down until they are as thick as the data set's."""
+    width = stroke_width(ink)
+    wanted = float(np.clip(width, frame.thinnest * FINE, frame.thickest * FINE))
+    growth = (wanted - width) / 2
+    margin = int(max(0.0, growth)) + 2
+    room = cv2.copyMakeBorder(ink, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
+    outside = cv2.distanceTransform(1 - room, cv2.DIST_L2, 5)
+    inside = cv2.distanceTransform(room, cv2.DIST_L2, 5)
+    soft = np.clip(0.5 + growth + inside - outside, 0, 1).astype(np.float32)
+    if not (soft > 0.5).any():
+        soft = room.astype(np.float32)
+    rows, columns = np.flatnonzero((soft > 0.3).any(axis=1)), np.flatnonzero((soft > 0.3).any(axis=0))
+    return soft[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _place(small: npt.NDArray[np.float32], frame: Frame) -> tuple[int, int]:
+    """Top and left of the digit in its frame."""
+    height, width = small.shape
+    if frame.by_mass:
+        mass = float(small.sum())
+        down = float((small.sum(axis=1) * np.arange(height)).sum()) / mass
+        across = float((small.sum(axis=0) * np.arange(width)).sum()) / mass
+        top, left = round(frame.side / 2 - 0.5 - down), round(frame.side / 2 - 0.5 - across)
+    else:
+        top, left = (frame.side - height) // 2, (frame.side - width) // 2
+    return min(max(top, 0), frame.side - height), min(max(left, 0), frame.side - width)

@@ -1,0 +1,159 @@
+"""Where the ink is: how much each point of a picture differs from the paper around it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handwriting.decode import Pixels
+
+Strength = npt.NDArray[np.float32]  # (H, W): 0 for paper, about 1 for ink
+Mask = npt.NDArray[np.uint8]  # (H, W): 1 for ink
+
+LONGEST_SIDE = 1_400  # pixels in which ink is looked for: a page of thirty lines still has 40 for a digit
+SHORTEST_SIDE = 256  # smaller pictures are enlarged, so that edges lie between pixels
+COARSE_SIDE = 96  # in which the light on the paper is estimated
+FAINTEST = 9.0  # of 255: less contrast than this is no ink
+BIMODAL = 0.88  # of the variance between two colours: a drawing, or a clean scan
+TWO_COLOURS = 0.7  # of the span between the darkest and the brightest: how far these two lie apart
+EDGE = 0.45  # of the ink's own strength: where a stroke ends
+CERTAIN = 0.65  # of the same: what is nowhere as strong is no stroke
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ink:
+    """scale: pixels here for one of the picture's."""
+
+    strength: Strength
+    mask: Mask
+    scale: float
+
+
+def find_ink(pixels: Pixels) -> Ink:
+    """Ink by its difference from the paper, whatever the colours of both. The mask is empty where there is none."""
+    scale = _scale_of(pixels)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    colours = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=way) if scale != 1 else pixels
+    colours = cv2.GaussianBlur(colours, (0, 0), max(0.8, 0.5 * scale))
+    raised = _raised(colours)
+    level = _ink_level(raised)
+    if level is None:
+        return Ink(strength=np.zeros_like(raised), mask=np.zeros(raised.shape, np.uint8), scale=scale)
+    strength = raised / level
+    return Ink(strength=strength, mask=_strokes(strength), scale=scale)
+
+
+def _strokes(strength: Strength) -> Mask:
+    """Connected ink that is strong somewhere: a pale line on the paper is not."""
+    mask = (strength > EDGE).astype(np.uint8)
+    _, names = cv2.connectedComponents(mask, connectivity=8)
+    strong = np.zeros(int(names.max()) + 1, np.uint8)
+    strong[names[strength > CERTAIN]] = 1
+    strong[0] = 0
+    return strong[names]
+
+
+def _scale_of(pixels: Pixels) -> float:
+    longest = max(pixels.shape[:2])
+    if longest > LONGEST_SIDE:
+        return LONGEST_SIDE / longest
+    return SHORTEST_SIDE / longest if longest < SHORTEST_SIDE else 1.0
+
+
+def _raised(colours: Pixels) -> Strength:
+    """(H, W): by how much a point stands out of its paper, in the direction of the ink's colour; 0..255."""
+    even = _on_even_paper(colours)
+    if even is not None:
+        return even
+    paper = _paper(colours)
+    difference = colours.astype(np.float32) - paper
+    direction = _ink_direction(difference)
+    if direction.sum() < 0:  # ink darker than paper: light falls on both alike
+        brightness = np.maximum(paper.mean(axis=2), np.float32(40))
+        values = (colours.astype(np.float32) @ direction) * (float(np.percentile(brightness, 75)) / brightness)
+    else:
+        values = colours.astype(np.float32) @ direction
+    raised: Strength = np.maximum(values - _ground(values.astype(np.float32), difference @ direction), 0)
+    return raised
+
+
+def _on_even_paper(colours: Pixels) -> Strength | None:
+    """The same where two colours are nearly all there is: drawings, clean scans. None for anything else."""
+    sample = colours[::3, ::3].reshape(-1, 3).astype(np.float32)
+    axis = np.linalg.eigh(np.cov(sample.T))[1][:, -1].astype(np.float32)
+    values: Strength = cv2.transform(colours.astype(np.float32), axis[np.newaxis])
+    low, high = float(values.min()), float(values.max())
+    if high - low < FAINTEST:
+        return None
+    levels = cv2.convertScaleAbs(values, alpha=255 / (high - low), beta=-255 * low / (high - low))
+    _, upper = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    share = float(cv2.mean(upper)[0])
+    apart = cv2.mean(levels, upper)[0] - cv2.mean(levels, 1 - upper)[0]  # less where there is a third, as a shadow
+    deviation = float(cv2.meanStdDev(levels)[1][0, 0])
+    if share * (1 - share) * apart**2 < BIMODAL * deviation**2 or apart < TWO_COLOURS * 255:
+        return None
+    edge = float(np.concatenate([upper[0], upper[-1], upper[:, 0], upper[:, -1]]).mean())
+    ink_is_high = edge < 0.5 if abs(edge - 0.5) > 0.1 else share < 0.5
+    paper = low + cv2.mean(levels, 1 - upper if ink_is_high else upper)[0] * (high - low) / 255
+    raised: Strength = np.maximum(values - paper if ink_is_high else paper - values, 0)
+    return raised
+
+
+def _paper(colours: Pixels) -> npt.NDArray[np.float32]:
+    """(H, W, 3): the median colour of a wide neighbourhood."""
+    shrink = COARSE_SIDE / max(colours.shape[:2])
+    small = cv2.resize(colours, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    window = min(41, (min(small.shape[:2]) // 2) * 2 - 1)
+    coarse = cv2.medianBlur(small, max(3, window))
+    size = (colours.shape[1], colours.shape[0])
+    return cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _ink_direction(difference: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(3,): the colour in which points differ from their paper most, of length one and towards the ink."""
+    flat = difference[::2, ::2].reshape(-1, 3)
+    _, _, axes = np.linalg.svd(flat.T @ flat)
+    direction = axes[0].astype(np.float32)
+    along = flat @ direction
+    return direction if float((along**3).mean()) > 0 else -direction  # ink is little and strong: it makes the skew
+
+
+def _ground(values: Strength, rough: Strength) -> Strength:
+    """(H, W): the paper under the ink: what is left of the picture without anything as thin as a stroke."""
+    width = _stroke_width_of(rough)
+    shrink = min(1.0, 6 / width)
+    small = cv2.resize(values, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    across = 2 * round(1.25 * width * shrink) + 1
+    opened = cv2.morphologyEx(
+        small, cv2.MORPH_OPEN, np.ones((across, across), np.uint8), borderType=cv2.BORDER_REPLICATE
+    )
+    smooth = cv2.GaussianBlur(opened, (0, 0), across / 4)
+    return cv2.resize(smooth, (values.shape[1], values.shape[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def _stroke_width_of(rough: Strength) -> float:
+    """Pixels, from the first rough difference; at least a few."""
+    mask = (rough > 0.4 * float(np.percentile(rough, 99.8))).astype(np.uint8)
+    smallest = 0.012 * max(rough.shape)
+    return float(np.clip(stroke_width(mask), max(4.0, smallest), 0.3 * min(rough.shape)))
+
+
+def stroke_width(mask: Mask) -> float:
+    """Mean width of the strokes, in pixels: in a long strip the mean distance to its edge is a quarter of its width."""
+    if not mask.any():
+        return 0.0
+    distance = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
+    inside = distance[distance > 0]
+    return float(max(1.0, 4 * (inside.mean() - 0.25)))
+
+
+def _ink_level(raised: Strength) -> float | None:
+    """How strong ink is in this picture; None where nothing stands out of the paper's own grain."""
+    flat = raised[::2, ::2]
+    strongest, grain = float(np.percentile(flat, 99.9)), float(np.percentile(flat, 60))
+    if strongest < max(FAINTEST, 2.2 * grain):
+        strongest = float(raised.max())
+        if strongest < max(2 * FAINTEST, 5 * grain):
+            return None
+    return float(np.percentile(flat[flat > 0.35 * strongest], 70)) if (flat > 0.35 * strongest).any() else strongest

@@ -1,0 +1,56 @@
+"""A picture's digits, each with its box and framed for a network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from handwriting.cutting import Piece, pieces_of
+from handwriting.decode import Pixels
+from handwriting.frame import MNIST_FRAME, Frame
+from handwriting.framing import framed
+from handwriting.ink import find_ink
+from handwriting.marks import Box, Cutout, part, the_one
+from handwriting.rulings import without_rulings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundMark:
+    """A digit, or several that touch. box: in the picture's pixels."""
+
+    row: int
+    pieces: tuple[Piece, ...]
+    boxes: tuple[Box, ...]  # of the pieces
+    images: npt.NDArray[np.uint8]  # (P, side, side) of the pieces, ink bright
+
+
+def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = False) -> list[FoundMark]:
+    """All marks of a picture in reading order, none where it is empty. `one_digit`: it is known to hold one."""
+    ink = find_ink(pixels)
+    if not ink.mask.any():
+        return []
+    cutouts = part(without_rulings(ink))
+    if one_digit:
+        cutouts = the_one(cutouts)
+    height, width = pixels.shape[:2]
+
+    def found(cutout: Cutout) -> FoundMark:
+        whole = Piece(start=0, end=1, box=cutout.box)
+        pieces = [(whole, cutout.ink)] if one_digit else pieces_of(cutout)
+        return FoundMark(
+            row=cutout.row,
+            pieces=tuple(piece for piece, _ in pieces),
+            boxes=tuple(_in_picture(piece.box, ink.scale, width, height) for piece, _ in pieces),
+            images=np.stack([framed(mask, frame) for _, mask in pieces]),
+        )
+
+    return [found(cutout) for cutout in cutouts]
+
+
+def _in_picture(box: Box, scale: float, width: int, height: int) -> Box:
+    return Box(
+        left=max(0, int(box.left / scale)),
+        top=max(0, int(box.top / scale)),
+        right=min(width, int(np.ceil(box.right / scale))),
+        bottom=min(height, int(np.ceil(box.bottom / scale))),
+    )

@@ -1,0 +1,76 @@
+"""Ruled and squared paper: lines from edge to edge go, ink that crosses them stays."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handwriting.ink import Ink, Mask, stroke_width
+
+REACH = 0.985  # of the side, that a ruling spans: a digit that fills its picture seldom ends at both edges
+THICKEST = 0.02  # of the side
+PIECE = 0.3  # of the side, that is straight in one angle
+ANGLES = np.deg2rad(np.arange(-6, 7, 1))
+LEAST_LEFT = 0.05  # of the longer side: when nothing as large is left, the lines were the writing
+DARKER = 1.3  # times the rulings' strength: ink that can be told from them where it runs along one
+
+
+def without_rulings(ink: Ink) -> Mask:
+    """The mask without lines that run from edge to edge, across or down."""
+    if not _anything_spans(ink.mask):
+        return ink.mask
+    level, upright = _rulings(ink.mask), _rulings(ink.mask.T.copy()).T
+    mask = ink.mask
+    for lines, down in ((level, False), (upright, True)):
+        if lines.any():
+            kept = _mended(mask.T, lines.T, ink.strength.T).T if down else _mended(mask, lines, ink.strength)
+            if _largest(kept) >= LEAST_LEFT * max(mask.shape):
+                mask = kept
+    return np.ascontiguousarray(mask)
+
+
+def _anything_spans(mask: Mask) -> bool:
+    _, _, width, height = cv2.boundingRect(mask)
+    return bool(width > REACH * mask.shape[1] or height > REACH * mask.shape[0])
+
+
+def _largest(mask: Mask) -> int:
+    """The longer side, in pixels, of the largest piece of ink."""
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return int(boxes[1:, 2:4].max()) if len(boxes) > 1 else 0
+
+
+def _rulings(mask: Mask) -> Mask:
+    """Pieces of straight lines, about level, that together cross the picture."""
+    width = mask.shape[1]
+    length = round(PIECE * width)
+    tolerant = cv2.dilate(mask, np.ones((3, 1), np.uint8))
+    found = np.zeros_like(mask)
+    for angle in ANGLES:
+        found |= cv2.morphologyEx(tolerant, cv2.MORPH_OPEN, _line_kernel(length, float(angle)), borderValue=0)
+    found &= tolerant
+    _, names, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(found, np.ones((3, 9), np.uint8)), connectivity=8)
+    across = np.flatnonzero(boxes[:, 2] > REACH * width)
+    limit = max(4, round(THICKEST * max(mask.shape)))
+    thick = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((limit + 1, 1), np.uint8))
+    return np.isin(names, across[across > 0]).astype(np.uint8) & found & mask & ~thick
+
+
+def _line_kernel(length: int, angle: float) -> Mask:
+    rise = round(length * float(np.tan(angle)))
+    kernel = np.zeros((abs(rise) + 1, length), np.uint8)
+    start, end = ((0, 0), (length - 1, rise)) if rise >= 0 else ((0, -rise), (length - 1, 0))
+    cv2.line(kernel, start, end, 1)
+    return kernel
+
+
+def _mended(mask: Mask, lines: Mask, strength: npt.NDArray[np.float32]) -> Mask:
+    """The mask without the lines, strokes that they cut joined again."""
+    mask, lines = np.ascontiguousarray(mask), np.ascontiguousarray(lines)
+    thickness = max(2, round(stroke_width(lines)))
+    rest = mask & ~cv2.dilate(lines, np.ones((3, 1), np.uint8))
+    bridge = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((2 * thickness + 5, 3), np.uint8))
+    kept = rest | (bridge & mask)
+    level = float(np.median(strength[lines > 0]))
+    if rest.any() and float(np.median(strength[rest > 0])) > DARKER * level:
+        kept |= mask & (strength > 0.5 * (level + 1.0)).astype(np.uint8)
+    return kept

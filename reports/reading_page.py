@@ -1,0 +1,55 @@
+"""The page of `digits predict --explain`."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from digits_core.data import load_digits
+from digits_core.durable import write_atomically
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.records import SweepHeader
+from digits_core.stats import accuracy_interval
+from handwriting.answers import Reading
+from reports.pages import checked_output, page_environment, page_style
+from reports.reading_rows import ReadingPage, reading_page
+
+JPEG_QUALITY = 80
+
+
+def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHeader, output: Path) -> Path:
+    """Write the page of what a run's model read and return its absolute path."""
+    path = checked_output(output)
+    digits, why_not = None, ""
+    try:
+        digits = load_digits(header.dataset)
+        if digits.checksum != header.data_checksum:
+            digits, why_not = None, f"the data set {header.dataset} at hand is not the one it was trained on"
+    except (EnvironmentFailure, UsageError) as error:
+        why_not = str(error)
+    page = render_reading_page(reading_page(readings, model, header.dataset, digits, why_not))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, page.encode())
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
+    return path
+
+
+def render_reading_page(page: ReadingPage) -> str:
+    """One HTML file without scripts."""
+    environment = page_environment()
+    environment.filters["jpeg"] = jpeg_uri
+    interval = accuracy_interval(page.wrong_count, len(page.known)) if page.known else None
+    return environment.get_template("reading.html.j2").render(page=page, interval=interval, style=page_style())
+
+
+def jpeg_uri(pixels: npt.NDArray[np.uint8]) -> str:
+    """A picture (H, W, 3) as a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,162 @@
+"""Pictures that a model read -> what their page shows: boxes, what the network saw, what it resembles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.data import Digits
+from digits_core.metrics import confusion_matrix
+from handwriting.answers import ReadDigit, Reading
+from handwriting.decode import UnreadablePicture, read_picture
+from handwriting.nearest import nearest
+
+MOST_PICTURES = 100  # on a page; the doubtful and the wrong ones come first
+MOST_DIGITS = 2_000
+NEIGHBOURS = 5
+LONGEST_SIDE = 720  # pixels of a picture on the page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A training image that looks like what the network saw."""
+
+    image: npt.NDArray[np.uint8]
+    label: int
+    index: int  # its number in the data set
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenDigit:
+    """One digit on the page."""
+
+    read: ReadDigit
+    number: int  # in its picture, from 1
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenPicture:
+    """One picture on the page. shown: uint8 (H, W, 3), made smaller; None where it cannot be read."""
+
+    reading: Reading
+    shown: npt.NDArray[np.uint8] | None
+    digits: tuple[SeenDigit, ...]
+
+    @property
+    def is_wrong(self) -> bool:
+        """It has a label and was read as something else."""
+        return self.reading.picture.label is not None and not self.reading.is_right
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingPage:
+    """Everything on the page of `digits predict --explain`."""
+
+    model: str
+    trained_on: str
+    pictures: tuple[SeenPicture, ...]
+    picture_count: int
+    failed_count: int
+    known: tuple[Reading, ...]  # with labels
+    confusion: list[list[int]] | None
+    why_no_neighbours: str = ""
+
+    @property
+    def wrong_count(self) -> int:
+        """Of those with labels."""
+        return sum(not reading.is_right for reading in self.known)
+
+
+def reading_page(
+    readings: Sequence[Reading], model: str, trained_on: str, digits: Digits | None, why_not: str = ""
+) -> ReadingPage:
+    """`digits`: the data set it was trained on; None, with the reason, where it is not at hand."""
+    chosen = _chosen(readings)
+    images = [digit.image for reading in chosen for digit in reading.digits]
+    neighbours = _neighbours(images, digits)
+    known = tuple(reading for reading in readings if reading.picture.label is not None)
+    return ReadingPage(
+        model=model,
+        trained_on=trained_on,
+        pictures=tuple(_seen(reading, neighbours) for reading in chosen),
+        picture_count=len(readings),
+        failed_count=sum(bool(reading.error) for reading in readings),
+        known=known,
+        confusion=_confusion(known) if known else None,
+        why_no_neighbours=why_not,
+    )
+
+
+def _chosen(readings: Sequence[Reading]) -> list[Reading]:
+    """All of a few; of many first those to look at."""
+
+    def order(reading: Reading) -> tuple[bool, bool, bool]:
+        is_wrong = reading.picture.label is not None and not reading.is_right
+        return not reading.error, not is_wrong, not any(digit.unsure for digit in reading.digits)
+
+    first = sorted(readings, key=order)[:MOST_PICTURES] if len(readings) > MOST_PICTURES else list(readings)
+    chosen: list[Reading] = []
+    count = 0
+    for reading in first:
+        count += len(reading.digits)
+        if chosen and count > MOST_DIGITS:
+            break
+        chosen.append(reading)
+    return chosen
+
+
+def _neighbours(images: list[npt.NDArray[np.uint8]], digits: Digits | None) -> list[tuple[Neighbour, ...]]:
+    """For every image those nearest among the training images; the sealed test part is not looked at."""
+    if digits is None or not images:
+        return [()] * len(images)
+    train, _, _ = digits.parts
+    places, distances = nearest(np.stack(images), digits.images[train], NEIGHBOURS)
+    return [
+        tuple(
+            Neighbour(
+                image=digits.images[train[place]],
+                label=int(digits.labels[train[place]]),
+                index=int(train[place]),
+                distance=float(distance),
+            )
+            for place, distance in zip(row, far, strict=True)
+        )
+        for row, far in zip(places, distances, strict=True)
+    ]
+
+
+def _seen(reading: Reading, neighbours: list[tuple[Neighbour, ...]]) -> SeenPicture:
+    """Takes as many from the front of `neighbours` as the picture has digits."""
+    own, neighbours[:] = neighbours[: len(reading.digits)], neighbours[len(reading.digits) :]
+    return SeenPicture(
+        reading=reading,
+        shown=_shown(reading),
+        digits=tuple(
+            SeenDigit(read=digit, number=number, neighbours=near)
+            for number, (digit, near) in enumerate(zip(reading.digits, own, strict=True), 1)
+        ),
+    )
+
+
+def _shown(reading: Reading) -> npt.NDArray[np.uint8] | None:
+    try:
+        pixels = read_picture(reading.picture.path)
+    except UnreadablePicture:
+        return None
+    factor = LONGEST_SIDE / max(pixels.shape[:2])
+    if factor < 1:
+        pixels = np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels
+
+
+def _confusion(known: Sequence[Reading]) -> list[list[int]]:
+    read = [reading for reading in known if len(reading.digits) == 1]
+    table: list[list[int]] = confusion_matrix(
+        np.array([reading.picture.label for reading in read], dtype=np.int64),
+        np.array([reading.digits[0].digit for reading in read], dtype=np.int64),
+    ).tolist()
+    return table

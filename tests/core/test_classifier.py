@@ -1,0 +1,84 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits_core.classifier import open_classifier
+from digits_core.data import Digits
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.store import SweepStore
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
+
+
+@pytest.fixture
+def runs(sweep_store: SweepStore) -> Path:
+    return sweep_store.folder.parent
+
+
+def validation_images(digits: Digits) -> np.ndarray:
+    return digits.take(digits.parts[1]).images
+
+
+def test_a_trial_answers_as_it_was_validated(sweep_store: SweepStore, runs: Path, digits: Digits) -> None:
+    for selector, trial in (
+        ("tiny/1", 1),
+        ("tiny", sweep_store.ranked()[0].trial),
+        (None, sweep_store.ranked()[0].trial),
+    ):
+        classifier = open_classifier(runs, selector)
+        assert classifier.name == f"tiny/{trial}"
+        said = classifier.probabilities(validation_images(digits))
+        assert np.abs(said - sweep_store.validation_probabilities(trial)).max() < 1e-3
+    assert classifier.probabilities(np.zeros((0, 8, 8), np.uint8)).shape == (0, 10)
+
+
+@pytest.mark.parametrize("method", ["uniform", "greedy", "vote", "stack"])
+@pytest.mark.parametrize("calibrate", ["none", "temperature"])
+def test_an_ensemble_answers_as_it_was_scored(
+    sweep_store: SweepStore, runs: Path, digits: Digits, method: str, calibrate: str
+) -> None:
+    record = build_ensemble(sweep_store, EnsembleConfig(top=3, method=method, calibrate=calibrate))
+    for selector in ("ensemble", "tiny/ensemble", None):
+        classifier = open_classifier(runs, selector)
+        assert classifier.name == "tiny/ensemble"
+        assert len(classifier.records) == (3 if record.method != "greedy" else len(record.chosen.weights))
+    test = digits.take(digits.parts[2])
+    said = classifier.probabilities(test.images)
+    assert np.abs(said - sweep_store.ensemble_test_probabilities()).max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("selector", "message"),
+    [
+        ("tny", "did you mean 'tiny'"),
+        ("tiny/9", "unknown trial '9'"),
+        ("tiny/../x", "no model is called"),
+        ("tiny/confirmed/1", "has no runs in 'confirmed'"),
+        ("tiny/ensemble", "has no ensemble yet"),
+        ("ensemble", "was combined yet"),
+        ("../x", "cannot be a sweep's name"),
+    ],
+)
+def test_what_is_not_there(runs: Path, selector: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_classifier(runs, selector)
+
+
+def test_missing_weights_and_folds(sweep_store: SweepStore, runs: Path) -> None:
+    sweep_store.trial(1).drop_weights()
+    with pytest.raises(EnvironmentFailure, match="weights of trial 1 are not there"):
+        open_classifier(runs, "tiny/1")
+    sweep_store.write_header(replace(sweep_store.header, fold_count=4))
+    with pytest.raises(UsageError, match="a network for every fold"):
+        open_classifier(runs, "tiny/0")
+
+
+def test_confirmed_runs_by_name(sweep_store: SweepStore, runs: Path) -> None:
+    import shutil
+
+    inner = sweep_store.folder / "confirmed"
+    shutil.copytree(sweep_store.folder / "trials" / "00001", inner / "trials" / "00001")
+    shutil.copy(sweep_store.folder / "sweep.json", inner)
+    assert open_classifier(runs, "tiny/confirmed/1").name == "tiny/confirmed/1"

@@ -1,0 +1,133 @@
+"""`digits predict` as it is called, on pictures drawn here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.hands import AUTHORS, written
+from benchmarks.papers import SHEETS, picture
+from digits_core.store import SweepStore
+from tests.test_cli import run
+
+HOSTILE_NAME = "<img src=x onerror=alert(1)>.png"
+
+
+def draw(path: Path, digit: int, sheet: int = 0, author: int = 0, seed: int = 0) -> None:
+    stream = np.random.default_rng(seed)
+    pixels = picture(lambda height, pen: written(AUTHORS[author], digit, height, pen, stream), SHEETS[sheet], stream)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def predict(store: SweepStore, *arguments: object) -> tuple[int, str, str]:
+    return run("predict", *map(str, arguments), "--runs", str(store.folder.parent))
+
+
+def test_pictures_with_labels_give_an_accuracy(sweep_store: SweepStore, tmp_path: Path) -> None:
+    for digit in range(10):
+        draw(tmp_path / f"mine/{digit}/a.png", digit, seed=digit)
+    code, out, _ = predict(sweep_store, tmp_path / "mine", "--model", "tiny/0", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["model"] == "tiny/0"
+    assert document["n"] == 10
+    right = [image["digits"][0]["digit"] == image["label"] for image in document["images"]]
+    assert document["accuracy"] == pytest.approx(np.mean(right))
+    assert document["accuracy"] >= 0.5  # a tiny net that was trained for three epochs, on images of 8x8
+    assert np.trace(document["confusion"]) == sum(right)
+    for image in document["images"]:
+        (digit,) = image["digits"]
+        assert sum(digit["probabilities"]) == pytest.approx(1, abs=1e-4)
+        assert digit["digit"] == int(np.argmax(digit["probabilities"]))
+        left, top, right_edge, bottom = digit["box"]
+        assert 0 <= left < right_edge <= image["width"]
+        assert 0 <= top < bottom <= image["height"]
+
+
+def test_a_bad_file_is_one_line_and_holds_up_no_other(sweep_store: SweepStore, tmp_path: Path) -> None:
+    draw(tmp_path / "good.png", 3)
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:300])
+    Image.new("L", (90, 90), 255).save(tmp_path / "white.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    names = ("empty.png", "text.jpg", "cut.png", "white.png", "bomb.png", "none.png")
+    code, out, err = predict(sweep_store, tmp_path / "good.png", *(tmp_path / name for name in names))
+    assert code == 1
+    assert out.splitlines()[0].startswith(str(tmp_path / "good.png"))
+    lines = err.splitlines()
+    assert len(lines) == len(names)
+    for name, line in zip(names, lines, strict=True):
+        assert line.startswith(f"error: {tmp_path / name}: ")
+    document = json.loads(predict(sweep_store, tmp_path / "white.png", tmp_path / "good.png", "--json")[1])
+    assert document["failed"] == 1
+    assert document["images"][0]["digits"] == []
+    assert "no digit found" in document["images"][0]["error"]
+    assert len(document["images"][1]["digits"]) == 1
+
+
+def test_a_model_without_weights_is_said_at_once(sweep_store: SweepStore, tmp_path: Path) -> None:
+    sweep_store.trial(1).drop_weights()
+    draw(tmp_path / "a.png", 3)
+    code, out, err = predict(sweep_store, tmp_path / "a.png", "--model", "tiny/1")
+    assert code == 1
+    assert out == ""
+    assert err.startswith("error: tiny/1: the weights of trial 1 are not there")
+    code, _, err = predict(sweep_store, tmp_path / "a.png", "--output", "x.html")
+    assert code == 2
+    assert "add --explain" in err
+
+
+def test_the_page_explains_every_digit(sweep_store: SweepStore, tmp_path: Path) -> None:
+    draw(tmp_path / "in" / HOSTILE_NAME, 5)
+    draw(tmp_path / "in" / "4.png", 4, sheet=16)
+    (tmp_path / "in" / "bad.png").write_text("nothing")
+    page = tmp_path / "p.html"
+    code, out, _ = predict(sweep_store, tmp_path / "in", "--explain", "--output", page, "--json")
+    document = json.loads(out)
+    assert code == 1
+    assert document["page"] == str(page)
+    text = page.read_text()
+    assert "<img src=x" not in text
+    assert "&lt;img src=x" in text
+    assert text.count("<rect ") == sum(len(image["digits"]) for image in document["images"]) == 2
+    assert text.count('class="neighbour"') == 10
+    assert "not a picture" in text
+    assert "<script" not in text
+    for address in ("http://", "https://"):
+        assert address not in text
+
+
+def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path, digits: object) -> None:
+    from delivery.reader import Reader
+    from digits_core.classifier import open_classifier
+    from digits_core.data import load_digits
+    from handwriting.answers import Picture
+    from reports.reading_rows import reading_page
+
+    draw(tmp_path / "a.png", 6)
+    loaded = load_digits("sklearn-digits")
+    reader = Reader(open_classifier(sweep_store.folder.parent, "tiny/0"))
+    page = reading_page(list(reader.read_files([Picture(path=tmp_path / "a.png")])), "m", "d", loaded)
+    near = page.pictures[0].digits[0].neighbours
+    assert {one.index for one in near} <= set(loaded.parts[0].tolist())
+    assert [one.distance for one in near] == sorted(one.distance for one in near)
+    assert sum(one.label == 6 for one in near) >= 3
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_own_handwriting_is_read_by_what_was_trained_on_mnist(tmp_path: Path) -> None:
+    runs = ("--runs", str(tmp_path / "runs"))
+    assert run("train", "speedrun-99", "--name", "quick", *runs, "--json")[0] == 0
+    for number in range(150):
+        digit, sheet = number * 7 % 10, number % len(SHEETS)
+        draw(tmp_path / f"mine/{digit}-{number}.png", digit, sheet=sheet, author=number % len(AUTHORS), seed=number)
+    code, out, _ = run("predict", str(tmp_path / "mine"), "--labels-from-name", *runs, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["n"] == 150
+    assert document["accuracy"] >= 0.97
