@@ -100,7 +100,7 @@ FORMS: dict[str, tuple[Strokes, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Author:
-    """forms: which of the ways to write each digit, 0 to 9, is theirs; slant in radians; lengths in units of a digit."""
+    """forms: which of the ways to write each digit, 0 to 9, is theirs; slant: radians; lengths: in units of a digit."""
 
     name: str
     forms: tuple[int, ...]

@@ -67,14 +67,16 @@ def _raised(colours: Pixels) -> Strength:
     if even is not None:
         return even
     paper = _paper(colours)
-    difference = colours.astype(np.float32) - paper
+    difference = (colours - paper).astype(np.float32)
     direction = _ink_direction(difference)
     if direction.sum() < 0:  # ink darker than paper: light falls on both alike
         brightness = np.maximum(paper.mean(axis=2), np.float32(40))
         values = (colours.astype(np.float32) @ direction) * (float(np.percentile(brightness, 75)) / brightness)
     else:
         values = colours.astype(np.float32) @ direction
-    raised: Strength = np.maximum(values - _ground(values.astype(np.float32), difference @ direction), 0)
+    raised: Strength = np.maximum(
+        values - _ground(values.astype(np.float32), (difference @ direction).astype(np.float32)), 0
+    )
     return raised
 
 
