@@ -37,6 +37,7 @@ def _digits(
 
 datasets = typer.Typer(help="The data sets: what is in them.", no_args_is_help=True, rich_markup_mode=None)
 datasets.command("show")(showing.show_dataset)
+datasets.command("check")(showing.check_dataset)
 for command in (
     searching.sweep,
     searching.space,

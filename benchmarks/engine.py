@@ -19,7 +19,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from digits_core.data import LabelledImages, Split, load_digits, split_digits
+from digits_core.data import LabelledImages, Split, split_digits
+from digits_core.datasets import load_digits
 from digits_core.engine import DeviceSplit, Trainer
 from digits_core.environment import hardware_name, processor_count
 from digits_core.models import build_model, fit_preprocessing

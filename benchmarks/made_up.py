@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from digits_core.data import Digits, Split, load_digits, split_digits
+from digits_core.data import Digits, Split, split_digits
+from digits_core.datasets import load_digits
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, SearchPlan

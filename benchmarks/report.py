@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.made_up import made_up_sweep
-from digits_core.data import MNIST_FILES
+from digits_core.datasets import MNIST_FILES
 from digits_core.environment import hardware_name
 from digits_core.files import is_at_hand
 

@@ -74,7 +74,7 @@ Keep = Annotated[int, typer.Option(help="How many of the best trials keep their 
 def sweep(
     trials: Annotated[int | None, typer.Option(help="How many recipes to try.", show_default="100")] = None,
     dataset: Annotated[
-        str, typer.Option(help="Data set: sklearn-digits, mnist, optdigits or optdigits-pooled.")
+        str, typer.Option(help="Data set: its name, folder:PATH, csv:FILE, npz:FILE, or a mixture: mnist+folder:PATH.")
     ] = "sklearn-digits",
     name: Annotated[str | None, typer.Option(help="Name of the sweep.", show_default="data set and time")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
@@ -129,6 +129,7 @@ def sweep(
         digits sweep --trials 20 --max-epochs 5 --json > result.json
 
     """
+    from digits_core.datasets import absolute
     from digits_core.objectives import parse_objectives
     from digits_core.recipe import parse_assignment
     from sweeps import for_a_cluster
@@ -140,7 +141,7 @@ def sweep(
     config = SweepConfig(
         runs=runs,
         name=name if name is not None else default_name(dataset),
-        dataset=dataset,
+        dataset=absolute(dataset),
         trials=trials,
         seed=seed,
         max_epochs=max_epochs,
@@ -221,7 +222,7 @@ def space(
         digits space --dataset mnist --device cuda --json
 
     """
-    from digits_core.data import DATASETS, check_dataset
+    from digits_core.datasets import check_dataset, side_of
     from digits_core.device import DEVICES, default_device
     from digits_core.errors import unknown_name
     from sweeps.space import default_space
@@ -230,7 +231,7 @@ def space(
     check_dataset(dataset)
     if device is not None and device not in DEVICES:  # it need not be in this machine
         raise unknown_name("device", device, DEVICES)
-    _, chosen = default_space(device or default_device().type, DATASETS[dataset].side)
+    _, chosen = default_space(device or default_device().type, side_of(dataset))
     if as_json:
         emit(document_of(chosen), [], as_json=True)
     else:

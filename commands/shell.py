@@ -79,7 +79,11 @@ def emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str,
         typer.echo(f"{label:<{width}}{text}")
 
 
+def safe_name(what: str) -> str:
+    """The same as something that can be part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", what).strip("-._")[:60] or "run"
+
+
 def default_name(what: str) -> str:
     """A run's name from what it is about and the time; what cannot be in a folder's name becomes a dash."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", what).strip("-._")[:60] or "run"
-    return f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{safe_name(what)}-{time.strftime('%Y%m%d-%H%M%S')}"

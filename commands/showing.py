@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import AsJson, Runs, emit, errors_in_one_line, say
+from commands.shell import FAILED, AsJson, Runs, emit, errors_in_one_line, safe_name, say
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from reports.plotly_library import PlotlyMode
+
+
+DatasetName = Annotated[
+    str, typer.Argument(help="Data set: its name, folder:PATH, csv:FILE, npz:FILE, or a mixture: mnist+folder:PATH.")
+]
 
 
 @errors_in_one_line
@@ -46,7 +51,7 @@ def recipes(
 
 @errors_in_one_line
 def show_dataset(
-    name: Annotated[str, typer.Argument(help="Data set: sklearn-digits, mnist, optdigits or optdigits-pooled.")],
+    name: DatasetName,
     output: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="dataset-NAME.html in the runs folder")
     ] = None,
@@ -65,17 +70,43 @@ def show_dataset(
         digits datasets show mnist --output mnist.html --json
 
     """
-    from digits_core.data import check_dataset, load_digits
+    from digits_core.datasets import absolute, check_dataset, load_digits
 
     check_dataset(name)
     from digits_core.command_line import open_command
     from reports.dataset_page import summary_document, summary_lines, write_dataset_page
     from reports.dataset_rows import summary_of
 
-    summary = summary_of(load_digits(name))
-    path = write_dataset_page(summary, output or runs / f"dataset-{name}.html")
+    summary = summary_of(load_digits(absolute(name)))
+    path = write_dataset_page(summary, output or runs / f"dataset-{safe_name(name)}.html")
     lines = [*summary_lines(summary, path), ("next", open_command(path))]
     emit(summary_document(summary, path), lines, as_json=as_json)
+
+
+@errors_in_one_line
+def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
+    """Check a data set before it is trained on.
+
+    Above all one of your own: a folder of pictures (folder:PATH, with a sub-folder for each digit, or names that begin
+    with the digit), a CSV file as Kaggle's digit recogniser has it (csv:FILE), an NPZ file with images and labels
+    (npz:FILE), or a mixture (mnist+folder:PATH). Counts, files that cannot be used, images held twice or in other data
+    sets. The exit code is 1 where something stands in the way of training.
+
+    Examples:
+
+        digits datasets check folder:mine
+
+        digits datasets check mnist+folder:mine --json
+
+    """
+    from digits_core.data_checks import check_data
+    from digits_core.datasets import absolute
+    from sweeps.data_check_results import check_document, check_lines
+
+    check = check_data(absolute(name))
+    emit(check_document(check), check_lines(check), as_json=as_json)
+    if check.problems:
+        raise typer.Exit(FAILED)
 
 
 class Plotly(StrEnum):

@@ -69,6 +69,7 @@ def train(
         digits train runs/first/best_parameters.json --epochs 20
 
     """
+    from digits_core.datasets import absolute
     from digits_core.recipe import Scalar, parse_assignment
     from sweeps.config import TrainingConfig
 
@@ -80,7 +81,7 @@ def train(
         name=name if name is not None else default_name(Path(recipe).stem),
         recipe_name=recipe,
         overrides=overrides,
-        dataset=dataset,
+        dataset=dataset and absolute(dataset),
         device=device,
         folds=folds,
     )
@@ -140,6 +141,7 @@ def compare(
         digits compare --published --seeds 1 --json
 
     """
+    from digits_core.datasets import absolute
     from digits_core.errors import UsageError
     from digits_core.recipe import Scalar, parse_assignment, parse_variations
     from sweeps.config import ComparisonConfig, ProtocolsConfig
@@ -163,7 +165,7 @@ def compare(
         overrides=overrides,
         variations=parse_variations(variations or []),
         seeds=seeds,
-        dataset=dataset,
+        dataset=dataset and absolute(dataset),
         folds=folds,
         concurrency=concurrency,
     )

@@ -1,15 +1,13 @@
-"""Data sets as plain arrays behind one `Digits` value, and the split that training may see."""
+"""A data set as plain arrays behind one `Digits` value, and the split that training may see."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.errors import unknown_name
-from digits_core.files import DataFile, read_checked
+from digits_core.errors import UsageError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
@@ -18,6 +16,7 @@ CLASS_COUNT = 10
 TEST_FRACTION = 0.2  # of data sets without a published test part
 VALIDATION_FRACTION = 0.25  # of what is left for training, but never more than:
 LARGEST_VALIDATION_COUNT = 5_000
+SMALLEST_CLASS = 5  # images of a digit, below which a data set cannot be split in three
 SPLIT_SEED = 0  # fixed, so that every sweep on a data set keeps the same images sealed
 
 
@@ -51,6 +50,7 @@ class Digits(LabelledImages):
     name: str
     provenance: str
     published_test_count: int = 0
+    components: tuple["Digits", ...] = ()  # of a mixture: each is split as it would be alone
     is_pool: bool = False  # one pool for cross-validation: its folds take the otherwise sealed part as well
 
     @cached_property
@@ -77,6 +77,11 @@ class Digits(LabelledImages):
     def published_name(self, index: int) -> str:
         """See `published_name`."""
         return published_name(index, len(self) - self.published_test_count if self.published_test_count else 0)
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether each digit has enough images for three parts."""
+        return int(np.bincount(self.labels, minlength=CLASS_COUNT).min()) >= SMALLEST_CLASS
 
     @property
     def side(self) -> int:
@@ -146,7 +151,38 @@ def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int
     return digits.take(test), test
 
 
+def mixed(name: str, components: tuple[Digits, ...]) -> Digits:
+    """Several data sets as one. A part too small to be split is for training alone."""
+    return Digits(
+        name=name,
+        images=np.concatenate([one.images for one in components]),
+        labels=np.concatenate([one.labels for one in components]),
+        provenance="; ".join(one.provenance for one in components),
+        components=components,
+    )
+
+
+def _split_mixture(components: tuple[Digits, ...]) -> tuple[npt.NDArray[np.int64], ...]:
+    parts: list[list[npt.NDArray[np.int64]]] = [[], [], []]
+    offset = 0
+    for one in components:
+        nothing = np.zeros(0, np.int64)
+        own = one.parts if one.can_be_split else (np.arange(len(one), dtype=np.int64), nothing, nothing)
+        for part, indices in zip(parts, own, strict=True):
+            part.append(indices + offset)
+        offset += len(one)
+    return tuple(np.concatenate(part) for part in parts)
+
+
 def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
+    if digits.components:
+        return _split_mixture(digits.components)
+    if not digits.can_be_split:
+        counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
+        raise UsageError(
+            f"{digits.name} has {counts.min()} images of the digit {counts.argmin()}, and needs at least"
+            f" {SMALLEST_CLASS} of each to be split; mixed with another it needs fewer: mnist+{digits.name}"
+        )
     from sklearn.model_selection import train_test_split  # takes a second to import
 
     def cut(pool: npt.NDArray[np.int64], count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -161,165 +197,3 @@ def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
     validation_count = min(LARGEST_VALIDATION_COUNT, round(len(available) * VALIDATION_FRACTION))
     train, validation = cut(available, validation_count)
     return train, validation, test
-
-
-def _mnist_file(name: str, sha256: str, byte_count: int, packed_md5: str) -> DataFile:
-    return DataFile(
-        path=f"MNIST/raw/{name}",
-        sha256=sha256,
-        byte_count=byte_count,
-        url=f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}.gz",
-        packed_md5=packed_md5,
-    )
-
-
-MNIST_FILES = (
-    _mnist_file(
-        "train-images-idx3-ubyte",
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        47_040_016,
-        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    ),
-    _mnist_file(
-        "train-labels-idx1-ubyte",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        60_008,
-        "d53e105ee54ea40749a09fcbcd1e9432",
-    ),
-    _mnist_file(
-        "t10k-images-idx3-ubyte",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        7_840_016,
-        "9fb629c4189551a2d022fa330f9573f3",
-    ),
-    _mnist_file(
-        "t10k-labels-idx1-ubyte",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        10_008,
-        "ec29112dd5afa0611ce80d1b7f02629c",
-    ),
-)
-_UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/optdigits"
-OPTDIGITS_FILES = (
-    DataFile(
-        path="optdigits/optdigits.tra",
-        sha256="e1b683cc211604fe8fd8c4417e6a69f31380e0c61d4af22e93cc21e9257ffedd",
-        byte_count=563_639,
-        url=f"{_UCI}/optdigits.tra",
-    ),
-    DataFile(
-        path="optdigits/optdigits.tes",
-        sha256="6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8",
-        byte_count=264_712,
-        url=f"{_UCI}/optdigits.tes",
-    ),
-)
-
-
-def _sixteenths_to_bytes(values: npt.NDArray[np.generic]) -> Images:
-    """Map 0..16 onto 0..255 without merging any two levels."""
-    return np.rint(values.astype(np.float64) * (255 / 16)).astype(np.uint8)
-
-
-def _load_sklearn_digits() -> Digits:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    return Digits(
-        name="sklearn-digits",
-        images=_sixteenths_to_bytes(bunch.images),
-        labels=bunch.target.astype(np.uint8),
-        provenance="scikit-learn load_digits: the test half of UCI optdigits (Alpaydin and Kaynak 1998)",
-    )
-
-
-def _load_mnist() -> Digits:
-    train_images, train_labels, test_images, test_labels = (read_checked(file) for file in MNIST_FILES)
-    pixels = np.frombuffer(train_images[16:] + test_images[16:], dtype=np.uint8)  # 16 and 8 bytes of IDX header
-    return Digits(
-        name="mnist",
-        images=pixels.reshape(-1, 28, 28),
-        labels=np.frombuffer(train_labels[8:] + test_labels[8:], dtype=np.uint8),
-        provenance="MNIST, the published IDX files (LeCun, Cortes, Burges)",
-        published_test_count=10_000,
-    )
-
-
-def _optdigits(name: str, *, published_test_count: int = 0, is_pool: bool = False) -> Digits:
-    rows = np.concatenate(
-        [
-            np.loadtxt(read_checked(file).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8)
-            for file in OPTDIGITS_FILES
-        ]
-    )
-    return Digits(
-        name=name,
-        images=_sixteenths_to_bytes(rows[:, :64]).reshape(-1, 8, 8),
-        labels=rows[:, 64],
-        provenance="UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998)",
-        published_test_count=published_test_count,
-        is_pool=is_pool,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """How a named data set is loaded, and which files it needs."""
-
-    load: Callable[[], Digits]
-    description: str
-    side: int
-    family: str  # data sets of one family share images
-    files: tuple[DataFile, ...] = ()
-    published_train_count: int = 0  # images before the published test part; 0 where there is none
-    contested: tuple[int, ...] = ()  # numbers in the data set of images whose published label is disputed in print
-
-
-# The consensus of several people found these labels of MNIST's test images wrong, by their places there: Northcutt,
-# Athalye and Mueller 2021 (arXiv 2103.14749), as cleanlab's label-errors lists them.
-MNIST_CONTESTED_TESTS = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
-
-DATASETS: dict[str, DataSource] = {
-    "sklearn-digits": DataSource(
-        load=_load_sklearn_digits,
-        side=8,
-        family="optdigits",
-        description="1,797 images of 8x8, embedded in scikit-learn",
-    ),
-    "mnist": DataSource(
-        load=_load_mnist,
-        side=28,
-        family="mnist",
-        files=MNIST_FILES,
-        description="60,000 + 10,000 images of 28x28",
-        published_train_count=60_000,
-        contested=tuple(60_000 + place for place in MNIST_CONTESTED_TESTS),
-    ),
-    "optdigits": DataSource(
-        load=lambda: _optdigits("optdigits", published_test_count=1_797),
-        side=8,
-        family="optdigits",
-        files=OPTDIGITS_FILES,
-        description="UCI, 3,823 + 1,797 images of 8x8",
-        published_train_count=3_823,
-    ),
-    "optdigits-pooled": DataSource(
-        load=lambda: _optdigits("optdigits-pooled", is_pool=True),
-        side=8,
-        family="optdigits",
-        files=OPTDIGITS_FILES,
-        description="UCI, all 5,620 images of 8x8 in one pool",
-    ),
-}
-
-
-def check_dataset(name: str) -> None:
-    """Raise UsageError, with the nearest names, for a data set that does not exist."""
-    if name not in DATASETS:
-        raise unknown_name("data set", name, DATASETS)
-
-
-def load_digits(name: str) -> Digits:
-    """Load a data set by name. Raises UsageError for an unknown name, EnvironmentFailure for its files."""
-    check_dataset(name)
-    return DATASETS[name].load()

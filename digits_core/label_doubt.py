@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.contestants import Contestant
-from digits_core.data import DATASETS
+from digits_core.datasets import contested_images
 from digits_core.errors import UsageError, unknown_name
 from digits_core.leaderboard import leaderboard
 from digits_core.store import SweepStore
@@ -64,7 +64,7 @@ def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> R
         first = asked[0][0]
         labels, indices = first.test_labels(), first.test_indices()
         said = [run.opened_test_probabilities(trial) for run, trial in asked]
-    return review(part, labels, indices, said, DATASETS[store.header.dataset].contested)
+    return review(part, labels, indices, said, contested_images(store.header.dataset))
 
 
 def _runs_of(

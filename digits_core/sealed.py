@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.data import load_digits, refit_split_id, sealed_test_part
+from digits_core.data import refit_split_id, sealed_test_part
+from digits_core.datasets import load_digits
 from digits_core.device import default_device
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.evaluate import predict

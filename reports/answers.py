@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.contestants import Contestant
-from digits_core.data import DATASETS, Digits
+from digits_core.data import Digits
+from digits_core.datasets import contested_images
 from digits_core.durable import unusable
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.records import RunRecord
@@ -116,7 +117,7 @@ def answered(
         raise unusable(store.folder / "validation_indices.npy", "it names images that the data set does not have")
     for view in trials:
         labels.update(_labels(view))
-    contested = DATASETS[store.header.dataset].contested if digits else ()
+    contested = contested_images(store.header.dataset) if digits else ()
     pictures = {picture.index: picture for picture in _pictures(labels, tally, digits, contested)}
     return Answered(
         featured=tuple(featured),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from digits_core.data import load_digits
+from digits_core.datasets import load_digits
 from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import SweepHeader

@@ -6,10 +6,10 @@ from typing import Any
 
 from digits_core.command_line import digits_command
 from digits_core.comparison import ComparedRow, compare_runs, published_as, reached
-from digits_core.data import DATASETS, Digits, load_digits
+from digits_core.data import Digits
+from digits_core.datasets import is_loadable, load_digits
 from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.files import is_at_hand
 from digits_core.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.leaderboard_document import leaderboard_document
 from digits_core.objectives import pareto_front
@@ -221,12 +221,11 @@ def _compared(store: SweepStore) -> tuple[ComparedLine, ...]:
 
 def _images(header: SweepHeader) -> tuple[Digits | None, str]:
     """The data set if it is at hand (a report never downloads), else why not."""
-    source = DATASETS.get(header.dataset)
-    if source is None or not all(is_at_hand(file) for file in source.files):
+    if not is_loadable(header.dataset):
         return None, f"the data set {header.dataset!r} is not in the data folder of this machine"
     try:
         digits = load_digits(header.dataset)
-    except EnvironmentFailure as error:
+    except (EnvironmentFailure, UsageError) as error:
         return None, str(error)
     if digits.checksum != header.data_checksum:
         return None, f"the data set {header.dataset!r} at hand is not the one this sweep was run on"

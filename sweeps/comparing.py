@@ -3,7 +3,7 @@
 import itertools
 
 from digits_core.cross_validation import fitted
-from digits_core.data import load_digits
+from digits_core.datasets import load_digits
 from digits_core.device import default_device
 from digits_core.folds import cut_digits
 from digits_core.records import Assignment, Policy

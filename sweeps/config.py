@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from digits_core.data import DATASETS, check_dataset
+from digits_core.datasets import check_dataset, shares_images
 from digits_core.errors import UsageError, unknown_name
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
@@ -341,7 +341,7 @@ class ProtocolsConfig:
 def check_unseen(recipe_name: str, named: NamedRecipe, dataset: str) -> None:
     """Raise UsageError where a recipe was searched on images that the data set keeps sealed."""
     check_dataset(named.dataset)
-    if named.title and named.dataset != dataset and DATASETS[named.dataset].family == DATASETS[dataset].family:
+    if named.title and shares_images(named.dataset, dataset):
         raise UsageError(
             f"{recipe_name} was searched on {named.dataset}, which shares images with the sealed test part of"
             f" {dataset}; train it on {named.dataset}"

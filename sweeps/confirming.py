@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from digits_core.contestants import contestants, trial_label
 from digits_core.cross_validation import fitted, folded
-from digits_core.data import Digits, Split, load_digits, refit_digits
+from digits_core.data import Digits, Split, refit_digits
+from digits_core.datasets import load_digits
 from digits_core.device import default_device
 from digits_core.errors import UsageError
 from digits_core.folds import Folds, cut_digits

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digits_core.command_line import digits_command
-from digits_core.data import DATASETS
+from digits_core.datasets import DATASETS
 from digits_core.device import accelerator_count, default_device, gpu_names, has_native_bfloat16
 from digits_core.environment import package_versions, processor_count, processor_name
 from digits_core.files import data_folder, is_at_hand

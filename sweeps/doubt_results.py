@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 
 from digits_core.command_line import digits_command, runs_option
-from digits_core.data import DATASETS, published_name
+from digits_core.data import published_name
+from digits_core.datasets import published_train_count
 from digits_core.label_doubt import Doubt, Review
 from digits_core.stats import accuracy_interval
 from digits_core.store import SweepStore
@@ -67,4 +68,4 @@ def _contested_lines(review: Review) -> list[tuple[str, str]]:
 
 def _name(store: SweepStore, doubt: Doubt) -> str:
     """How the image is named outside this project, where its data set has a published test part."""
-    return published_name(doubt.index, DATASETS[store.header.dataset].published_train_count)
+    return published_name(doubt.index, published_train_count(store.header.dataset))

@@ -2,7 +2,8 @@
 
 import time
 
-from digits_core.data import Digits, Split, load_digits
+from digits_core.data import Digits, Split
+from digits_core.datasets import load_digits
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure
 from digits_core.folds import Folds, cut_digits

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import torch
 
 from digits_core.contestants import leading_record
-from digits_core.data import Digits, load_digits
+from digits_core.data import Digits
+from digits_core.datasets import load_digits
 from digits_core.errors import EnvironmentFailure
 from digits_core.inside import Inside, look_inside
 from digits_core.metrics import wrong_margin

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from digits_core.data import Digits, Split, load_digits, split_digits
+from digits_core.data import Digits, Split, split_digits
+from digits_core.datasets import load_digits
 from digits_core.device import accelerator_count, default_device
 from digits_core.engine import check_fit
 from digits_core.environment import processor_count

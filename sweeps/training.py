@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from digits_core.cross_validation import fitted, upload
-from digits_core.data import Digits, Split, load_digits
+from digits_core.data import Digits, Split
+from digits_core.datasets import load_digits
 from digits_core.device import check_device, default_device
 from digits_core.engine import Diverged
 from digits_core.errors import EnvironmentFailure

@@ -7,7 +7,7 @@ from typing import Any
 
 from digits_core.command_line import digits_command, open_command, runs_option
 from digits_core.comparison import is_as_published, our_figures
-from digits_core.data import DATASETS
+from digits_core.datasets import DATASETS
 from digits_core.layers import LayerRow, layer_rows
 from digits_core.recipes import RECIPES
 from digits_core.stats import spread_of

@@ -10,15 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.data import (
-    MNIST_FILES,
-    OPTDIGITS_FILES,
-    Digits,
-    LabelledImages,
-    Split,
-    load_digits,
-    split_digits,
-)
+from digits_core.data import Digits, LabelledImages, Split, split_digits
+from digits_core.datasets import MNIST_FILES, OPTDIGITS_FILES, load_digits
 from digits_core.engine import DeviceSplit
 from digits_core.files import is_at_hand
 from digits_core.recipe import Recipe

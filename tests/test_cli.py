@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from digits_core.data import DATASETS
+from digits_core.datasets import DATASETS
 from digits_core.store import SweepStore
 from sweeps.space import default_max_epochs
 

@@ -91,7 +91,7 @@ def test_one_network_or_one_a_fold(small: Digits, tiny_split: object) -> None:
 @pytest.mark.mnist
 @pytest.mark.slow
 def test_the_scaler_is_fitted_on_each_folds_own_training_images() -> None:
-    from digits_core.data import load_digits
+    from digits_core.datasets import load_digits
 
     folds = fold_digits(load_digits("optdigits-pooled"), 4)
     trainer = FoldsTrainer(folded(named_recipe("kfold-cnn").build()), upload(folds, CPU), CPU)  # type: ignore[arg-type]

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, load_digits, sealed_test_part, split_digits
+from digits_core.data import Digits, sealed_test_part, split_digits
+from digits_core.datasets import load_digits
 from digits_core.errors import UsageError
 from digits_core.files import data_folder
 

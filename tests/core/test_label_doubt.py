@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.data import DATASETS, load_digits
+from digits_core.datasets import DATASETS, load_digits
 from digits_core.errors import UsageError
 from digits_core.label_doubt import confidently_another, find_doubts, review
 from digits_core.leaderboard import leaderboard

@@ -1,6 +1,6 @@
 import pytest
 
-from digits_core.data import DATASETS
+from digits_core.datasets import DATASETS
 from digits_core.errors import UsageError
 from digits_core.layers import layer_rows
 from digits_core.models import build_model, count_parameters

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.data import DATASETS
+from digits_core.datasets import DATASETS
 from digits_core.engine import check_fit
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe

@@ -104,7 +104,7 @@ def test_the_page_explains_every_digit(sweep_store: SweepStore, tmp_path: Path) 
 def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path, digits: object) -> None:
     from delivery.reader import Reader
     from digits_core.classifier import open_classifier
-    from digits_core.data import load_digits
+    from digits_core.datasets import load_digits
     from handwriting.answers import Picture
     from reports.reading_rows import reading_page
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits_core.data import MNIST_CONTESTED_TESTS, Digits, Split
+from digits_core.data import Digits, Split
+from digits_core.datasets import MNIST_CONTESTED_TESTS
 from digits_core.metrics import score
 from digits_core.store import SweepStore
 from reports.answers import _pictures, _Tally, answered

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, load_digits, sealed_test_part, split_digits
+from digits_core.data import Digits, sealed_test_part, split_digits
+from digits_core.datasets import load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from reports.dataset_page import summary_document, summary_lines, write_dataset_page
 from reports.dataset_rows import strip, summary_of

@@ -1,0 +1,99 @@
+"""What is worth knowing of a data set before it is trained on: counts, files that cannot be used, images held twice."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digits_core.data import CLASS_COUNT, SMALLEST_CLASS, Digits, LabelledImages
+from digits_core.datasets import DATASETS, components_of, is_loadable, load_digits
+from digits_core.errors import UsageError
+from digits_core.own_data import RefusedFile, is_own, read_folder, split_name
+
+FAINT = 0.01  # of full brightness: a mean below it says that there is next to no ink
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheck:
+    """What was found. `problems` stand in the way of training, `remarks` do not."""
+
+    name: str
+    image_count: int
+    side: int
+    counts: tuple[int, ...]  # by digit
+    checksum: str
+    refused: tuple[RefusedFile, ...]
+    twice: int  # images that are held more than once
+    contradictions: int  # of them with different labels
+    shared: dict[str, int]  # images that built-in data sets at hand hold as well
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def image_hashes(images: LabelledImages) -> list[bytes]:
+    """The content of each image: equal for equal pixels."""
+    return [image.tobytes() for image in images.images]
+
+
+def check_data(name: str) -> DataCheck:
+    """Look through a data set. Raises UsageError where it cannot be read as one at all."""
+    refused: tuple[RefusedFile, ...] = ()
+    if is_own(name) and len(components_of(name)) == 1 and split_name(name)[0] == "folder":
+        content = read_folder(Path(split_name(name)[1]))
+        refused = content.refused
+        if not content.paths:
+            raise UsageError(f"{name} holds no picture that can be used" + (f": {refused[0].why}" if refused else ""))
+        digits = Digits(name=name, images=content.images, labels=content.labels, provenance="")
+    else:
+        digits = load_digits(name)
+    hashes = image_hashes(digits)
+    counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
+    labels_of: dict[bytes, set[int]] = {}
+    for image, label in zip(hashes, digits.labels, strict=True):
+        labels_of.setdefault(image, set()).add(int(label))
+    contradictions = sum(len(labels) > 1 for labels in labels_of.values())
+    return DataCheck(
+        name=name,
+        image_count=len(digits),
+        side=digits.side,
+        counts=tuple(int(count) for count in counts),
+        checksum=digits.checksum,
+        refused=refused,
+        twice=len(hashes) - len(labels_of),
+        contradictions=contradictions,
+        shared=_shared(name, digits.side, set(labels_of)),
+        problems=tuple(_problems(digits, refused, contradictions)),
+        remarks=tuple(_remarks(digits)),
+    )
+
+
+def _problems(digits: Digits, refused: tuple[RefusedFile, ...], contradictions: int) -> list[str]:
+    found = []
+    if refused:
+        found.append(f"{len(refused)} of its files cannot be used")
+    if contradictions:
+        found.append(f"{contradictions} images are held under different labels")
+    if not digits.components and not digits.can_be_split:
+        counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
+        few = ", ".join(f"{digit} ({counts[digit]})" for digit in np.flatnonzero(counts < SMALLEST_CLASS))
+        found.append(f"fewer than {SMALLEST_CLASS} images of {few}: it can only be mixed with another, as in mnist+...")
+    return found
+
+
+def _remarks(digits: Digits) -> list[str]:
+    counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
+    found = []
+    if counts.min() and counts.max() > 3 * counts.min():
+        found.append(f"uneven: {counts.max():,} images of {counts.argmax()}, {counts.min():,} of {counts.argmin()}")
+    empty = int((digits.images.reshape(len(digits), -1).mean(axis=1) < 255 * FAINT).sum())
+    if empty:
+        found.append(f"{empty} images are all but empty")
+    return found
+
+
+def _shared(name: str, side: int, contents: set[bytes]) -> dict[str, int]:
+    """With built-in data sets of the same size that are at hand."""
+    own = set(components_of(name))
+    others = [one for one, source in DATASETS.items() if one not in own and source.side == side and is_loadable(one)]
+    counts = {one: sum(image in contents for image in image_hashes(load_digits(one))) for one in others}
+    return {one: count for one, count in counts.items() if count}

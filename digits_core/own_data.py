@@ -1,0 +1,311 @@
+"""Data sets of one's own: a folder of pictures, a CSV as Kaggle's digit recogniser has it, an NPZ. Never unpickles."""
+
+import hashlib
+import io
+import os
+import re
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.data import CLASS_COUNT, Digits, Images, Labels
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.files import data_folder
+
+KINDS = ("folder", "csv", "npz")
+PICTURE_SIDE = 28  # pixels, of what becomes of pictures
+LARGEST_SIDE = 64  # pixels, of arrays
+LARGEST_BYTE_COUNT = 2 * 2**30  # of a file, unpacked
+MOST_NAMED = 5  # files that a message names
+NPZ_NAMES = (("images", "labels"), ("x_train", "y_train"), ("x", "y"))
+NPZ_TEST_NAMES = ("x_test", "y_test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedFile:
+    """A picture of a folder that cannot be used, and why."""
+
+    path: str  # within the folder
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderContent:
+    """What was found in a folder: `paths` belong to the images, within the folder."""
+
+    images: Images
+    labels: Labels
+    paths: tuple[str, ...]
+    refused: tuple[RefusedFile, ...]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`folder:mine` -> ("folder", "mine"). Raises UsageError where nothing follows the kind."""
+    kind, _, place = name.partition(":")
+    if not place:
+        raise UsageError(f"{name!r} names no {'folder' if kind == 'folder' else 'file'}; write {kind}:PATH")
+    return kind, place
+
+
+def is_own(name: str) -> bool:
+    """Whether a data set's name says where it lies."""
+    return name.partition(":")[0] in KINDS and ":" in name
+
+
+def check_own(name: str) -> None:
+    """Raise UsageError where there is no such folder or file."""
+    kind, place = split_name(name)
+    path = Path(place)
+    if kind == "folder" and not path.is_dir():
+        raise UsageError(f"there is no folder {place}")
+    if kind != "folder" and not path.is_file():
+        raise UsageError(f"there is no file {place}")
+
+
+def load_own(name: str) -> Digits:
+    """The data set. Raises UsageError with the fix for anything in it that is not a labelled digit."""
+    check_own(name)
+    kind, place = split_name(name)
+    if kind == "folder":
+        return _of_folder(name, Path(place))
+    return _of_csv(name, Path(place)) if kind == "csv" else _of_npz(name, Path(place))
+
+
+# --- a folder of pictures ---
+
+
+def _of_folder(name: str, folder: Path) -> Digits:
+    content = read_folder(folder)
+    if content.refused:
+        shown = "; ".join(f"{one.path}: {one.why}" for one in content.refused[:MOST_NAMED])
+        more = f" and {len(content.refused) - MOST_NAMED} more" if len(content.refused) > MOST_NAMED else ""
+        raise UsageError(
+            f"{len(content.refused)} of the {len(content.refused) + len(content.paths)} pictures in {folder} cannot be"
+            f" used ({shown}{more}); take them out, or see: digits datasets check {name}"
+        )
+    if not content.paths:
+        raise UsageError(f"there is no picture in the folder {folder}")
+    return Digits(
+        name=name,
+        images=content.images,
+        labels=content.labels,
+        provenance=f"{len(content.paths):,} pictures of a folder, each cropped and centred as MNIST was made",
+    )
+
+
+def read_folder(folder: Path) -> FolderContent:
+    """All pictures below a folder, framed as MNIST's; what cannot be used is named. Kept in the data folder's cache."""
+    files, refused = _files_of(folder)
+    key = _key(folder, files)
+    cached = data_folder() / "own" / f"{key}.npz"
+    kept = _read_cache(cached)
+    if kept is None:
+        kept = _framed(folder, files)
+        _write_cache(cached, kept)
+    images, usable, reasons = kept
+    refused += [RefusedFile(path=path, why=str(why)) for (path, _), why in zip(files, reasons, strict=True) if why]
+    labels = np.array([label for (_, label), use in zip(files, usable, strict=True) if use], dtype=np.uint8)
+    paths = tuple(path for (path, _), use in zip(files, usable, strict=True) if use)
+    return FolderContent(images=images, labels=labels, paths=paths, refused=tuple(refused))
+
+
+def _files_of(folder: Path) -> tuple[list[tuple[str, int]], list[RefusedFile]]:
+    """Pictures with their labels by path, and those that have none or lie elsewhere."""
+    from handwriting.decode import SUFFIXES
+
+    root = folder.resolve()
+    files, refused = [], []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or not (path.is_file() or path.is_symlink()):
+            continue
+        within = path.relative_to(folder)
+        label = _label_of(within)
+        if not path.resolve().is_relative_to(root):
+            refused.append(RefusedFile(path=within.as_posix(), why="a link to outside of the folder"))
+        elif label is None:
+            why = "neither in a folder 0 to 9 nor does its name begin with the digit"
+            refused.append(RefusedFile(path=within.as_posix(), why=why))
+        else:
+            files.append((within.as_posix(), label))
+    return files, refused
+
+
+def _label_of(within: Path) -> int | None:
+    folders = [part for part in within.parts[:-1] if re.fullmatch("[0-9]", part)]
+    name = folders[-1] if folders else within.name[:1]
+    return int(name) if re.fullmatch("[0-9]", name) else None
+
+
+def _key(folder: Path, files: list[tuple[str, int]]) -> str:
+    """Names the content: the files' places and bytes."""
+    digest = hashlib.sha256(b"digits own folder 1")
+    for path, _ in files:
+        try:
+            content = (folder / path).read_bytes()
+        except OSError as error:
+            raise EnvironmentFailure(f"cannot read {folder / path}: {error.strerror}") from error
+        digest.update(path.encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+Framed = tuple[Images, npt.NDArray[np.bool_], npt.NDArray[np.str_]]  # usable images, by file: usable?, why not
+
+
+def _framed(folder: Path, files: list[tuple[str, int]]) -> Framed:
+    from handwriting.decode import UnreadablePicture, read_picture
+    from handwriting.reading import find_marks
+
+    def one(path: str) -> tuple[npt.NDArray[np.uint8] | None, str]:
+        try:
+            marks = find_marks(read_picture(folder / path), one_digit=True)
+        except UnreadablePicture as error:
+            return None, str(error)
+        return (marks[0].images[0], "") if marks else (None, "no digit found")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(one, [path for path, _ in files]))
+    images = [image for image, _ in found if image is not None]
+    stacked = np.stack(images) if images else np.zeros((0, PICTURE_SIDE, PICTURE_SIDE), np.uint8)
+    return stacked, np.array([image is not None for image, _ in found], bool), np.array([why for _, why in found], str)
+
+
+def _read_cache(path: Path) -> Framed | None:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            kept = (arrays["images"], arrays["usable"], arrays["reasons"])
+            return kept if str(arrays["checksum"]) == _checksum(kept) else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write_cache(path: Path, kept: Framed) -> None:
+    """A cache is worth no failure: where it cannot be written, the pictures are read again."""
+    import contextlib
+    import tempfile
+
+    images, usable, reasons = kept
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=images, usable=usable, reasons=reasons, checksum=np.array(_checksum(kept)))
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            stream.write(buffer.getvalue())
+        os.replace(stream.name, path)
+
+
+def _checksum(kept: Framed) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in kept)).hexdigest()
+
+
+# --- arrays ---
+
+
+def _of_csv(name: str, path: Path) -> Digits:
+    """A column `label` and one for each pixel, row by row, as Kaggle's train.csv has them."""
+    import pandas as pd
+
+    if path.stat().st_size > LARGEST_BYTE_COUNT:
+        raise UsageError(f"{path} is larger than {LARGEST_BYTE_COUNT // 2**30} GB")
+    try:
+        table = pd.read_csv(path, dtype=np.int64)
+    except (ValueError, OSError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        raise UsageError(f"{path} is no table of whole numbers: {str(error).splitlines()[0]}") from error
+    first = str(table.columns[0]) if len(table.columns) else ""
+    if first.lower() not in ("label", "digit", "class", "y"):
+        raise UsageError(
+            f"the first column of {path} is {first!r}: it must be 'label', and the others the pixels row by row, as in"
+            " the digit recogniser's train.csv (its test.csv has no labels)"
+        )
+    values = table.to_numpy()
+    return _checked(name, path, values[:, 1:], values[:, 0], f"{len(values):,} rows of a CSV file")
+
+
+def _of_npz(name: str, path: Path) -> Digits:
+    """Arrays `images` and `labels` (or x_train, y_train and, as its test part, x_test, y_test, as Keras has MNIST)."""
+    arrays = _arrays_of(path)
+    names = next((pair for pair in NPZ_NAMES if set(pair) <= set(arrays)), None)
+    if names is None:
+        raise UsageError(f"{path} holds {', '.join(arrays) or 'nothing'}; it must hold 'images' and 'labels'")
+    images, labels = arrays[names[0]], arrays[names[1]]
+    count = 0
+    if names[0] == "x_train" and set(NPZ_TEST_NAMES) <= set(arrays):
+        tests, test_labels = (arrays[each] for each in NPZ_TEST_NAMES)
+        if tests.shape[1:] != images.shape[1:] or test_labels.ndim != 1 or labels.ndim != 1:
+            raise UsageError(f"{path}: x_test and y_test do not have the shapes of x_train and y_train")
+        count = len(test_labels)
+        images, labels = np.concatenate([images, tests]), np.concatenate([labels, test_labels])
+    return _checked(name, path, images, labels, f"{len(labels):,} images of an NPZ file", count)
+
+
+def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked <= LARGEST_BYTE_COUNT:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        pickled = " (pickled objects are never loaded)" if "pickle" in str(error) else ""
+        raise UsageError(f"{path} is no NPZ file of plain arrays{pickled}") from error
+    raise UsageError(f"{path} unpacks to more than {LARGEST_BYTE_COUNT // 2**30} GB")
+
+
+def _checked(
+    name: str,
+    path: Path,
+    images: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.generic],
+    provenance: str,
+    tests: int = 0,
+) -> Digits:
+    """Images as bytes with bright ink, labels 0 to 9; or UsageError."""
+    squares = _square(path, images)
+    if labels.ndim != 1 or len(labels) != len(squares) or not len(labels):
+        raise UsageError(
+            f"{path} has {len(squares):,} images and labels of shape {labels.shape}; there must be one each"
+        )
+    if labels.dtype.kind not in "iu" or int(labels.min()) < 0 or int(labels.max()) >= CLASS_COUNT:
+        raise UsageError(f"the labels of {path} must be whole numbers from 0 to 9")
+    bytes_of = _as_bytes(path, squares)
+    corners = np.median(bytes_of[:, [0, 0, -1, -1], [0, -1, 0, -1]])
+    if corners > 127:  # dark ink on light paper
+        bytes_of, provenance = 255 - bytes_of, provenance + ", inverted: its ink was dark"
+    return Digits(
+        name=name,
+        images=np.ascontiguousarray(bytes_of),
+        labels=labels.astype(np.uint8),
+        provenance=provenance,
+        published_test_count=tests,
+    )
+
+
+def _square(path: Path, images: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    elif images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim == 2:
+        side = round(images.shape[1] ** 0.5)
+        if side * side != images.shape[1]:
+            raise UsageError(f"{path} has {images.shape[1]} pixels an image, which is no square")
+        images = images.reshape(-1, side, side)
+    if images.ndim != 3 or images.shape[1] != images.shape[2] or not 8 <= images.shape[1] <= LARGEST_SIDE:
+        raise UsageError(
+            f"{path} has images of shape {images.shape[1:]}; they must be grey squares of 8 to {LARGEST_SIDE} pixels"
+        )
+    return images
+
+
+def _as_bytes(path: Path, images: npt.NDArray[np.generic]) -> Images:
+    if images.dtype.kind not in "iuf" or not np.isfinite(images.astype(np.float32)).all():
+        raise UsageError(f"the pixels of {path} must be numbers from 0 to 255, or from 0 to 1")
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 255:
+        raise UsageError(f"the pixels of {path} go from {low:g} to {high:g}; they must lie in 0 to 255, or in 0 to 1")
+    scale = 255 if images.dtype.kind == "f" and high <= 1 else 1
+    return np.rint(images.astype(np.float32) * scale).astype(np.uint8)
