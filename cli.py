@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from commands import judging, looking, reading, searching, showing, training
+from commands import delivering, judging, looking, reading, searching, showing, training
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
@@ -47,6 +47,7 @@ for command in (
     judging.ensemble,
     judging.doubts,
     reading.predict,
+    delivering.export,
     showing.report,
     looking.ls,
     looking.show,

@@ -1,6 +1,6 @@
 """A stored network, or an ensemble as it was combined, that answers for images that no run has seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.evaluate import predict
 from digits_core.records import RunRecord, SweepHeader
-from digits_core.stacking import fit_stack
+from digits_core.stacking import Stack, fit_stack
 from digits_core.store import REFITTED, SweepStore, confirmation_name, sweep_names
 from digits_core.stored_model import stored_model, stored_precision
 
@@ -24,7 +24,27 @@ ENSEMBLE = "ensemble"
 INNER_RUNS = (confirmation_name(0), REFITTED)
 
 Combined = npt.NDArray[np.float64]  # (N, 10)
-Combine = Callable[[npt.NDArray[np.float32]], Combined]  # (M, N, 10) -> (N, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """How M members' answers become one."""
+
+    weights: npt.NDArray[np.float64]  # (M,), which sum to one; of a stack for reading only
+    by_vote: bool = False
+    stack: Stack | None = None
+    temperature: float = 1.0
+
+    def __call__(self, said: npt.NDArray[np.float32]) -> Combined:
+        """(M, N, 10) -> (N, 10)."""
+        if self.stack is not None:
+            together = self.stack.combine(said)
+        else:
+            together = majority(said) if self.by_vote else combine(said, self.weights)
+        return together if self.temperature == 1.0 else scaled(together, self.temperature)
+
+
+ALONE = Combination(weights=np.ones(1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +57,7 @@ class Classifier:
     records: tuple[RunRecord, ...]
     networks: tuple[nn.Module, ...]
     device: torch.device
-    combine: Combine
+    combine: Combination
     ensemble: EnsembleRecord | None = None
 
     @property
@@ -116,7 +136,7 @@ def _leader(store: SweepStore) -> Classifier:
 
 
 def _single(store: SweepStore, record: RunRecord) -> Classifier:
-    return _classifier(store, _name(store, str(record.trial)), [record], lambda said: said[0].astype(np.float64))
+    return _classifier(store, _name(store, str(record.trial)), [record], ALONE)
 
 
 def _name(store: SweepStore, what: str) -> str:
@@ -138,29 +158,25 @@ def _ensemble(sweep: SweepStore) -> Classifier:
     return _classifier(confirmed, _name(sweep, ENSEMBLE), members, together, record)
 
 
-def _combination(store: SweepStore, record: EnsembleRecord, trials: Sequence[int]) -> tuple[list[int], Combine]:
+def _combination(store: SweepStore, record: EnsembleRecord, trials: Sequence[int]) -> tuple[list[int], Combination]:
     """The trials that answer, and how their answers become one: exactly as the ensemble was scored."""
-    together: Combine
+    temperature = record.calibrated.temperature if record.calibrated else 1.0
     if record.method == "stack":  # its regression is not kept; the same arrays give the same one again
         used = list(trials)
         stored = np.stack([store.validation_probabilities(trial) for trial in used])
-        together = fit_stack(store.validation_labels(), stored).combine
-    else:
-        weights = record.chosen.weights
-        used = [trial for trial in trials if weights.get(trial, 0.0) > 0]
-        shares = np.array([weights[trial] for trial in used])
-        together = majority if record.method == "vote" else lambda said: combine(said, shares)
-    if record.calibrated is None:
-        return used, together
-    temperature = record.calibrated.temperature
-    return used, lambda said: scaled(together(said), temperature)
+        stack = fit_stack(store.validation_labels(), stored)
+        return used, Combination(weights=stack.weights(len(used)), stack=stack, temperature=temperature)
+    weights = record.chosen.weights
+    used = [trial for trial in trials if weights.get(trial, 0.0) > 0]
+    shares = np.array([weights[trial] for trial in used])
+    return used, Combination(weights=shares, by_vote=record.method == "vote", temperature=temperature)
 
 
 def _classifier(
     store: SweepStore,
     name: str,
     records: Sequence[RunRecord],
-    together: Combine,
+    together: Combination,
     ensemble: EnsembleRecord | None = None,
 ) -> Classifier:
     header = store.header

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.data import refit_split_id, sealed_test_part
+from digits_core.data import LabelledImages, refit_split_id, sealed_test_part
 from digits_core.datasets import load_digits
 from digits_core.device import default_device
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -14,6 +14,18 @@ from digits_core.evaluate import predict
 from digits_core.records import RunRecord
 from digits_core.store import SweepStore
 from digits_core.stored_model import stored_model, stored_precision
+
+
+def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
+    """The sealed part itself, to hold a model's other forms against it; a ledger line like any opening."""
+    digits = load_digits(store.header.dataset)
+    if digits.checksum != store.header.data_checksum:
+        raise EnvironmentFailure(
+            f"the data set {store.header.dataset!r} in the data folder is not the one {store.header.name!r} was run on"
+        )
+    test, _ = sealed_test_part(digits)
+    store.append_to_ledger(purpose, tuple(record.trial for record in records))
+    return test
 
 
 def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:

@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handwriting.decode import Pixels
 from handwriting.frame import MNIST_FRAME, Frame
 from handwriting.ink import Mask, stroke_width
 
+GROUND = 60  # of 255: brighter is ink, in a picture that is framed already
+LEAST_COLOUR = 8  # of 255: less difference between red, green and blue is grey
 FINE = 8  # points for a pixel of the frame: ink is laid out so finely, then averaged
 
 
@@ -62,3 +65,25 @@ def _place(small: npt.NDArray[np.float32], frame: Frame) -> tuple[int, int]:
     else:
         top, left = (frame.side - height) // 2, (frame.side - width) // 2
     return min(max(top, 0), frame.side - height), min(max(left, 0), frame.side - width)
+
+
+def already_framed(pixels: Pixels, frame: Frame = MNIST_FRAME) -> npt.NDArray[np.uint8] | None:
+    """The picture itself where it is an image of such a data set, as when one was saved as files; else None.
+
+    Grey, of the frame's size, its ground even, the ink as large as the frame's and centred as it. Dark ink is inverted.
+    """
+    if pixels.shape[:2] != (frame.side, frame.side) or not frame.by_mass or np.ptp(pixels, axis=2).max() > LEAST_COLOUR:
+        return None
+    image = pixels[..., 1]
+    if np.median(image) > 127:
+        image = 255 - image
+    edge = np.concatenate([image[:2].ravel(), image[-2:].ravel(), image[:, :2].ravel(), image[:, -2:].ravel()])
+    if edge.max() > GROUND or image.max() < 2 * GROUND:
+        return None
+    rows, columns = np.flatnonzero((image > GROUND).any(axis=1)), np.flatnonzero((image > GROUND).any(axis=0))
+    longest = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    mass, middle = float(image.sum()), (frame.side - 1) / 2
+    down = float(image.sum(axis=1) @ np.arange(frame.side)) / mass
+    across = float(image.sum(axis=0) @ np.arange(frame.side)) / mass
+    is_as_large = abs(int(longest) - frame.fitted) <= 1
+    return image if is_as_large and max(abs(down - middle), abs(across - middle)) <= 1 else None

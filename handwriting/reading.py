@@ -8,7 +8,7 @@ import numpy.typing as npt
 from handwriting.cutting import Piece, pieces_of
 from handwriting.decode import Pixels
 from handwriting.frame import MNIST_FRAME, Frame
-from handwriting.framing import framed
+from handwriting.framing import already_framed, framed
 from handwriting.ink import find_ink
 from handwriting.marks import Box, Cutout, part, the_one
 from handwriting.rulings import without_rulings
@@ -26,13 +26,17 @@ class FoundMark:
 
 def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = False) -> list[FoundMark]:
     """All marks of a picture in reading order, none where it is empty. `one_digit`: it is known to hold one."""
+    height, width = pixels.shape[:2]
+    whole = already_framed(pixels, frame)
+    if whole is not None:
+        box = Box(left=0, top=0, right=width, bottom=height)
+        return [FoundMark(row=0, pieces=(Piece(start=0, end=1, box=box),), boxes=(box,), images=whole[np.newaxis])]
     ink = find_ink(pixels)
     if not ink.mask.any():
         return []
     cutouts = part(without_rulings(ink))
     if one_digit:
         cutouts = the_one(cutouts)
-    height, width = pixels.shape[:2]
 
     def found(cutout: Cutout) -> FoundMark:
         whole = Piece(start=0, end=1, box=cutout.box)

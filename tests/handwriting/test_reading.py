@@ -136,3 +136,14 @@ def test_a_digit_that_fills_its_picture_is_no_ruling() -> None:
         pixels = drawn(replace(PLAIN, height=0.97, pen=0.1, off_centre=0.0), int(digit))
         (mark,) = find_marks(pixels)
         assert mark.boxes[0].height > 0.85 * len(pixels)
+
+
+def test_an_image_of_the_data_set_is_taken_as_it_is() -> None:
+    (mark,) = find_marks(drawn(PLAIN, 3))
+    image = mark.images[0]
+    for shown in (image, 255 - image):
+        (again,) = find_marks(np.dstack([shown] * 3))
+        assert np.array_equal(again.images[0], image)
+    moved = np.roll(image, 3, axis=1)
+    (again,) = find_marks(np.dstack([moved] * 3))
+    assert not np.array_equal(again.images[0], moved)

@@ -1,0 +1,75 @@
+"""`digits export`: a stored model as files that other programs run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.reading import Model
+from commands.shell import AsJson, Runs, emit, errors_in_one_line, safe_name, say
+from digits_core import DEFAULT_RUNS
+
+
+@errors_in_one_line
+def export(
+    model: Model = None,
+    format_: Annotated[str, typer.Option("--format", help="onnx, torchscript or c.")] = "onnx",
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="The ensemble: of --model, or the latest.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="In eight-bit integers: a quarter of the size.")] = False,
+    preprocess: Annotated[
+        bool, typer.Option("--preprocess", help="It takes bytes of any size and either polarity, and scales by itself.")
+    ] = False,
+    max_flash: Annotated[
+        str | None, typer.Option(help="With --format c: fail if it takes more, e.g. 64k.", show_default="no limit")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write to.", show_default="exports/ in the runs folder")
+    ] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Export a model for other programs.
+
+    As ONNX, TorchScript, or C99 without malloc for a microcontroller. Before anything is written, the file answers for
+    every test image beside torch: it must give the same answers (with --int8 the cost is printed instead). A model
+    card travels with it.
+
+    Examples:
+
+        digits export --model first/17
+
+        digits export --ensemble --preprocess --json
+
+        digits export --model small --format c --int8 --max-flash 64k
+
+    """
+    from delivery.exporting import ExportConfig
+    from digits_core.errors import UsageError
+
+    config = ExportConfig(
+        format=format_, int8=int8, takes_bytes=preprocess, max_flash=None if max_flash is None else _bytes_of(max_flash)
+    )
+    if ensemble and model is not None and "/" in model:
+        raise UsageError(f"--ensemble is of a sweep; write --model {model.partition('/')[0]} --ensemble")
+    selector = (f"{model}/ensemble" if model not in (None, "ensemble") else "ensemble") if ensemble else model
+    from delivery.export_results import export_document, export_lines
+    from delivery.exporting import export as write_export
+    from digits_core.classifier import open_classifier
+
+    classifier = open_classifier(runs, selector)
+    kind = f"{format_}-int8" if int8 else format_
+    folder = output or runs / "exports" / f"{safe_name(classifier.name)}-{kind}"
+    result = write_export(classifier, config, folder, say)
+    emit(export_document(result), export_lines(result), as_json=as_json)
+
+
+def _bytes_of(text: str) -> int:
+    """`64k` -> 65536."""
+    import re
+
+    from digits_core.errors import UsageError
+
+    match = re.fullmatch(r"([0-9]{1,9})\s*([kKmM]?)[bB]?", text.strip())
+    if match is None or not int(match[1]):
+        raise UsageError(f"--max-flash is a size such as 64k, not {text!r}")
+    return int(match[1]) * {"": 1, "k": 1024, "m": 1024**2}[match[2].lower()]

@@ -1,0 +1,94 @@
+"""The model card that travels with an exported model (Mitchell et al. 2019, arXiv 1810.03993)."""
+
+import time
+from typing import TYPE_CHECKING
+
+from digits_core.classifier import Classifier
+from digits_core.datasets import load_digits
+from digits_core.metrics import Score
+from digits_core.stats import accuracy_interval
+
+if TYPE_CHECKING:
+    from delivery.exporting import Export
+
+LIMITS = (
+    "It answers with a digit whatever it is shown: there is no class for anything else.",
+    "It knows handwriting like that of the data set above. Digits must be cropped, scaled and centred as those are:"
+    " `digits predict` does that for pictures.",
+    "Measured on the data set's own sealed test part; other people's handwriting is read less well than that.",
+)
+
+
+def model_card(classifier: Classifier, export: "Export") -> str:
+    """Markdown: what it is, how it was made, what it is worth, what it cannot do."""
+    sections = [
+        f"# {classifier.name}, as {_format(export)}",
+        _use(classifier, export),
+        "## Training\n\n" + "\n".join(_training(classifier)),
+        "## What it is worth\n\n" + "\n".join(_worth(classifier, export)),
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _format(export: "Export") -> str:
+    return export.config.format + (", eight-bit integers" if export.config.int8 else "")
+
+
+def _use(classifier: Classifier, export: "Export") -> str:
+    side = classifier.side
+    if export.config.takes_bytes:
+        takes = "`image`, uint8 (N, 1, height, width) of any size, light on dark or dark on light; it scales by itself"
+    else:
+        takes = f"`image`, float32 (N, 1, {side}, {side}), 0 for paper and 1 for ink"
+    return f"Takes {takes}. Answers with `probabilities`, float32 (N, 10), of the digits 0 to 9."
+
+
+def _training(classifier: Classifier) -> list[str]:
+    header = classifier.header
+    lines = [
+        f"- Data: {header.dataset} ({load_digits(header.dataset).provenance}), {header.train_n:,} training and"
+        f" {header.validation_n:,} validation images, SHA-256 {header.data_checksum[:12]}, split {header.split_id}",
+        f"- Made {time.strftime('%Y-%m-%d', time.localtime(header.created_at))} on {header.hardware}, with"
+        f" {', '.join(f'{package} {version}' for package, version in header.versions.items())}",
+    ]
+    for record, weight in zip(classifier.records, classifier.combine.weights, strict=True):
+        recipe = record.recipe
+        lines.append(
+            f"- Network of trial {record.trial}: {recipe.model.name}, {record.parameter_count:,} parameters, seed"
+            f" {recipe.training.seed}, best epoch {record.best_epoch}, recipe {recipe.recipe_id}"
+            + (f", weight {weight:.3f}" if len(classifier.records) > 1 else "")
+        )
+    return lines
+
+
+def _worth(classifier: Classifier, export: "Export") -> list[str]:
+    parity, lines = export.parity, []
+    for part, score in _scores(classifier):
+        lines.append(f"- {part}: {_score_text(score.error_count, score.n)}, NLL {score.nll:.4f}, ECE {score.ece:.4f}")
+    lines.append(f"- This file on the sealed test part: {_score_text(parity.error_count, parity.n)}")
+    lines.append(
+        f"- Beside torch in single precision: {parity.disagreements} of {parity.n:,} answers differ, the largest"
+        f" difference of a probability is {parity.largest_difference:.2g}; torch has {parity.torch_error_count} wrong"
+        f" (McNemar p {parity.p_value:.2g})"
+    )
+    if export.footprint is not None:
+        size = export.footprint
+        lines.append(
+            f"- Compiled for {size.compiler}: {size.flash / 1024:.1f} KB of flash, {size.ram / 1024:.1f} KB of RAM"
+        )
+    return lines
+
+
+def _scores(classifier: Classifier) -> list[tuple[str, Score]]:
+    ensemble = classifier.ensemble
+    if ensemble is not None:
+        return [("Validation, by which it was chosen", ensemble.chosen.validation)]
+    (record,) = classifier.records
+    return [] if record.validation is None else [("Validation, by which it was chosen", record.validation)]
+
+
+def _score_text(error_count: int, n: int) -> str:
+    interval = accuracy_interval(error_count, n)
+    accuracy = (n - error_count) / n
+    return f"{error_count} of {n:,} wrong, {accuracy:.2%} [{interval.low:.2%}, {interval.high:.2%}] (95 %, Wilson)"

@@ -1,0 +1,190 @@
+"""`digits export`: a classifier as files of other formats, each checked on every test image before it is kept."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from delivery import c_source, onnx_file
+from delivery.c_source import Footprint
+from delivery.card import model_card
+from delivery.deployed import Deployed, as_input
+from digits_core.classifier import Classifier
+from digits_core.data import LabelledImages
+from digits_core.datasets import load_digits
+from digits_core.durable import write_atomically
+from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
+from digits_core.sealed import open_test_images
+from digits_core.stats import mcnemar_p_value
+
+FORMATS = ("onnx", "torchscript", "c")
+CLOSE = 1e-3  # between probabilities of the same model in two formats: rounding, summed in another order
+TIMED_COUNT = 1_000  # images that are answered side by side for the times
+Answers = npt.NDArray[np.float32]  # (N, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What was asked for. takes_bytes: the preprocessing is inside."""
+
+    format: str = "onnx"
+    int8: bool = False
+    takes_bytes: bool = False
+    max_flash: int | None = None  # bytes
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise unknown_name("format", self.format, FORMATS)
+        if self.int8 and self.format == "torchscript":
+            raise UsageError("--int8 is for onnx and c; leave it out, or choose --format onnx")
+        if self.int8 and self.takes_bytes:
+            raise UsageError("--int8 and --preprocess cannot be had at once; leave one out")
+        if self.takes_bytes and self.format == "c":
+            raise UsageError("--preprocess is for onnx and torchscript: the C source takes images of the model's size")
+        if self.max_flash is not None and self.format != "c":
+            raise UsageError("--max-flash is for --format c")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """The file's answers beside torch's, in single precision, on all test images."""
+
+    n: int
+    disagreements: int
+    largest_difference: float  # of a probability
+    error_count: int  # of the file
+    torch_error_count: int
+    p_value: float  # McNemar's exact test of the two
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was written. seconds: for so many images, of the file and of torch, side by side; None for C."""
+
+    model: str
+    config: ExportConfig
+    folder: Path
+    files: tuple[Path, ...]
+    parity: Parity
+    seconds: tuple[float, float] | None
+    footprint: Footprint | None
+
+
+def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Callable[[str], None]) -> Export:
+    """Convert, check, measure, write. Raises EnvironmentFailure where the check fails or the flash does not do."""
+    if config.format == "c":
+        c_source.compiler_of()  # before minutes are spent
+    name = classifier.name
+    test = open_test_images(classifier.store, classifier.records, f"export of {name} as {config.format}")
+    model = Deployed(classifier, takes_bytes=config.takes_bytes).eval()
+    say(f"converting {name} to {config.format}{', eight-bit integers' if config.int8 else ''}")
+    contents, answer = _converted(classifier, model, config)
+    footprint = None
+    if config.format == "c":
+        footprint = c_source.footprint(contents["digits_model.c"].decode())
+        _check_flash(footprint, config)
+    say(f"checking it on {len(test):,} test images")
+    parity = _parity(test, model.answers(test.images), answer(test.images))
+    if not config.int8 and (parity.disagreements or parity.largest_difference > CLOSE):
+        raise EnvironmentFailure(
+            f"the {config.format} file answers otherwise than torch on {parity.disagreements} of {parity.n:,} test"
+            f" images (largest difference of a probability {parity.largest_difference:.2g}); nothing was written"
+        )
+    seconds = _side_by_side(model, answer, test) if config.format != "c" else None
+    result = Export(
+        model=name, config=config, folder=folder, files=(), parity=parity, seconds=seconds, footprint=footprint
+    )
+    contents["README.md"] = model_card(classifier, result).encode()
+    files = _written(folder, contents)
+    return Export(**{**vars(result), "files": files})
+
+
+Converted = tuple[dict[str, bytes], Callable[[npt.NDArray[np.uint8]], Answers]]  # files by name, how they answer
+
+
+def _converted(classifier: Classifier, model: Deployed, config: ExportConfig) -> Converted:
+    if config.format == "torchscript":
+        return _as_torchscript(model)
+    batch = 1 if config.format == "c" else None
+    graph = onnx_file.to_onnx(model, batch=batch)
+    if config.int8:
+        digits = load_digits(classifier.dataset)
+        graph = onnx_file.quantised(graph, digits.images[digits.parts[0]], batch=batch)
+    if config.format == "onnx":
+        return {"model.onnx": graph}, lambda images: onnx_file.answers(graph, images, takes_bytes=config.takes_bytes)
+    source, side = c_source.to_c(graph), classifier.side
+    files = {"digits_model.c": source.encode(), "digits_model.h": c_source.header(side).encode()}
+    return files, lambda images: c_source.answers(source, side, images)
+
+
+def _as_torchscript(model: Deployed) -> Converted:
+    import io
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch would rather have torch.export used, which other programs cannot read
+        traced = torch.jit.freeze(
+            torch.jit.trace(model, as_input(np.zeros((2, model.side, model.side), np.uint8), model.takes_bytes))  # type: ignore[no-untyped-call]
+        )
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer)
+        loaded = torch.jit.load(io.BytesIO(buffer.getvalue()))  # type: ignore[no-untyped-call]
+
+    def answer(images: npt.NDArray[np.uint8]) -> Answers:
+        with torch.inference_mode():
+            chunks = [loaded(as_input(images[at : at + 500], model.takes_bytes)) for at in range(0, len(images), 500)]
+        said: Answers = torch.cat(chunks).numpy()
+        return said
+
+    return {"model.torchscript.pt": buffer.getvalue()}, answer
+
+
+def _check_flash(footprint: Footprint, config: ExportConfig) -> None:
+    if config.max_flash is not None and footprint.flash > config.max_flash:
+        fix = "take a smaller --model" if config.int8 else "add --int8, or take a smaller --model"
+        raise EnvironmentFailure(
+            f"it needs {footprint.flash / 1024:.1f} KB of flash, --max-flash allows {config.max_flash / 1024:.1f} KB:"
+            f" {fix} (`digits sweep --objective nll,params` finds good small ones); nothing was written"
+        )
+
+
+def _parity(test: LabelledImages, expected: Answers, said: Answers) -> Parity:
+    if said.shape != expected.shape or not np.isfinite(said).all():
+        raise EnvironmentFailure("the exported model does not answer with probabilities; nothing was written")
+    wrong, torch_wrong = said.argmax(axis=1) != test.labels, expected.argmax(axis=1) != test.labels
+    return Parity(
+        n=len(test),
+        disagreements=int((said.argmax(axis=1) != expected.argmax(axis=1)).sum()),
+        largest_difference=float(np.abs(said - expected).max()),
+        error_count=int(wrong.sum()),
+        torch_error_count=int(torch_wrong.sum()),
+        p_value=mcnemar_p_value(wrong, torch_wrong),
+    )
+
+
+def _side_by_side(
+    model: Deployed, answer: Callable[[npt.NDArray[np.uint8]], Answers], test: LabelledImages
+) -> tuple[float, float]:
+    """Seconds for the same images, the best of three turns each, one after the other."""
+    images = test.images[:TIMED_COUNT]
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(3):
+        for each, kept in zip((answer, model.answers), times, strict=True):
+            begun = time.perf_counter()
+            each(images)
+            kept.append(time.perf_counter() - begun)
+    return min(times[0]), min(times[1])
+
+
+def _written(folder: Path, contents: dict[str, bytes]) -> tuple[Path, ...]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {folder}: {error.strerror}; --output writes it elsewhere") from error
+    return tuple(folder / name for name in contents)

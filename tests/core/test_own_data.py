@@ -1,0 +1,194 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits_core.data import Digits, split_digits
+from digits_core.data_checks import check_data
+from digits_core.datasets import absolute, check_dataset, components_of, contested_images, load_digits, shares_images
+from digits_core.errors import UsageError
+
+pytestmark = pytest.mark.usefixtures("data_folder")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, digits: Digits) -> Path:
+    """Six enlarged images of each digit, dark on light, in a folder for each; returns the folder."""
+    folder = tmp_path / "mine"
+    for digit in range(10):
+        (folder / str(digit)).mkdir(parents=True)
+        for number, image in enumerate(digits.images[digits.labels == digit][:6]):
+            large = Image.fromarray(255 - image).resize((80, 80), Image.Resampling.BICUBIC)
+            large.save(folder / str(digit) / f"{number}.png")
+    return folder
+
+
+def test_a_folder_of_classes(pictures: Path, digits: Digits) -> None:
+    loaded = load_digits(f"folder:{pictures}")
+    assert loaded.images.shape == (60, 28, 28)
+    assert np.bincount(loaded.labels).tolist() == [6] * 10
+    assert loaded.checksum == load_digits(f"folder:{pictures}").checksum  # the second time from the cache
+    assert [len(part) for part in loaded.parts] == [36, 12, 12]
+    assert np.unique(np.concatenate(loaded.parts)).size == 60
+
+
+def test_the_cache_goes_by_content_and_is_checked(pictures: Path, data_folder: Path) -> None:
+    first = load_digits(f"folder:{pictures}")
+    (cached,) = (data_folder / "own").iterdir()
+    cached.write_bytes(cached.read_bytes()[:-40])
+    assert load_digits(f"folder:{pictures}").checksum == first.checksum
+    (pictures / "3" / "0.png").write_bytes((pictures / "4" / "0.png").read_bytes())
+    assert load_digits(f"folder:{pictures}").checksum != first.checksum
+
+
+def test_names_that_begin_with_the_digit(pictures: Path) -> None:
+    flat = pictures.parent / "flat"
+    flat.mkdir()
+    for path in pictures.rglob("*.png"):
+        path.rename(flat / f"{path.parent.name}-{path.name}")
+    assert np.bincount(load_digits(f"folder:{flat}").labels).tolist() == [6] * 10
+
+
+def test_what_cannot_be_used_is_named(pictures: Path, tmp_path: Path) -> None:
+    Image.new("L", (50, 50), 255).save(pictures / "1" / "white.png")
+    (pictures / "2" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (pictures / "note.png").write_bytes((pictures / "1" / "0.png").read_bytes())
+    (tmp_path / "outside.png").write_bytes((pictures / "1" / "0.png").read_bytes())
+    os.symlink(tmp_path / "outside.png", pictures / "3" / "link.png")
+    Image.new("1", (20_000, 20_000)).save(pictures / "5" / "bomb.png")
+    with pytest.raises(UsageError, match=r"5 of the 65 pictures in .* cannot be used"):
+        load_digits(f"folder:{pictures}")
+    check = check_data(f"folder:{pictures}")
+    assert {one.path: one.why.split(" ")[0] for one in check.refused} == {
+        "1/white.png": "no", "2/cut.jpg": "not", "note.png": "neither", "3/link.png": "a", "5/bomb.png": "20,000",
+    }  # fmt: skip
+    assert check.image_count == 60
+    assert check.problems == ("5 of its files cannot be used",)
+
+
+def test_too_few_of_a_digit_can_only_be_mixed(pictures: Path, tmp_path: Path) -> None:
+    for path in sorted((pictures / "8").iterdir())[:3]:
+        path.unlink()
+    name = f"folder:{pictures}"
+    with pytest.raises(UsageError, match="has 3 images of the digit 8, and needs at least 5"):
+        split_digits(load_digits(name))
+    np.savez(tmp_path / "even.npz", images=np.zeros((100, 28, 28), np.uint8), labels=np.arange(100) % 10)
+    loaded = load_digits(f"npz:{tmp_path / 'even.npz'}+{name}")
+    train, validation, test = loaded.parts
+    assert set(range(100, 157)) <= set(train.tolist())
+    assert len(validation) + len(test) == 40
+    assert "fewer than 5 images of 8 (3)" in check_data(name).problems[0]
+
+
+def test_a_mixture_splits_each_part_as_it_is_split_alone(pictures: Path) -> None:
+    name = f"folder:{pictures}"
+    with pytest.raises(UsageError, match="mixes images of 8x8 and 28x28"):
+        load_digits(f"sklearn-digits+{name}")
+    with pytest.raises(UsageError, match="twice"):
+        load_digits(f"{name}+{name}")
+
+
+@pytest.mark.mnist
+def test_mnist_keeps_its_sealed_part_in_a_mixture(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the real data folder
+    mnist, mine = load_digits("mnist"), load_digits(f"folder:{pictures}")
+    both = load_digits(f"mnist+folder:{pictures}")
+    for part, of_mnist, of_mine in zip(both.parts, mnist.parts, mine.parts, strict=True):
+        assert np.array_equal(part, np.concatenate([of_mnist, of_mine + 70_000]))
+    assert both.split_id not in (mnist.split_id, mine.split_id)
+    assert contested_images(f"mnist+folder:{pictures}") == contested_images("mnist")
+    assert check_data("mnist").twice == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "components"),
+    [
+        ("mnist", ("mnist",)),
+        ("mnist+folder:a+b", ("mnist", "folder:a+b")),
+        ("folder:a+csv:b+mnist", ("folder:a", "csv:b", "mnist")),
+        ("optdigits-pooled+npz:x", ("optdigits-pooled", "npz:x")),
+    ],
+)
+def test_a_plus_in_a_path_is_no_joint(name: str, components: tuple[str, ...]) -> None:
+    assert components_of(name) == components
+
+
+def test_shared_images_are_known() -> None:
+    assert shares_images("optdigits", "sklearn-digits")
+    assert not shares_images("mnist", "mnist+folder:x")
+    assert absolute("mnist+folder:x") == f"mnist+folder:{Path('x').absolute()}"
+    with pytest.raises(UsageError, match="did you mean 'mnist'"):
+        check_dataset("mnits+folder:x")
+
+
+def write_csv(path: Path, digits: Digits, header: str | None = None) -> None:
+    rows = np.column_stack([digits.labels[:100], digits.images[:100].reshape(100, -1)])
+    names = "label," + ",".join(f"pixel{number}" for number in range(64))
+    np.savetxt(path, rows, fmt="%d", delimiter=",", header=header if header is not None else names, comments="")
+
+
+def test_a_csv_as_kaggle_has_it(tmp_path: Path, digits: Digits) -> None:
+    write_csv(tmp_path / "train.csv", digits)
+    loaded = load_digits(f"csv:{tmp_path / 'train.csv'}")
+    assert np.array_equal(loaded.images, digits.images[:100])
+    assert np.array_equal(loaded.labels, digits.labels[:100])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no table of whole numbers"),
+        ("pixel0,pixel1\n1,2\n", "the first column of .* is 'pixel0'"),
+        ("label,a,b,c,d\n1,0,0,x,0\n", "no table of whole numbers"),
+        ("label," + ",".join(f"p{n}" for n in range(60)) + "\n1" + ",0" * 60 + "\n", "60 pixels an image"),
+        ("label," + ",".join(f"p{n}" for n in range(64)) + "\n11" + ",0" * 64 + "\n", "whole numbers from 0 to 9"),
+        ("label," + ",".join(f"p{n}" for n in range(64)) + "\n1" + ",300" * 64 + "\n", "from 300 to 300"),
+        ("label," + ",".join(f"p{n}" for n in range(64)) + "\n", "images, and labels|no"),
+    ],
+)
+def test_a_csv_that_is_none(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(UsageError, match=message):
+        load_digits(f"csv:{tmp_path / 'a.csv'}")
+
+
+def test_npz_of_bytes_floats_and_dark_ink(tmp_path: Path, digits: Digits) -> None:
+    images, labels = digits.images[:100], digits.labels[:100]
+    for number, (kept, key) in enumerate(
+        [(images, "images"), (images / 255, "x"), (255 - images[..., None], "images")]
+    ):
+        path = tmp_path / f"{number}.npz"
+        np.savez(path, **{key: kept, "labels" if key == "images" else "y": labels})
+        assert np.array_equal(load_digits(f"npz:{path}").images, images)
+
+
+def test_npz_with_a_test_part_of_its_own(tmp_path: Path, digits: Digits) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=digits.images[:400], y_train=digits.labels[:400], x_test=digits.images[400:500],
+             y_test=digits.labels[400:500])  # fmt: skip
+    assert load_digits(f"npz:{path}").parts[2].tolist() == list(range(400, 500))
+
+
+def test_npz_is_never_unpickled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.array([{"a": 1}], dtype=object), labels=np.array([1]))
+    with pytest.raises(UsageError, match="pickled objects are never loaded"):
+        load_digits(f"npz:{tmp_path / 'a.npz'}")
+    (tmp_path / "b.npz").write_bytes(b"PK no zip")
+    with pytest.raises(UsageError, match="no NPZ file"):
+        load_digits(f"npz:{tmp_path / 'b.npz'}")
+    np.savez(tmp_path / "c.npz", pictures=np.zeros(3))
+    with pytest.raises(UsageError, match="holds pictures; it must hold 'images' and 'labels'"):
+        load_digits(f"npz:{tmp_path / 'c.npz'}")
+
+
+def test_copies_and_contradictions_are_counted(tmp_path: Path, digits: Digits) -> None:
+    images, labels = digits.images[:100].copy(), digits.labels[:100].copy()
+    images[1], labels[1] = images[0], labels[0]
+    images[2], labels[2] = images[0], (labels[0] + 1) % 10
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    check = check_data(f"npz:{tmp_path / 'a.npz'}")
+    assert (check.twice, check.contradictions) == (2, 1)
+    assert check.shared == {"sklearn-digits": 98}  # two were changed
+    assert check.problems == ("1 images are held under different labels",)

@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from delivery.deployed import Deployed
+from digits_core.classifier import open_classifier
+from digits_core.data import Digits
+from digits_core.store import SweepStore
+from sweeps.config import EnsembleConfig
+from sweeps.ensembling import build_ensemble
+from tests.test_cli import run
+
+
+def export(store: SweepStore, *arguments: object) -> tuple[int, str, str]:
+    return run("export", *map(str, arguments), "--runs", str(store.folder.parent))
+
+
+def exported(store: SweepStore, folder: Path, *arguments: str) -> dict:
+    code, out, err = export(store, *arguments, "--output", folder, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("method", ["uniform", "greedy", "vote", "stack"])
+def test_one_module_answers_as_the_ensemble(sweep_store: SweepStore, digits: Digits, method: str) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3, method=method, calibrate="temperature"))
+    classifier = open_classifier(sweep_store.folder.parent, "ensemble")
+    images = digits.take(digits.parts[1]).images
+    expected = classifier.probabilities(images)
+    assert np.abs(Deployed(classifier).answers(images) - expected).max() < 2e-3
+
+
+def test_onnx_answers_as_torch(sweep_store: SweepStore, tmp_path: Path, digits: Digits) -> None:
+    document = exported(sweep_store, tmp_path / "out", "--model", "tiny/0")
+    assert document["parity"]["disagreements"] == 0
+    assert document["parity"]["n"] == 359
+    assert document["parity"]["largest_difference"] < 1e-4
+    images = digits.take(digits.parts[1]).images
+    session = onnxruntime.InferenceSession((tmp_path / "out" / "model.onnx").read_bytes())
+    said = session.run(None, {"image": images[:, np.newaxis].astype(np.float32) / 255})[0]
+    assert np.abs(said - sweep_store.validation_probabilities(0)).max() < 5e-3
+    assert "/" not in str(onnx.load(tmp_path / "out" / "model.onnx").metadata_props)  # no path of this machine
+    assert [opening.purpose for opening in sweep_store.ledger()] == ["export of tiny/0 as onnx"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    for word in ("tiny/0", "sklearn-digits", "seed 0", "Wilson", "0 of 359 answers differ", "Limits"):
+        assert word in card
+
+
+def test_preprocessing_inside_takes_any_size_and_polarity(
+    sweep_store: SweepStore, tmp_path: Path, digits: Digits
+) -> None:
+    exported(sweep_store, tmp_path / "out", "--model", "tiny/0", "--preprocess")
+    session = onnxruntime.InferenceSession((tmp_path / "out" / "model.onnx").read_bytes())
+    image = digits.images[digits.parts[1][:50]]
+    padded = np.pad(image, ((0, 0), (0, 0), (0, 0)))[:, np.newaxis]
+    large = padded.repeat(4, 2).repeat(4, 3)
+    small_said, large_said = (session.run(None, {"image": each})[0].argmax(1) for each in (padded, large))
+    assert (small_said == large_said).mean() > 0.9
+    framed = np.pad(padded, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    light, dark = (session.run(None, {"image": each})[0] for each in (framed, 255 - framed))
+    assert np.abs(light - dark).max() < 1e-5
+
+
+def test_eight_bits_cost_is_said(sweep_store: SweepStore, tmp_path: Path) -> None:
+    whole = exported(sweep_store, tmp_path / "a", "--model", "tiny/0")
+    small = exported(sweep_store, tmp_path / "b", "--model", "tiny/0", "--int8")
+    sizes = [document["files"][0]["bytes"] for document in (whole, small)]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert small["parity"]["disagreements"] <= 18
+    assert small["parity"]["torch_error_count"] == whole["parity"]["error_count"]
+    operators = {node.op_type for node in onnx.load(tmp_path / "b" / "model.onnx").graph.node}
+    assert "QLinearConv" in operators
+
+
+def test_torchscript(sweep_store: SweepStore, tmp_path: Path) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3, method="uniform"))
+    document = exported(sweep_store, tmp_path / "a", "--ensemble", "--format", "torchscript")
+    assert document["model"] == "tiny/ensemble"
+    assert document["parity"]["disagreements"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("int8", [False, True])
+def test_c_without_malloc_answers_the_same(sweep_store: SweepStore, tmp_path: Path, int8: bool) -> None:
+    arguments = ["--int8"] if int8 else []
+    document = exported(sweep_store, tmp_path / "a", "--model", "tiny/0", "--format", "c", *arguments)
+    assert document["parity"]["disagreements"] <= (18 if int8 else 0)
+    source = (tmp_path / "a" / "digits_model.c").read_text()
+    assert "malloc" not in source
+    flash = document["footprint"]["flash"]
+    parameters = sweep_store.trial(0).read_record().parameter_count
+    assert parameters * (1 if int8 else 4) <= flash < parameters * (1 if int8 else 4) + 20_000
+    assert 0 < document["footprint"]["ram"] < 100_000
+    code, _, err = export(sweep_store, "--model", "tiny/0", "--format", "c", *arguments, "--max-flash", "1k")
+    assert code == 1
+    assert "--max-flash allows 1.0 KB" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--format", "onx"), 2, "did you mean 'onnx'"),
+        (("--format", "torchscript", "--int8"), 2, "--int8 is for onnx and c"),
+        (("--format", "c", "--preprocess"), 2, "--preprocess is for onnx"),
+        (("--max-flash", "64k"), 2, "--max-flash is for --format c"),
+        (("--format", "c", "--max-flash", "much"), 2, "a size such as 64k"),
+        (("--model", "tiny/0", "--ensemble"), 2, "write --model tiny --ensemble"),
+        (("--model", "tiny/4"), 1, "the weights of trial 4 are not there"),
+        (("--ensemble",), 2, "was combined yet"),
+        (("--model", "tiny/0", "--output", "/proc/x"), 1, "cannot write"),
+    ],
+)
+def test_bad_input(sweep_store: SweepStore, arguments: tuple[str, ...], code: int, message: str) -> None:
+    found, _, err = export(sweep_store, *arguments)
+    assert found == code
+    assert message in err
