@@ -48,6 +48,7 @@ for command in (
     judging.doubts,
     reading.predict,
     delivering.export,
+    reading.serve,
     showing.report,
     looking.ls,
     looking.show,

@@ -1,5 +1,6 @@
-"""`digits predict`: pictures of handwriting read by a stored model."""
+"""`digits predict` and `digits serve`: pictures of handwriting read by a stored model."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -83,3 +84,51 @@ def predict(
     emit(predict_document(reader.classifier, readings, str(page) if page else None), lines, as_json=as_json)
     if any(reading.error for reading in readings):
         raise typer.Exit(FAILED)
+
+
+@errors_in_one_line
+def serve(
+    model: Model = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; what is not loopback is open to others.")
+    ] = "127.0.0.1",
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Serve a page to draw digits on, and an endpoint that reads pictures.
+
+    On this machine alone unless --host says otherwise. POST /predict takes a picture's bytes; /openapi.json describes
+    it. Requests are bounded in size and rate. Ctrl-C ends it.
+
+    Examples:
+
+        digits serve --open
+
+        digits serve --model first/ensemble --port 0 --json
+
+        curl --data-binary @seven.png -H 'Content-Type: image/png' http://127.0.0.1:8000/predict
+
+    """
+    from delivery.reader import Reader
+    from delivery.server import is_loopback, listen, url_of
+    from delivery.server import serve as answer
+    from digits_core.classifier import open_classifier
+
+    with listen(host, port) as opened:
+        reader = Reader(open_classifier(runs, model))
+        url = url_of(opened)
+        if not is_loopback(opened):
+            say("this page is open to everyone who can reach this machine; it asks for no password")
+        emit(
+            {"url": url, "model": reader.classifier.name},
+            [("model", reader.classifier.name), ("stop", "Ctrl-C"), ("next", f"open {url} in a browser")],
+            as_json=as_json,
+        )
+        sys.stdout.flush()
+        if open_it:
+            import webbrowser
+
+            webbrowser.open(url)
+        answer(reader, opened)

@@ -34,15 +34,15 @@ def read_picture(path: Path) -> Pixels:
     return decode(content)
 
 
-def decode(content: bytes) -> Pixels:
-    """The same of a file's content."""
+def decode(content: bytes, largest: int = LARGEST_PIXEL_COUNT) -> Pixels:
+    """The same of a file's content; `largest`: pixels."""
     if not content:
         raise UnreadablePicture("the file is empty (0 bytes)")
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, and of sizes that are refused below
-            with _opened(BytesIO(content)) as image:
+            with _opened(BytesIO(content), largest) as image:
                 return _as_rgb(image)
     except UnreadablePicture:
         raise
@@ -50,7 +50,7 @@ def decode(content: bytes) -> Pixels:
         raise UnreadablePicture(_in_few_words(error)) from error
 
 
-def _opened(stream: IO[bytes]) -> Image.Image:
+def _opened(stream: IO[bytes], largest: int) -> Image.Image:
     """The picture, undecoded, once its announced size is known to be harmless."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit says what it is
     try:
@@ -58,10 +58,9 @@ def _opened(stream: IO[bytes]) -> Image.Image:
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     width, height = image.size
-    if width * height > LARGEST_PIXEL_COUNT:
+    if width * height > largest:
         raise UnreadablePicture(
-            f"{width:,} x {height:,} pixels are more than the {LARGEST_PIXEL_COUNT // 10**6} million that are read;"
-            " make it smaller"
+            f"{width:,} x {height:,} pixels are more than the {largest // 10**6} million that are read; make it smaller"
         )
     if min(width, height) < SMALLEST_SIDE:
         raise UnreadablePicture(f"{width} x {height} pixels are too few to hold a digit")

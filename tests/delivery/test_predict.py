@@ -120,12 +120,11 @@ def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path,
 
 @pytest.mark.mnist
 @pytest.mark.slow
-def test_own_handwriting_is_read_by_what_was_trained_on_mnist(tmp_path: Path) -> None:
-    runs = ("--runs", str(tmp_path / "runs"))
-    assert run("train", "speedrun-99", "--name", "quick", *runs, "--json")[0] == 0
+def test_own_handwriting_is_read_by_what_was_trained_on_mnist(mnist_runs: Path, tmp_path: Path) -> None:
     for number in range(150):
         digit, sheet = number * 7 % 10, number % len(SHEETS)
         draw(tmp_path / f"mine/{digit}-{number}.png", digit, sheet=sheet, author=number % len(AUTHORS), seed=number)
+    runs = ("--runs", str(mnist_runs))
     code, out, _ = run("predict", str(tmp_path / "mine"), "--labels-from-name", *runs, "--json")
     document = json.loads(out)
     assert code == 0

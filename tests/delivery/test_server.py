@@ -1,0 +1,238 @@
+import base64
+import contextlib
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import hypothesis
+import numpy as np
+import pytest
+import requests
+import schemathesis
+import uvicorn
+from fastapi import FastAPI
+from PIL import Image
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from delivery.reader import Reader
+from delivery.server import LARGEST_BODY, Bucket, is_loopback, listen, make_app, url_of
+from digits_core.classifier import open_classifier
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.store import SweepStore
+from tests.delivery.test_predict import draw
+from tests.test_cli import run
+
+PNG = {"Content-Type": "image/png"}
+FREE = Bucket(1e9, 10**9)
+
+
+@pytest.fixture
+def reader(sweep_store: SweepStore) -> Reader:
+    return Reader(open_classifier(sweep_store.folder.parent, "tiny/0"))
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The application on a port of its own, in a thread; its address without the last slash."""
+    with listen("127.0.0.1", 0) as opened:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
+        thread.start()
+        try:
+            yield url_of(opened).rstrip("/")
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+@pytest.fixture
+def address(reader: Reader) -> Iterator[str]:
+    with serving(make_app(reader, hosts=["127.0.0.1"], bucket=FREE)) as url:
+        yield url
+
+
+def post(address: str, content: bytes, headers: dict[str, str] = PNG) -> requests.Response:
+    return requests.post(f"{address}/predict", data=content, headers=headers, timeout=60)
+
+
+def a_picture(tmp_path: Path, digit: int = 7) -> bytes:
+    draw(tmp_path / "a.png", digit)
+    return (tmp_path / "a.png").read_bytes()
+
+
+def test_a_picture_is_answered_as_predict_answers_it(address: str, tmp_path: Path, sweep_store: SweepStore) -> None:
+    response = post(address, a_picture(tmp_path))
+    assert response.status_code == 200
+    said = response.json()
+    arguments = ("--runs", str(sweep_store.folder.parent), "--model", "tiny/0", "--json")
+    (expected,) = json.loads(run("predict", str(tmp_path / "a.png"), *arguments)[1])["images"]
+    (digit,) = said["digits"]
+    seen = digit.pop("seen")
+    assert digit == expected["digits"][0]
+    assert said["text"] == expected["text"]
+    assert said["model"] == "tiny/0"
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(seen.removeprefix("data:image/png;base64,")))))
+    assert image.shape == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "message"),
+    [
+        (b"", PNG, 422, "empty"),
+        (b"no picture", PNG, 422, "not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, PNG, 422, "not a picture|damaged"),
+        (b"x", {"Content-Type": "text/plain"}, 415, "image/png"),
+        (b"x", {}, 415, "image/png"),
+        (b"x" * (LARGEST_BODY + 1), PNG, 413, "more than 8 MB"),
+        (b"x", {**PNG, "Origin": "http://evil.example"}, 403, "another site"),
+        (b"x", {**PNG, "Host": "evil.example"}, 400, ""),
+    ],
+)
+def test_what_is_hostile_is_one_line(
+    address: str, content: bytes, headers: dict[str, str], status: int, message: str
+) -> None:
+    response = post(address, content, headers)
+    assert response.status_code == status
+    if status != 400:
+        assert re.search(message, response.json()["error"])
+        assert "\n" not in response.json()["error"]
+
+
+def test_a_bomb_and_an_empty_sheet(address: str) -> None:
+    for size, message in (((20_000, 20_000), "more than the 16 million"), ((200, 200), "no digit found")):
+        buffer = io.BytesIO()
+        Image.new("1", size, 1).save(buffer, format="PNG")
+        response = post(address, buffer.getvalue())
+        assert response.status_code == 422
+        assert message in response.json()["error"]
+
+
+def test_too_many_requests_wait(reader: Reader, tmp_path: Path) -> None:
+    moment = [0.0]
+    content = a_picture(tmp_path)
+    with serving(make_app(reader, bucket=Bucket(2, 3, clock=lambda: moment[0]))) as url:
+        assert [post(url, content).status_code for _ in range(4)] == [200, 200, 200, 429]
+        moment[0] += 0.5
+        assert post(url, content).status_code == 200
+
+
+def test_the_page_asks_nobody_else(address: str) -> None:
+    for path in ("/", "/draw.js", "/draw.css"):
+        response = requests.get(address + path, timeout=30)
+        assert response.status_code == 200
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+        assert "//" not in re.sub(r"^\s*//.*|; // .*", "", response.text, flags=re.M).replace("</", "")
+    assert requests.get(address + "/docs", timeout=30).status_code == 404
+    assert requests.get(address + "/model", timeout=30).json() == {
+        "model": "tiny/0",
+        "trained_on": "sklearn-digits",
+        "networks": 1,
+    }
+
+
+def test_where_it_listens() -> None:
+    with listen("127.0.0.1", 0) as opened:
+        assert is_loopback(opened)
+        port = opened.getsockname()[1]
+        assert url_of(opened) == f"http://127.0.0.1:{port}/"
+        with pytest.raises(EnvironmentFailure, match="choose another --port"):
+            listen("127.0.0.1", port)
+    with pytest.raises(UsageError, match="--port must be between"):
+        listen("127.0.0.1", 70_000)
+    with pytest.raises(UsageError, match="is no address"):
+        listen("no such host", 0)
+
+
+def test_the_endpoint_keeps_to_its_description(address: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    paths = set()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        paths.add(operation.path)
+
+        @hypothesis.given(case=operation.as_strategy())
+        @hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+        def check(case: schemathesis.Case) -> None:
+            # A schema cannot say which bytes are a picture with a digit in it: refusing some that fit it is right.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        check()
+    assert paths == {"/predict", "/model"}
+
+
+@pytest.fixture
+def mnist_address(mnist_runs: Path) -> Iterator[str]:
+    with serving(make_app(Reader(open_classifier(mnist_runs, None)), bucket=FREE)) as url:
+        yield url
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_seven_that_is_drawn_is_read_as_seven(mnist_address: str) -> None:
+    from tests.reports.test_browser import CHROMIUM
+
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    from playwright.sync_api import expect, sync_playwright
+
+    messages: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.goto(mnist_address)
+        box = page.locator("#paper").bounding_box()
+        assert box is not None
+
+        def stroke(*points: tuple[float, float]) -> None:
+            places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+            page.mouse.move(*places[0])
+            page.mouse.down()
+            for place in places[1:]:
+                page.mouse.move(*place, steps=12)
+            page.mouse.up()
+
+        stroke((0.3, 0.22), (0.68, 0.22), (0.45, 0.8))
+        expect(page.locator("#answer")).to_have_text("7")
+        expect(page.locator("#digits meter")).to_have_count(3)
+        assert page.locator("#digits strong").first.text_content() == "7"
+        page.keyboard.press("Escape")
+        expect(page.locator("#digits li")).to_have_count(0)
+        stroke((0.2, 0.25), (0.2, 0.75))
+        stroke((0.6, 0.25), (0.8, 0.25), (0.68, 0.75))
+        expect(page.locator("#answer")).to_have_text("17")
+        browser.close()
+    assert messages == []
+
+
+def test_the_command_serves_until_it_is_stopped(sweep_store: SweepStore) -> None:
+    digits = Path(sys.executable).with_name("digits")
+    arguments = ["serve", "--model", "tiny/0", "--port", "0", "--runs", str(sweep_store.folder.parent), "--json"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([digits, *arguments], stdout=pipe, stderr=pipe, text=True)
+    try:
+        assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            text += line
+        url = json.loads(text)["url"]
+        assert url.startswith("http://127.0.0.1:")
+        with urlopen(url + "model", timeout=30) as response:  # noqa: S310
+            assert json.load(response)["model"] == "tiny/0"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.strip() == "interrupted"
