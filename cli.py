@@ -48,6 +48,7 @@ for command in (
     judging.doubts,
     reading.predict,
     delivering.export,
+    delivering.transfer,
     reading.serve,
     showing.report,
     looking.ls,

@@ -1,4 +1,4 @@
-"""`digits export`: a stored model as files that other programs run."""
+"""`digits export` and `digits transfer`: what leaves the tool, and how far a model reaches."""
 
 from pathlib import Path
 from typing import Annotated
@@ -73,3 +73,61 @@ def _bytes_of(text: str) -> int:
     if match is None or not int(match[1]):
         raise UsageError(f"--max-flash is a size such as 64k, not {text!r}")
     return int(match[1]) * {"": 1, "k": 1024, "m": 1024**2}[match[2].lower()]
+
+
+@errors_in_one_line
+def transfer(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="SWEEP, SWEEP/TRIAL or SWEEP/ensemble, a row each.",
+            show_default="the latest run's ensemble, or its leader",
+        ),
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option("--on", help="Data set, or folder:PATH. Repeatable.", show_default="all that are at hand"),
+    ] = None,
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Also their own test images, in MNIST-C's fifteen corruptions."),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="transfer.html in the runs folder")
+    ] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Try models on data sets that they were not trained on.
+
+    The train x test matrix: accuracy on each data set's test part, with intervals. Images of another size go through
+    one conversion, which the page states; images that a model was trained or chosen on are counted by their content,
+    and such figures greyed out. Also a section of the runs' reports.
+
+    Examples:
+
+        digits transfer
+
+        digits transfer first/ensemble small --on mnist --on folder:mine --json
+
+        digits transfer first --corruptions
+
+    """
+    from digits_core.command_line import open_command
+    from digits_core.datasets import absolute, check_dataset
+
+    for name in on or []:
+        check_dataset(name)
+    from delivery.transfer import default_datasets
+    from delivery.transfer import transfer as run_transfer
+    from delivery.transfer_results import transfer_document, transfer_lines
+    from digits_core.classifier import open_classifier
+    from reports.transfer_page import write_transfer_page
+
+    selectors: list[str | None] = list(dict.fromkeys(models)) if models else [None]
+    classifiers = [open_classifier(runs, selector) for selector in selectors]
+    columns = list(dict.fromkeys(map(absolute, on or []))) or default_datasets(classifiers)
+    result = run_transfer(classifiers, columns, corruptions=corruptions, say=say)
+    page = write_transfer_page(result, output or runs / "transfer.html")
+    lines = [*transfer_lines(result), ("page", str(page)), ("next", open_command(page))]
+    emit(transfer_document(result, str(page)), lines, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.shell import (
+    DATASET_HELP,
     INTERRUPTED,
     AsJson,
     Concurrency,
@@ -73,9 +74,7 @@ Keep = Annotated[int, typer.Option(help="How many of the best trials keep their 
 @errors_in_one_line
 def sweep(
     trials: Annotated[int | None, typer.Option(help="How many recipes to try.", show_default="100")] = None,
-    dataset: Annotated[
-        str, typer.Option(help="Data set: its name, folder:PATH, csv:FILE, npz:FILE, or a mixture: mnist+folder:PATH.")
-    ] = "sklearn-digits",
+    dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "sklearn-digits",
     name: Annotated[str | None, typer.Option(help="Name of the sweep.", show_default="data set and time")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     seed: Annotated[int, typer.Option(help="Seed of the search; trial i trains from seed + i.")] = 0,

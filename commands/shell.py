@@ -16,6 +16,10 @@ import typer
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
 
+DATASET_HELP = (
+    "Data set: sklearn-digits, mnist, optdigits, optdigits-pooled, usps, qmnist, emnist-digits, kmnist; of your own:"
+    " folder:PATH, csv:FILE, npz:FILE; or mixed: mnist+folder:PATH."
+)
 Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder that holds the sweeps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folds = Annotated[

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import FAILED, AsJson, Runs, emit, errors_in_one_line, safe_name, say
+from commands.shell import DATASET_HELP, FAILED, AsJson, Runs, emit, errors_in_one_line, safe_name, say
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from reports.plotly_library import PlotlyMode
 
 
-DatasetName = Annotated[
-    str, typer.Argument(help="Data set: its name, folder:PATH, csv:FILE, npz:FILE, or a mixture: mnist+folder:PATH.")
-]
+DatasetName = Annotated[str, typer.Argument(help=DATASET_HELP)]
 
 
 @errors_in_one_line

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from digits_core import further_data
 from digits_core.data import Digits, Images, mixed
 from digits_core.errors import UsageError, unknown_name
-from digits_core.files import DataFile, is_at_hand, read_checked
+from digits_core.files import DataFile, PackedFile, is_at_hand, read_checked
 from digits_core.own_data import KINDS, check_own, is_own, load_own
 
 
@@ -121,7 +122,7 @@ class DataSource:
     description: str
     side: int
     family: str  # data sets of one family share images
-    files: tuple[DataFile, ...] = ()
+    files: tuple[DataFile | PackedFile, ...] = ()
     published_train_count: int = 0  # images before the published test part; 0 where there is none
     contested: tuple[int, ...] = ()  # numbers in the data set of images whose published label is disputed in print
 
@@ -160,6 +161,38 @@ DATASETS: dict[str, DataSource] = {
         family="optdigits",
         files=OPTDIGITS_FILES,
         description="UCI, all 5,620 images of 8x8 in one pool",
+    ),
+    "usps": DataSource(
+        load=further_data.load_usps,
+        side=16,
+        family="usps",
+        files=further_data.USPS_FILES,
+        description="envelopes, 7,291 + 2,007 images of 16x16",
+        published_train_count=7_291,
+    ),
+    "qmnist": DataSource(
+        load=further_data.load_qmnist,
+        side=28,
+        family="mnist",
+        files=further_data.QMNIST_FILES,
+        description="MNIST's 60,000 made again, and 50,000 that it left out as test part",
+        published_train_count=60_000,
+    ),
+    "emnist-digits": DataSource(
+        load=further_data.load_emnist_digits,
+        side=28,
+        family="emnist",
+        files=further_data.EMNIST_FILES,
+        description="NIST's digits, 240,000 + 40,000 images of 28x28",
+        published_train_count=240_000,
+    ),
+    "kmnist": DataSource(
+        load=further_data.load_kmnist,
+        side=28,
+        family="kmnist",
+        files=further_data.KMNIST_FILES,
+        description="ten Japanese characters, 60,000 + 10,000 images of 28x28",
+        published_train_count=60_000,
     ),
 }
 

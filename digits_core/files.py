@@ -24,6 +24,15 @@ class DataFile:
     packed_md5: str | None = None  # of the .gz at `url`, where the publisher packs it
 
 
+@dataclass(frozen=True, kw_only=True)
+class PackedFile:
+    """One published archive, which is checked as it is published."""
+
+    path: str  # below data_folder()
+    md5: str  # the only checksum that its publishers and torchvision give
+    url: str
+
+
 def data_folder() -> Path:
     """Where data sets are read from and downloaded to: $DIGITS_DATA_DIR, else the platform's user cache."""
     configured = os.environ.get("DIGITS_DATA_DIR")
@@ -34,7 +43,7 @@ def data_folder() -> Path:
     return Path(platformdirs.user_cache_dir("digits"))
 
 
-def is_at_hand(file: DataFile) -> bool:
+def is_at_hand(file: DataFile | PackedFile) -> bool:
     """Whether the file, or its packed form, lies in the data folder (its content is not checked)."""
     path = data_folder() / file.path
     return path.is_file() or _packed(path).is_file()
@@ -42,6 +51,18 @@ def is_at_hand(file: DataFile) -> bool:
 
 def _packed(path: Path) -> Path:
     return path.with_name(path.name + ".gz")
+
+
+def checked_path(file: PackedFile) -> Path:
+    """Where an archive lies, downloaded if it is missing, and only if it is what was published."""
+    path = data_folder() / file.path
+    if not path.is_file():
+        _fetch(file.url, path, f"md5:{file.md5}")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if digest != file.md5:
+        raise EnvironmentFailure(f"{path} is damaged or not the published file; delete it to have it downloaded again")
+    return path
 
 
 def read_checked(file: DataFile) -> bytes:
@@ -64,16 +85,20 @@ def read_checked(file: DataFile) -> bytes:
 
 
 def _download(file: DataFile, path: Path) -> Path:
-    """Fetch into the data folder under a temporary name, check, then rename."""
+    target = _packed(path) if file.packed_md5 else path
+    _fetch(file.url, target, f"md5:{file.packed_md5}" if file.packed_md5 else f"sha256:{file.sha256}")
+    return target
+
+
+def _fetch(url: str, target: Path, known_hash: str) -> None:
+    """Under a temporary name, checked, then renamed."""
     import pooch
     import requests
 
     pooch.get_logger().setLevel("ERROR")
-    target = _packed(path) if file.packed_md5 else path
-    known_hash = f"md5:{file.packed_md5}" if file.packed_md5 else f"sha256:{file.sha256}"
     try:
         pooch.retrieve(
-            file.url,
+            url,
             known_hash=known_hash,
             fname=target.name,
             path=target.parent,
@@ -81,10 +106,9 @@ def _download(file: DataFile, path: Path) -> Path:
         )
     except (requests.RequestException, OSError, ValueError) as error:
         raise EnvironmentFailure(
-            f"could not fetch {file.url}: {_download_problem(error)}. Put that file at {target} by hand"
+            f"could not fetch {url}: {_download_problem(error)}. Put that file at {target} by hand"
             " (`digits doctor` lists all that are missing), or use --dataset sklearn-digits, which needs no network"
         ) from error
-    return target
 
 
 def _download_problem(error: Exception) -> str:

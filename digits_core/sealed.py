@@ -28,6 +28,14 @@ def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: s
     return test
 
 
+def open_foreign_test_images(store: SweepStore, records: Sequence[RunRecord], name: str) -> LabelledImages:
+    """The test part of another data set, to see how far a model reaches; a line in the run's own ledger."""
+    digits = load_digits(name)
+    test, _ = sealed_test_part(digits)
+    store.append_to_ledger(f"transfer to {digits.name}", tuple(record.trial for record in records))
+    return test
+
+
 def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
     """Test probabilities (M, N, 10) of stored models, computed once and kept; every call is a ledger line.
 

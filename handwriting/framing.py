@@ -87,3 +87,28 @@ def already_framed(pixels: Pixels, frame: Frame = MNIST_FRAME) -> npt.NDArray[np
     across = float(image.sum(axis=0) @ np.arange(frame.side)) / mass
     is_as_large = abs(int(longest) - frame.fitted) <= 1
     return image if is_as_large and max(abs(down - middle), abs(across - middle)) <= 1 else None
+
+
+def reframed(images: npt.NDArray[np.uint8], frame: Frame) -> npt.NDArray[np.uint8]:
+    """Images of one data set as another lays them out: uint8 (N, H, W) -> (N, side, side).
+
+    The one conversion between sizes: cropped to the ink (brighter than a quarter of its brightest point), scaled into
+    the frame's box with its proportions kept, placed by mass or by box. Strokes stay as thick as they are.
+    """
+    empty = np.zeros((len(images), frame.side, frame.side), np.uint8)
+    return np.stack([_in_frame(image, frame) for image in images]) if len(images) else empty
+
+
+def _in_frame(image: npt.NDArray[np.uint8], frame: Frame) -> npt.NDArray[np.uint8]:
+    ink = image > max(1, int(image.max()) // 4)
+    placed = np.zeros((frame.side, frame.side), np.uint8)
+    if not ink.any():
+        return placed
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    crop = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    factor = frame.fitted / max(crop.shape)
+    size = (max(1, round(crop.shape[1] * factor)), max(1, round(crop.shape[0] * factor)))
+    scaled = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    top, left = _place(scaled.astype(np.float32), frame)
+    placed[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
+    return placed

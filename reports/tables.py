@@ -16,6 +16,7 @@ from digits_core.objectives import pareto_front
 from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.stats import mcnemar_p_value
 from digits_core.store import SweepStore
+from digits_core.transfer_records import Transfer, read_transfer
 from reports.answers import Answered, answered
 from reports.dataset_rows import DatasetSummary, summary_of
 from reports.importance import Importances, importances
@@ -117,6 +118,7 @@ class ReportData:
     dataset: DatasetSummary | None  # None where it is not at hand
     images_missing: str  # why no pictures are shown; empty where they are
     inside: InsideModel | None  # pictures of the leader's inside, where they were made
+    transfer: Transfer | None  # its models on other data sets, where they were tried
 
     @property
     def ensemble_command(self) -> str:
@@ -163,6 +165,7 @@ def collect(store: SweepStore) -> ReportData:
         dataset=summary_of(digits) if digits else None,
         images_missing=images_missing,
         inside=read_inside(store, leader.record.trial if leader else ranked[0].trial),
+        transfer=read_transfer(store.folder),
     )
 
 

@@ -1,0 +1,84 @@
+"""`digits transfer`: models on the test parts of data sets that they were not trained on."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.classifier import Classifier
+from digits_core.corruptions import CORRUPTIONS, corrupted
+from digits_core.data import LabelledImages
+from digits_core.data_checks import image_hashes
+from digits_core.datasets import DATASETS, is_loadable, load_digits
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.sealed import open_foreign_test_images
+from digits_core.stats import accuracy_interval
+from digits_core.transfer_records import Transfer, TransferCell, TransferColumn, TransferRow, write_transfer
+from handwriting.frame import frame_for
+from handwriting.framing import reframed
+
+
+def default_datasets(classifiers: Sequence[Classifier]) -> list[str]:
+    """What the models were trained on, and all that is at hand but for pools."""
+    own = [one.dataset for one in classifiers]
+    others = [name for name in DATASETS if is_loadable(name) and name != "optdigits-pooled"]
+    return list(dict.fromkeys([*own, *others]))
+
+
+def transfer(
+    classifiers: Sequence[Classifier], datasets: Sequence[str], *, corruptions: bool, say: Callable[[str], None]
+) -> Transfer:
+    """Every model on every data set's test part, and with `corruptions` on its own, corrupted in fifteen ways.
+
+    Nothing is chosen by the figures. Kept in the folder of each model's run.
+    """
+    for one in classifiers:
+        if load_digits(one.dataset).checksum != one.header.data_checksum:
+            raise EnvironmentFailure(f"the data set {one.dataset!r} at hand is not the one {one.name} was trained on")
+    if corruptions and len({one.dataset for one in classifiers}) > 1:
+        raise UsageError("--corruptions needs models of one data set, whose images are then corrupted")
+    parts: list[tuple[str, LabelledImages]] = []
+    for name in datasets:
+        test = open_foreign_test_images(classifiers[0].store, classifiers[0].records, name)
+        parts.append((name, test))
+        if corruptions and name == classifiers[0].dataset:
+            parts += [
+                (f"{name}, {kind}", LabelledImages(images=corrupted(test.images, kind), labels=test.labels))
+                for kind in CORRUPTIONS
+            ]
+    rows = [_row(one, parts, say) for one in classifiers]
+    columns = tuple(TransferColumn(name=name, side=part.images.shape[1], n=len(part)) for name, part in parts)
+    result = Transfer(created_at=time.time(), columns=columns, rows=tuple(rows))
+    for one in classifiers:
+        write_transfer(one.store.sealed_by.folder, result)
+    return result
+
+
+def _row(
+    classifier: Classifier, parts: Sequence[tuple[str, LabelledImages]], say: Callable[[str], None]
+) -> TransferRow:
+    digits = load_digits(classifier.dataset)
+    train, validation, _ = digits.parts
+    seen = set(image_hashes(digits.take(np.concatenate([train, validation]))))
+    cells = []
+    for name, part in parts:
+        say(f"{classifier.name} on {name}: {len(part):,} images")
+        wrong = int((classifier.probabilities(_fitting(part.images, classifier)).argmax(axis=1) != part.labels).sum())
+        interval = accuracy_interval(wrong, len(part))
+        cells.append(
+            TransferCell(
+                n=len(part),
+                error_count=wrong,
+                low=interval.low,
+                high=interval.high,
+                seen_count=sum(image in seen for image in image_hashes(part)),
+                is_own=name == classifier.dataset,
+            )
+        )
+    return TransferRow(model=classifier.name, trained_on=classifier.dataset, side=classifier.side, cells=tuple(cells))
+
+
+def _fitting(images: npt.NDArray[np.uint8], classifier: Classifier) -> npt.NDArray[np.uint8]:
+    """As they are where the model takes their size, else laid out anew: see `handwriting.framing.reframed`."""
+    return images if images.shape[1] == classifier.side else reframed(images, frame_for(classifier.side))

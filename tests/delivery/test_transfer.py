@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits_core.classifier import open_classifier
+from digits_core.data import Digits
+from digits_core.store import SweepStore
+from digits_core.transfer_records import read_transfer
+from handwriting.frame import MNIST_FRAME, OPTDIGITS_FRAME
+from handwriting.framing import reframed
+from reports.pages import write_report
+from tests.test_cli import run
+
+
+def transfer(store: SweepStore, *arguments: object) -> dict:
+    code, out, err = run("transfer", *map(str, arguments), "--runs", str(store.folder.parent), "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture
+def other(tmp_path: Path, digits: Digits) -> str:
+    """100 images of the run's own training part and 100 that are darker, as a data set of 8x8."""
+    train = digits.take(digits.parts[0][:200])
+    images = train.images.copy()
+    images[100:] = images[100:] // 2
+    np.savez(tmp_path / "other.npz", x_train=images[:100], y_train=train.labels[:100], x_test=images[50:150],
+             y_test=train.labels[50:150])  # fmt: skip
+    return f"npz:{tmp_path / 'other.npz'}"
+
+
+def test_the_matrix_counts_and_marks_what_was_seen(sweep_store: SweepStore, digits: Digits, other: str) -> None:
+    document = transfer(sweep_store, "tiny/0", "tiny/1", "--on", "sklearn-digits", "--on", other)
+    assert [column["name"] for column in document["columns"]] == ["sklearn-digits", other]
+    test = digits.take(digits.parts[2])
+    for row, trial in zip(document["rows"], (0, 1), strict=True):
+        own, foreign = row["cells"]
+        said = open_classifier(sweep_store.folder.parent, f"tiny/{trial}").probabilities(test.images).argmax(axis=1)
+        assert own["error_count"] == int((said != test.labels).sum())
+        assert own["is_own"]
+        assert own["seen_count"] == 0
+        assert own["low"] < own["accuracy"] <= own["high"]
+        assert not foreign["is_own"]
+        assert foreign["n"] == 100
+        assert foreign["seen_count"] == 50  # the darker half was never seen
+    assert [opening.purpose for opening in sweep_store.ledger()] == [
+        "transfer to sklearn-digits",
+        f"transfer to {other}",
+    ]
+
+
+def test_it_is_a_section_of_the_report(sweep_store: SweepStore, other: str) -> None:
+    assert 'id="transfer"' not in write_report(sweep_store).read_text()
+    document = transfer(sweep_store, "tiny/0", "--on", other)
+    assert read_transfer(sweep_store.folder) is not None
+    for page in (write_report(sweep_store), Path(document["page"])):
+        text = page.read_text()
+        assert "50 seen before" in text
+        assert "seen-before" in text
+
+
+def test_corruptions_are_of_the_models_own_images(sweep_store: SweepStore) -> None:
+    document = transfer(sweep_store, "tiny/0", "--on", "sklearn-digits", "--corruptions")
+    assert len(document["columns"]) == 16
+    clean, *corrupted = document["rows"][0]["cells"]
+    assert document["columns"][1]["name"] == "sklearn-digits, brightness"
+    assert all(cell["accuracy"] <= clean["accuracy"] + 0.02 for cell in corrupted)
+
+
+@pytest.mark.mnist
+def test_other_sizes_go_through_one_conversion(sweep_store: SweepStore) -> None:
+    document = transfer(sweep_store, "tiny/1", "--on", "mnist", "--on", "optdigits")
+    mnist, optdigits = document["rows"][0]["cells"]
+    assert mnist["n"] == 10_000
+    assert mnist["accuracy"] > 0.5  # of a small network that knows 8x8 pixels alone
+    assert optdigits["seen_count"] > 1_000  # scikit-learn's digits are optdigits' test half
+
+
+def test_reframed_images_fill_the_frame(digits: Digits) -> None:
+    large = reframed(digits.images[:50], MNIST_FRAME)
+    assert large.shape == (50, 28, 28)
+    for image in large:
+        rows = np.flatnonzero((image > 60).any(axis=1))
+        assert 17 <= np.ptp(rows) + 1 <= 20
+    back = reframed(large, OPTDIGITS_FRAME)
+    likeness = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(back, digits.images, strict=False)]
+    assert np.mean(likeness) > 0.8
+    assert reframed(np.zeros((1, 8, 8), np.uint8), MNIST_FRAME).max() == 0
+    assert reframed(np.zeros((0, 8, 8), np.uint8), MNIST_FRAME).shape == (0, 28, 28)
