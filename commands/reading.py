@@ -56,6 +56,7 @@ def predict(
     if output is not None and not explain:
         raise UsageError("--output is where --explain writes its page; add --explain")
     from delivery.inputs import pictures_of
+    from handwriting.answers import printable
 
     pictures = pictures_of(images, labels_from_name=labels_from_name)
     from delivery.reader import Reader
@@ -68,7 +69,7 @@ def predict(
     for reading in reader.read_files(pictures):
         readings.append(reading)
         if reading.error:
-            say(f"error: {reading.picture.path}: {reading.error}")
+            say(f"error: {printable(reading.picture.path)}: {reading.error}")
         else:
             lines += reading_lines(reading)
     lines += summary_lines(reader.classifier, readings)

@@ -55,7 +55,10 @@ class Reader:
             pixels = read_picture(picture.path)
         except UnreadablePicture as error:
             return _Found(error=str(error))
-        marks = find_marks(pixels, self.frame, one_digit=picture.label is not None)
+        try:
+            marks = find_marks(pixels, self.frame, one_digit=picture.label is not None)
+        except (cv2.error, ValueError) as error:  # a shape that nobody thought of holds up no other picture
+            return _Found(error=f"cannot be searched for digits ({str(error).splitlines()[0][:100]})")
         return _Found(marks=marks, shape=pixels.shape[:2])
 
     def _answered(self, pictures: Sequence[Picture], found: Sequence["_Found"]) -> Iterator[Reading]:

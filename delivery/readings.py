@@ -8,7 +8,7 @@ import numpy as np
 from digits_core.classifier import Classifier
 from digits_core.data import CLASS_COUNT
 from digits_core.metrics import confusion_matrix
-from handwriting.answers import ReadDigit, Reading
+from handwriting.answers import ReadDigit, Reading, printable
 
 if TYPE_CHECKING:
     from digits_core.stats import Interval
@@ -76,7 +76,7 @@ def reading_lines(reading: Reading) -> Lines:
         shown += f"  {percent(single.probabilities.max())}"
     if label is not None and not reading.is_right:
         shown += f"  wrong: it is {label}"
-    lines = [(str(reading.picture.path), shown)]
+    lines = [(printable(reading.picture.path), shown)]
     for number, digit in enumerate(reading.digits, 1):
         if digit.unsure:
             which = "" if single else f"digit {number} "

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import cv2
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -194,7 +195,10 @@ def _read(reader: Reader, content: bytes) -> Reading:
         pixels = decode(content, LARGEST_PICTURE)
     except UnreadablePicture as error:
         raise _Refused(422, str(error)) from error
-    return reader.read_pixels(pixels)
+    try:
+        return reader.read_pixels(pixels)
+    except (cv2.error, ValueError) as error:
+        raise _Refused(422, "this picture cannot be searched for digits") from error
 
 
 def _answer(reader: Reader, reading: Reading) -> PictureAnswer:

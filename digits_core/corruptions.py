@@ -123,7 +123,7 @@ def _canny_edges(image: Image, stream: np.random.Generator) -> Image:
 
     del stream
     edges = cv2.Canny(np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8), 50, 150)
-    return (edges > 0).astype(np.float32)
+    return np.asarray(edges > 0, np.float32)
 
 
 def _blurred(image: Image, deviation: float) -> Image:

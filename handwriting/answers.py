@@ -12,6 +12,11 @@ UNSURE_BELOW = 0.8  # of the likeliest digit's probability; how often such an an
 SECOND_FROM = 0.05  # a second digit less likely than this is not worth naming
 
 
+def printable(path: Path) -> str:
+    """A file's name on one line, whatever is in it: line breaks, escapes and broken letters are written out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A file to read; `label` where it is known to show one digit, and which."""

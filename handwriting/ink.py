@@ -16,6 +16,7 @@ SHORTEST_SIDE = 256  # smaller pictures are enlarged, so that edges lie between 
 COARSE_SIDE = 96  # in which the light on the paper is estimated
 FAINTEST = 9.0  # of 255: less contrast than this is no ink
 BIMODAL = 0.88  # of the variance between two colours: a drawing, or a clean scan
+WIDEST_STROKE = 0.4  # of the shorter side
 TWO_COLOURS = 0.7  # of the span between the darkest and the brightest: how far these two lie apart
 EDGE = 0.45  # of the ink's own strength: where a stroke ends
 CERTAIN = 0.65  # of the same: what is nowhere as strong is no stroke
@@ -34,10 +35,12 @@ def find_ink(pixels: Pixels) -> Ink:
     """Ink by its difference from the paper, whatever the colours of both. The mask is empty where there is none."""
     scale = _scale_of(pixels)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    colours = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=way) if scale != 1 else pixels
+    size = (max(2, round(pixels.shape[1] * scale)), max(2, round(pixels.shape[0] * scale)))
+    colours = cv2.resize(pixels, size, interpolation=way) if scale != 1 else pixels
     colours = cv2.GaussianBlur(colours, (0, 0), max(0.8, 0.5 * scale))
-    raised = _raised(colours)
-    level = _ink_level(raised)
+    even = _on_even_paper(colours)
+    raised = _raised(colours) if even is None else even[0]
+    level = _ink_level(raised) if even is None else even[1]
     if level is None:
         return Ink(strength=np.zeros_like(raised), mask=np.zeros(raised.shape, np.uint8), scale=scale)
     strength = raised / level
@@ -63,9 +66,6 @@ def _scale_of(pixels: Pixels) -> float:
 
 def _raised(colours: Pixels) -> Strength:
     """(H, W): by how much a point stands out of its paper, in the direction of the ink's colour; 0..255."""
-    even = _on_even_paper(colours)
-    if even is not None:
-        return even
     paper = _paper(colours)
     difference = (colours - paper).astype(np.float32)
     direction = _ink_direction(difference)
@@ -80,8 +80,8 @@ def _raised(colours: Pixels) -> Strength:
     return raised
 
 
-def _on_even_paper(colours: Pixels) -> Strength | None:
-    """The same where two colours are nearly all there is: drawings, clean scans. None for anything else."""
+def _on_even_paper(colours: Pixels) -> tuple[Strength, float] | None:
+    """The same where two colours are nearly all there is, with the ink's level: drawings, clean scans; else None."""
     sample = colours[::3, ::3].reshape(-1, 3).astype(np.float32)
     axis = np.linalg.eigh(np.cov(sample.T))[1][:, -1].astype(np.float32)
     values: Strength = cv2.transform(colours.astype(np.float32), axis[np.newaxis])
@@ -98,18 +98,26 @@ def _on_even_paper(colours: Pixels) -> Strength | None:
     edge = float(np.concatenate([upper[0], upper[-1], upper[:, 0], upper[:, -1]]).mean())
     ink_is_high = edge < 0.5 if abs(edge - 0.5) > 0.1 else share < 0.5
     paper = low + cv2.mean(levels, 1 - upper if ink_is_high else upper)[0] * (high - low) / 255
+    ink = upper if ink_is_high else 1 - upper
+    if stroke_width(ink) > WIDEST_STROKE * min(ink.shape):
+        return None  # a shadow, a table around the sheet
     raised: Strength = np.maximum(values - paper if ink_is_high else paper - values, 0)
-    return raised
+    return raised, cv2.mean(raised, ink)[0]
 
 
 def _paper(colours: Pixels) -> npt.NDArray[np.float32]:
     """(H, W, 3): the median colour of a wide neighbourhood."""
     shrink = COARSE_SIDE / max(colours.shape[:2])
-    small = cv2.resize(colours, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(colours, _shrunk(colours, shrink), interpolation=cv2.INTER_AREA)
     window = min(41, (min(small.shape[:2]) // 2) * 2 - 1)
     coarse = cv2.medianBlur(small, max(3, window))
     size = (colours.shape[1], colours.shape[0])
     return cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _shrunk(picture: npt.NDArray[np.generic], factor: float) -> tuple[int, int]:
+    """Width and height, each at least a few pixels."""
+    return max(3, round(picture.shape[1] * factor)), max(3, round(picture.shape[0] * factor))
 
 
 def _ink_direction(difference: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -125,7 +133,7 @@ def _ground(values: Strength, rough: Strength) -> Strength:
     """(H, W): the paper under the ink: what is left of the picture without anything as thin as a stroke."""
     width = _stroke_width_of(rough)
     shrink = min(1.0, 6 / width)
-    small = cv2.resize(values, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(values, _shrunk(values, shrink), interpolation=cv2.INTER_AREA)
     across = 2 * round(1.25 * width * shrink) + 1
     opened = cv2.morphologyEx(
         small, cv2.MORPH_OPEN, np.ones((across, across), np.uint8), borderType=cv2.BORDER_REPLICATE
@@ -153,9 +161,10 @@ def stroke_width(mask: Mask) -> float:
 def _ink_level(raised: Strength) -> float | None:
     """How strong ink is in this picture; None where nothing stands out of the paper's own grain."""
     flat = raised[::2, ::2]
+    peak = 0.6 * float(cv2.blur(raised, (3, 3)).max())
     strongest, grain = float(np.percentile(flat, 99.9)), float(np.percentile(flat, 60))
-    if strongest < max(FAINTEST, 2.2 * grain):
-        strongest = float(raised.max())
-        if strongest < max(2 * FAINTEST, 5 * grain):
+    if peak > 2.5 * strongest or strongest < max(FAINTEST, 2.2 * grain):  # a speck of ink in much paper
+        strongest = peak
+        if strongest < max(1.2 * FAINTEST, 3 * grain):
             return None
     return float(np.percentile(flat[flat > 0.35 * strongest], 70)) if (flat > 0.35 * strongest).any() else strongest

@@ -9,6 +9,11 @@ import numpy.typing as npt
 from handwriting.ink import Mask, stroke_width
 
 JOINT = 0.025  # of the largest mark's longer side: strokes that end so near each other meet
+OUTLINE = 0.3  # of its box: more ink than this is no outline
+INSIDE = 0.12  # of the outline's ink: a digit in it has at least so much
+FRAME_GAP = 2.0  # widths of a stroke between a frame and what is in it
+LEAST_HEIGHT = 0.1  # of the picture: ink as high as this is worth a table at its edge
+MOST_PIECES = 1_000  # the largest: of a picture of grain or print no more are looked at
 SPECK = 0.5  # of the square of a stroke's width: less ink is dirt
 SPECK_SHARE = 0.02  # of the largest mark's ink
 CUT_OFF = (
@@ -17,6 +22,7 @@ CUT_OFF = (
 TALL = 0.5  # of the reference height: what is lower is a part of a digit, or none
 NEAR = 0.3  # of the reference height: how far a part may lie from its digit
 SAME_COLUMN = 0.55  # of the narrower one's width that two pieces of one digit share
+SHARE = 0.04  # of the digit's ink: a piece with less is dirt
 BELONGING = 0.35  # of the digit's longer side: how far its pieces may lie apart in a picture of one digit
 
 
@@ -47,6 +53,10 @@ class Box:
             right=max(self.right, other.right),
             bottom=max(self.bottom, other.bottom),
         )
+
+    def moved(self, right: int, down: int) -> "Box":
+        """By so many pixels."""
+        return Box(left=self.left + right, top=self.top + down, right=self.right + right, bottom=self.bottom + down)
 
     def gap(self, other: "Box") -> float:
         """Pixels between the two; 0 where they overlap."""
@@ -98,7 +108,7 @@ def part(mask: Mask) -> list[Cutout]:
     bridged = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((_odd(gap),) * 2, np.uint8))
     count, names, boxes, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8)
     pieces = [_piece(name, boxes[name]) for name in range(1, count)]
-    digits = _gathered(_without_dirt(pieces, width, mask.shape))
+    digits = _gathered(_without_frames(_without_dirt(pieces, width, mask.shape), width))
     return [
         Cutout(box=mark.box, row=number, ink=_ink_of(mark, names, mask))
         for number, row in enumerate(_rows(digits))
@@ -112,7 +122,8 @@ def the_one(cutouts: list[Cutout]) -> list[Cutout]:
         return []
     largest = max(cutouts, key=lambda one: (one.box.height * one.box.width, int(one.ink.sum())))
     reach = BELONGING * max(largest.box.height, largest.box.width)
-    together = [one for one in cutouts if one.box.gap(largest.box) <= reach]
+    least = SHARE * int(largest.ink.sum())
+    together = [one for one in cutouts if one.box.gap(largest.box) <= reach and int(one.ink.sum()) >= least]
     box = largest.box
     for one in together:
         box = box.joined(one.box)
@@ -141,13 +152,42 @@ def _without_dirt(pieces: list[Mark], width: float, shape: tuple[int, ...]) -> l
     """Without specks, and without what hangs in from outside where something lies free."""
     if not pieces:
         return []
+    whole = [piece for piece in pieces if not _fills_edge(piece.box, shape)]
+    if any(piece.box.height >= LEAST_HEIGHT * shape[0] for piece in whole):
+        pieces = whole  # what runs along an edge is a table beside the sheet
     largest = max(piece.area for piece in pieces)
     pieces = [piece for piece in pieces if piece.area >= max(SPECK * width**2, SPECK_SHARE * largest)]
+    pieces = sorted(pieces, key=lambda piece: -piece.area)[:MOST_PIECES]
     free = [piece for piece in pieces if not _touches_edge(piece.box, shape)]
     if not free or max(piece.area for piece in free) < 0.2 * max(piece.area for piece in pieces):
         return pieces
     usual = _reference_height(free)
     return [piece for piece in pieces if piece in free or CUT_OFF * usual <= piece.box.height <= usual / CUT_OFF]
+
+
+def _fills_edge(box: Box, shape: tuple[int, ...]) -> bool:
+    across, down = box.width >= 0.95 * shape[1], box.height >= 0.95 * shape[0]
+    level = across and (box.top <= 1 or box.bottom >= shape[0] - 1)
+    return level or (down and (box.left <= 1 or box.right >= shape[1] - 1))
+
+
+def _without_frames(pieces: list[Mark], width: float) -> list[Mark]:
+    """Without boxes and circles that were drawn, or printed, around digits: thin outlines with ink free inside."""
+    frames = [piece for piece in pieces if any(_surrounds(piece, other, width) for other in pieces)]
+    return [piece for piece in pieces if piece not in frames]
+
+
+def _surrounds(outer: Mark, inner: Mark, width: float) -> bool:
+    """Whether the one is a frame of the other. A dot or a stroke within a zero is not as large, or not as free."""
+    box, other, free = outer.box, inner.box, FRAME_GAP * width
+    lies_inside = (
+        box.left + free <= other.left
+        and box.top + free <= other.top
+        and other.right + free <= box.right
+        and other.bottom + free <= box.bottom
+    )
+    is_outline = outer.area < OUTLINE * box.width * box.height
+    return lies_inside and is_outline and inner.area >= INSIDE * outer.area and other.height >= 0.2 * box.height
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:

@@ -12,6 +12,7 @@ from handwriting.framing import already_framed, framed
 from handwriting.ink import find_ink
 from handwriting.marks import Box, Cutout, part, the_one
 from handwriting.rulings import without_rulings
+from handwriting.sheet import find_sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,17 @@ def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = 
     if whole is not None:
         box = Box(left=0, top=0, right=width, bottom=height)
         return [FoundMark(row=0, pieces=(Piece(start=0, end=1, box=box),), boxes=(box,), images=whole[np.newaxis])]
+    sheet = find_sheet(pixels)
+    if sheet is not None:
+        found = _marks(sheet.pixels, frame, sheet.box.left, sheet.box.top, one_digit=one_digit)
+        if found:
+            return found
+    return _marks(pixels, frame, 0, 0, one_digit=one_digit)
+
+
+def _marks(pixels: Pixels, frame: Frame, left: int, top: int, *, one_digit: bool) -> list[FoundMark]:
+    """The same of a picture, or of the sheet in it that begins at this point."""
+    height, width = pixels.shape[:2]
     ink = find_ink(pixels)
     if not ink.mask.any():
         return []
@@ -44,7 +56,7 @@ def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = 
         return FoundMark(
             row=cutout.row,
             pieces=tuple(piece for piece, _ in pieces),
-            boxes=tuple(_in_picture(piece.box, ink.scale, width, height) for piece, _ in pieces),
+            boxes=tuple(_in_picture(piece.box, ink.scale, width, height).moved(left, top) for piece, _ in pieces),
             images=np.stack([framed(mask, frame) for _, mask in pieces]),
         )
 

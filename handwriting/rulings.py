@@ -6,10 +6,11 @@ import numpy.typing as npt
 
 from handwriting.ink import Ink, Mask, stroke_width
 
-REACH = 0.985  # of the side, that a ruling spans: a digit that fills its picture seldom ends at both edges
+MARGIN = 0.0075  # of the side: what ends so near an edge of the picture goes beyond it
 THICKEST = 0.02  # of the side
 PIECE = 0.3  # of the side, that is straight in one angle
-ANGLES = np.deg2rad(np.arange(-6, 7, 1))
+ANGLES = np.deg2rad(np.arange(-10, 11, 1))
+GAP = 0.05  # of the side: a pale line comes in pieces
 LEAST_LEFT = 0.05  # of the longer side: when nothing as large is left, the lines were the writing
 DARKER = 1.3  # times the rulings' strength: ink that can be told from them where it runs along one
 
@@ -29,8 +30,16 @@ def without_rulings(ink: Ink) -> Mask:
 
 
 def _anything_spans(mask: Mask) -> bool:
-    _, _, width, height = cv2.boundingRect(mask)
-    return bool(width > REACH * mask.shape[1] or height > REACH * mask.shape[0])
+    left, top, width, height = cv2.boundingRect(mask)
+    return bool(_edges_met(np.array([[left, top, width, height]]), mask.shape)[0] >= 2)
+
+
+def _edges_met(boxes: npt.NDArray[np.integer], shape: tuple[int, ...]) -> npt.NDArray[np.integer]:
+    """How many of the picture's four edges each box (left, top, width, height) reaches."""
+    reach = MARGIN * max(shape)
+    left, top, width, height = boxes[:, :4].T
+    met = [left <= reach, top <= reach, left + width >= shape[1] - reach, top + height >= shape[0] - reach]
+    return np.sum(met, axis=0)
 
 
 def _largest(mask: Mask) -> int:
@@ -40,7 +49,7 @@ def _largest(mask: Mask) -> int:
 
 
 def _rulings(mask: Mask) -> Mask:
-    """Pieces of straight lines, about level, that together cross the picture."""
+    """Pieces of straight lines, about level, that together lead from one edge of the picture to another."""
     width = mask.shape[1]
     length = round(PIECE * width)
     tolerant = cv2.dilate(mask, np.ones((3, 1), np.uint8))
@@ -48,8 +57,10 @@ def _rulings(mask: Mask) -> Mask:
     for angle in ANGLES:
         found |= cv2.morphologyEx(tolerant, cv2.MORPH_OPEN, _line_kernel(length, float(angle)), borderValue=0)
     found &= tolerant
-    _, names, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(found, np.ones((3, 9), np.uint8)), connectivity=8)
-    across = np.flatnonzero(boxes[:, 2] > REACH * width)
+    bridge = np.ones((3, 2 * round(GAP * width / 2) + 1), np.uint8)
+    joined = cv2.morphologyEx(found, cv2.MORPH_CLOSE, bridge) | cv2.dilate(found, np.ones((3, 9), np.uint8))
+    _, names, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    across = np.flatnonzero((_edges_met(boxes, mask.shape) >= 2) & (boxes[:, 2] >= length))
     limit = max(4, round(THICKEST * max(mask.shape)))
     thick = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((limit + 1, 1), np.uint8))
     return np.isin(names, across[across > 0]).astype(np.uint8) & found & mask & ~thick
@@ -67,10 +78,10 @@ def _mended(mask: Mask, lines: Mask, strength: npt.NDArray[np.float32]) -> Mask:
     """The mask without the lines, strokes that they cut joined again."""
     mask, lines = np.ascontiguousarray(mask), np.ascontiguousarray(lines)
     thickness = max(2, round(stroke_width(lines)))
-    rest = mask & ~cv2.dilate(lines, np.ones((3, 1), np.uint8))
+    rest = mask & ~cv2.dilate(lines, np.ones((2 * (thickness // 2) + 3, 1), np.uint8))
     bridge = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((2 * thickness + 5, 3), np.uint8))
     kept = rest | (bridge & mask)
-    level = float(np.median(strength[lines > 0]))
+    level = float(np.percentile(strength[lines > 0], 90))  # of the darkest: every fifth may be printed bolder
     if rest.any() and float(np.median(strength[rest > 0])) > DARKER * level:
         kept |= mask & (strength > 0.5 * (level + 1.0)).astype(np.uint8)
     return kept

@@ -14,7 +14,7 @@ from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import SweepHeader
 from digits_core.stats import accuracy_interval
-from handwriting.answers import Reading
+from handwriting.answers import Reading, printable
 from reports.pages import checked_output, page_environment, page_style
 from reports.reading_rows import ReadingPage, reading_page
 
@@ -34,7 +34,7 @@ def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHea
     page = render_reading_page(reading_page(readings, model, header.dataset, digits, why_not))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page.encode())
+        write_atomically(path, page.encode("utf-8", "replace"))
     except OSError as error:
         raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
     return path
@@ -43,7 +43,7 @@ def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHea
 def render_reading_page(page: ReadingPage) -> str:
     """One HTML file without scripts."""
     environment = page_environment()
-    environment.filters["jpeg"] = jpeg_uri
+    environment.filters.update(jpeg=jpeg_uri, shown=printable)
     interval = accuracy_interval(page.wrong_count, len(page.known)) if page.known else None
     return environment.get_template("reading.html.j2").render(page=page, interval=interval, style=page_style())
 

@@ -149,7 +149,8 @@ def _shown(reading: Reading) -> npt.NDArray[np.uint8] | None:
         return None
     factor = LONGEST_SIDE / max(pixels.shape[:2])
     if factor < 1:
-        pixels = np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+        size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     return pixels
 
 

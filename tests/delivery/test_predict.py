@@ -1,6 +1,7 @@
 """`digits predict` as it is called, on pictures drawn here."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,30 @@ def test_a_bad_file_is_one_line_and_holds_up_no_other(sweep_store: SweepStore, t
     assert document["images"][0]["digits"] == []
     assert "no digit found" in document["images"][0]["error"]
     assert len(document["images"][1]["digits"]) == 1
+
+
+def test_odd_shapes_and_names_hold_up_no_other(sweep_store: SweepStore, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    draw(folder / "good.png", 3)
+    content = (folder / "good.png").read_bytes()
+    Image.new("L", (60_000, 4), 200).save(folder / "strip.png")
+    (folder / "line\nbreak.png").write_text("nothing")
+    Path(os.fsdecode(os.fsencode(folder) + b"/broken-\xff.png")).write_bytes(content)
+    marks = np.full((900, 900), 255, np.uint8)
+    for row in range(0, 900, 12):
+        for column in range(0, 900, 9):
+            marks[row : row + 8, column : column + 4] = 0
+    Image.fromarray(marks).save(folder / "marks.png")
+    page = tmp_path / "p.html"
+    code, out, err = predict(sweep_store, folder, "--model", "tiny/0", "--explain", "--output", page, "--json")
+    document = json.loads(out)
+    assert code == 1
+    assert len(document["images"]) == 5
+    assert len(err.splitlines()) == document["failed"] == 2  # the strip and the text
+    assert "line\\nbreak.png" in err
+    assert page.is_file()
+    by_name = {Path(image["path"]).name: image for image in document["images"]}
+    assert by_name["good.png"]["text"] == by_name[os.fsdecode(b"broken-\xff.png")]["text"] != ""
 
 
 def test_a_model_without_weights_is_said_at_once(sweep_store: SweepStore, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -120,6 +121,53 @@ def test_a_picture_known_to_hold_one_digit_is_read_as_one() -> None:
     (mark,) = find_marks(pixels, one_digit=True)
     assert len(mark.pieces) == 1
     assert mark.boxes[0].width >= 55
+
+
+def on_a_table(sheet: np.ndarray, colour: int) -> np.ndarray:
+    """The sheet, a little turned, with a table of this colour around it."""
+    large = np.full((2 * len(sheet), 2 * len(sheet), 3), colour, np.uint8)
+    at = len(sheet) // 2
+    large[at : at + len(sheet), at : at + len(sheet)] = sheet
+    turn = cv2.getRotationMatrix2D((len(sheet), len(sheet)), 8, 1.0)
+    return np.ascontiguousarray(cv2.warpAffine(large, turn, large.shape[:2], borderValue=(colour,) * 3))
+
+
+@pytest.mark.parametrize("colour", [30, 90, 150])
+def test_a_sheet_on_a_table_is_found(colour: int) -> None:
+    for digit in (0, 3, 7):
+        alone = drawn(PLAIN, digit, 2, seed=digit)
+        (reference,), (mark,) = find_marks(alone), find_marks(on_a_table(alone, colour))
+        assert likeness(mark.images[0], reference.images[0]) > 0.6
+        assert mark.boxes[0].left > len(alone) // 2
+
+
+def test_a_box_or_circle_around_a_digit_is_not_read() -> None:
+    alone = drawn(PLAIN, 4, 2)
+    (reference,) = find_marks(alone)
+    boxed, circled = alone.copy(), alone.copy()
+    cv2.rectangle(boxed, (30, 30), (370, 370), (60, 60, 60), 4)
+    cv2.circle(circled, (200, 200), 185, (40, 40, 120), 5)
+    for pixels in (boxed, circled):
+        (mark,) = find_marks(pixels)
+        assert likeness(mark.images[0], reference.images[0]) > 0.9
+
+
+def test_a_zero_with_a_dot_stays_a_zero() -> None:
+    pixels = drawn(PLAIN, 0, 0)
+    (plain,) = find_marks(pixels)
+    box = plain.boxes[0]
+    cv2.circle(pixels, ((box.left + box.right) // 2, (box.top + box.bottom) // 2), 9, (30, 30, 30), -1)
+    (mark,) = find_marks(pixels)
+    assert mark.boxes[0] == box
+
+
+def test_a_speck_of_ink_in_much_grainy_paper_is_found() -> None:
+    pixels = np.random.default_rng(0).normal(225, 3, (700, 700, 3)).clip(0, 255).astype(np.uint8)
+    small = cv2.resize(drawn(PLAIN, 5), (24, 24), interpolation=cv2.INTER_AREA)
+    pixels[400:424, 300:324] = np.minimum(pixels[400:424, 300:324], small)
+    (mark,) = find_marks(pixels)
+    assert 395 <= mark.boxes[0].top <= 424
+    assert 295 <= mark.boxes[0].left <= 324
 
 
 def test_rulings_go_and_strokes_across_them_stay_whole() -> None:
