@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,7 @@ def test_torchscript(sweep_store: SweepStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
 @pytest.mark.parametrize("int8", [False, True])
 def test_c_without_malloc_answers_the_same(sweep_store: SweepStore, tmp_path: Path, int8: bool) -> None:
     arguments = ["--int8"] if int8 else []
