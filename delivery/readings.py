@@ -7,8 +7,7 @@ import numpy as np
 
 from digits_core.classifier import Classifier
 from digits_core.data import CLASS_COUNT
-from digits_core.metrics import confusion_matrix
-from handwriting.answers import ReadDigit, Reading, printable
+from handwriting.answers import ReadDigit, Reading, confusion_of, printable
 
 if TYPE_CHECKING:
     from digits_core.stats import Interval
@@ -125,7 +124,7 @@ def _table_lines(table: np.ndarray) -> Lines:
 
 
 def _with_labels(readings: Sequence[Reading]) -> list[Reading]:
-    return [reading for reading in readings if reading.picture.label is not None]
+    return [reading for reading in readings if reading.has_label]
 
 
 def accuracy_of(known: Sequence[Reading]) -> "Interval":
@@ -133,12 +132,3 @@ def accuracy_of(known: Sequence[Reading]) -> "Interval":
     from digits_core.stats import accuracy_interval  # takes half a second to import
 
     return accuracy_interval(sum(not reading.is_right for reading in known), len(known))
-
-
-def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
-    """(10, 10): labels down, answers across; a picture that was not read as one digit is in no cell."""
-    read = [reading for reading in known if len(reading.digits) == 1]
-    labels = np.array([reading.picture.label for reading in read], dtype=np.int64)
-    answers = np.array([reading.digits[0].digit for reading in read], dtype=np.int64)
-    table: list[list[int]] = confusion_matrix(labels, answers).tolist()
-    return table

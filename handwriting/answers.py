@@ -1,5 +1,6 @@
 """What was read in a picture, as plain values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,20 @@ class Reading:
         return " / ".join("".join(str(digit.digit) for digit in row) for row in self.rows)
 
     @property
+    def has_label(self) -> bool:
+        """Whether it is known what the picture shows."""
+        return self.picture.label is not None
+
+    @property
     def is_right(self) -> bool:
         """Of a picture with a label: whether it was read as that one digit."""
         return [digit.digit for digit in self.digits] == [self.picture.label]
+
+
+def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
+    """(10, 10): labels down, answers across; a picture that was not read as one digit is in no cell."""
+    table = [[0] * 10 for _ in range(10)]
+    for reading in known:
+        if reading.picture.label is not None and len(reading.digits) == 1:
+            table[reading.picture.label][reading.digits[0].digit] += 1
+    return table

@@ -4,22 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from digits_core.durable import write_atomically
-from digits_core.errors import EnvironmentFailure
 from reports.dataset_rows import DatasetSummary
-from reports.pages import checked_output, page_environment, page_style
+from reports.pages import page_environment, page_style, write_plain_page
 
 
 def write_dataset_page(summary: DatasetSummary, output: Path) -> Path:
     """Write the page and return its absolute path."""
-    path = checked_output(output)
     page = page_environment().get_template("dataset.html.j2").render(summary=summary, style=page_style())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page.encode())
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
-    return path
+    return write_plain_page(page, output)
 
 
 def summary_document(summary: DatasetSummary, page: Path) -> dict[str, Any]:

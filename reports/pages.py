@@ -67,6 +67,17 @@ def write_page(path: Path, files: Mapping[str, bytes], plotly: PlotlyMode) -> No
         ) from error
 
 
+def write_plain_page(page: str, output: Path) -> Path:
+    """Put a page without charts where it is wanted and return its absolute path."""
+    path = checked_output(output)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, page.encode("utf-8", "replace"))  # a file's name may hold what is no letter
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
+    return path
+
+
 def _check_library(path: Path) -> None:
     """Raise UsageError where the library would be written over a file of that name that is none."""
     if path.exists() and (not path.is_file() or b"plotly.js v" not in path.read_bytes()[:300]):

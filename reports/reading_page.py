@@ -10,12 +10,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from digits_core.datasets import load_digits
-from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import SweepHeader
 from digits_core.stats import accuracy_interval
 from handwriting.answers import Reading, printable
-from reports.pages import checked_output, page_environment, page_style
+from reports.pages import checked_output, page_environment, page_style, write_plain_page
 from reports.reading_rows import ReadingPage, reading_page
 
 JPEG_QUALITY = 80
@@ -23,7 +22,7 @@ JPEG_QUALITY = 80
 
 def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHeader, output: Path) -> Path:
     """Write the page of what a run's model read and return its absolute path."""
-    path = checked_output(output)
+    checked_output(output)  # before the neighbours are looked for
     digits, why_not = None, ""
     try:
         digits = load_digits(header.dataset)
@@ -32,12 +31,7 @@ def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHea
     except (EnvironmentFailure, UsageError) as error:
         why_not = str(error)
     page = render_reading_page(reading_page(readings, model, header.dataset, digits, why_not))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
-    return path
+    return write_plain_page(page, output)
 
 
 def render_reading_page(page: ReadingPage) -> str:

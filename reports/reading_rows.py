@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.data import Digits
-from digits_core.metrics import confusion_matrix
-from handwriting.answers import ReadDigit, Reading
+from handwriting.answers import ReadDigit, Reading, confusion_of
 from handwriting.decode import UnreadablePicture, read_picture
 from handwriting.nearest import nearest
 
@@ -49,7 +48,7 @@ class SeenPicture:
     @property
     def is_wrong(self) -> bool:
         """It has a label and was read as something else."""
-        return self.reading.picture.label is not None and not self.reading.is_right
+        return self.reading.has_label and not self.reading.is_right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ def reading_page(
     chosen = _chosen(readings)
     images = [digit.image for reading in chosen for digit in reading.digits]
     neighbours = _neighbours(images, digits)
-    known = tuple(reading for reading in readings if reading.picture.label is not None)
+    known = tuple(reading for reading in readings if reading.has_label)
     return ReadingPage(
         model=model,
         trained_on=trained_on,
@@ -86,7 +85,7 @@ def reading_page(
         picture_count=len(readings),
         failed_count=sum(bool(reading.error) for reading in readings),
         known=known,
-        confusion=_confusion(known) if known else None,
+        confusion=confusion_of(known) if known else None,
         why_no_neighbours=why_not,
     )
 
@@ -95,7 +94,7 @@ def _chosen(readings: Sequence[Reading]) -> list[Reading]:
     """All of a few; of many first those to look at."""
 
     def order(reading: Reading) -> tuple[bool, bool, bool]:
-        is_wrong = reading.picture.label is not None and not reading.is_right
+        is_wrong = reading.has_label and not reading.is_right
         return not reading.error, not is_wrong, not any(digit.unsure for digit in reading.digits)
 
     first = sorted(readings, key=order)[:MOST_PICTURES] if len(readings) > MOST_PICTURES else list(readings)
@@ -152,12 +151,3 @@ def _shown(reading: Reading) -> npt.NDArray[np.uint8] | None:
         size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     return pixels
-
-
-def _confusion(known: Sequence[Reading]) -> list[list[int]]:
-    read = [reading for reading in known if len(reading.digits) == 1]
-    table: list[list[int]] = confusion_matrix(
-        np.array([reading.picture.label for reading in read], dtype=np.int64),
-        np.array([reading.digits[0].digit for reading in read], dtype=np.int64),
-    ).tolist()
-    return table

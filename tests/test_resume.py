@@ -118,6 +118,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_dis
     assert all(record.status == "finished" for record in store.records())
 
 
+@pytest.mark.slowest
 def test_two_drivers_and_hostile_names_are_refused_and_a_killed_driver_is_none(tmp_path: Path) -> None:
     environment = {**os.environ, "DIGITS_RUNS": str(tmp_path)}
     with subprocess.Popen(

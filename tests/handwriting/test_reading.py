@@ -29,7 +29,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize("sheet", [*SHEETS, LARGE], ids=lambda sheet: sheet.name)
 def test_the_same_digit_looks_the_same_on_every_paper(sheet: Sheet) -> None:
-    for digit, author in ((2, 2), (7, 2), (0, 2), (5, 2)):
+    for digit, author in ((2, 2), (7, 2), (0, 2), (5, 2))[: 1 if sheet is LARGE else 4]:
         (reference,) = find_marks(drawn(replace(PLAIN, height=0.6, pen=0.08), digit, author, seed=digit))
         found = find_marks(drawn(sheet, digit, author, seed=digit))
         assert len(found) == 1, digit
