@@ -65,9 +65,9 @@ def header(side: int) -> str:
     return HEADER.format(name=NAME, side=side)
 
 
-def compiler_of(wanted: str | None = None) -> str:
+def compiler_of() -> str:
     """The C compiler of this machine. Raises EnvironmentFailure where there is none."""
-    found = shutil.which(wanted or "cc") or shutil.which("gcc")
+    found = shutil.which("cc") or shutil.which("gcc")
     if found is None:
         raise EnvironmentFailure("no C compiler is installed: the C source cannot be checked (Debian: apt install gcc)")
     return found

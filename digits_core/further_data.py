@@ -22,25 +22,33 @@ from digits_core.files import PackedFile, checked_path
 LARGEST_BYTE_COUNT = 2**30  # unpacked, of one file
 UINT8, INT32 = 0x08, 0x0C  # IDX element types
 
+
+def _files(folder: str, address: str, names: tuple[tuple[str, str], ...]) -> tuple[PackedFile, ...]:
+    """Files of one publisher by name and MD5."""
+    return tuple(PackedFile(path=folder + name, md5=md5, url=f"{address}/{name}") for name, md5 in names)
+
+
 _KMNIST = "http://codh.rois.ac.jp/kmnist/dataset/kmnist"
-KMNIST_FILES = tuple(
-    PackedFile(path=f"KMNIST/raw/{name}", md5=md5, url=f"{_KMNIST}/{name}")
-    for name, md5 in (
+KMNIST_FILES = _files(
+    "KMNIST/raw/",
+    _KMNIST,
+    (
         ("train-images-idx3-ubyte.gz", "bdb82020997e1d708af4cf47b453dcf7"),
         ("train-labels-idx1-ubyte.gz", "e144d726b3acfaa3e44228e80efcd344"),
         ("t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
         ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
-    )
+    ),
 )
 _QMNIST = "https://raw.githubusercontent.com/facebookresearch/qmnist/master"
-QMNIST_FILES = tuple(
-    PackedFile(path=f"QMNIST/raw/{name}", md5=md5, url=f"{_QMNIST}/{name}")
-    for name, md5 in (
+QMNIST_FILES = _files(
+    "QMNIST/raw/",
+    _QMNIST,
+    (
         ("qmnist-train-images-idx3-ubyte.gz", "ed72d4157d28c017586c42bc6afe6370"),
         ("qmnist-train-labels-idx2-int.gz", "0058f8dd561b90ffdd0f734c6a30e5e4"),
         ("qmnist-test-images-idx3-ubyte.gz", "1394631089c404de565df7b7aeaf9412"),
         ("qmnist-test-labels-idx2-int.gz", "5b5b05890a5e13444e108efe57b788aa"),
-    )
+    ),
 )
 EMNIST_FILES = (
     PackedFile(
@@ -50,12 +58,13 @@ EMNIST_FILES = (
     ),
 )
 _LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass"
-USPS_FILES = tuple(
-    PackedFile(path=name, md5=md5, url=f"{_LIBSVM}/{name}")
-    for name, md5 in (
+USPS_FILES = _files(
+    "",
+    _LIBSVM,
+    (
         ("usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197"),
         ("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
-    )
+    ),
 )
 MNIST_TEST_COUNT = 10_000  # with which QMNIST's test images begin; the 50,000 after them MNIST never had
 

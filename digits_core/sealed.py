@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.data import LabelledImages, refit_split_id, sealed_test_part
+from digits_core.data import Digits, LabelledImages, refit_split_id, sealed_test_part
 from digits_core.datasets import load_digits
 from digits_core.device import default_device
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -18,22 +18,35 @@ from digits_core.stored_model import stored_model, stored_precision
 
 def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
     """The sealed part itself, to hold a model's other forms against it; a ledger line like any opening."""
-    digits = load_digits(store.header.dataset)
-    if digits.checksum != store.header.data_checksum:
-        raise EnvironmentFailure(
-            f"the data set {store.header.dataset!r} in the data folder is not the one {store.header.name!r} was run on"
-        )
-    test, _ = sealed_test_part(digits)
-    store.append_to_ledger(purpose, tuple(record.trial for record in records))
-    return test
+    return _opened(store, records, _digits_of(store), purpose)
 
 
 def open_foreign_test_images(store: SweepStore, records: Sequence[RunRecord], name: str) -> LabelledImages:
     """The test part of another data set, to see how far a model reaches; a line in the run's own ledger."""
     digits = load_digits(name)
+    return _opened(store, records, digits, f"transfer to {digits.name}")
+
+
+def _opened(store: SweepStore, records: Sequence[RunRecord], digits: Digits, purpose: str) -> LabelledImages:
     test, _ = sealed_test_part(digits)
-    store.append_to_ledger(f"transfer to {digits.name}", tuple(record.trial for record in records))
+    store.append_to_ledger(purpose, tuple(record.trial for record in records))
     return test
+
+
+def _digits_of(store: SweepStore) -> Digits:
+    """The run's data set. Raises EnvironmentFailure where it, or its split, is not the one the run was trained on."""
+    header = store.header
+    digits = load_digits(header.dataset)
+    if digits.checksum != header.data_checksum:
+        raise EnvironmentFailure(
+            f"the data set {header.dataset!r} in the data folder is not the one sweep {header.name!r} was run on"
+        )
+    if header.split_id not in (digits.split_id, refit_split_id(digits)):
+        raise EnvironmentFailure(
+            f"sweep {header.name!r} was run on split {header.split_id}, this version of digits makes split"
+            f" {digits.split_id}: what would be opened holds images that the sweep was trained on; run the sweep again"
+        )
+    return digits
 
 
 def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
@@ -48,16 +61,7 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
             f"{header.name!r} is a cross-validation: it has a network for every fold and none for the sealed test part;"
             " train the recipe with --folds 0 to combine or test it"
         )
-    digits = load_digits(header.dataset)
-    if digits.checksum != header.data_checksum:
-        raise EnvironmentFailure(
-            f"the data set {header.dataset!r} in the data folder is not the one sweep {header.name!r} was run on"
-        )
-    if header.split_id not in (digits.split_id, refit_split_id(digits)):
-        raise EnvironmentFailure(
-            f"sweep {header.name!r} was run on split {header.split_id}, this version of digits makes split"
-            f" {digits.split_id}: what would be opened holds images that the sweep was trained on; run the sweep again"
-        )
+    digits = _digits_of(store)
     test, indices = sealed_test_part(digits)
     device = default_device()
     # All models stand ready, or nothing is opened.
