@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -20,7 +20,7 @@ DATASET_HELP = (
     "Data set: sklearn-digits, mnist, optdigits, optdigits-pooled, usps, qmnist, emnist-digits, kmnist; of your own:"
     " folder:PATH, csv:FILE, npz:FILE; or mixed: mnist+folder:PATH."
 )
-Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder that holds the sweeps.")]
+Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder that holds the sweeps, or s3://BUCKET/FOLDER.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folds = Annotated[
     int | None, typer.Option(help="Folds of a cross-validation; 0 for a single split.", show_default="as published")
@@ -45,7 +45,8 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         try:
             with restored_handlers():
                 stop_as_interrupt()
-                function(*args, **kwargs)
+                with at_hand(kwargs) as kwargs_here:
+                    function(*args, **kwargs_here)
         except UsageError as error:
             say(f"error: {error}")
             raise typer.Exit(USAGE) from None
@@ -65,6 +66,18 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded
+
+
+@contextlib.contextmanager
+def at_hand(arguments: dict[str, Any]) -> Iterator[Any]:
+    """A command's arguments, with the folder to work in where `runs` names a place elsewhere."""
+    if "runs" not in arguments:
+        yield arguments
+        return
+    from commands.elsewhere import runs_at_hand
+
+    with runs_at_hand(arguments["runs"]) as folder:
+        yield {**arguments, "runs": folder}
 
 
 def say(text: str) -> None:

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 from digits_core import DEFAULT_RUNS
+from digits_core.claims import mirror_note
 
 
 def runs_option(folder: Path) -> list[str]:
     """What a command needs to find a sweep's folder, if it is not where commands look by themselves."""
-    default = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS
-    return [] if folder.parent == Path(default) else ["--runs", str(folder.parent)]
+    default, note = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS, mirror_note(folder.parent)
+    runs = str(folder.parent) if note is None else str(note["url"])
+    return [] if Path(runs) == Path(default) else ["--runs", runs]
 
 
 def digits_command(*words: object) -> str:

@@ -33,14 +33,19 @@ class PackedFile:
     url: str
 
 
+def cache_folder() -> Path:
+    """Where what can be had again is kept for this user."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("digits"))
+
+
 def data_folder() -> Path:
     """Where data sets are read from and downloaded to: $DIGITS_DATA_DIR, else the platform's user cache."""
     configured = os.environ.get("DIGITS_DATA_DIR")
     if configured:
         return Path(os.path.expanduser(configured))
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("digits"))
+    return cache_folder()
 
 
 def is_at_hand(file: DataFile | PackedFile) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from digits_core.claims import claim_from_elsewhere
 from digits_core.errors import UsageError
 
 FILE_NAME = "driver.lock"
@@ -51,7 +52,12 @@ def check_free(folder: Path) -> None:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a driver holds the run's folder at this moment."""
+    """Whether a driver holds the run at this moment, in this folder or in another copy of it."""
+    return is_held_here(folder) or claim_from_elsewhere(folder) is not None
+
+
+def is_held_here(folder: Path) -> bool:
+    """Whether a process holds this very folder."""
     path = folder / FILE_NAME
     if not path.exists():
         return False
@@ -69,6 +75,9 @@ def _running(folder: Path) -> UsageError:
 
 
 def _owner(folder: Path) -> str:
+    claim = claim_from_elsewhere(folder)
+    if claim is not None:
+        return claim.words()
     try:
         owner = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from digits_core.mirror import KeptFresh
 from digits_core.ownership import is_running
 from digits_core.store import SweepStore
 from reports.pages import write_report
@@ -25,6 +26,7 @@ def follow_report(
     Calls `on_page` with the page and the number of trials on it. Raises UsageError where no trial ever counted.
     """
     seen: tuple[int, bool] | None = None
+    copy = KeptFresh(store.folder)
     try:
         while is_running(store.folder):
             count = len(list((store.folder / "trials").glob("*/record.json")))
@@ -33,6 +35,7 @@ def follow_report(
                 on_page(write_report(store, output, plotly, REFRESH_SECONDS), count)
                 seen = state
             time.sleep(poll_seconds)
+            copy.refresh()
     except KeyboardInterrupt:
         if seen is not None:  # a page that nobody writes any more must not go on asking to be loaded
             write_report(store, output, plotly)

@@ -28,6 +28,7 @@ from sweeps.population import PopulationSearch
 from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
 from sweeps.recovery import known_history, recovered
+from sweeps.remote_run import RemoteRun, TrialPlace, sent_along
 from sweeps.reported import METRIC
 from sweeps.roll_call import RollCall
 from sweeps.schedulers import scheduler_for
@@ -60,9 +61,10 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
         else:
             SweepStore.create(plan.runs, plan.header, plan.split)
             stack.enter_context(sole_driver(store.folder))
+        remote = stack.enter_context(sent_along(store.folder, scratch))
         # Ray writes of its own death to stdout, which is for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
-        outcome = _run_what_is_left(plan, store, view, scratch, started)
+        outcome = _run_what_is_left(plan, store, view, scratch, started, remote)
         gc.collect()  # an interrupted Tune gives back what it had reserved once it is gone
         with ignored_interrupt():
             view.close()
@@ -83,7 +85,9 @@ class Outcome:
     database: str = ""  # why trials are missing there
 
 
-def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float) -> Outcome:
+def _run_what_is_left(
+    plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float, remote: RemoteRun | None
+) -> Outcome:
     """Run the trials. What is sealed is kept, whatever ends them."""
     try:
         with Journal(store.folder) as journal:
@@ -91,7 +95,7 @@ def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch
             journal.session(len(history.sessions) + 1, started)
             records = store.records()
             view.recall(records)
-            sealer = Sealer(plan, store, view, journal)
+            sealer = Sealer(plan, store, view, journal, remote)
             sealer.copy.add(records, {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
                 _fit(plan, sealer, history, scratch)
@@ -153,16 +157,17 @@ def _starting_together(plan: RunPlan, left: int) -> int:
     return min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
 
 
-def _search(plan: RunPlan, history: History, journal: Journal) -> tuple[Searcher, TrialScheduler]:
+def _search(plan: RunPlan, history: History, sealer: Sealer) -> tuple[Searcher, TrialScheduler]:
     """How the trials are chosen and when they are stopped."""
+    journal = sealer.journal
     if isinstance(plan.recipes, Given):
         waiting = [given for given in plan.recipes.assignments if given.trial not in history.trials]
         journal.drawn(*waiting)
         return HandOut([*(trial.assignment for trial in history.unfinished), *waiting]), FIFOScheduler()
-    store, objectives = SweepStore(plan.folder), plan.recipes.objectives
+    store, objectives = sealer.store, plan.recipes.objectives
 
     def values(trial: int) -> tuple[float, ...] | None:
-        record = store.trial(trial).latest_record()
+        record = sealer.trial(trial).latest_record()
         return None if record is None else values_of(record, objectives)
 
     if plan.recipes.scheduler == "pbt":
@@ -179,11 +184,11 @@ def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> No
     left = plan.header.trial_count - len(history.over)
     if not left:
         return
-    searcher, scheduler = _search(plan, history, sealer.journal)
+    searcher, scheduler = _search(plan, history, sealer)
     worker = tune.with_parameters(
         Worker,
         split=plan.split,
-        trials_folder=(plan.folder / "trials").absolute(),
+        place=TrialPlace.of(plan.folder, sealer.remote),
         timeout_seconds=plan.header.policy.trial_timeout_seconds,
         roll_call=RollCall(folder=scratch / "workers", expected=_starting_together(plan, left)),
     )

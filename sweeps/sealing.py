@@ -23,6 +23,7 @@ from sweeps.objective import failed_record
 from sweeps.planning import RunPlan
 from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, check_alive
+from sweeps.remote_run import RemoteRun
 from sweeps.reported import EPOCH, ERROR_RATE, FAILED, METRIC
 from sweeps.signals import held_interrupt
 from sweeps.study_copy import StudyCopy
@@ -40,8 +41,10 @@ class SearchOver(Exception):
 class Sealer(tune.Callback):  # type: ignore[misc]
     """Turns Tune's events into sealed records and the view's events. Lives in the driver."""
 
-    def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
-        self.plan, self.store, self.view, self.journal = plan, store, view, journal
+    def __init__(
+        self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal, remote: RemoteRun | None = None
+    ) -> None:
+        self.plan, self.store, self.view, self.journal, self.remote = plan, store, view, journal, remote
         self.objectives = plan.header.objectives
         space = plan.recipes.space if isinstance(plan.recipes, Drawn) else {}
         self.copy = StudyCopy(plan.storage, store.folder, plan.header.name, space, self.objectives)
@@ -52,6 +55,13 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; terminals and open files stay out of that.
         return {}
+
+    def trial(self, number: int) -> TrialFolder:
+        """A trial's folder, as its worker has left it."""
+        folder = self.store.trial(number)
+        if self.remote is not None and folder.read_record() is None:
+            self.remote.bring(folder)
+        return folder
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A worker took a trial."""
@@ -70,7 +80,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial ran to its end or was stopped by the scheduler."""
-        record = self.store.trial(int(trial.config["trial"])).read_progress()
+        record = self.trial(int(trial.config["trial"])).read_progress()
         assert record is not None, "a trial that reported has progress on disk"
         self._seal(trial, record)
 
@@ -79,7 +89,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         check_alive()  # a trial that Ray took with it has not failed
         assignment = Assignment.from_dict(trial.config)
         self._check_disk(trial)
-        folder = self.store.trial(assignment.trial)
+        folder = self.trial(assignment.trial)
         record = folder.read_progress()
         if record is None:
             record = failed_record(assignment, time.time(), self._error_text(folder, trial))
@@ -130,6 +140,8 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's event loop went round once."""
         check_alive()
+        if self.remote is not None:
+            self.remote.check()
         self.running = [trial for trial in trials if trial.status == Trial.RUNNING]
         self.view.tick()
         if self.plan.ending.is_due():
@@ -154,7 +166,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def seal_running(self) -> None:
         """What the search had no time for any more counts as stopped early, where it has validated at all."""
         for trial in self.running:
-            record = self.store.trial(int(trial.config["trial"])).read_progress()
+            record = self.trial(int(trial.config["trial"])).read_progress()
             if record is not None and record.counts:
                 self._seal(trial, record)
 

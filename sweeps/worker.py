@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -11,11 +10,11 @@ from ray import tune
 from digits_core.cross_validation import upload
 from digits_core.data import Split
 from digits_core.device import default_device
-from digits_core.errors import EnvironmentFailure
 from digits_core.folds import Folds
 from digits_core.records import Assignment
-from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder, folder_name
+from digits_core.trial_folder import TIMEOUT_NOTE
 from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
+from sweeps.remote_run import TrialPlace
 from sweeps.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
 from sweeps.roll_call import RollCall
 from sweeps.time_limit import TimeLimit
@@ -28,16 +27,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self,
         config: dict[str, Any],
         split: Split | Folds,
-        trials_folder: Path,
+        place: TrialPlace,
         timeout_seconds: float | None,
         roll_call: RollCall,
     ) -> None:
         """Upload the data once."""
-        self.trials_folder, self.timeout_seconds = trials_folder, timeout_seconds
-        if not trials_folder.is_dir():
-            raise EnvironmentFailure(
-                f"{trials_folder} is not on this node: --runs must be a folder that all nodes share"
-            )
+        self.place, self.timeout_seconds = place, timeout_seconds
+        place.settle()
         import torch._dynamo  # noqa: F401 - torch's optimizers do it at their first step: a second of a trial's time
 
         use_threads(1)
@@ -53,7 +49,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         assignment = Assignment.from_dict(config)
-        folder = TrialFolder(self.trials_folder / folder_name(assignment.trial))
+        folder = self.place.open(assignment)
         self.limit = TimeLimit(folder.folder / TIMEOUT_NOTE, self.timeout_seconds)
         self.run: TrialRun | None = None
         with self.limit, failures_that_stay():
@@ -70,6 +66,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             with self.limit, failures_that_stay():
                 run.advance()
                 advanced = True
+        self.place.send()
         is_over = not advanced or (run is not None and run.finished)
         if is_over:
             self.limit.close()

@@ -19,6 +19,7 @@ from digits_core.records import Assignment, RunRecord, SweepHeader
 from digits_core.store import SweepStore
 from sweeps.objective import TrialRun, failed_record
 
+pytest_plugins = ["tests.object_stores"]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 

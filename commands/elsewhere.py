@@ -1,0 +1,25 @@
+"""`--runs s3://BUCKET/FOLDER`: a command works in a local copy, which is brought up to date before and sent after."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def runs_at_hand(runs: Path) -> Iterator[Path]:
+    """The folder to work in: this one, or the local copy of what lies in an object store.
+
+    Whatever ends the command, what it has changed is sent. Raises UsageError and EnvironmentFailure as
+    digits_core.object_store does; where it cannot be sent, the copy keeps it for the next command.
+    """
+    from digits_core.mirror import Mirror
+
+    mirror = Mirror.of(runs)
+    if mirror is None:
+        yield runs
+        return
+    mirror.pull()
+    try:
+        yield mirror.folder
+    finally:
+        mirror.push()

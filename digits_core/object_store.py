@@ -1,0 +1,128 @@
+"""A folder in an object store (s3://BUCKET/FOLDER), through pyarrow's filesystems.
+
+Credentials are the environment's (AWS_ACCESS_KEY_ID and its kin, ~/.aws, a machine's role): they are in no URL, because
+those are kept and printed. A store that is not Amazon's is named in the URL: ?endpoint_override=host:port&scheme=http.
+"""
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digits_core.durable import write_atomically
+from digits_core.errors import EnvironmentFailure, UsageError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+Stamp = tuple[int, int]
+"""Size in bytes and time of the last change in nanoseconds: what tells one state of a file from another."""
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+"""Names that become paths here. All that this project writes are of this kind."""
+
+
+def url_of(runs: Path) -> str | None:
+    """The URL that was given where a folder was asked for; a Path has made one slash of its two.
+
+    Raises UsageError for one that is not of an object store that we know.
+    """
+    match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", str(runs))
+    if match is None:
+        return None
+    scheme, rest = match.groups()
+    if scheme.lower() != "s3":
+        raise UsageError(f"--runs takes a folder or s3://BUCKET/FOLDER, not {scheme}://")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*/[^?]+(\?.*)?", rest):
+        raise UsageError(
+            f"s3://{rest.partition('@')[2] or rest} does not name a folder in a bucket: write s3://BUCKET/FOLDER"
+            " (credentials are taken from the environment)"
+        )
+    return f"s3://{rest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectStore:
+    """One folder in a bucket. Every method raises EnvironmentFailure where the store cannot be reached or refuses."""
+
+    url: str
+
+    @functools.cached_property
+    def _place(self) -> "tuple[FileSystem, str]":
+        from pyarrow import ArrowInvalid
+        from pyarrow.fs import FileSystem
+
+        try:
+            with self._reaching():
+                system, base = FileSystem.from_uri(self.url)
+        except ArrowInvalid as error:
+            raise UsageError(f"{self.url} cannot be used: {error}") from error
+        return system, base.strip("/")
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise EnvironmentFailure(
+                f"{self.url} cannot be used: {_reason(error)}; check the address, and the environment's credentials"
+            ) from error
+
+    def entries(self, under: str = "") -> dict[str, Stamp]:
+        """All files below, by their path in this folder. Those whose names we would not write are passed over."""
+        from pyarrow.fs import FileSelector, FileType
+
+        system, base = self._place
+        with self._reaching():
+            found = system.get_file_info(
+                FileSelector(f"{base}/{under}".rstrip("/"), recursive=True, allow_not_found=True)
+            )
+            bucket = base.partition("/")[0]
+            if not found and system.get_file_info(bucket).type == FileType.NotFound:  # as empty as a new folder
+                raise FileNotFoundError(f"there is no bucket {bucket}")
+        files = {info.path.removeprefix(f"{base}/"): info for info in found if info.type == FileType.File}
+        return {name: (info.size, info.mtime_ns or 0) for name, info in files.items() if SAFE_NAME.fullmatch(name)}
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content; None where it is gone."""
+        system, base = self._place
+        with self._reaching():
+            try:
+                with system.open_input_file(f"{base}/{name}") as stream:
+                    content: bytes = stream.read()
+            except FileNotFoundError:
+                return None
+        return content
+
+    def fetch(self, name: str, target: Path) -> bool:
+        """Copy a file here, complete or not at all; whether it was still there."""
+        content = self.read(name)
+        if content is None:
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, content, durable=False)
+        return True
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file there. Others see all of it or none."""
+        system, base = self._place
+        with self._reaching(), system.open_output_stream(f"{base}/{name}") as stream:
+            stream.write(content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        system, base = self._place
+        with self._reaching(), contextlib.suppress(FileNotFoundError):
+            system.delete_file(f"{base}/{name}")
+
+
+def _reason(error: OSError) -> str:
+    """The part of Arrow's long sentences that says what is wrong."""
+    match = re.search(r"AWS Error ([A-Z_0-9]+) during \w+ operation: (?:curlCode: \d+, )?([^;(]*)", str(error))
+    if match is None:
+        return str(error).splitlines()[0]
+    kind, words = match.group(1).replace("_", " ").lower(), match.group(2).strip(" .")
+    return f"{kind} ({words})" if words else kind

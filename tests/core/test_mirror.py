@@ -1,0 +1,240 @@
+import dataclasses
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digits_core import claims
+from digits_core.claims import Claim, claim_from_elsewhere, claim_in
+from digits_core.command_line import runs_option
+from digits_core.errors import UsageError
+from digits_core.mirror import KeptFresh, Mirror, TakenUp
+from digits_core.ownership import check_free, is_running, sole_driver
+
+Machine = Callable[[str], Mirror]
+
+
+@pytest.fixture
+def machine(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The copy that a machine of this name has: each has a cache folder of its own."""
+
+    def copy_of(name: str) -> Mirror:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        mirror = Mirror.of(Path(s3_url))
+        assert mirror is not None
+        return mirror
+
+    return copy_of
+
+
+def write(mirror: Mirror, name: str, text: str) -> Path:
+    path = mirror.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def files(mirror: Mirror) -> dict[str, str]:
+    paths = [path for path in mirror.folder.glob("[!.]*/**/*") if path.is_file() and path.name != "driver.lock"]
+    return {path.relative_to(mirror.folder).as_posix(): path.read_text() for path in paths}
+
+
+def test_what_one_machine_sends_another_fetches_and_what_it_removes_is_gone(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    assert ours.folder != theirs.folder
+    assert ours.copy != theirs.copy
+    write(ours, "one/sweep.json", "1")
+    write(ours, "one/trials/00000/record.json", "22")
+    write(ours, "two/sweep.json", "333")
+    assert ours.push()
+    assert not ours.push()  # nothing has changed since
+    theirs.pull()
+    assert files(theirs) == files(ours)
+    shutil.rmtree(theirs.folder / "one")
+    write(theirs, "two/sweep.json", "4444")
+    assert theirs.push()
+    ours.pull()
+    assert files(ours) == {"two/sweep.json": "4444"}
+    assert not (ours.folder / "one").exists()
+    assert Mirror.around(ours.folder / "two" / "confirmed") == ours
+    assert Mirror.around(ours.folder.parent) is None
+
+
+def test_a_copy_that_was_emptied_is_filled_again_and_empties_nothing(machine: Machine) -> None:
+    ours = machine("a")
+    write(ours, "one/sweep.json", "1")
+    ours.push()
+    shutil.rmtree(ours.folder / "one")  # by somebody who cleans caches, between two commands
+    ours.pull()
+    ours.push()
+    assert files(ours) == {"one/sweep.json": "1"}
+    shutil.rmtree(ours.folder)
+    ours = machine("a")
+    ours.pull()
+    assert files(ours) == {"one/sweep.json": "1"}
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_command(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/journal.jsonl", "1")
+    ours.push()
+    write(ours, "one/journal.jsonl", "1 2")  # and the process was killed
+    write(ours, "one/trials/00000/record.json", "sealed")
+    ours.store.write("one/trials/00001/progress.json", b"a worker's")
+    ours.pull()
+    assert files(ours)["one/journal.jsonl"] == "1 2"
+    ours.push()
+    theirs.pull()
+    assert files(theirs) == files(ours)
+    assert files(ours)["one/trials/00001/progress.json"] == "a worker's"
+
+
+def test_once_another_machine_has_taken_a_run_up_its_state_counts(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/journal.jsonl", "1")
+    Claim.new(ours.copy, None).write(ours.folder / "one")
+    ours.push()
+    theirs.pull()
+    write(ours, "one/journal.jsonl", "1 2 of a machine that went to sleep")
+    write(ours, "one/trials/00002/record.json", "never sent")
+    Claim.new(theirs.copy, claim_in(theirs.folder / "one")).write(theirs.folder / "one")
+    write(theirs, "one/journal.jsonl", "1 and another 2")
+    theirs.push()
+    with pytest.raises(TakenUp, match="another machine has taken up 'one' since"):
+        ours.push()
+    ours.pull()
+    assert files(ours) == files(theirs)
+    write(ours, "one/report.html", "page")  # from here on it may change it again
+    assert ours.push()
+
+
+def test_a_run_that_a_process_here_is_at_work_on_is_left_alone(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "1")
+    ours.push()
+    theirs.pull()
+    write(theirs, "one/sweep.json", "22")
+    theirs.push()
+    (ours.folder / "one" / "confirmed").mkdir()
+    with sole_driver(ours.folder / "one" / "confirmed"):
+        write(ours, "one/confirmed/journal.jsonl", "x")
+        ours.pull()
+        assert not ours.push()
+        assert files(ours)["one/sweep.json"] == "1"
+        ours.push_run("one", but=("study.db",))
+    ours.pull()
+    assert files(ours)["one/confirmed/journal.jsonl"] == "x"
+
+
+def test_a_file_that_changed_again_within_the_store_s_second_is_noticed(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    for text in ("aa", "bb", "cc"):
+        write(ours, "one/progress.json", text)
+        ours.push()
+        theirs.pull()
+        assert files(theirs) == {"one/progress.json": text}
+
+
+def test_bring_takes_what_a_worker_sent_whatever_is_here(machine: Machine) -> None:
+    ours = machine("a")
+    write(ours, "one/sweep.json", "1")
+    write(ours, "one/trials/00001/progress.json", "old")
+    write(ours, "one/trials/00001/state.safetensors", "of a try that was cut off")
+    ours.push()
+    write(ours, "one/sweep.json", "changed")
+    ours.store.remove("one/trials/00001/state.safetensors")
+    ours.store.write("one/trials/00001/progress.json", b"new")
+    ours.store.write("one/trials/00002/progress.json", b"another's")
+    ours.bring(ours.folder / "one" / "trials" / "00001")
+    assert files(ours) == {"one/sweep.json": "changed", "one/trials/00001/progress.json": "new"}
+
+
+def test_files_that_are_of_this_machine_alone_stay(machine: Machine) -> None:
+    ours = machine("a")
+    write(ours, "one/sweep.json", "1")
+    for name in ("driver.lock", "study.db-journal", ".sweep.json.tmp"):
+        write(ours, f"one/{name}", "here")
+    ours.push()
+    assert set(ours.store.entries()) == {"one/sweep.json"}
+
+
+def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "1")
+    claim = Claim.new(ours.copy, None)
+    claim.write(ours.folder / "one")
+    ours.push()
+    theirs.pull()
+    assert claim_from_elsewhere(ours.folder / "one") is None  # the lock says it there
+    assert not is_running(ours.folder / "one")
+    assert is_running(theirs.folder / "one")
+    with pytest.raises(UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last sign of life"):
+        check_free(theirs.folder / "one")
+    for later in (claim.renewed(is_over=True), dataclasses.replace(claim, alive_at=time.time() - 121)):
+        later.write(theirs.folder / "one")
+        assert not is_running(theirs.folder / "one")
+    (theirs.folder / "one" / claims.FILE_NAME).write_text(json.dumps({"token": 1}))
+    assert not is_running(theirs.folder / "one")
+
+
+def test_who_looks_on_fetches_every_few_seconds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "1")
+    ours.push()
+    fresh = KeptFresh(theirs.folder)
+    fresh.refresh()
+    assert files(theirs) == {}
+    fresh.fetched_at -= 6
+    fresh.refresh()
+    assert files(theirs) == {"one/sweep.json": "1"}
+    KeptFresh(Path()).refresh()  # a folder of its own
+
+
+def test_commands_to_run_next_name_the_address(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = machine("a")
+    assert runs_option(ours.folder / "one") == ["--runs", ours.store.url]
+    monkeypatch.setenv("DIGITS_RUNS", ours.store.url)
+    assert runs_option(ours.folder / "one") == []
+
+
+STEP = st.tuples(
+    st.integers(0, 1), st.sampled_from(["one/a.json", "one/trials/00000/b.npy", "two/c.json"]), st.booleans()
+)  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEP, max_size=6))
+def test_commands_on_two_machines_one_after_the_other_see_one_folder(
+    steps: list[tuple[int, str, bool]], s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"{s3_url.partition('?')[0]}/{Path(folder).name}?{s3_url.partition('?')[2]}"
+        copies = []
+        for name in "ab":
+            monkeypatch.setenv("XDG_CACHE_HOME", f"{folder}/{name}")
+            copies.append(Mirror.of(Path(url)))
+        expected: dict[str, str] = {}
+        for number, (machine_number, name, is_written) in enumerate(steps, start=1):
+            copy = copies[machine_number]
+            assert copy is not None
+            copy.pull()
+            assert files(copy) == expected
+            if is_written:
+                expected[name] = "x" * number  # no two of a size: these commands take no second
+                write(copy, name, expected[name])
+            else:
+                (copy.folder / name).unlink(missing_ok=True)
+                expected.pop(name, None)
+            copy.push()
+        for copy in copies:
+            assert copy is not None
+            copy.pull()
+            assert files(copy) == expected

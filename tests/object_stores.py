@@ -1,0 +1,45 @@
+"""An S3 server of the tests' own (moto's), and folders in it."""
+
+import itertools
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "made-up",
+    "AWS_SECRET_ACCESS_KEY": "as well",
+    "AWS_EC2_METADATA_DISABLED": "true",  # nobody there to be asked for credentials
+}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """host:port of a server on the loopback interface, with one bucket."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own dependencies
+        import boto3
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        client = boto3.client(
+            "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1",
+            aws_access_key_id="made-up", aws_secret_access_key="as well",
+        )  # fmt: skip
+        client.create_bucket(Bucket="bucket")
+        client.close()
+        yield f"{host}:{port}"
+        server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty folder in the bucket; the environment has what is needed to reach it."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://bucket/team/{next(_numbers)}?endpoint_override={s3_address}&scheme=http&region=us-east-1"
