@@ -86,10 +86,15 @@ class Mirror:
         with self._alone():
             there = _by_run(self.store.entries())
             for run in sorted({*there, *self._known_runs()}):
-                if not self._is_held(run):
-                    self._pull_run(
-                        run, there.get(run, {}), theirs_count=self._went_on_elsewhere(run, there.get(run, {}))
-                    )
+                theirs = there.get(run, {})
+                if self._differs(run, theirs) and not self._is_held(run):
+                    self._pull_run(run, theirs)
+
+    def _differs(self, run: str, there: Stamps) -> bool:
+        """Whether there is anything to be done for a run: most have not changed on either side."""
+        known = self._known(run)
+        same = there == {path: theirs for path, (theirs, _) in known.items()}
+        return not same or not known.keys() <= self._stamps_here(run).keys()
 
     def bring(self, folder: Path) -> None:
         """Fetch a folder inside a run as it is there, whatever is here: what a worker has sent of its trial."""
@@ -101,8 +106,8 @@ class Mirror:
                 self._take(path, there.get(path), known)
             self._keep_known(run, known)
 
-    def _pull_run(self, run: str, there: Stamps, *, theirs_count: bool) -> None:
-        here, known = self._stamps_here(run), self._known(run)
+    def _pull_run(self, run: str, there: Stamps) -> None:
+        here, known, theirs_count = self._stamps_here(run), self._known(run), self._went_on_elsewhere(there)
         for path in sorted({*there, *here, *known}, key=_order_of_files):
             theirs, ours = there.get(path), here.get(path)
             known_theirs, known_ours = known.get(path, (None, None))
@@ -121,12 +126,9 @@ class Mirror:
         settled = time.time() - theirs[1] / 1e9 > SECONDS_TO_SETTLE
         known[path] = (theirs if settled else UNSETTLED, _stamp(target))
 
-    def _went_on_elsewhere(self, run: str, there: Stamps) -> bool:
-        """Whether another copy's driver has been at work on the run since this copy was last the same."""
-        known = self._known(run)
+    def _went_on_elsewhere(self, there: Stamps) -> bool:
+        """Whether another copy's driver has been at work on the run of these files since this copy was the same."""
         for path in (name for name in there if Path(name).name == claims.FILE_NAME):
-            if there[path] == known.get(path, (None, None))[0]:
-                continue
             theirs, ours = claims.Claim.parse(self.store.read(path)), claims.claim_in((self.folder / path).parent)
             if theirs is not None and theirs.copy != self.copy and not (ours is not None and ours.knows(theirs)):
                 return True
@@ -154,7 +156,7 @@ class Mirror:
         gone = [path for path in known if path not in here and path not in waiting]
         if not (changed or gone):
             return False
-        if self._went_on_elsewhere(run, self.store.entries(run)):
+        if self._went_on_elsewhere(self.store.entries(run)):
             raise TakenUp(
                 f"another machine has taken up {run!r} since, so nothing more of it is sent from here;"
                 " the next command fetches what it has become"

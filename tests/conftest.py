@@ -18,8 +18,8 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment, RunRecord, SweepHeader
 from digits_core.store import SweepStore
 from sweeps.objective import TrialRun, failed_record
+from tests.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 
-pytest_plugins = ["tests.object_stores"]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
@@ -128,6 +128,8 @@ def ray_session() -> Iterator[None]:
     # As cluster and container hosts often have it: a trial must use one thread all the same.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "2")
+        for name, value in CREDENTIALS.items():  # workers have the environment that Ray was started in
+            patch.setenv(name, value)
         with scratch_folder() as folder, local_ray(folder, 2):
             yield
 

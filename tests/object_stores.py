@@ -29,7 +29,8 @@ def s3_address() -> Iterator[str]:
         host, port = server.get_host_and_port()
         client = boto3.client(
             "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1",
-            aws_access_key_id="made-up", aws_secret_access_key="as well",
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )  # fmt: skip
         client.create_bucket(Bucket="bucket")
         client.close()

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from digits_core.journal import read_journal
+from digits_core.mirror import Mirror
 from digits_core.store import SweepStore
+from tests.object_stores import CREDENTIALS
 from tests.test_resume import epochs_told
 
 pytestmark = pytest.mark.slow
@@ -27,6 +29,7 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": TOKEN,
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # as docs/cluster.md says: several nodes
+    **CREDENTIALS,
 }
 
 
@@ -77,9 +80,18 @@ def digits(*arguments: object, **changes: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.slowest
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
 def test_a_node_that_dies_costs_no_trial(
-    tmp_path: Path, scratch: Path, start_node: Callable[..., subprocess.Popen[bytes]]
-) -> None:
+    kind: str, tmp_path: Path, scratch: Path, start_node: Callable[..., subprocess.Popen[bytes]], s3_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    runs = local = tmp_path
+    if kind == "bucket":  # then the nodes share nothing but that
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setitem(ENVIRONMENT, "XDG_CACHE_HOME", str(tmp_path / "cache"))
+        mirror = Mirror.of(Path(s3_url))
+        assert mirror is not None
+        runs, local = Path(s3_url), mirror.folder
     port = free_port()
     start_node("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={scratch}")
     deadline = time.monotonic() + 60
@@ -91,24 +103,24 @@ def test_a_node_that_dies_costs_no_trial(
         time.sleep(0.2)
     second = start_node(f"--address=127.0.0.1:{port}")
     asked = ["--trials", "3", "--max-epochs", "200", "--scheduler", "none", "--concurrency", "2", "--name", "shared"]
-    with digits("sweep", *asked, "--runs", tmp_path, "--address", f"127.0.0.1:{port}") as sweep:
+    with digits("sweep", *asked, "--runs", runs, "--address", f"127.0.0.1:{port}") as sweep:
         deadline = time.monotonic() + 120
-        while len({t for t, trial in read_journal(tmp_path / "shared").trials.items() if trial.nlls}) < 2:
+        while len({t for t, trial in read_journal(local / "shared").trials.items() if trial.nlls}) < 2:
             assert sweep.poll() is None, sweep.stderr and sweep.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.killpg(second.pid, signal.SIGKILL)  # as if its machine were gone
-        assert epochs_told(tmp_path / "shared") < 200  # both trials were in the middle of it
+        assert epochs_told(local / "shared") < 200  # both trials were in the middle of it
         out, err = sweep.communicate(timeout=240)
     assert sweep.returncode == 0, err
     assert f"2 at a time on the cluster at 127.0.0.1:{port}" in err
     assert "Traceback" not in out + err
-    store = SweepStore(tmp_path / "shared")
+    store = SweepStore(local / "shared")
     assert [record.status for record in store.records()] == ["finished"] * 3
     history = read_journal(store.folder)
     assert sum(trial.retries for trial in history.trials.values()) >= 1
 
-    with digits("sweep", "--runs", tmp_path, "--address", f"127.0.0.1:{port}", RAY_AUTH_TOKEN="0" * 64) as stranger:
+    with digits("sweep", "--runs", runs, "--address", f"127.0.0.1:{port}", RAY_AUTH_TOKEN="0" * 64) as stranger:
         out, err = stranger.communicate(timeout=120)
     assert stranger.returncode == 1
     assert f"error: the Ray cluster at 127.0.0.1:{port} does not let this process in" in err.splitlines()[-1]

@@ -176,7 +176,9 @@ def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
     assert claim_from_elsewhere(ours.folder / "one") is None  # the lock says it there
     assert not is_running(ours.folder / "one")
     assert is_running(theirs.folder / "one")
-    with pytest.raises(UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last sign of life"):
+    with pytest.raises(
+        UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last sign of life"
+    ):
         check_free(theirs.folder / "one")
     for later in (claim.renewed(is_over=True), dataclasses.replace(claim, alive_at=time.time() - 121)):
         later.write(theirs.folder / "one")

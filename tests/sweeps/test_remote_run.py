@@ -1,0 +1,204 @@
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from digits_core.claims import FILE_NAME, Claim
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.mirror import Mirror
+from digits_core.object_store import ObjectStore
+from digits_core.recipe import Recipe
+from digits_core.records import Assignment
+from digits_core.store import SweepStore
+from digits_core.trial_folder import Bundle
+from sweeps import remote_run
+from sweeps.config import ResumeConfig
+from sweeps.planning import plan_resumption, plan_sweep
+from sweeps.ray_session import SearchEnded
+from sweeps.remote_run import RemoteRun, TrialPlace, sent_along
+from sweeps.runner import run_trials
+from tests.sweeps.test_runner import Interrupter, Recorder, WorkerKiller, config, outcomes
+from tests.test_resume import digits, epochs_told, killed_after
+
+ALONE = {"trials": 3, "max_epochs": 4, "concurrency": 1, "scheduler": "none", "search": "random"}
+
+
+def copy_of(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """The local copy of a machine whose cache folder this is, up to date."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    mirror = Mirror.of(Path(url))
+    assert mirror is not None
+    mirror.pull()
+    return mirror
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[object, ...]]:
+    """What the sweep gives in a folder."""
+    store, _ = run_trials(plan_sweep(config(tmp_path_factory.mktemp("runs"), **ALONE)), Recorder())
+    return outcomes(store)
+
+
+@pytest.mark.slow
+def test_a_sweep_in_a_bucket_is_the_sweep_in_a_folder(
+    undisturbed: dict[int, tuple[object, ...]], s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    run_trials(plan_sweep(config(ours.folder, **ALONE)), Recorder())
+    theirs = copy_of(s3_url, tmp_path / "b", monkeypatch)
+    there = SweepStore.open(theirs.folder, "test")
+    assert outcomes(there) == undisturbed
+    assert not there.ranked()[0].error
+    assert there.trial(0).has_weights
+    kept = {"record.json", "validation.npy", "weights.safetensors"}
+    assert {name.rpartition("/")[2] for name in theirs.store.entries("test/trials/00001")} == kept
+    assert not plan_resumption(ResumeConfig(runs=theirs.folder, name="test", trials=4)).header.trial_count < 4
+
+
+@pytest.mark.slow
+def test_a_trial_whose_worker_is_killed_goes_on_from_the_bucket(
+    undisturbed: dict[int, tuple[object, ...]], s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    view = WorkerKiller()
+    run_trials(plan_sweep(config(ours.folder, **ALONE)), view)
+    assert view.victims
+    assert view.retried == [0]
+    assert outcomes(SweepStore(ours.folder / "test")) == undisturbed
+
+
+@pytest.mark.slow
+def test_another_machine_goes_on_with_what_was_interrupted(
+    undisturbed: dict[int, tuple[object, ...]], s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    _, summary = run_trials(plan_sweep(config(ours.folder, **ALONE)), Interrupter(epochs=6))
+    assert summary.interrupted
+    ours.push()
+    theirs = copy_of(s3_url, tmp_path / "b", monkeypatch)
+    _, summary = run_trials(plan_resumption(ResumeConfig(runs=theirs.folder, name="test")), Recorder())
+    assert not summary.interrupted
+    assert outcomes(SweepStore(theirs.folder / "test")) == undisturbed
+    ours.pull()
+    assert outcomes(SweepStore(ours.folder / "test")) == outcomes(SweepStore(theirs.folder / "test"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_population_s_members_find_their_parents_in_the_bucket(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    asked = {"trials": 13, "max_epochs": 6, "scheduler": "pbt"}
+    store, summary = run_trials(plan_sweep(config(ours.folder, **asked)), Recorder())
+    records = store.records()
+    assert not summary.interrupted
+    assert {record.status for record in records} == {"finished"}
+    assert any(record.inherited_epochs for record in records)
+
+
+@pytest.mark.slow
+@pytest.mark.slowest
+def test_a_killed_driver_s_sweep_goes_on_elsewhere_once_its_claim_is_old(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["sweep", "--trials", "3", "--max-epochs", "30", "--search", "random", "--scheduler", "none", "--name", "x"]
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    killed_after(35, ours.folder / "x", *asked, "--runs", s3_url)
+    time.sleep(1.0)  # its workers notice
+    theirs = copy_of(s3_url, tmp_path / "b", monkeypatch)
+    assert "is running already: process" in digits("resume", "x", "--runs", s3_url, expected=2)
+    claim = Claim.parse(theirs.store.read(f"x/{FILE_NAME}"))
+    assert claim is not None
+    old = dataclasses.asdict(dataclasses.replace(claim, alive_at=claim.alive_at - 121))
+    theirs.store.write(f"x/{FILE_NAME}", json.dumps(old).encode())
+    assert "3 of 3 trials" in digits("resume", "x", "--runs", s3_url)
+    store = SweepStore(theirs.folder / "x")
+    assert [len(record.curve) for record in store.records()] == [30, 30, 30]
+    assert epochs_told(store.folder) < 110  # its workers had sent their states: next to nothing was trained again
+    ours.pull()
+    assert outcomes(SweepStore(ours.folder / "x")) == outcomes(store)
+
+
+def test_who_is_overtaken_stops(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_run, "SECONDS_BETWEEN_SENDS", 0.05)
+    monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    (ours.folder / "x").mkdir()
+    with sent_along(ours.folder / "x", tmp_path) as remote:
+        assert remote is not None
+        remote.check()
+        theirs = copy_of(s3_url, tmp_path / "b", monkeypatch)
+        Claim.new(theirs.copy, None).write(theirs.folder / "x")
+        overtaking = sent_along(theirs.folder / "x", tmp_path)
+        with pytest.raises(UsageError, match="'x' is running already"), overtaking:  # while ours lives
+            pass
+        deadline = time.monotonic() + 10
+        while not remote.lost:  # a sign of life again and again, as a driver gives it
+            assert time.monotonic() < deadline
+            theirs.store.write(f"x/{FILE_NAME}", (theirs.folder / "x" / FILE_NAME).read_bytes())
+            time.sleep(0.02)
+        with pytest.raises(SearchEnded, match="another machine has taken up 'x' since"):
+            remote.check()
+    written = Claim.parse(theirs.store.read(f"x/{FILE_NAME}"))
+    assert written is not None
+    assert written.copy == theirs.copy
+
+
+def test_of_two_that_claim_at_once_the_later_write_stays(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    (ours.folder / "x").mkdir()
+    remote = RemoteRun(ours, ours.folder / "x", tmp_path)
+    later = Claim.new("another copy", None)
+    push = Mirror.push_run
+
+    def pushed_and_overwritten(mirror: Mirror, run: str, *, but: tuple[str, ...]) -> None:
+        push(mirror, run, but=but)
+        mirror.store.write(f"x/{FILE_NAME}", json.dumps(dataclasses.asdict(later)).encode())
+
+    monkeypatch.setattr(Mirror, "push_run", pushed_and_overwritten)
+    with pytest.raises(UsageError, match=rf"'x' is running already: process {os.getpid()} on"):
+        remote.begin()
+
+
+def test_a_run_in_a_folder_of_its_own_is_not_sent(tmp_path: Path) -> None:
+    with sent_along(tmp_path, tmp_path) as remote:
+        assert remote is None
+
+
+def test_a_worker_on_another_node_trains_in_a_folder_of_its_own_and_sends_it(s3_url: str, tmp_path: Path) -> None:
+    store = ObjectStore(url=s3_url)
+    place = TrialPlace(folder=tmp_path / "not-on-this-node" / "trials", store=store, prefix="x/trials")
+    store.write("x/trials/00003/progress.json", b"of an earlier try")
+    store.write("x/trials/00001/state.safetensors", b"the parent's")
+    store.write("x/trials/00001/weights.safetensors", b"not asked for")
+    place.settle()
+    assert place.folder.name.startswith("digits-trials-")
+    trial = place.open(Assignment(trial=3, recipe=Recipe(), parent=1))
+    assert (trial.folder / "progress.json").read_bytes() == b"of an earlier try"
+    assert [path.name for path in trial.beside(1).folder.iterdir()] == ["state.safetensors"]
+    trial.write_state(Bundle(arrays={}, facts={}))
+    (trial.folder / "progress.json").write_bytes(b"now")
+    place.send()
+    assert store.read("x/trials/00003/progress.json") == b"now"
+    assert store.read("x/trials/00003/state.safetensors")
+    store.remove("x/trials/00003/state.safetensors")
+    place.send()  # nothing has changed since
+    assert store.read("x/trials/00003/state.safetensors") is None
+    place.open(Assignment(trial=4, recipe=Recipe()))
+    assert not trial.folder.exists()
+    place.folder.joinpath("00004").mkdir(exist_ok=True)
+    for path in sorted(place.folder.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    place.folder.rmdir()
+
+
+def test_a_folder_that_is_not_on_the_node_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailure, match=r"is not on this node: --runs must be a folder that all nodes share"):
+        TrialPlace(folder=tmp_path / "missing").settle()
