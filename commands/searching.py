@@ -65,7 +65,11 @@ Address = Annotated[
     typer.Option(help="Join a Ray cluster: auto, or its head's host:port.", show_default="a Ray of its own, here"),
 ]
 GpusPerTrial = Annotated[
-    float | None, typer.Option(help="Share of a GPU for a trial, e.g. 0.125.", show_default="by --concurrency")
+    str | None,
+    typer.Option(
+        help="Share of a GPU for a trial, e.g. 0.125; auto: what its architecture is measured to take.",
+        show_default="by --concurrency",
+    ),
 ]
 MaxFailures = Annotated[int, typer.Option(help="How often a trial whose process is lost goes on from its last epoch.")]
 Keep = Annotated[int, typer.Option(help="How many of the best trials keep their weights.")]
@@ -132,7 +136,7 @@ def sweep(
     from digits_core.objectives import parse_objectives
     from digits_core.recipe import parse_assignment
     from sweeps import for_a_cluster
-    from sweeps.config import SweepConfig
+    from sweeps.config import SweepConfig, parse_gpus_per_trial
     from sweeps.durations import optional_seconds_of
     from sweeps.ending import parse_target
 
@@ -159,7 +163,7 @@ def sweep(
         keep=keep,
         storage=storage,
         address=address,
-        gpus_per_trial=gpus_per_trial,
+        gpus_per_trial=parse_gpus_per_trial(gpus_per_trial),
     )
     if address is not None:
         for_a_cluster()
@@ -268,7 +272,7 @@ def resume(
 
     """
     from sweeps import for_a_cluster
-    from sweeps.config import ResumeConfig
+    from sweeps.config import ResumeConfig, parse_gpus_per_trial
     from sweeps.durations import optional_seconds_of
     from sweeps.ending import parse_target
 
@@ -281,7 +285,7 @@ def resume(
         target_accuracy=None if target is None else parse_target(target),
         storage=storage,
         address=address,
-        gpus_per_trial=gpus_per_trial,
+        gpus_per_trial=parse_gpus_per_trial(gpus_per_trial),
     )
     if address is not None:
         for_a_cluster()

@@ -1,11 +1,13 @@
 """What a user asks of a sweep or a training run, checked before anything starts or takes seconds to import."""
 
 import itertools
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from digits_core.datasets import check_dataset, shares_images
 from digits_core.errors import UsageError, unknown_name
@@ -14,6 +16,10 @@ from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.records import DEFAULT_OBJECTIVES
 from digits_core.store import check_name
 from sweeps.space import NOT_SEARCHED
+
+AUTO: Literal["auto"] = "auto"
+GpuShare = float | Literal["auto"] | None
+"""Of a trial: a number, as much as its architecture was measured to take, or what --concurrency leaves of one."""
 
 MOST_TRIALS = 99_999  # their folders are numbered with five digits
 MOST_AT_A_TIME = 1_000
@@ -66,7 +72,7 @@ class SweepConfig:
     trial_timeout_seconds: float | None = None
     keep: int = DEFAULT_KEEP
     address: str | None = None  # of a Ray cluster to join; None: a Ray of our own on this machine
-    gpus_per_trial: float | None = None  # None: one, or what is left of one by the trials that run at a time
+    gpus_per_trial: GpuShare = None
     storage: str = "sqlite"  # of the study's copy: "sqlite" (beside the sweep), "none", or a database's address
     space_file: Path | None = None  # None: the default space for the device and the images
     fixed: Mapping[str, Scalar] = field(default_factory=dict)  # dotted field -> its value in all trials
@@ -94,7 +100,6 @@ class SweepConfig:
         if not 0 <= self.max_failures <= MOST_FAILURES:
             raise UsageError(f"--max-failures must be between 0 and {MOST_FAILURES}, got {self.max_failures}")
         check_count("--keep", self.keep, MOST_TRIALS)
-        check_gpus_per_trial(self.gpus_per_trial)
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--max-epochs", self.max_epochs, MOST_EPOCHS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
@@ -131,13 +136,12 @@ class ResumeConfig:
     target_accuracy: float | None = None
     storage: str | None = None  # None: as before
     address: str | None = None  # of a Ray cluster to join; None: a Ray of our own on this machine
-    gpus_per_trial: float | None = None
+    gpus_per_trial: GpuShare = None
     begun_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
-        check_gpus_per_trial(self.gpus_per_trial)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,10 +358,19 @@ def check_count(option: str, value: int | None, high: int) -> None:
         raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
 
 
-def check_gpus_per_trial(share: float | None) -> None:
-    """Raise UsageError unless it is None, a share of one GPU, or a whole number of them."""
-    if share is not None and not (0 < share <= 1 or share in range(2, 17)):
-        raise UsageError(f"--gpus-per-trial must be a share of one, such as 0.25, or a whole number, got {share:g}")
+def parse_gpus_per_trial(text: str | None) -> GpuShare:
+    """What was written on the command line. Raises UsageError unless it is a share of one GPU, some, or `auto`."""
+    if text is None:
+        return None
+    if text == AUTO:
+        return AUTO
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not (0 < share <= 1 or share in range(2, 17)):
+        raise UsageError(f"--gpus-per-trial must be a share of one, such as 0.25, a whole number, or auto, got {text}")
+    return share
 
 
 def check_folds_option(folds: int | None) -> None:

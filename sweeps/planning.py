@@ -17,7 +17,7 @@ from digits_core.records import Policy, SearchPlan, SweepHeader
 from digits_core.store import SweepStore, check_new
 from sweeps.addresses import check_address
 from sweeps.assignments import Drawn, Given
-from sweeps.config import DEFAULT_TRIALS, MOST_TRIALS, ResumeConfig, SweepConfig
+from sweeps.config import AUTO, DEFAULT_TRIALS, MOST_TRIALS, GpuShare, ResumeConfig, SweepConfig
 from sweeps.ending import Ending
 from sweeps.first_trials import check_models, first_trials, given_recipes
 from sweeps.generations import Generations, with_one_network
@@ -47,7 +47,7 @@ class RunPlan:
     line: str  # what is about to be done
     ending: Ending = field(default_factory=Ending)
     address: str | None = None  # of a Ray cluster to join
-    gpus_per_trial: float | None = None
+    gpus_per_trial: GpuShare = None
     storage: str = NONE  # of the study's copy, with its password
     is_resumed: bool = False
     concurrency_asked: int | None = None  # None: all that a cluster has room for
@@ -78,7 +78,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
     split, device_type = split_digits(digits), default_device().type
     base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side))
     asked = (_given if config.configs else _searched)(config, base, device_type, digits, split)
-    max_epochs, concurrency = asked.recipes.max_epochs, config.concurrency or default_concurrency()
+    max_epochs, concurrency = asked.recipes.max_epochs, config.concurrency or default_concurrency(config.gpus_per_trial)
     return RunPlan(
         runs=config.runs,
         header=header_of(
@@ -261,10 +261,12 @@ def _where(config: SweepConfig | ResumeConfig, concurrency: int, device: str) ->
 
 def check_gpus(config: SweepConfig | ResumeConfig) -> None:
     """Raise UsageError where a trial is to have a GPU and there is none. A cluster's are counted once it is joined."""
+    if config.gpus_per_trial == AUTO and config.address is None and default_device().type != "cuda":
+        raise UsageError("this machine has no CUDA device to pack: leave out --gpus-per-trial auto, or join a cluster")
     if config.gpus_per_trial is not None and config.address is None and not accelerator_count():
         raise UsageError("this machine has no GPU to share: leave out --gpus-per-trial, or join a cluster (--address)")
 
 
-def default_concurrency() -> int:
-    """One trial a GPU, or a processor where there is none."""
-    return accelerator_count() or processor_count()
+def default_concurrency(gpus_per_trial: GpuShare = None) -> int:
+    """One trial a GPU, or a processor where there is none, or where GPUs are to be packed."""
+    return (gpus_per_trial != AUTO and accelerator_count()) or processor_count()

@@ -42,6 +42,9 @@ class SweepView(Protocol):
     def tick(self) -> None:
         """Time passed."""
 
+    def note(self, text: str) -> None:
+        """Something that was found out on the way and is worth a line."""
+
     def close(self) -> None:
         """No more events come. Closing again does nothing."""
 
@@ -90,12 +93,16 @@ class PlainView:
         """See SweepView."""
         self.tally.finish(record)
         if record.error:
-            self.console.print(f"  failed: {self.tally.last_error}", markup=False, highlight=False, soft_wrap=True)
+            self.note(f"failed: {self.tally.last_error}")
 
     def tick(self) -> None:
         """See SweepView."""
         if time.monotonic() - self.last_line_at >= PLAIN_INTERVAL_SECONDS:
             self.print_line()
+
+    def note(self, text: str) -> None:
+        """See SweepView."""
+        self.console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """See SweepView."""
@@ -107,7 +114,7 @@ class PlainView:
         """One line with the whole state."""
         self.tally.measure_disk()
         self.last_line_at = time.monotonic()
-        self.console.print(f"  {status_line(self.tally)}", markup=False, highlight=False, soft_wrap=True)
+        self.note(status_line(self.tally))
 
 
 class LiveView(PlainView):

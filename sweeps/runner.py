@@ -1,18 +1,21 @@
 """The only place that knows Ray Tune: runs the trials of a plan, or what is left of them, and leaves their folder."""
 
 import contextlib
+import functools
 import gc
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from digits_core.data import Split
 from digits_core.device import accelerator_count
 from digits_core.errors import EnvironmentFailure
 from digits_core.journal import History, Journal
@@ -20,7 +23,9 @@ from digits_core.objectives import values_of
 from digits_core.ownership import sole_driver
 from digits_core.records import SweepSummary
 from digits_core.store import SweepStore
+from sweeps import packing
 from sweeps.assignments import Given
+from sweeps.config import AUTO
 from sweeps.finalists import keep_best_parameters
 from sweeps.generations import Generations
 from sweeps.planning import RunPlan
@@ -131,21 +136,31 @@ def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary
 def on_cluster(plan: RunPlan, resources: Mapping[str, float]) -> RunPlan:
     """The plan with what a cluster has. Raises EnvironmentFailure for GPUs that it has not."""
     gpu_count, cpu_count = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-    if plan.gpus_per_trial is not None and plan.gpus_per_trial > gpu_count:
+    asked = plan.gpus_per_trial
+    needed = 1 if asked == AUTO else asked or 0
+    if needed > gpu_count:
         raise EnvironmentFailure(
-            f"the cluster at {plan.address} has {gpu_count} GPUs, not the {plan.gpus_per_trial:g} of --gpus-per-trial"
+            f"the cluster at {plan.address} has {gpu_count} GPUs, not the {needed:g} of --gpus-per-trial"
         )
-    at_a_time = int(gpu_count / (plan.gpus_per_trial or 1)) if gpu_count else cpu_count
+    at_a_time = int(gpu_count / (asked or 1)) if gpu_count and asked != AUTO else cpu_count
     concurrency = plan.concurrency_asked or max(1, min(at_a_time, cpu_count))
-    share = plan.gpus_per_trial or (1 / math.ceil(concurrency / gpu_count) if gpu_count else None)
+    share = asked or (1 / math.ceil(concurrency / gpu_count) if gpu_count else None)
     header = replace(plan.header, concurrency=concurrency, device="cuda" if gpu_count else "cpu")
     return replace(plan, header=header, gpus_per_trial=share)
 
 
-def reservation(plan: RunPlan) -> dict[str, float]:
+def reservation(
+    plan: RunPlan, view: SweepView
+) -> dict[str, float] | Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
     """What one trial reserves: a processor, and its share of a GPU where there are CUDA devices."""
     if plan.header.device != "cuda":
         return {"cpu": 1}
+    if plan.gpus_per_trial == AUTO:
+        assert isinstance(plan.split, Split), "only a sweep takes the option"
+        gpu_count = int(cluster_resources()["GPU"])
+        shares = packing.measured_shares(plan.recipes, plan.split, gpu_count, plan.header.concurrency)
+        view.note(packing.in_words(shares))
+        return functools.partial(packing.reservation, shares)
     share = plan.gpus_per_trial or 1 / math.ceil(plan.header.concurrency / accelerator_count())
     return {"cpu": 1, "gpu": share}
 
@@ -193,7 +208,7 @@ def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> No
         roll_call=RollCall(folder=scratch / "workers", expected=_starting_together(plan, left)),
     )
     tuner = tune.Tuner(
-        tune.with_resources(worker, reservation(plan)),
+        tune.with_resources(worker, reservation(plan, sealer.view)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,

@@ -121,7 +121,7 @@ def sweep_store(_trained_sweep: Path, tmp_path: Path) -> SweepStore:
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """One Ray for the whole test run, two slots."""
+    """One Ray for the whole test run: two slots, and a GPU that it believes in, for what is about sharing one."""
     from sweeps.ray_session import local_ray
     from sweeps.scratch import scratch_folder
 
@@ -130,7 +130,7 @@ def ray_session() -> Iterator[None]:
         patch.setenv("OMP_NUM_THREADS", "2")
         for name, value in CREDENTIALS.items():  # workers have the environment that Ray was started in
             patch.setenv(name, value)
-        with scratch_folder() as folder, local_ray(folder, 2):
+        with scratch_folder() as folder, local_ray(folder, 2, gpu_count=1):
             yield
 
 

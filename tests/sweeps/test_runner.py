@@ -49,6 +49,9 @@ class Recorder:
     def tick(self) -> None:
         pass
 
+    def note(self, text: str) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
