@@ -74,8 +74,10 @@ def test_what_was_found_is_said_and_reserved() -> None:
     shares = packing.shares({"lenet": GB, "resnet": 3 * GB}, 8 * GB, 16)
     assert shares == {"lenet": 1 / 6, "resnet": 1 / 2}
     assert packing.in_words(shares) == "a GPU takes 6 lenet, 2 resnet at a time"
-    asked = {name: Recipe().with_overrides({"model.name": name}).to_dict() for name in ("lenet", "mlp")}
-    lenet, mlp = (packing.reservation(shares, {"recipe": recipe}) for recipe in asked.values())
+    lenet, mlp = (
+        packing.reservation(shares, Assignment(trial=0, recipe=Recipe().with_overrides({"model.name": name})).to_dict())
+        for name in ("lenet", "mlp")
+    )
     assert lenet == tune.PlacementGroupFactory([{"CPU": 1, "GPU": 1 / 6}])
     assert mlp == tune.PlacementGroupFactory([{"CPU": 1, "GPU": 1.0}])  # not measured
 
