@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.durable import json_bytes, write_atomically
+from digits_core.durable import json_bytes, read_json, write_atomically
 
 FILE_NAME = "driver.json"
 MIRROR_NOTE = Path(".mirror") / "where.json"  # in a runs folder that is a local copy: whose, and which of them
@@ -100,6 +100,6 @@ def mirror_note(folder: Path) -> dict[str, Any] | None:
     for parent in (folder, *folder.parents[:2]):
         path = parent / MIRROR_NOTE
         if path.is_file():
-            note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return {**note, "folder": parent}
+            url, copy = read_json(path, lambda note: (str(note["url"]), str(note["copy"])))
+            return {"url": url, "copy": copy, "folder": parent}
     return None

@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -68,7 +69,11 @@ class Mirror:
         note = folder / claims.MIRROR_NOTE
         if not note.is_file():
             note.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(note, json_bytes({"url": url, "copy": secrets.token_hex(8)}))
+            draft = note.with_name(f"{os.getpid()}.json")
+            write_atomically(draft, json_bytes({"url": url, "copy": secrets.token_hex(8)}))
+            with contextlib.suppress(FileExistsError):  # of two processes the first one's note counts
+                os.link(draft, note)
+            draft.unlink()
         return Mirror.around(folder)
 
     @staticmethod

@@ -5,13 +5,15 @@ the driver brings a trial here when it is over. All else of the run is the drive
 """
 
 import contextlib
+import functools
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from digits_core.claims import FILE_NAME, Claim, claim_in
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -21,10 +23,28 @@ from digits_core.records import Assignment
 from digits_core.trial_folder import STATE, TIMEOUT_NOTE, TrialFolder, folder_name
 from sweeps.ray_session import SearchEnded
 
+T = TypeVar("T")
 SECONDS_BETWEEN_SENDS = 5.0
 SECONDS_TO_OBJECT = 2.0
 """Of two drivers that claim a run at the same moment the later write stays: each looks again after so long."""
+PATIENCE_SECONDS = 600.0
 WAIT_FOR_THE_END = ("study.db", "report.html")  # a database is whole only when it is closed
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Do something with the store, again and again while it cannot be reached: a weekend has bad minutes.
+
+    Raises EnvironmentFailure as the action does, once it has been away for PATIENCE_SECONDS.
+    """
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, 1.0
+    while True:
+        try:
+            return action()
+        except EnvironmentFailure:
+            if time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 30.0)
 
 
 class RemoteRun:
@@ -70,8 +90,11 @@ class RemoteRun:
             raise SearchEnded(self.lost)
 
     def bring(self, trial: TrialFolder) -> None:
-        """Fetch what a worker has sent of its trial."""
-        self.mirror.bring(trial.folder)
+        """Fetch what a worker has sent of its trial. Raises SearchEnded where the store stays away."""
+        try:
+            patiently(lambda: self.mirror.bring(trial.folder))
+        except EnvironmentFailure as error:
+            raise SearchEnded(str(error)) from error
         note = own_trials(self.scratch) / trial.folder.name / TIMEOUT_NOTE  # of a process that could send nothing more
         if note.is_file():
             trial.create()
@@ -152,10 +175,12 @@ class TrialPlace:
         return self.trial
 
     def _fetch(self, trial: int, only: str = "") -> None:
-        assert self.store is not None
-        for name in self.store.entries(f"{self.prefix}/{folder_name(trial)}"):
+        store = self.store
+        assert store is not None
+        for name in patiently(lambda: store.entries(f"{self.prefix}/{folder_name(trial)}")):
             if not only or name.endswith(f"/{only}"):
-                self.store.fetch(name, self.folder / name.removeprefix(f"{self.prefix}/"))
+                target = self.folder / name.removeprefix(f"{self.prefix}/")
+                patiently(functools.partial(store.fetch, name, target))
 
     def send(self) -> None:
         """Send what changed since the last time, the record of it last."""
@@ -165,5 +190,6 @@ class TrialPlace:
             status = path.stat()
             stamp = (status.st_size, status.st_mtime_ns)
             if path.name != TIMEOUT_NOTE and self.sent.get(path.name) != stamp:
-                self.store.write(f"{self.prefix}/{self.trial.folder.name}/{path.name}", path.read_bytes())
+                name = f"{self.prefix}/{self.trial.folder.name}/{path.name}"
+                patiently(functools.partial(self.store.write, name, path.read_bytes()))
                 self.sent[path.name] = stamp

@@ -167,6 +167,24 @@ def test_of_two_that_claim_at_once_the_later_write_stays(
         remote.begin()
 
 
+def test_a_store_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(remote_run.time, "sleep", pauses.append)
+    failures = iter(range(3))
+
+    def action() -> str:
+        if next(failures, None) is not None:
+            raise EnvironmentFailure("away")
+        return "there"
+
+    assert remote_run.patiently(action) == "there"
+    assert pauses == [1.0, 2.0, 4.0]
+    monkeypatch.setattr(remote_run, "PATIENCE_SECONDS", 0.0)
+    failures = iter(range(3))
+    with pytest.raises(EnvironmentFailure, match="away"):
+        remote_run.patiently(action)
+
+
 def test_a_run_in_a_folder_of_its_own_is_not_sent(tmp_path: Path) -> None:
     with sent_along(tmp_path, tmp_path) as remote:
         assert remote is None
