@@ -50,8 +50,11 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     """
     sweep = SweepStore.open(config.runs, config.sweep)
     header = sweep.header
-    if header.kind != "sweep":
-        raise UsageError(f"{header.name!r} is no sweep; `digits compare` trains recipes on several seeds")
+    if header.kind != "sweep" and not (config.refit and header.kind == "training"):
+        raise UsageError(
+            f"{header.name!r} is no sweep; `digits compare` trains recipes on several seeds (--refit makes final models"
+            " of a training run as well)"
+        )
     finalists = best_recipes(sweep, config.top)
     split = data_of(header, otherwise="was run on; restore them, or begin a new sweep")
     digits = load_digits(header.dataset)
