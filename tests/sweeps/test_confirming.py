@@ -188,3 +188,11 @@ def test_final_models_train_on_validation_and_only_the_test_part_judges_them(
     ]
     assert row["to_confirmed"] is None
     assert dict(refit_lines(outcome, None))["trained on"].startswith("1,438 images")
+
+
+def test_a_training_run_s_recipe_becomes_a_final_model_too(sweep_store: SweepStore) -> None:
+    sweep_store.write_header(replace(sweep_store.header, kind="training"))
+    planned = plan_confirmation(config(sweep_store, refit=True, top=1))
+    assert planned.left == 2
+    with pytest.raises(UsageError, match="--refit makes final models of a training run as well"):
+        plan_confirmation(config(sweep_store))
