@@ -40,7 +40,7 @@ Search = Annotated[str, typer.Option(help="How recipes are chosen: tpe, gp, cmae
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        help="How weak trials are stopped early: asha, hyperband, median, pbt or none.",
+        help="How weak trials are stopped early: asha, hyperband, median, pbt (from 9 trials on) or none.",
         show_default="asha; none with several objectives",
     ),
 ]

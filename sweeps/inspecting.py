@@ -147,7 +147,8 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
         lines.append(("running" if state.state == "running" else "cut off", ", ".join(begun[:8])))
     if header.plan is not None:
         objectives = ", ".join(header.plan.objectives)
-        words = f"{header.plan.search}, {header.plan.scheduler}, {len(header.space)} parameters, for {objectives}"
+        chosen = "" if header.plan.scheduler == "pbt" else f"{header.plan.search}, "  # a population draws by itself
+        words = f"{chosen}{header.plan.scheduler}, {len(header.space)} parameters, for {objectives}"
         lines.append(("search", words))
     for record in rank(state.records)[:TOP_COUNT]:
         assert record.validation is not None
