@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from commands.shell import say
+
 
 @contextlib.contextmanager
 def runs_at_hand(runs: Path) -> Iterator[Path]:
@@ -18,7 +20,9 @@ def runs_at_hand(runs: Path) -> Iterator[Path]:
     if mirror is None:
         yield runs
         return
-    mirror.pull()
+    aside = mirror.pull()
+    if aside:
+        say(f"set aside {len(aside)} files that another machine has overtaken, below {mirror.folder / '.mirror/aside'}")
     try:
         yield mirror.folder
     finally:

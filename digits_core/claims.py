@@ -5,19 +5,21 @@ that was made from the same local copy says nothing: there the lock does (digits
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import secrets
 import socket
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from digits_core.durable import json_bytes, read_json, write_atomically
 
 FILE_NAME = "driver.json"
 MIRROR_NOTE = Path(".mirror") / "where.json"  # in a runs folder that is a local copy: whose, and which of them
+LATEST_TIME = 1e10  # seconds since 1970: some three hundred years
 SECONDS_WITHOUT_LIFE = 120.0  # a heartbeat comes every few seconds; clocks may be a minute apart
 
 
@@ -50,11 +52,18 @@ class Claim:
 
     @staticmethod
     def parse(content: bytes | None) -> "Claim | None":
-        """What a note says; None where there is none, or none that can be read."""
+        """What a note says; None where there is none, or none that a driver would write."""
         try:
-            return Claim(**json.loads(content)) if content else None
-        except (ValueError, TypeError):
+            claim = Claim(**json.loads(content)) if content else None
+        except (ValueError, TypeError, RecursionError):
             return None
+        if claim is None:
+            return None
+        texts, times = (claim.token, claim.after, claim.copy, claim.host), (claim.since, claim.alive_at)
+        is_sound = all(isinstance(text, str) and text.isprintable() for text in texts) and all(
+            isinstance(at, (int, float)) and 0 <= at < LATEST_TIME for at in times
+        )
+        return claim if is_sound and isinstance(claim.process, int) and isinstance(claim.is_over, bool) else None
 
     def write(self, folder: Path) -> None:
         """Leave it in the run's folder."""
@@ -71,7 +80,7 @@ class Claim:
     @property
     def lives(self) -> bool:
         """Whether its driver was there a moment ago."""
-        return not self.is_over and time.time() - self.alive_at < SECONDS_WITHOUT_LIFE
+        return not self.is_over and abs(time.time() - self.alive_at) < SECONDS_WITHOUT_LIFE
 
     def words(self) -> str:
         """Who it is, for an error."""
@@ -83,6 +92,15 @@ class Claim:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class MirrorNote:
+    """What a local copy says of itself. `copy` tells it from the copies on other machines, also from copies of it."""
+
+    url: str
+    copy: str
+    folder: Path
+
+
 def claim_in(folder: Path) -> Claim | None:
     """The claim on a run's folder, as of when it was last fetched."""
     path = folder / FILE_NAME
@@ -92,14 +110,24 @@ def claim_in(folder: Path) -> Claim | None:
 def claim_from_elsewhere(folder: Path) -> Claim | None:
     """A living claim that was made from another copy of the run."""
     claim, note = claim_in(folder), mirror_note(folder)
-    return claim if claim is not None and note is not None and claim.lives and claim.copy != note["copy"] else None
+    return claim if claim is not None and note is not None and claim.lives and claim.copy != note.copy else None
 
 
-def mirror_note(folder: Path) -> dict[str, Any] | None:
-    """`url` and `copy` of the local copy that this is, or that it lies in; None for a folder of its own."""
+def mirror_note(folder: Path) -> MirrorNote | None:
+    """Of the local copy that this is, or that it lies in; None for a folder of its own."""
     for parent in (folder, *folder.parents[:2]):
         path = parent / MIRROR_NOTE
         if path.is_file():
             url, copy = read_json(path, lambda note: (str(note["url"]), str(note["copy"])))
-            return {"url": url, "copy": copy, "folder": parent}
+            here = f"{copy} {_machine()} {parent.absolute()}"
+            return MirrorNote(url=url, copy=hashlib.sha256(here.encode()).hexdigest()[:16], folder=parent)
     return None
+
+
+def _machine() -> str:
+    """What tells this machine from one that has a copy of its files."""
+    try:
+        number = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+    except OSError:
+        number = str(uuid.getnode())
+    return f"{socket.gethostname()} {number}"

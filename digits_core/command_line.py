@@ -13,7 +13,7 @@ from digits_core.claims import mirror_note
 def runs_option(folder: Path) -> list[str]:
     """What a command needs to find a sweep's folder, if it is not where commands look by themselves."""
     default, note = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS, mirror_note(folder.parent)
-    runs = str(folder.parent) if note is None else str(note["url"])
+    runs = str(folder.parent) if note is None else note.url
     return [] if Path(runs) == Path(default) else ["--runs", runs]
 
 

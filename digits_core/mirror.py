@@ -3,13 +3,11 @@
 Everything in this project reads and writes folders. A command whose `--runs` is s3://... first fetches what is newer
 there (`pull`), works in the local copy, and then sends what it changed (`push`); while a sweep runs, its driver
 sends every few seconds (sweeps.remote_run). For each run the copy keeps what both sides looked like when they were last
-the same, so that a change can be told from a file that only looks different:
+the same, so that it is clear whose version of a file counts: see digits_core.mirror_rules.
 
-| changed since    | `pull` does                                                                       |
-| ---------------- | --------------------------------------------------------------------------------- |
-| there alone      | fetches it, or removes it here                                                    |
-| here alone       | leaves it, for the next `push`; but what is gone here is fetched again            |
-| on both sides    | leaves ours, unless another driver has taken the run up since: then theirs counts |
+Of ours that was never sent nothing is overwritten or removed: it is set aside, in `.mirror/aside`. A file that is
+missing here is never taken for one to be removed there: `digits rm` says so (`remove`), and a driver drops what a
+sealed trial needs no more.
 """
 
 import contextlib
@@ -21,27 +19,35 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from digits_core import claims
-from digits_core.durable import json_bytes, read_json, write_atomically
+from digits_core.durable import json_bytes, write_atomically
 from digits_core.errors import EnvironmentFailure
 from digits_core.files import cache_folder
+from digits_core.mirror_rules import (
+    FETCHING,
+    SENDING,
+    STAYS_HERE,
+    UNSETTLED,
+    Known,
+    Stamps,
+    by_run,
+    is_theirs,
+    may_be_dropped,
+    order_of_files,
+    read_known,
+    scope_of,
+)
 from digits_core.object_store import SAFE_NAME, ObjectStore, Stamp, url_of
 from digits_core.ownership import FILE_NAME as LOCK_NAME
 from digits_core.ownership import is_held_here
 
-STAYS_HERE = (LOCK_NAME, "study.db-journal", "study.db-wal", "study.db-shm")
 SECONDS_BETWEEN_FETCHES = 5.0
+SECONDS_TO_WAIT = 60.0
 SECONDS_TO_SETTLE = 5.0
-UNSETTLED: Stamp = (-1, -1)
-"""The store's clock counts whole seconds: a file that has just changed may change again without looking different."""
-
-Stamps = dict[str, Stamp]
-Known = dict[str, tuple[Stamp, Stamp]]
-"""Path -> how a file looked there and here when both were last the same."""
 
 
 class TakenUp(EnvironmentFailure):
@@ -82,18 +88,23 @@ class Mirror:
         note = claims.mirror_note(folder)
         if note is None:
             return None
-        return Mirror(store=ObjectStore(url=note["url"]), folder=note["folder"], copy=note["copy"])
+        return Mirror(store=ObjectStore(url=url_of(Path(note.url)) or ""), folder=note.folder, copy=note.copy)
 
     # --- fetching ---
 
-    def pull(self) -> None:
-        """Fetch what is newer there, of every run that no process here is at work on."""
+    def pull(self) -> list[Path]:
+        """Fetch what is newer there, of every run that no process here is at work on.
+
+        Returns what was set aside: files of ours that were never sent and are not there any more.
+        """
+        aside: list[Path] = []
         with self._alone():
-            there = _by_run(self.store.entries())
+            there = by_run(self.store.entries())
             for run in sorted({*there, *self._known_runs()}):
                 theirs = there.get(run, {})
                 if self._differs(run, theirs) and not self._is_held(run):
-                    self._pull_run(run, theirs)
+                    aside += self._pull_run(run, theirs)
+        return aside
 
     def _differs(self, run: str, there: Stamps) -> bool:
         """Whether there is anything to be done for a run: most have not changed on either side."""
@@ -101,79 +112,136 @@ class Mirror:
         same = there == {path: theirs for path, (theirs, _) in known.items()}
         return not same or not known.keys() <= self._stamps_here(run).keys()
 
+    def _pull_run(self, run: str, there: Stamps) -> list[Path]:
+        here, known = self._stamps_here(run), self._known(run)
+        overtaken = self._overtaken(run, there, here)
+        wanted = [
+            path
+            for path in sorted({*there, *here, *known}, key=order_of_files)
+            if is_theirs(
+                there.get(path), here.get(path), known.get(path), scope_of(path, run, there, here) in overtaken
+            )
+        ]
+        return self._take(run, wanted, there, known, here)
+
     def bring(self, folder: Path) -> None:
         """Fetch a folder inside a run as it is there, whatever is here: what a worker has sent of its trial."""
         run, *inside = folder.relative_to(self.folder).parts
         under = "/".join((run, *inside, ""))
         with self._alone():
             here, known, there = self._stamps_here(run), self._known(run), self.store.entries(under)
-            for path in {*there, *(path for path in (*here, *known) if path.startswith(under))}:
-                self._take(path, there.get(path), known)
-            self._keep_known(run, known)
+            paths = {*there, *(path for path in (*here, *known) if path.startswith(under))}
+            self._take(run, sorted(paths, key=order_of_files), there, known, {})
 
-    def _pull_run(self, run: str, there: Stamps) -> None:
-        here, known, theirs_count = self._stamps_here(run), self._known(run), self._went_on_elsewhere(there)
-        for path in sorted({*there, *here, *known}, key=_order_of_files):
-            theirs, ours = there.get(path), here.get(path)
-            known_theirs, known_ours = known.get(path, (None, None))
-            changed_there, changed_here = theirs != known_theirs, ours != known_ours
-            is_missing = theirs is not None and ours is None
-            if is_missing or (changed_there and not changed_here) or (theirs_count and (changed_there or changed_here)):
-                self._take(path, theirs, known)
+    def _take(self, run: str, paths: list[str], there: Stamps, known: Known, here: Stamps) -> list[Path]:
+        """Make these files theirs. What differs from what was last sent is set aside; `here` says how ours look."""
+        never_sent = {
+            path
+            for path in paths
+            if path in here and known.get(path, (UNSETTLED, UNSETTLED))[1] not in (here[path], FETCHING)
+        }
+        aside = []
+        known.update(dict.fromkeys(paths, (UNSETTLED, FETCHING)))
         self._keep_known(run, known)
+        for path in paths:
+            target, stamp = self.folder / path, there.get(path)
+            content = None if stamp is None else self.store.read(path)
+            if path in never_sent and content != target.read_bytes():
+                aside.append(self._set_aside(path))
+            if stamp is None or content is None:
+                target.unlink(missing_ok=True)
+                known.pop(path)
+                continue
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(target, content, durable=False)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                known.pop(path)  # a/b beside a/b/c: a bucket can hold both, a folder cannot, and we write neither
+                continue
+            settled = time.time() - stamp[1] / 1e9 > SECONDS_TO_SETTLE
+            known[path] = (stamp if settled else UNSETTLED, _stamp(target))
+        self._keep_known(run, known)
+        return aside
 
-    def _take(self, path: str, theirs: Stamp | None, known: Known) -> None:
-        target = self.folder / path
-        if theirs is None or not self.store.fetch(path, target):
-            target.unlink(missing_ok=True)
-            known.pop(path, None)
-            return
-        settled = time.time() - theirs[1] / 1e9 > SECONDS_TO_SETTLE
-        known[path] = (theirs if settled else UNSETTLED, _stamp(target))
+    def _set_aside(self, path: str) -> Path:
+        target = self.folder / ".mirror" / "aside" / time.strftime("%Y%m%d-%H%M%S") / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(self.folder / path, target)
+        return target
 
-    def _went_on_elsewhere(self, there: Stamps) -> bool:
-        """Whether another copy's driver has been at work on the run of these files since this copy was the same."""
+    def _overtaken(self, run: str, there: Stamps, here: Stamps) -> set[str]:
+        """The folders, of a run and of those in it, that another copy's driver has been at work on since ours was."""
+        found = set()
         for path in (name for name in there if Path(name).name == claims.FILE_NAME):
             theirs, ours = claims.Claim.parse(self.store.read(path)), claims.claim_in((self.folder / path).parent)
             if theirs is not None and theirs.copy != self.copy and not (ours is not None and ours.knows(theirs)):
-                return True
-        return False
+                found.add(scope_of(path, run, there, here))
+        return found
 
     # --- sending ---
 
     def push(self) -> bool:
-        """Send what changed here, of every run that no process here is at work on; whether there was anything."""
-        with self._alone():
-            here = {path.name for path in self.folder.iterdir() if path.is_dir() and SAFE_NAME.fullmatch(path.name)}
-            free = [run for run in sorted({*here, *self._known_runs()}) if not self._is_held(run)]
-            sent = [self._push_run(run) for run in free]
-        return any(sent)
+        """Send what changed here, of every run that no process here is at work on; whether there was anything.
 
-    def push_run(self, run: str, *, but: Iterable[str] = ()) -> None:
-        """Send what changed in one run, which this process is at work on; `but` names files that have to wait."""
+        Raises TakenUp, all else being sent, where another machine has gone on with a run that was changed here.
+        """
+        problems, sent = [], False
         with self._alone():
-            self._push_run(run, but=tuple(but))
+            here = [path.name for path in self.folder.iterdir() if path.is_dir() and SAFE_NAME.fullmatch(path.name)]
+            for run in sorted(here):
+                if not self._is_held(run):
+                    try:
+                        sent |= self._push_run(run)
+                    except TakenUp as problem:
+                        problems.append(problem)
+        if problems:
+            raise problems[0]
+        return sent
 
-    def _push_run(self, run: str, but: tuple[str, ...] = ()) -> bool:
+    def push_as_driver(
+        self, folder: Path, *, but: Iterable[str] = (), before_each: Callable[[], None] = lambda: None
+    ) -> None:
+        """Send what changed in the run that this process drives, and remove what it has dropped of sealed trials.
+
+        `but` names files that have to wait. Raises TakenUp where another machine has taken up this very folder.
+        """
+        run, own = folder.relative_to(self.folder).parts[0], folder.relative_to(self.folder).as_posix()
+        with self._alone():
+            self._push_run(run, own, {f"{own}/{name}" for name in but}, before_each)
+            here, known = self._stamps_here(run), self._known(run)
+            gone = [path for path in known if path not in here and may_be_dropped(path, here)]
+            for path in gone:
+                self.store.remove(path)
+                known.pop(path)
+            if gone:
+                self._keep_known(run, known)
+
+    def _push_run(
+        self, run: str, own: str = "", waiting: Iterable[str] = (), before_each: Callable[[], None] = lambda: None
+    ) -> bool:
         here, known = self._stamps_here(run), self._known(run)
-        waiting = {f"{run}/{name}" for name in but}
         changed = [path for path in here if here[path] != known.get(path, (None, None))[1] and path not in waiting]
-        gone = [path for path in known if path not in here and path not in waiting]
-        if not (changed or gone):
+        if not changed:
             return False
-        if self._went_on_elsewhere(self.store.entries(run)):
-            raise TakenUp(
-                f"another machine has taken up {run!r} since, so nothing more of it is sent from here;"
-                " the next command fetches what it has become"
-            )
-        sent = [path for path in sorted(changed, key=_order_of_files) if self._send(path)]
-        for path in gone:
-            self.store.remove(path)
-            known.pop(path)
         there = self.store.entries(run)
+        overtaken = self._overtaken(run, there, here)
+        free = [path for path in changed if scope_of(path, run, there, here) not in overtaken]
+        known.update(dict.fromkeys(free, (UNSETTLED, SENDING)))
+        self._keep_known(run, known)
+        sent = []
+        for path in sorted(free, key=order_of_files) if own not in overtaken else []:
+            before_each()
+            if self._send(path):
+                sent.append(path)
+        there = self.store.entries(run) if sent else there
         known.update({path: (there.get(path, UNSETTLED), here[path]) for path in sent})
         self._keep_known(run, known)
-        return True
+        if own in overtaken or (not own and len(free) < len(changed)):
+            raise TakenUp(
+                f"another machine has taken up {own or run!r} since, so nothing more of it is sent from here;"
+                " the next command fetches what it has become, and sets aside what was not sent"
+            )
+        return bool(sent)
 
     def _send(self, path: str) -> bool:
         try:
@@ -183,13 +251,31 @@ class Mirror:
         self.store.write(path, content)
         return True
 
+    def remove(self, run: str) -> None:
+        """Remove a run there, for good; its header last, so that what is cut off can be repeated."""
+        with self._alone():
+            for path in sorted(self.store.entries(run), key=lambda path: (path == f"{run}/sweep.json", path)):
+                self.store.remove(path)
+            self._manifest(run).unlink(missing_ok=True)
+
     # --- what is here, and what is known ---
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One process at a time looks through a copy."""
+        """One process at a time looks through a copy. Raises EnvironmentFailure where another does for too long."""
+        deadline = time.monotonic() + SECONDS_TO_WAIT
         with (self.folder / ".mirror" / "lock").open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise EnvironmentFailure(
+                            f"another command has been at work on the local copy {self.folder} for"
+                            f" {SECONDS_TO_WAIT:.0f} s; wait for it, or end it"
+                        ) from None
+                    time.sleep(0.02)
             yield
 
     def _is_held(self, run: str) -> bool:
@@ -209,12 +295,7 @@ class Mirror:
         return [path.stem for path in (self.folder / ".mirror").glob("runs/*.json")]
 
     def _known(self, run: str) -> Known:
-        path = self._manifest(run)
-        if not path.is_file():
-            return {}
-        return read_json(
-            path, lambda files: {name: (_pair(there), _pair(here)) for name, (there, here) in files.items()}
-        )
+        return read_known(self._manifest(run), run)
 
     def _keep_known(self, run: str, known: Known) -> None:
         if known:
@@ -248,25 +329,6 @@ def _folder_name(url: str) -> str:
     return f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
-def _by_run(entries: Stamps) -> dict[str, Stamps]:
-    runs: dict[str, Stamps] = {}
-    for path, stamp in entries.items():
-        run, slash, _ = path.partition("/")
-        if slash:
-            runs.setdefault(run, {})[path] = stamp
-    return runs
-
-
-def _order_of_files(path: str) -> tuple[int, str]:
-    """What others go by comes after what it vouches for."""
-    last = {"record.json": 1, "ensemble.json": 1, "sweep.json": 2, "journal.jsonl": 3, "summary.json": 4}
-    return last.get(Path(path).name, 0), path
-
-
 def _stamp(path: Path) -> Stamp:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
-
-
-def _pair(values: list[int]) -> Stamp:
-    return values[0], values[1]

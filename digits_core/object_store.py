@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 Stamp = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds: what tells one state of a file from another."""
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,7}")
 """Names that become paths here. All that this project writes are of this kind."""
+
+
+OPTIONS = {"region": r"[a-z0-9-]+", "endpoint_override": r"[A-Za-z0-9.-]+(:\d+)?", "scheme": "https?"}
 
 
 def url_of(runs: Path) -> str | None:
@@ -36,12 +39,21 @@ def url_of(runs: Path) -> str | None:
     scheme, rest = match.groups()
     if scheme.lower() != "s3":
         raise UsageError(f"--runs takes a folder or s3://BUCKET/FOLDER, not {scheme}://")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*/[^?]+(\?.*)?", rest):
+    place, _, query = rest.partition("?")
+    bucket, _, folder = place.strip("/").partition("/")
+    if not SAFE_NAME.fullmatch(bucket) or not SAFE_NAME.fullmatch(folder):
         raise UsageError(
-            f"s3://{rest.partition('@')[2] or rest} does not name a folder in a bucket: write s3://BUCKET/FOLDER"
-            " (credentials are taken from the environment)"
+            "--runs s3://... does not name a folder in a bucket: write s3://BUCKET/FOLDER, of letters, digits, dots,"
+            " dashes and underscores (credentials are taken from the environment)"
         )
-    return f"s3://{rest}"
+    for option in filter(None, query.split("&")):  # nothing that could hold a secret is kept or printed
+        name, _, value = option.partition("=")
+        if name not in OPTIONS or not re.fullmatch(OPTIONS[name], value):
+            raise UsageError(
+                "--runs s3://...?: after the question mark there may be region=NAME, endpoint_override=HOST:PORT and"
+                " scheme=http, joined by & (credentials are taken from the environment)"
+            )
+    return f"s3://{bucket}/{folder}" + (f"?{query}" if query else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +64,17 @@ class ObjectStore:
 
     @functools.cached_property
     def _place(self) -> "tuple[FileSystem, str]":
-        from pyarrow import ArrowInvalid
         from pyarrow.fs import FileSystem
 
-        try:
-            with self._reaching():
-                system, base = FileSystem.from_uri(self.url)
-        except ArrowInvalid as error:
-            raise UsageError(f"{self.url} cannot be used: {error}") from error
+        with self._reaching():
+            system, base = FileSystem.from_uri(self.url)
         return system, base.strip("/")
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
             raise EnvironmentFailure(
                 f"{self.url} cannot be used: {_reason(error)}; check the address, and the environment's credentials"
             ) from error
@@ -119,7 +127,7 @@ class ObjectStore:
             system.delete_file(f"{base}/{name}")
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     """The part of Arrow's long sentences that says what is wrong."""
     match = re.search(r"AWS Error ([A-Z_0-9]+) during \w+ operation: (?:curlCode: \d+, )?([^;(]*)", str(error))
     if match is None:

@@ -10,6 +10,7 @@ from typing import Any
 from digits_core.command_line import digits_command, replay_command, runs_option
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.journal import History, read_journal
+from digits_core.mirror import Mirror
 from digits_core.ownership import check_free, is_running
 from digits_core.records import RunRecord, SweepHeader, rank, status_counts
 from digits_core.store import SweepStore, check_name, sweep_names
@@ -225,7 +226,9 @@ def check_removable(runs: Path, name: str) -> SweepStore:
 def remove_run(runs: Path, name: str) -> int:
     """Remove a run's folder for good and return how many bytes it held. Raises UsageError where that must not be."""
     store = check_removable(runs, name)
-    byte_count = folder_bytes(store.folder)
+    byte_count, mirror = folder_bytes(store.folder), Mirror.around(runs)
+    if mirror is not None:
+        mirror.remove(name)
     gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # at once out of everyone's sight
     store.folder.rename(gone)
     shutil.rmtree(gone)

@@ -25,6 +25,7 @@ from sweeps.ray_session import SearchEnded
 
 T = TypeVar("T")
 SECONDS_BETWEEN_SENDS = 5.0
+SECONDS_BETWEEN_SIGNS = 20.0
 SECONDS_TO_OBJECT = 2.0
 """Of two drivers that claim a run at the same moment the later write stays: each looks again after so long."""
 PATIENCE_SECONDS = 600.0
@@ -52,37 +53,59 @@ class RemoteRun:
 
     def __init__(self, mirror: Mirror, folder: Path, scratch: Path) -> None:
         self.mirror, self.folder, self.scratch = mirror, folder, scratch
-        self.run = folder.relative_to(mirror.folder).parts[0]
+        self.name = folder.relative_to(mirror.folder).as_posix()
         self.claim = Claim.new(mirror.copy, claim_in(folder))
         self.lost = ""  # why this driver may not go on
+        self.shown_at = 0.0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._send_along, name="sends the run", daemon=True)
 
     def begin(self) -> None:
-        """Claim the run, for all to see. Raises UsageError where another driver was faster."""
-        self.claim.write(self.folder)
-        try:
-            self.mirror.push_run(self.run, but=WAIT_FOR_THE_END)
-        except TakenUp as error:
-            raise UsageError(f"{self.run!r} is running already, on another machine; wait for it or stop it") from error
+        """Claim the run, for all to see, and send it. Raises UsageError where another driver was faster."""
+        theirs = self._claim_there()
+        if theirs is not None and theirs.lives and theirs.copy != self.mirror.copy:
+            raise self._running(theirs)
+        self._show_life()
         time.sleep(SECONDS_TO_OBJECT)
-        path = (self.folder / FILE_NAME).relative_to(self.mirror.folder).as_posix()
-        theirs = Claim.parse(self.mirror.store.read(path))
+        theirs = self._claim_there()
         if theirs is not None and theirs.token != self.claim.token:
-            raise UsageError(f"{self.run!r} is running already: {theirs.words()}; wait for it or stop it")
+            raise self._running(theirs)
+        self._send()
         self.thread.start()
+
+    def _claim_there(self) -> Claim | None:
+        return Claim.parse(self.mirror.store.read(f"{self.name}/{FILE_NAME}"))
+
+    def _running(self, theirs: Claim) -> UsageError:
+        """Return (not raise) the error that names the other driver."""
+        return UsageError(f"{self.folder.name!r} is running already: {theirs.words()}; wait for it or stop it")
+
+    def _show_life(self) -> None:
+        """Write the claim anew, here and there."""
+        self.claim, self.shown_at = self.claim.renewed(), time.monotonic()
+        self.claim.write(self.folder)
+        self.mirror.store.write(f"{self.name}/{FILE_NAME}", (self.folder / FILE_NAME).read_bytes())
+
+    def _keep_alive(self) -> None:
+        """The same now and then, between two files of a slow line."""
+        if time.monotonic() - self.shown_at > SECONDS_BETWEEN_SIGNS:
+            self._show_life()
+
+    def _send(self) -> None:
+        self.mirror.push_as_driver(self.folder, but=WAIT_FOR_THE_END, before_each=self._keep_alive)
 
     def _send_along(self) -> None:
         while not self.over.wait(SECONDS_BETWEEN_SENDS):
             try:
                 self.claim = self.claim.renewed()
                 self.claim.write(self.folder)
-                self.mirror.push_run(self.run, but=WAIT_FOR_THE_END)
+                self._send()
+                self.shown_at = time.monotonic()
             except TakenUp as error:
                 self.lost = str(error)
                 return
-            except (EnvironmentFailure, OSError):
-                continue  # a network that is away comes back; what could not be sent is sent at the end, or said then
+            except Exception:  # noqa: BLE001, S112 - a network that is away comes back; the end says what could not be sent
+                continue
 
     def check(self) -> None:
         """Raise SearchEnded where this driver may not go on."""
@@ -103,12 +126,13 @@ class RemoteRun:
     def end(self) -> None:
         """Give the run back, as far as the store can be reached: what is left is sent when the command ends."""
         self.over.set()
-        if self.thread.ident is not None:
-            self.thread.join()
+        if self.thread.ident is None:
+            return  # it never was this driver's
+        self.thread.join()
         if not self.lost:
             self.claim.renewed(is_over=True).write(self.folder)
             with contextlib.suppress(EnvironmentFailure):
-                self.mirror.push_run(self.run, but=WAIT_FOR_THE_END)
+                self._send()
 
 
 @contextlib.contextmanager
@@ -187,9 +211,12 @@ class TrialPlace:
         if self.store is None or self.trial is None:
             return
         for path in sorted(self.trial.folder.glob("[!.]*"), key=lambda path: (path.name == "progress.json", path.name)):
-            status = path.stat()
+            try:
+                status, content = path.stat(), path.read_bytes()
+            except FileNotFoundError:  # replaced a moment ago
+                continue
             stamp = (status.st_size, status.st_mtime_ns)
             if path.name != TIMEOUT_NOTE and self.sent.get(path.name) != stamp:
                 name = f"{self.prefix}/{self.trial.folder.name}/{path.name}"
-                patiently(functools.partial(self.store.write, name, path.read_bytes()))
+                patiently(functools.partial(self.store.write, name, content))
                 self.sent[path.name] = stamp

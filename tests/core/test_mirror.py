@@ -1,4 +1,5 @@
 import dataclasses
+import fcntl
 import json
 import shutil
 import tempfile
@@ -10,14 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits_core import claims
+from digits_core import claims, mirror
 from digits_core.claims import Claim, claim_from_elsewhere, claim_in
 from digits_core.command_line import runs_option
-from digits_core.errors import UsageError
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.mirror import KeptFresh, Mirror, TakenUp
+from digits_core.object_store import ObjectStore
 from digits_core.ownership import check_free, is_running, sole_driver
 
 Machine = Callable[[str], Mirror]
+KEPT = ("record.json", "validation.npy", "weights.safetensors")
 
 
 @pytest.fixture
@@ -26,23 +29,23 @@ def machine(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mac
 
     def copy_of(name: str) -> Mirror:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        mirror = Mirror.of(Path(s3_url))
-        assert mirror is not None
-        return mirror
+        found = Mirror.of(Path(s3_url))
+        assert found is not None
+        return found
 
     return copy_of
 
 
-def write(mirror: Mirror, name: str, text: str) -> Path:
-    path = mirror.folder / name
+def write(copy: Mirror, name: str, text: str) -> Path:
+    path = copy.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
 
 
-def files(mirror: Mirror) -> dict[str, str]:
-    paths = [path for path in mirror.folder.glob("[!.]*/**/*") if path.is_file() and path.name != "driver.lock"]
-    return {path.relative_to(mirror.folder).as_posix(): path.read_text() for path in paths}
+def files(copy: Mirror) -> dict[str, str]:
+    paths = [path for path in copy.folder.glob("[!.]*/**/*") if path.is_file() and path.name != "driver.lock"]
+    return {path.relative_to(copy.folder).as_posix(): path.read_text() for path in paths}
 
 
 def test_what_one_machine_sends_another_fetches_and_what_it_removes_is_gone(machine: Machine) -> None:
@@ -56,10 +59,11 @@ def test_what_one_machine_sends_another_fetches_and_what_it_removes_is_gone(mach
     assert not ours.push()  # nothing has changed since
     theirs.pull()
     assert files(theirs) == files(ours)
+    theirs.remove("one")
     shutil.rmtree(theirs.folder / "one")
     write(theirs, "two/sweep.json", "4444")
     assert theirs.push()
-    ours.pull()
+    assert ours.pull() == []
     assert files(ours) == {"two/sweep.json": "4444"}
     assert not (ours.folder / "one").exists()
     assert Mirror.around(ours.folder / "two" / "confirmed") == ours
@@ -70,10 +74,14 @@ def test_a_copy_that_was_emptied_is_filled_again_and_empties_nothing(machine: Ma
     ours = machine("a")
     write(ours, "one/sweep.json", "1")
     ours.push()
-    shutil.rmtree(ours.folder / "one")  # by somebody who cleans caches, between two commands
-    ours.pull()
-    ours.push()
-    assert files(ours) == {"one/sweep.json": "1"}
+    for moment in ("between two commands", "during one"):
+        shutil.rmtree(ours.folder / "one")  # by somebody who cleans caches
+        if moment == "between two commands":
+            ours.pull()
+        ours.push()
+        ours.push_as_driver(ours.folder / "one")
+        ours.pull()
+        assert files(ours) == {"one/sweep.json": "1"}
     shutil.rmtree(ours.folder)
     ours = machine("a")
     ours.pull()
@@ -82,6 +90,7 @@ def test_a_copy_that_was_emptied_is_filled_again_and_empties_nothing(machine: Ma
 
 def test_what_could_not_be_sent_is_sent_by_the_next_command(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "{}")
     write(ours, "one/journal.jsonl", "1")
     ours.push()
     write(ours, "one/journal.jsonl", "1 2")  # and the process was killed
@@ -97,6 +106,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_command(machine: Machine) ->
 
 def test_once_another_machine_has_taken_a_run_up_its_state_counts(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "{}")
     write(ours, "one/journal.jsonl", "1")
     Claim.new(ours.copy, None).write(ours.folder / "one")
     ours.push()
@@ -108,8 +118,9 @@ def test_once_another_machine_has_taken_a_run_up_its_state_counts(machine: Machi
     theirs.push()
     with pytest.raises(TakenUp, match="another machine has taken up 'one' since"):
         ours.push()
-    ours.pull()
+    aside = ours.pull()
     assert files(ours) == files(theirs)
+    assert sorted(path.read_text() for path in aside) == ["1 2 of a machine that went to sleep", "never sent"]
     write(ours, "one/report.html", "page")  # from here on it may change it again
     assert ours.push()
 
@@ -127,18 +138,21 @@ def test_a_run_that_a_process_here_is_at_work_on_is_left_alone(machine: Machine)
         ours.pull()
         assert not ours.push()
         assert files(ours)["one/sweep.json"] == "1"
-        ours.push_run("one", but=("study.db",))
+        write(ours, "one/confirmed/study.db", "half")
+        ours.push_as_driver(ours.folder / "one" / "confirmed", but=["study.db"])
+    assert "one/confirmed/study.db" not in ours.store.entries()
     ours.pull()
     assert files(ours)["one/confirmed/journal.jsonl"] == "x"
 
 
 def test_a_file_that_changed_again_within_the_store_s_second_is_noticed(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "{}")
     for text in ("aa", "bb", "cc"):
         write(ours, "one/progress.json", text)
         ours.push()
         theirs.pull()
-        assert files(theirs) == {"one/progress.json": text}
+        assert files(theirs) == {"one/sweep.json": "{}", "one/progress.json": text}
 
 
 def test_bring_takes_what_a_worker_sent_whatever_is_here(machine: Machine) -> None:
@@ -162,6 +176,11 @@ def test_files_that_are_of_this_machine_alone_stay(machine: Machine) -> None:
         write(ours, f"one/{name}", "here")
     ours.push()
     assert set(ours.store.entries()) == {"one/sweep.json"}
+    ours.store.write("one/driver.lock", b"by hand")
+    ours.pull()
+    ours.push()
+    assert (ours.folder / "one" / "driver.lock").read_text() == "here"
+    assert ours.store.read("one/driver.lock") == b"by hand"
 
 
 def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
@@ -180,11 +199,16 @@ def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
         UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last sign of life"
     ):
         check_free(theirs.folder / "one")
-    for later in (claim.renewed(is_over=True), dataclasses.replace(claim, alive_at=time.time() - 121)):
+    now = time.time()
+    dead = [dataclasses.replace(claim, alive_at=at) for at in (now - 121, now + 1000)]
+    for later in (claim.renewed(is_over=True), *dead):
         later.write(theirs.folder / "one")
         assert not is_running(theirs.folder / "one")
-    (theirs.folder / "one" / claims.FILE_NAME).write_text(json.dumps({"token": 1}))
-    assert not is_running(theirs.folder / "one")
+    sound = dataclasses.asdict(claim)
+    bad = [{"token": 1}, [], {**sound, "alive_at": "x"}, {**sound, "since": 1e30}, {**sound, "host": "a\nb"}]
+    for content in (*map(json.dumps, bad), "[" * 100_000, ""):
+        (theirs.folder / "one" / claims.FILE_NAME).write_text(content)
+        assert not is_running(theirs.folder / "one")
 
 
 def test_who_looks_on_fetches_every_few_seconds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,14 +232,156 @@ def test_commands_to_run_next_name_the_address(machine: Machine, monkeypatch: py
 
 
 STEP = st.tuples(
-    st.integers(0, 1), st.sampled_from(["one/a.json", "one/trials/00000/b.npy", "two/c.json"]), st.booleans()
+    st.integers(0, 1), st.sampled_from(["one/a.json", "one/trials/00000/b.npy", "two/c.json", "one", "two"])
 )  # fmt: skip
+
+
+def test_a_fetch_that_is_cut_off_rolls_nothing_back(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = machine("a"), machine("b")
+    for name, text in (("sweep.json", "{}"), ("journal.jsonl", "1"), ("a.json", "old")):
+        write(ours, f"one/{name}", text)
+    ours.push()
+    theirs.pull()
+    write(ours, "one/journal.jsonl", "1 2")
+    write(ours, "one/a.json", "newer")
+    ours.push()
+    read = ObjectStore.read
+
+    def cut_off(store: ObjectStore, name: str) -> bytes | None:
+        if name.endswith("journal.jsonl"):
+            raise KeyboardInterrupt
+        return read(store, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "read", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            theirs.pull()
+    write(ours, "one/journal.jsonl", "1 2 3")
+    write(ours, "one/a.json", "newest")
+    ours.push()
+    assert theirs.pull() == []
+    theirs.push()
+    ours.pull()
+    assert files(ours) == files(theirs) == {
+        "one/sweep.json": "{}", "one/journal.jsonl": "1 2 3", "one/a.json": "newest",
+    }  # fmt: skip
+
+
+def test_what_is_sent_when_it_is_cut_off_is_sent_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = machine("a")
+    write(ours, "one/sweep.json", "{}")
+    write(ours, "one/journal.jsonl", "1")
+    ours.push()
+    write(ours, "one/journal.jsonl", "1 2")
+    write_there = ObjectStore.write
+
+    def cut_off(store: ObjectStore, name: str, content: bytes) -> None:
+        write_there(store, name, content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "write", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            ours.push()
+    write(ours, "one/journal.jsonl", "1 2 3")
+    assert ours.pull() == []
+    ours.push()
+    assert ours.store.read("one/journal.jsonl") == b"1 2 3"
+
+
+def test_damaged_notes_cost_nothing_that_was_sent(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "{}")
+    write(ours, "one/a.json", "old")
+    ours.push()
+    theirs.pull()
+    write(theirs, "one/a.json", "newer")
+    theirs.push()
+    for damage in ("", "[]", "{", '{"one/a.json": 1}'):
+        (ours.folder / ".mirror" / "runs" / "one.json").write_text(damage)
+        aside = ours.pull()
+        assert files(ours) == {"one/sweep.json": "{}", "one/a.json": "newer"}
+        ours.push()
+    assert aside == []  # the last three times nothing differed
+    note = ours.folder / claims.MIRROR_NOTE
+    for damage in ("", "{}", "[]", "xx"):
+        note.write_text(damage)
+        with pytest.raises(EnvironmentFailure, match=r"cannot use .*where\.json"):
+            Mirror.around(ours.folder)
+    note.write_text(json.dumps({"url": "file:///etc", "copy": "x"}))
+    with pytest.raises(UsageError, match="not file://"):
+        Mirror.around(ours.folder)
+
+
+def test_a_copy_that_was_copied_is_another_one(machine: Machine, tmp_path: Path) -> None:
+    ours = machine("a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert machine("b").copy != ours.copy
+    assert machine("a").copy == ours.copy
+
+
+def test_the_claim_on_a_run_within_another_is_its_own(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "{}")
+    ours.push()
+    theirs.pull()
+    write(ours, "one/confirmed/sweep.json", "{}")
+    Claim.new(ours.copy, None).write(ours.folder / "one" / "confirmed")
+    write(ours, "one/confirmed/trials/00001/record.json", "never sent")
+    write(theirs, "one/refitted/sweep.json", "{}")
+    Claim.new(theirs.copy, None).write(theirs.folder / "one" / "refitted")
+    theirs.push()
+    ours.push_as_driver(ours.folder / "one" / "confirmed")
+    assert ours.pull() == []
+    theirs.pull()
+    assert files(ours) == files(theirs)
+
+
+def test_a_driver_removes_what_a_sealed_trial_has_dropped_and_nothing_else(machine: Machine) -> None:
+    ours = machine("a")
+    for name in ("sweep.json", "journal.jsonl", *(f"trials/0000{trial}/{name}" for trial in (1, 2) for name in KEPT)):
+        write(ours, f"one/{name}", name)
+    driven = ours.folder / "one"
+    ours.push_as_driver(driven)
+    for name in (
+        "journal.jsonl",
+        "trials/00001/validation.npy",
+        *(f"trials/0000{t}/weights.safetensors" for t in (1, 2)),
+    ):
+        (driven / name).unlink()
+    (driven / "trials" / "00002" / "record.json").unlink()
+    ours.push_as_driver(driven)
+    assert "one/trials/00001/weights.safetensors" not in ours.store.entries()
+    assert len(ours.store.entries()) == 2 + 2 * len(KEPT) - 1
+
+
+def test_one_odd_object_spoils_nothing(machine: Machine) -> None:
+    ours = machine("a")
+    for name in ("one/sweep.json", "one/q", "one/q/r", "zz/q", "zz/q/r", "one/" + 300 * "a", "stray.json"):
+        ours.store.write(name, b"{}")
+    assert ours.pull() == []
+    assert files(ours) == {"one/sweep.json": "{}", "one/q": "{}"}
+    ours.pull()
+    ours.push()
+    assert ours.store.read("one/q/r") == b"{}"
+
+
+def test_a_copy_that_another_command_keeps_busy_is_waited_for(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "SECONDS_TO_WAIT", 0.1)
+    ours = machine("a")
+    with (ours.folder / ".mirror" / "lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(EnvironmentFailure, match="another command has been at work on the local copy"):
+            ours.pull()
+    ours.pull()
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=6))
 def test_commands_on_two_machines_one_after_the_other_see_one_folder(
-    steps: list[tuple[int, str, bool]], s3_url: str, monkeypatch: pytest.MonkeyPatch
+    steps: list[tuple[int, str]], s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"{s3_url.partition('?')[0]}/{Path(folder).name}?{s3_url.partition('?')[2]}"
@@ -224,17 +390,19 @@ def test_commands_on_two_machines_one_after_the_other_see_one_folder(
             monkeypatch.setenv("XDG_CACHE_HOME", f"{folder}/{name}")
             copies.append(Mirror.of(Path(url)))
         expected: dict[str, str] = {}
-        for number, (machine_number, name, is_written) in enumerate(steps, start=1):
+        for number, (machine_number, name) in enumerate(steps, start=1):
             copy = copies[machine_number]
             assert copy is not None
             copy.pull()
             assert files(copy) == expected
-            if is_written:
-                expected[name] = "x" * number  # no two of a size: these commands take no second
-                write(copy, name, expected[name])
+            if "/" in name:
+                for path in (name, f"{name.partition('/')[0]}/sweep.json"):
+                    expected[path] = "x" * number  # no two of a size: these commands take no second
+                    write(copy, path, expected[path])
             else:
-                (copy.folder / name).unlink(missing_ok=True)
-                expected.pop(name, None)
+                copy.remove(name)
+                shutil.rmtree(copy.folder / name, ignore_errors=True)
+                expected = {path: text for path, text in expected.items() if not path.startswith(f"{name}/")}
             copy.push()
         for copy in copies:
             assert copy is not None

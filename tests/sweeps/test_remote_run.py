@@ -128,6 +128,7 @@ def test_who_is_overtaken_stops(s3_url: str, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
     ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
     (ours.folder / "x").mkdir()
+    (ours.folder / "x" / "sweep.json").write_text("{}")
     with sent_along(ours.folder / "x", tmp_path) as remote:
         assert remote is not None
         remote.check()
@@ -136,6 +137,7 @@ def test_who_is_overtaken_stops(s3_url: str, tmp_path: Path, monkeypatch: pytest
         overtaking = sent_along(theirs.folder / "x", tmp_path)
         with pytest.raises(UsageError, match="'x' is running already"), overtaking:  # while ours lives
             pass
+        Claim.new(theirs.copy, None).write(theirs.folder / "x")
         deadline = time.monotonic() + 10
         while not remote.lost:  # a sign of life again and again, as a driver gives it
             assert time.monotonic() < deadline
@@ -154,15 +156,16 @@ def test_of_two_that_claim_at_once_the_later_write_stays(
     monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
     ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
     (ours.folder / "x").mkdir()
+    (ours.folder / "x" / "sweep.json").write_text("{}")
     remote = RemoteRun(ours, ours.folder / "x", tmp_path)
     later = Claim.new("another copy", None)
-    push = Mirror.push_run
+    write = ObjectStore.write
 
-    def pushed_and_overwritten(mirror: Mirror, run: str, *, but: tuple[str, ...]) -> None:
-        push(mirror, run, but=but)
-        mirror.store.write(f"x/{FILE_NAME}", json.dumps(dataclasses.asdict(later)).encode())
+    def overwritten(store: ObjectStore, name: str, content: bytes) -> None:
+        write(store, name, content)
+        write(store, f"x/{FILE_NAME}", json.dumps(dataclasses.asdict(later)).encode())
 
-    monkeypatch.setattr(Mirror, "push_run", pushed_and_overwritten)
+    monkeypatch.setattr(ObjectStore, "write", overwritten)
     with pytest.raises(UsageError, match=rf"'x' is running already: process {os.getpid()} on"):
         remote.begin()
 
