@@ -100,7 +100,7 @@ def list_lines(runs: Path) -> list[tuple[str, str]]:
         what = f"{state.header.kind} on {state.header.dataset}, {state.state}, {state.progress} trials"
         lines.append((name, f"{what}, {state.byte_count / 1e6:.1f} MB; best {accuracy}"))
     if not found:
-        return [("next", digits_command("sweep", "--trials", 100, *(["--runs", runs] if str(runs) != "runs" else [])))]
+        return [("next", digits_command("sweep", "--trials", 100, *runs_option(runs / "x")))]
     return [*lines, ("next", digits_command("show", found[-1][0], *runs_option(runs / found[-1][0])))]
 
 
