@@ -33,7 +33,7 @@ from sweeps.population import PopulationSearch
 from sweeps.progress import SweepView
 from sweeps.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
 from sweeps.recovery import known_history, recovered
-from sweeps.remote_run import RemoteRun, TrialPlace, sent_along
+from sweeps.remote_run import RemoteRun, place_of, sent_along
 from sweeps.reported import METRIC
 from sweeps.roll_call import RollCall
 from sweeps.schedulers import scheduler_for
@@ -203,7 +203,7 @@ def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> No
     worker = tune.with_parameters(
         Worker,
         split=plan.split,
-        place=TrialPlace.of(plan.folder, sealer.remote),
+        place=place_of(plan.folder, sealer.remote),
         timeout_seconds=plan.header.policy.trial_timeout_seconds,
         roll_call=RollCall(folder=scratch / "workers", expected=_starting_together(plan, left)),
     )

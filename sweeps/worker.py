@@ -14,10 +14,10 @@ from digits_core.folds import Folds
 from digits_core.records import Assignment
 from digits_core.trial_folder import TIMEOUT_NOTE
 from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
-from sweeps.remote_run import TrialPlace
 from sweeps.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
 from sweeps.roll_call import RollCall
 from sweeps.time_limit import TimeLimit
+from sweeps.trial_place import TrialPlace
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from digits_core.mirror_rules import (
+    FETCHING,
+    SENDING,
+    Stamps,
+    by_run,
+    is_theirs,
+    may_be_dropped,
+    order_of_files,
+    read_known,
+    scope_of,
+)
+
+OLD, NEW, OTHER = (1, 1), (2, 2), (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "known", "expected", "expected_when_overtaken"),
+    [
+        (OLD, OLD, (OLD, OLD), False, False),
+        (NEW, OLD, (OLD, OLD), True, True),  # changed there alone
+        (None, OLD, (OLD, OLD), True, True),  # removed there
+        (OLD, NEW, (OLD, OLD), False, True),  # changed here alone
+        (OLD, None, (OLD, OLD), True, True),  # gone here
+        (NEW, OTHER, (OLD, OLD), False, True),  # changed on both sides
+        (None, NEW, None, False, True),  # new here
+        (NEW, None, None, True, True),  # new there
+        (NEW, OTHER, None, True, True),  # nobody knows
+        (NEW, OTHER, (OLD, FETCHING), True, True),  # a fetch was cut off
+        (NEW, OTHER, (OLD, SENDING), False, True),  # a send was cut off
+    ],
+)
+def test_whose_version_counts(
+    theirs: tuple[int, int] | None,
+    ours: tuple[int, int] | None,
+    known: tuple[tuple[int, int], tuple[int, int]] | None,
+    expected: bool,
+    expected_when_overtaken: bool,
+) -> None:
+    assert is_theirs(theirs, ours, known, overtaken=False) is expected
+    assert is_theirs(theirs, ours, known, overtaken=True) is expected_when_overtaken
+
+
+def test_files_inside_an_inner_run_are_its_own() -> None:
+    there: Stamps = {"one/sweep.json": OLD, "one/confirmed/sweep.json": OLD}
+    here: Stamps = {"one/refitted/driver.json": OLD}
+    for path, scope in {
+        "one/trials/00001/record.json": "one", "one/report.html": "one", "one/confirmed/trials/00001/x": "one/confirmed",
+        "one/refitted/driver.json": "one/refitted", "one/sweep.json": "one",
+    }.items():  # fmt: skip
+        assert scope_of(path, "one", there, here) == scope
+
+
+def test_what_vouches_for_others_is_sent_after_them() -> None:
+    names = ["driver.json", "journal.jsonl", "trials/1/record.json", "sweep.json", "trials/1/weights.safetensors"]
+    assert sorted((f"one/{name}" for name in names), key=order_of_files) == [
+        f"one/{name}" for name in (names[4], names[2], names[3], names[1], names[0])
+    ]
+
+
+def test_only_what_a_sealed_trial_needs_no_more_may_be_dropped() -> None:
+    here: Stamps = {"one/trials/1/record.json": OLD}
+    assert may_be_dropped("one/trials/1/weights.safetensors", here)
+    assert not may_be_dropped("one/trials/1/validation.npy", here)
+    assert not may_be_dropped("one/trials/2/weights.safetensors", here)
+
+
+def test_only_folders_with_a_header_are_runs() -> None:
+    entries: Stamps = dict.fromkeys(["one/sweep.json", "one/driver.lock", "one/a/b", "two/a", "sweep.json"], OLD)
+    assert by_run(entries) == {"one": {"one/sweep.json": OLD, "one/a/b": OLD}}
+
+
+def test_notes_of_paths_that_lead_out_of_the_run_are_passed_over(tmp_path: Path) -> None:
+    note = tmp_path / "one.json"
+    note.write_text('{"one/a": [[1, 1], [2, 2]], "two/a": [[1, 1], [2, 2]], "one/../b": [[1, 1], [2, 2]]}')
+    assert read_known(note, "one") == {"one/a": ((1, 1), (2, 2))}
