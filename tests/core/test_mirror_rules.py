@@ -48,7 +48,7 @@ def test_files_inside_an_inner_run_are_its_own() -> None:
     there: Stamps = {"one/sweep.json": OLD, "one/confirmed/sweep.json": OLD}
     here: Stamps = {"one/refitted/driver.json": OLD}
     for path, scope in {
-        "one/trials/00001/record.json": "one", "one/report.html": "one", "one/confirmed/trials/00001/x": "one/confirmed",
+        "one/trials/00001/record.json": "one", "one/report.html": "one", "one/confirmed/a/x": "one/confirmed",
         "one/refitted/driver.json": "one/refitted", "one/sweep.json": "one",
     }.items():  # fmt: skip
         assert scope_of(path, "one", there, here) == scope
