@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from commands.shell import say
+from digits_core.errors import EnvironmentFailure
 
 
 @contextlib.contextmanager
@@ -25,5 +26,10 @@ def runs_at_hand(runs: Path) -> Iterator[Path]:
         say(f"set aside {len(aside)} files that another machine has overtaken, below {mirror.folder / '.mirror/aside'}")
     try:
         yield mirror.folder
-    finally:
-        mirror.push()
+    except BaseException:  # what ended the command is what counts, and what has to be said
+        try:
+            mirror.push()
+        except EnvironmentFailure as error:
+            say(f"not sent: {error}")
+        raise
+    mirror.push()

@@ -25,18 +25,20 @@ from pathlib import Path
 
 from digits_core import claims
 from digits_core.durable import json_bytes, write_atomically
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import cache_folder
 from digits_core.mirror_rules import (
     FETCHING,
+    MADE_AGAIN,
     SENDING,
     STAYS_HERE,
     UNSETTLED,
     Known,
     Stamps,
     by_run,
+    is_needless,
     is_theirs,
-    may_be_dropped,
+    merged_lines,
     order_of_files,
     read_known,
     scope_of,
@@ -45,6 +47,7 @@ from digits_core.object_store import SAFE_NAME, ObjectStore, Stamp, url_of
 from digits_core.ownership import FILE_NAME as LOCK_NAME
 from digits_core.ownership import is_held_here
 
+LEDGER_NAME = "ledger.jsonl"  # only ever appended to: both sides' lines count
 SECONDS_BETWEEN_FETCHES = 5.0
 SECONDS_TO_WAIT = 60.0
 SECONDS_TO_SETTLE = 5.0
@@ -146,8 +149,9 @@ class Mirror:
         for path in paths:
             target, stamp = self.folder / path, there.get(path)
             content = None if stamp is None else self.store.read(path)
-            if path in never_sent and content != target.read_bytes():
-                aside.append(self._set_aside(path))
+            if path in never_sent and target.name not in MADE_AGAIN and content != target.read_bytes():
+                aside.append(self._aside(path))
+                os.replace(target, aside[-1])
             if stamp is None or content is None:
                 target.unlink(missing_ok=True)
                 known.pop(path)
@@ -163,10 +167,10 @@ class Mirror:
         self._keep_known(run, known)
         return aside
 
-    def _set_aside(self, path: str) -> Path:
+    def _aside(self, path: str) -> Path:
+        """Where a version of a file is kept that another one takes the place of."""
         target = self.folder / ".mirror" / "aside" / time.strftime("%Y%m%d-%H%M%S") / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(self.folder / path, target)
         return target
 
     def _overtaken(self, run: str, there: Stamps, here: Stamps) -> set[str]:
@@ -199,17 +203,24 @@ class Mirror:
         return sent
 
     def push_as_driver(
-        self, folder: Path, *, but: Iterable[str] = (), before_each: Callable[[], None] = lambda: None
+        self,
+        folder: Path,
+        *,
+        but: Iterable[str] = (),
+        dropped: Iterable[str] = (),
+        before_each: Callable[[], None] = lambda: None,
     ) -> None:
-        """Send what changed in the run that this process drives, and remove what it has dropped of sealed trials.
+        """Send what changed in the run that this process drives, and remove what sealed trials need no more.
 
-        `but` names files that have to wait. Raises TakenUp where another machine has taken up this very folder.
+        `but` names files that have to wait, `dropped` such as were removed on purpose, both by their path in the
+        folder. Raises TakenUp where another machine has taken up this very folder, or removed the run.
         """
         run, own = folder.relative_to(self.folder).parts[0], folder.relative_to(self.folder).as_posix()
         with self._alone():
             self._push_run(run, own, {f"{own}/{name}" for name in but}, before_each)
             here, known = self._stamps_here(run), self._known(run)
-            gone = [path for path in known if path not in here and may_be_dropped(path, here)]
+            named = {f"{own}/{name}" for name in dropped}
+            gone = [path for path in known if path not in here and (path in named or is_needless(path, here))]
             for path in gone:
                 self.store.remove(path)
                 known.pop(path)
@@ -220,19 +231,34 @@ class Mirror:
         self, run: str, own: str = "", waiting: Iterable[str] = (), before_each: Callable[[], None] = lambda: None
     ) -> bool:
         here, known = self._stamps_here(run), self._known(run)
-        changed = [path for path in here if here[path] != known.get(path, (None, None))[1] and path not in waiting]
+        changed = [
+            path
+            for path in here
+            if path not in waiting and known.get(path, (None, None))[1] not in (here[path], FETCHING)
+        ]
         if not changed:
             return False
         there = self.store.entries(run)
         overtaken = self._overtaken(run, there, here)
+        header = f"{run}/sweep.json"
+        if header in known and header not in there:
+            raise TakenUp(f"{run!r} was removed by another machine, so nothing more of it is sent from here")
+        contested = {
+            path
+            for path in changed
+            if path in known
+            and there.get(path, UNSETTLED) not in (known[path][0], UNSETTLED)
+            and known[path][0] != UNSETTLED
+        }
         free = [path for path in changed if scope_of(path, run, there, here) not in overtaken]
         known.update(dict.fromkeys(free, (UNSETTLED, SENDING)))
         self._keep_known(run, known)
         sent = []
         for path in sorted(free, key=order_of_files) if own not in overtaken else []:
             before_each()
-            if self._send(path):
+            if self._send(path, is_contested=path in contested):
                 sent.append(path)
+                here[path] = _stamp(self.folder / path)
         there = self.store.entries(run) if sent else there
         known.update({path: (there.get(path, UNSETTLED), here[path]) for path in sent})
         self._keep_known(run, known)
@@ -243,18 +269,34 @@ class Mirror:
             )
         return bool(sent)
 
-    def _send(self, path: str) -> bool:
+    def _send(self, path: str, *, is_contested: bool) -> bool:
+        """Send a file as it is now; whether it is still here. What changed there meanwhile is set aside, or joined."""
         try:
             content = (self.folder / path).read_bytes()
         except FileNotFoundError:  # dropped a moment ago
             return False
+        is_ledger = Path(path).name == LEDGER_NAME
+        theirs = self.store.read(path) if is_contested or is_ledger else None
+        if theirs is not None and is_ledger:
+            content = merged_lines(theirs, content)
+            write_atomically(self.folder / path, content)
+        elif theirs not in (None, content) and Path(path).name not in MADE_AGAIN:
+            write_atomically(self._aside(path), theirs or b"", durable=False)
         self.store.write(path, content)
         return True
 
     def remove(self, run: str) -> None:
-        """Remove a run there, for good; its header last, so that what is cut off can be repeated."""
+        """Remove a run there, for good; its header last, so that what is cut off can be repeated.
+
+        Raises UsageError where another machine is at work on it.
+        """
         with self._alone():
-            for path in sorted(self.store.entries(run), key=lambda path: (path == f"{run}/sweep.json", path)):
+            there = self.store.entries(run)
+            for path in (name for name in there if Path(name).name == claims.FILE_NAME):
+                claim = claims.Claim.parse(self.store.read(path))
+                if claim is not None and claim.lives and claim.copy != self.copy:
+                    raise UsageError(f"{run!r} is running: {claim.words()}; wait for it or stop it")
+            for path in sorted(there, key=lambda path: (path == f"{run}/sweep.json", path)):
                 self.store.remove(path)
             self._manifest(run).unlink(missing_ok=True)
 
@@ -303,7 +345,7 @@ class Mirror:
             write_atomically(self._manifest(run), json.dumps(known).encode(), durable=False)
             return
         self._manifest(run).unlink(missing_ok=True)
-        if not self._stamps_here(run):
+        if not any(path.is_file() and path.name != LOCK_NAME for path in (self.folder / run).rglob("*")):
             shutil.rmtree(self.folder / run, ignore_errors=True)  # removed elsewhere: empty folders are left
 
     def _manifest(self, run: str) -> Path:
@@ -319,7 +361,8 @@ class KeptFresh:
     def refresh(self) -> None:
         """Fetch, if it is time to."""
         if self.mirror is not None and time.monotonic() - self.fetched_at > SECONDS_BETWEEN_FETCHES:
-            self.mirror.pull()
+            with contextlib.suppress(EnvironmentFailure):  # who only looks on need not stop for that
+                self.mirror.pull()
             self.fetched_at = time.monotonic()
 
 

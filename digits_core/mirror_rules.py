@@ -18,8 +18,11 @@ from digits_core.object_store import SAFE_NAME, Stamp
 from digits_core.ownership import FILE_NAME as LOCK_NAME
 
 STAYS_HERE = (LOCK_NAME, "study.db-journal", "study.db-wal", "study.db-shm")
-DROPPED = ("progress.json", "state.safetensors", "weights.safetensors", "timeout.txt")
-"""What a driver may remove of a trial whose record it has sealed."""
+NEEDLESS = ("progress.json", "state.safetensors", "timeout.txt")
+"""What a trial needs no more once its record is sealed."""
+
+MADE_AGAIN = (claims.FILE_NAME, "study.db", "report.html", "leaderboard.csv")
+"""What a command makes again from the rest: not worth setting aside."""
 
 UNSETTLED: Stamp = (-1, -1)
 """The store's clock counts whole seconds: a file that has just changed may change again without looking different."""
@@ -42,7 +45,7 @@ def read_known(note: Path, run: str) -> Known:
             for name, (there, here) in files.items()
             if SAFE_NAME.fullmatch(name) and name.startswith(f"{run}/")
         }
-    except (OSError, ValueError, TypeError, IndexError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError):
         return {}
 
 
@@ -67,10 +70,16 @@ def scope_of(path: str, run: str, there: Stamps, here: Stamps) -> str:
     return inner if is_run else run
 
 
-def may_be_dropped(path: str, here: Stamps) -> bool:
+def is_needless(path: str, here: Stamps) -> bool:
     """Whether a file that is gone here may go there as well: of a trial that is sealed."""
     folder, _, name = path.rpartition("/")
-    return name in DROPPED and f"{folder}/record.json" in here
+    return name in NEEDLESS and f"{folder}/record.json" in here
+
+
+def merged_lines(theirs: bytes, ours: bytes) -> bytes:
+    """Both sides' lines of a file that is only ever appended to, each once."""
+    known = theirs.splitlines(keepends=True)
+    return b"".join([*known, *(line for line in ours.splitlines(keepends=True) if line not in set(known))])
 
 
 def by_run(entries: Stamps) -> dict[str, Stamps]:

@@ -25,6 +25,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9.
 """Names that become paths here. All that this project writes are of this kind."""
 
 
+SECONDS_TO_CONNECT, SECONDS_TO_ANSWER = 10, 60  # of each of a few tries; a store that never answers must not hang us
 OPTIONS = {"region": r"[a-z0-9-]+", "endpoint_override": r"[A-Za-z0-9.-]+(:\d+)?", "scheme": "https?"}
 
 
@@ -64,11 +65,15 @@ class ObjectStore:
 
     @functools.cached_property
     def _place(self) -> "tuple[FileSystem, str]":
-        from pyarrow.fs import FileSystem
+        from pyarrow.fs import S3FileSystem, resolve_s3_region
 
+        place, _, query = self.url.removeprefix("s3://").partition("?")
+        options = dict(option.split("=", 1) for option in query.split("&") if option)
         with self._reaching():
-            system, base = FileSystem.from_uri(self.url)
-        return system, base.strip("/")
+            if "region" not in options and "endpoint_override" not in options:
+                options["region"] = resolve_s3_region(place.partition("/")[0])
+            system = S3FileSystem(connect_timeout=SECONDS_TO_CONNECT, request_timeout=SECONDS_TO_ANSWER, **options)
+        return system, place.strip("/")
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:

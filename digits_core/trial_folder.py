@@ -14,6 +14,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord
 
 STATE = "state.safetensors"
+WEIGHTS = "weights.safetensors"
 INSIDE = "inside.safetensors"
 TIMEOUT_NOTE = "timeout.txt"  # where a trial's process stood when it was ended for taking too long
 
@@ -53,7 +54,7 @@ class TrialFolder:
 
         write_array(self.folder / "validation.npy", validation_probabilities, durable=False)
         content = save({name: np.asarray(value, order="C") for name, value in weights.items()})
-        write_atomically(self.folder / "weights.safetensors", content, durable=False)
+        write_atomically(self.folder / WEIGHTS, content, durable=False)
 
     def write_progress(self, record: RunRecord) -> None:
         """Keep the record as it stands after an epoch."""
@@ -114,7 +115,7 @@ class TrialFolder:
     def seal(self, record: RunRecord) -> None:
         """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
         self.create()
-        for name in ("validation.npy", "weights.safetensors", STATE, "."):
+        for name in ("validation.npy", WEIGHTS, STATE, "."):
             if (self.folder / name).exists():
                 sync(self.folder / name)
         write_atomically(self.folder / "record.json", json_bytes(record.to_dict()))
@@ -123,7 +124,7 @@ class TrialFolder:
 
     def drop_weights(self) -> None:
         """Give their room on the disk back."""
-        (self.folder / "weights.safetensors").unlink(missing_ok=True)
+        (self.folder / WEIGHTS).unlink(missing_ok=True)
 
     def drop_state(self) -> None:
         """The same for what training would go on from."""
@@ -132,14 +133,14 @@ class TrialFolder:
     @property
     def has_weights(self) -> bool:
         """Whether the best epoch's weights are still here."""
-        return (self.folder / "weights.safetensors").is_file()
+        return (self.folder / WEIGHTS).is_file()
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
         """The best epoch's weights."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        path = self.folder / "weights.safetensors"
+        path = self.folder / WEIGHTS
         try:
             loaded: dict[str, npt.NDArray[Any]] = load_file(path)
         except (OSError, SafetensorError) as error:

@@ -227,11 +227,13 @@ def remove_run(runs: Path, name: str) -> int:
     """Remove a run's folder for good and return how many bytes it held. Raises UsageError where that must not be."""
     store = check_removable(runs, name)
     byte_count, mirror = folder_bytes(store.folder), Mirror.around(runs)
-    if mirror is not None:
-        mirror.remove(name)
     gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # at once out of everyone's sight
     store.folder.rename(gone)
-    shutil.rmtree(gone)
+    try:
+        if mirror is not None:
+            mirror.remove(name)
+    finally:  # what could not be removed there is fetched again
+        shutil.rmtree(gone)
     return byte_count
 
 

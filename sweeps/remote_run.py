@@ -16,7 +16,7 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.mirror import Mirror, TakenUp
 from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
 from sweeps.ray_session import SearchEnded
-from sweeps.trial_place import OwnPlace, SharedPlace, TrialPlace, own_trials, patiently
+from sweeps.trial_place import PATIENCE_SECONDS, OwnPlace, SharedPlace, TrialPlace, own_trials, patiently
 
 SECONDS_BETWEEN_SENDS = 5.0
 SECONDS_BETWEEN_SIGNS = 20.0
@@ -32,6 +32,7 @@ class RemoteRun:
         self.mirror, self.folder, self.scratch = mirror, folder, scratch
         self.name = folder.relative_to(mirror.folder).as_posix()
         self.claim = Claim.new(mirror.copy, claim_in(folder))
+        self.dropped: set[str] = set()  # files that were removed on purpose
         self.lost = ""  # why this driver may not go on
         self.shown_at = 0.0
         self.over = threading.Event()
@@ -42,6 +43,7 @@ class RemoteRun:
         theirs = self._claim_there()
         if theirs is not None and theirs.lives and theirs.copy != self.mirror.copy:
             raise self._running(theirs)
+        self._clear_leftovers()
         self._show_life()
         time.sleep(SECONDS_TO_OBJECT)
         theirs = self._claim_there()
@@ -49,6 +51,12 @@ class RemoteRun:
             raise self._running(theirs)
         self._send()
         self.thread.start()
+
+    def _clear_leftovers(self) -> None:
+        """Remove what workers have sent of a run of this name after that was removed."""
+        there = self.mirror.store.entries(self.name)
+        for path in there if f"{self.name}/sweep.json" not in there else ():
+            self.mirror.store.remove(path)
 
     def _claim_there(self) -> Claim | None:
         return Claim.parse(self.mirror.store.read(f"{self.name}/{FILE_NAME}"))
@@ -63,21 +71,27 @@ class RemoteRun:
         self.claim.write(self.folder)
         self.mirror.store.write(f"{self.name}/{FILE_NAME}", (self.folder / FILE_NAME).read_bytes())
 
-    def _keep_alive(self) -> None:
-        """The same now and then, between two files of a slow line."""
-        if time.monotonic() - self.shown_at > SECONDS_BETWEEN_SIGNS:
-            self._show_life()
+    def _keep_alive(self, after_seconds: float = SECONDS_BETWEEN_SIGNS) -> None:
+        """The same now and then, also between two files of a slow line. Raises TakenUp where it is another's by now."""
+        if time.monotonic() - self.shown_at < after_seconds:
+            return
+        theirs = self._claim_there()
+        if theirs is None or theirs.token != self.claim.token:
+            raise TakenUp(
+                f"another machine has taken up {self.name!r} since, or removed it: nothing more of it is sent"
+            )
+        self._show_life()
 
     def _send(self) -> None:
-        self.mirror.push_as_driver(self.folder, but=WAIT_FOR_THE_END, before_each=self._keep_alive)
+        self.mirror.push_as_driver(
+            self.folder, but=WAIT_FOR_THE_END, dropped=tuple(self.dropped), before_each=self._keep_alive
+        )
 
     def _send_along(self) -> None:
         while not self.over.wait(SECONDS_BETWEEN_SENDS):
             try:
-                self.claim = self.claim.renewed()
-                self.claim.write(self.folder)
+                self._keep_alive(0.0)  # without waiting for others who are at work on this copy
                 self._send()
-                self.shown_at = time.monotonic()
             except TakenUp as error:
                 self.lost = str(error)
                 return
@@ -89,10 +103,14 @@ class RemoteRun:
         if self.lost:
             raise SearchEnded(self.lost)
 
-    def bring(self, trial: TrialFolder) -> None:
+    def drop(self, file: Path) -> None:
+        """Remove a file there that was removed here on purpose."""
+        self.dropped.add(file.relative_to(self.folder).as_posix())
+
+    def bring(self, trial: TrialFolder, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Fetch what a worker has sent of its trial. Raises SearchEnded where the store stays away."""
         try:
-            patiently(lambda: self.mirror.bring(trial.folder))
+            patiently(lambda: self.mirror.bring(trial.folder), patience_seconds)
         except EnvironmentFailure as error:
             raise SearchEnded(str(error)) from error
         note = own_trials(self.scratch) / trial.folder.name / TIMEOUT_NOTE  # of a process that could send nothing more
@@ -106,10 +124,13 @@ class RemoteRun:
         if self.thread.ident is None:
             return  # it never was this driver's
         self.thread.join()
-        if not self.lost:
-            self.claim.renewed(is_over=True).write(self.folder)
-            with contextlib.suppress(EnvironmentFailure):
-                self._send()
+        if self.lost:
+            return
+        with contextlib.suppress(EnvironmentFailure):
+            self._send()
+        self.claim.renewed(is_over=True).write(self.folder)  # the last thing to be said
+        with contextlib.suppress(EnvironmentFailure):
+            self._send()
 
 
 @contextlib.contextmanager

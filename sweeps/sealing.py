@@ -17,7 +17,7 @@ from digits_core.journal import Journal
 from digits_core.objectives import pareto_front
 from digits_core.records import Assignment, RunRecord, rank
 from digits_core.store import SweepStore
-from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
+from digits_core.trial_folder import TIMEOUT_NOTE, WEIGHTS, TrialFolder
 from sweeps.assignments import Drawn
 from sweeps.objective import failed_record
 from sweeps.planning import RunPlan
@@ -27,6 +27,7 @@ from sweeps.remote_run import RemoteRun
 from sweeps.reported import EPOCH, ERROR_RATE, FAILED, METRIC
 from sweeps.signals import held_interrupt
 from sweeps.study_copy import StudyCopy
+from sweeps.trial_place import PATIENCE_SECONDS
 
 SECONDS_TO_DIE = 10.0  # of a worker that was killed; it takes some hundredths
 
@@ -56,11 +57,11 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         # Tune pickles its callbacks; terminals and open files stay out of that.
         return {}
 
-    def trial(self, number: int) -> TrialFolder:
-        """A trial's folder, as its worker has left it."""
+    def trial(self, number: int, patience_seconds: float = PATIENCE_SECONDS) -> TrialFolder:
+        """A trial's folder, as its worker has left it. Raises SearchEnded where it cannot be had."""
         folder = self.store.trial(number)
         if self.remote is not None and folder.read_record() is None:
-            self.remote.bring(folder)
+            self.remote.bring(folder, patience_seconds)
         return folder
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -119,7 +120,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         if keep is None:
             return
         if not record.counts:
-            self.store.trial(record.trial).drop_weights()
+            self._drop_weights_of(record.trial)
             return
         # Whatever beats a trial of the front is kept in its place, so the front of these is that of all trials.
         ranked = rank([*self.with_weights, record])
@@ -128,7 +129,13 @@ class Sealer(tune.Callback):  # type: ignore[misc]
         self.with_weights = [best for best in ranked if best.trial in kept]
         for other in ranked:
             if other.trial not in kept:
-                self.store.trial(other.trial).drop_weights()
+                self._drop_weights_of(other.trial)
+
+    def _drop_weights_of(self, trial: int) -> None:
+        folder = self.store.trial(trial)
+        folder.drop_weights()
+        if self.remote is not None:
+            self.remote.drop(folder.folder / WEIGHTS)
 
     def _write(self, what: Callable[[], None]) -> None:
         """Write to the run's folder, without which a search cannot go on."""
@@ -166,7 +173,10 @@ class Sealer(tune.Callback):  # type: ignore[misc]
     def seal_running(self) -> None:
         """What the search had no time for any more counts as stopped early, where it has validated at all."""
         for trial in self.running:
-            record = self.trial(int(trial.config["trial"])).read_progress()
+            try:
+                record = self.trial(int(trial.config["trial"]), patience_seconds=0.0).read_progress()
+            except SearchEnded:  # there is no time left to wait for a store
+                continue
             if record is not None and record.counts:
                 self._seal(trial, record)
 

@@ -103,12 +103,12 @@ def own_trials(scratch: Path) -> Path:
     return scratch / "trials"
 
 
-def patiently(action: Callable[[], T]) -> T:
+def patiently(action: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
     """Do something with the store, again and again while it cannot be reached: a weekend has bad minutes.
 
-    Raises EnvironmentFailure as the action does, once it has been away for PATIENCE_SECONDS.
+    Raises EnvironmentFailure as the action does, once it has been away for so long.
     """
-    deadline, pause = time.monotonic() + PATIENCE_SECONDS, 1.0
+    deadline, pause = time.monotonic() + seconds, 1.0
     while True:
         try:
             return action()

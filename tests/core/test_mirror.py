@@ -20,7 +20,7 @@ from digits_core.object_store import ObjectStore
 from digits_core.ownership import check_free, is_running, sole_driver
 
 Machine = Callable[[str], Mirror]
-KEPT = ("record.json", "validation.npy", "weights.safetensors")
+KEPT = ("record.json", "validation.npy", "weights.safetensors", "progress.json")
 
 
 @pytest.fixture
@@ -256,6 +256,8 @@ def test_a_fetch_that_is_cut_off_rolls_nothing_back(machine: Machine, monkeypatc
         patch.setattr(ObjectStore, "read", cut_off)
         with pytest.raises(KeyboardInterrupt):
             theirs.pull()
+    theirs.push()  # as every command does at its end
+    assert ours.store.read("one/journal.jsonl") == b"1 2"
     write(ours, "one/journal.jsonl", "1 2 3")
     write(ours, "one/a.json", "newest")
     ours.push()
@@ -297,7 +299,7 @@ def test_damaged_notes_cost_nothing_that_was_sent(machine: Machine) -> None:
     theirs.pull()
     write(theirs, "one/a.json", "newer")
     theirs.push()
-    for damage in ("", "[]", "{", '{"one/a.json": 1}'):
+    for damage in ("", "[]", "{", '{"one/a.json": 1}', '{"one/a.json": [[1e999, 1], [1, 1]]}'):
         (ours.folder / ".mirror" / "runs" / "one.json").write_text(damage)
         aside = ours.pull()
         assert files(ours) == {"one/sweep.json": "{}", "one/a.json": "newer"}
@@ -346,13 +348,15 @@ def test_a_driver_removes_what_a_sealed_trial_has_dropped_and_nothing_else(machi
     for name in (
         "journal.jsonl",
         "trials/00001/validation.npy",
+        "trials/00001/progress.json",
         *(f"trials/0000{t}/weights.safetensors" for t in (1, 2)),
     ):
         (driven / name).unlink()
     (driven / "trials" / "00002" / "record.json").unlink()
-    ours.push_as_driver(driven)
+    ours.push_as_driver(driven, dropped=["trials/00001/weights.safetensors"])
     assert "one/trials/00001/weights.safetensors" not in ours.store.entries()
-    assert len(ours.store.entries()) == 2 + 2 * len(KEPT) - 1
+    assert "one/trials/00001/progress.json" not in ours.store.entries()
+    assert len(ours.store.entries()) == 2 + 2 * len(KEPT) - 2
 
 
 def test_one_odd_object_spoils_nothing(machine: Machine) -> None:
@@ -408,3 +412,54 @@ def test_commands_on_two_machines_one_after_the_other_see_one_folder(
             assert copy is not None
             copy.pull()
             assert files(copy) == expected
+
+
+def test_what_changed_there_in_the_meantime_is_kept_too(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    for name in ("sweep.json", "ledger.jsonl", "ensemble.json", "report.html"):
+        write(ours, f"one/{name}", "0\n")
+    ours.push()
+    theirs.pull()
+    for name in ("ledger.jsonl", "ensemble.json", "report.html"):
+        write(theirs, f"one/{name}", "0\ntheirs\n")
+        write(ours, f"one/{name}", "0\nour own\n")
+    theirs.push()
+    ours.push()
+    there = {name: ours.store.read(f"one/{name}") for name in ("ledger.jsonl", "ensemble.json", "report.html")}
+    assert there["ledger.jsonl"] == b"0\ntheirs\nour own\n"
+    assert (ours.folder / "one" / "ledger.jsonl").read_bytes() == there["ledger.jsonl"]
+    assert there["ensemble.json"] == there["report.html"] == b"0\nour own\n"
+    kept = [path for path in (ours.folder / ".mirror" / "aside").rglob("*") if path.is_file()]
+    assert {path.name: path.read_text() for path in kept} == {"ensemble.json": "0\ntheirs\n"}
+    assert ours.pull() == []
+    assert not ours.push()
+
+
+def test_a_run_that_was_removed_elsewhere_is_not_sent_again(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "{}")
+    ours.push()
+    theirs.pull()
+    theirs.remove("one")
+    write(ours, "one/trials/00001/record.json", "new")
+    write(ours, "one/my notes.txt", "of nobody's business")
+    with pytest.raises(TakenUp, match="'one' was removed by another machine"):
+        ours.push_as_driver(ours.folder / "one")
+    with pytest.raises(TakenUp, match="'one' was removed by another machine"):
+        ours.push()
+    assert ours.store.entries() == {}
+    ours.pull()
+    assert files(ours) == {"one/my notes.txt": "of nobody's business", "one/trials/00001/record.json": "new"}
+
+
+def test_a_run_that_another_machine_is_at_work_on_is_not_removed(machine: Machine) -> None:
+    ours, theirs = machine("a"), machine("b")
+    write(ours, "one/sweep.json", "{}")
+    ours.push()
+    theirs.pull()
+    claim = Claim.new(ours.copy, None)
+    claim.write(ours.folder / "one")
+    ours.push()
+    with pytest.raises(UsageError, match=f"'one' is running: process {claim.process}"):
+        theirs.remove("one")
+    assert len(ours.store.entries()) == 2

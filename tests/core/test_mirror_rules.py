@@ -7,8 +7,9 @@ from digits_core.mirror_rules import (
     SENDING,
     Stamps,
     by_run,
+    is_needless,
     is_theirs,
-    may_be_dropped,
+    merged_lines,
     order_of_files,
     read_known,
     scope_of,
@@ -61,11 +62,16 @@ def test_what_vouches_for_others_is_sent_after_them() -> None:
     ]
 
 
-def test_only_what_a_sealed_trial_needs_no_more_may_be_dropped() -> None:
+def test_only_what_a_sealed_trial_needs_no_more_is_needless() -> None:
     here: Stamps = {"one/trials/1/record.json": OLD}
-    assert may_be_dropped("one/trials/1/weights.safetensors", here)
-    assert not may_be_dropped("one/trials/1/validation.npy", here)
-    assert not may_be_dropped("one/trials/2/weights.safetensors", here)
+    assert is_needless("one/trials/1/progress.json", here)
+    assert not is_needless("one/trials/1/weights.safetensors", here)
+    assert not is_needless("one/trials/2/progress.json", here)
+
+
+def test_lines_of_both_sides_are_joined_each_once() -> None:
+    assert merged_lines(b"a\nb\n", b"a\nc\n") == b"a\nb\nc\n"
+    assert merged_lines(b"", b"a\n") == b"a\n"
 
 
 def test_only_folders_with_a_header_are_runs() -> None:

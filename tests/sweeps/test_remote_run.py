@@ -8,7 +8,7 @@ import pytest
 
 from digits_core.claims import FILE_NAME, Claim
 from digits_core.errors import UsageError
-from digits_core.mirror import Mirror
+from digits_core.mirror import Mirror, TakenUp
 from digits_core.object_store import ObjectStore
 from digits_core.store import SweepStore
 from sweeps import remote_run
@@ -170,3 +170,49 @@ def test_of_two_that_claim_at_once_the_later_write_stays(
 def test_a_run_in_a_folder_of_its_own_is_not_sent(tmp_path: Path) -> None:
     with sent_along(tmp_path, tmp_path) as remote:
         assert remote is None
+
+
+def test_a_driver_that_slept_in_the_middle_of_sending_overwrites_nothing(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
+    monkeypatch.setattr(remote_run, "SECONDS_BETWEEN_SENDS", 1000.0)
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    folder = ours.folder / "x"
+    folder.mkdir()
+    (folder / "sweep.json").write_text("{}")
+    with sent_along(folder, tmp_path) as remote:
+        assert remote is not None
+        for name in ("a.json", "journal.jsonl"):
+            (folder / name).write_text("ours")
+        write = ObjectStore.write
+
+        def slept(store: ObjectStore, name: str, content: bytes) -> None:
+            write(store, name, content)
+            if name == "x/a.json":  # and meanwhile another machine has taken the run up
+                later = dataclasses.asdict(Claim.new("another copy", None))
+                write(store, f"x/{FILE_NAME}", json.dumps(later).encode())
+                write(store, "x/journal.jsonl", b"theirs")
+                remote.shown_at -= 1000
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ObjectStore, "write", slept)
+            with pytest.raises(TakenUp, match="another machine has taken up 'x' since, or removed it"):
+                ours.push_as_driver(folder, before_each=remote._keep_alive)
+    assert ours.store.read("x/journal.jsonl") == b"theirs"
+    claim = Claim.parse(ours.store.read(f"x/{FILE_NAME}"))
+    assert claim is not None
+    assert claim.copy == "another copy"
+
+
+def test_leftovers_of_a_removed_run_do_not_get_into_a_new_one(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
+    ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
+    ours.store.write("x/trials/00003/state.safetensors", b"of a worker that had not heard")
+    (ours.folder / "x").mkdir()
+    (ours.folder / "x" / "sweep.json").write_text("{}")
+    with sent_along(ours.folder / "x", tmp_path):
+        pass
+    assert set(ours.store.entries()) == {"x/sweep.json", f"x/{FILE_NAME}"}
