@@ -253,14 +253,13 @@ class Mirror:
         free = [path for path in changed if scope_of(path, run, there, here) not in overtaken]
         known.update(dict.fromkeys(free, (UNSETTLED, SENDING)))
         self._keep_known(run, known)
-        sent = []
+        sent: Stamps = {}
         for path in sorted(free, key=order_of_files) if own not in overtaken else []:
             before_each()
-            if self._send(path, is_contested=path in contested):
-                sent.append(path)
-                here[path] = _stamp(self.folder / path)
+            with contextlib.suppress(FileNotFoundError):  # dropped a moment ago
+                sent[path] = self._send(path, is_contested=path in contested)
         there = self.store.entries(run) if sent else there
-        known.update({path: (there.get(path, UNSETTLED), here[path]) for path in sent})
+        known.update({path: (there.get(path, UNSETTLED), stamp) for path, stamp in sent.items()})
         self._keep_known(run, known)
         if own in overtaken or (not own and len(free) < len(changed)):
             raise TakenUp(
@@ -269,21 +268,23 @@ class Mirror:
             )
         return bool(sent)
 
-    def _send(self, path: str, *, is_contested: bool) -> bool:
-        """Send a file as it is now; whether it is still here. What changed there meanwhile is set aside, or joined."""
-        try:
-            content = (self.folder / path).read_bytes()
-        except FileNotFoundError:  # dropped a moment ago
-            return False
-        is_ledger = Path(path).name == LEDGER_NAME
+    def _send(self, path: str, *, is_contested: bool) -> Stamp:
+        """Send a file and return how it looked before it was read: what is written to it from then on is a change.
+
+        What changed there meanwhile is set aside, or joined.
+        """
+        source, is_ledger = self.folder / path, Path(path).name == LEDGER_NAME
+        stamp, content = _stamp(source), source.read_bytes()
         theirs = self.store.read(path) if is_contested or is_ledger else None
         if theirs is not None and is_ledger:
-            content = merged_lines(theirs, content)
-            write_atomically(self.folder / path, content)
-        elif theirs not in (None, content) and Path(path).name not in MADE_AGAIN:
-            write_atomically(self._aside(path), theirs or b"", durable=False)
+            joined = merged_lines(theirs, content)
+            if joined != content:
+                write_atomically(source, joined)
+                stamp, content = _stamp(source), joined
+        elif theirs is not None and theirs != content and source.name not in MADE_AGAIN:
+            write_atomically(self._aside(path), theirs, durable=False)
         self.store.write(path, content)
-        return True
+        return stamp
 
     def remove(self, run: str) -> None:
         """Remove a run there, for good; its header last, so that what is cut off can be repeated.

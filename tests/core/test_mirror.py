@@ -463,3 +463,22 @@ def test_a_run_that_another_machine_is_at_work_on_is_not_removed(machine: Machin
     with pytest.raises(UsageError, match=f"'one' is running: process {claim.process}"):
         theirs.remove("one")
     assert len(ours.store.entries()) == 2
+
+
+def test_what_is_written_while_a_file_is_sent_is_sent_next_time(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = machine("a")
+    journal = write(ours, "one/journal.jsonl", "1")
+    write_there = ObjectStore.write
+
+    def meanwhile(store: ObjectStore, name: str, content: bytes) -> None:
+        write_there(store, name, content)
+        journal.write_text("1 2")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "write", meanwhile)
+        ours.push()
+    assert ours.store.read("one/journal.jsonl") == b"1"
+    assert ours.push()
+    assert ours.store.read("one/journal.jsonl") == b"1 2"
