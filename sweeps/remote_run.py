@@ -5,6 +5,7 @@ brings it here when it is over. All else of the run is the driver's, which sends
 """
 
 import contextlib
+import math
 import shutil
 import threading
 import time
@@ -129,6 +130,7 @@ class RemoteRun:
         with contextlib.suppress(EnvironmentFailure):
             self._send()
         self.claim.renewed(is_over=True).write(self.folder)  # the last thing to be said
+        self.shown_at = math.inf
         with contextlib.suppress(EnvironmentFailure):
             self._send()
 
