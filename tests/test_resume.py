@@ -59,7 +59,8 @@ def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(
     killed_after(5, cut, *SWEEP, "--name", "cut", "--runs", tmp_path)
     killed_after(23, cut, "resume", "cut", "--runs", tmp_path)
     finished_before = outcomes(SweepStore(cut))
-    shutil.move(cut, tmp_path / "moved" / "cut")
+    (tmp_path / "moved").mkdir()
+    cut.rename(tmp_path / "moved" / "cut")  # at once: a worker of the killed driver may still be writing
     killed_after(47, tmp_path / "moved" / "cut", "resume", "cut", "--runs", tmp_path / "moved")
     assert "6 of 6 trials" in digits("resume", "cut", "--runs", tmp_path / "moved")
 
