@@ -56,6 +56,7 @@ def test_a_sweep_in_a_bucket_is_the_sweep_in_a_folder(
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_a_trial_whose_worker_is_killed_goes_on_from_the_bucket(
     undisturbed: dict[int, tuple[object, ...]], s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
