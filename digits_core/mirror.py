@@ -11,15 +11,12 @@ sealed trial needs no more.
 """
 
 import contextlib
-import fcntl
 import hashlib
-import json
 import os
 import re
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +24,11 @@ from digits_core import claims
 from digits_core.durable import json_bytes, write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.files import cache_folder
+from digits_core.local_copy import LocalCopy, stamp_of
 from digits_core.mirror_rules import (
     FETCHING,
     MADE_AGAIN,
     SENDING,
-    STAYS_HERE,
     UNSETTLED,
     Known,
     Stamps,
@@ -40,16 +37,12 @@ from digits_core.mirror_rules import (
     is_theirs,
     merged_lines,
     order_of_files,
-    read_known,
     scope_of,
 )
-from digits_core.object_store import SAFE_NAME, ObjectStore, Stamp, url_of
-from digits_core.ownership import FILE_NAME as LOCK_NAME
-from digits_core.ownership import is_held_here
+from digits_core.object_store import ObjectStore, Stamp, url_of
 
 LEDGER_NAME = "ledger.jsonl"  # only ever appended to: both sides' lines count
 SECONDS_BETWEEN_FETCHES = 5.0
-SECONDS_TO_WAIT = 60.0
 SECONDS_TO_SETTLE = 5.0
 
 
@@ -64,6 +57,11 @@ class Mirror:
     store: ObjectStore
     folder: Path
     copy: str  # tells this copy from those of other machines
+
+    @property
+    def local(self) -> LocalCopy:
+        """The files, and what is known of them."""
+        return LocalCopy(folder=self.folder)
 
     @staticmethod
     def of(runs: Path) -> "Mirror | None":
@@ -101,22 +99,22 @@ class Mirror:
         Returns what was set aside: files of ours that were never sent and are not there any more.
         """
         aside: list[Path] = []
-        with self._alone():
+        with self.local.alone():
             there = by_run(self.store.entries())
-            for run in sorted({*there, *self._known_runs()}):
+            for run in sorted({*there, *self.local.known_runs()}):
                 theirs = there.get(run, {})
-                if self._differs(run, theirs) and not self._is_held(run):
+                if self._differs(run, theirs) and not self.local.is_held(run):
                     aside += self._pull_run(run, theirs)
         return aside
 
     def _differs(self, run: str, there: Stamps) -> bool:
         """Whether there is anything to be done for a run: most have not changed on either side."""
-        known = self._known(run)
+        known = self.local.known(run)
         same = there == {path: theirs for path, (theirs, _) in known.items()}
-        return not same or not known.keys() <= self._stamps_here(run).keys()
+        return not same or not known.keys() <= self.local.stamps(run).keys()
 
     def _pull_run(self, run: str, there: Stamps) -> list[Path]:
-        here, known = self._stamps_here(run), self._known(run)
+        here, known = self.local.stamps(run), self.local.known(run)
         overtaken = self._overtaken(run, there, here)
         wanted = [
             path
@@ -131,8 +129,8 @@ class Mirror:
         """Fetch a folder inside a run as it is there, whatever is here: what a worker has sent of its trial."""
         run, *inside = folder.relative_to(self.folder).parts
         under = "/".join((run, *inside, ""))
-        with self._alone():
-            here, known, there = self._stamps_here(run), self._known(run), self.store.entries(under)
+        with self.local.alone():
+            here, known, there = self.local.stamps(run), self.local.known(run), self.store.entries(under)
             paths = {*there, *(path for path in (*here, *known) if path.startswith(under))}
             self._take(run, sorted(paths, key=order_of_files), there, known, {})
 
@@ -145,12 +143,12 @@ class Mirror:
         }
         aside = []
         known.update(dict.fromkeys(paths, (UNSETTLED, FETCHING)))
-        self._keep_known(run, known)
+        self.local.keep_known(run, known)
         for path in paths:
             target, stamp = self.folder / path, there.get(path)
             content = None if stamp is None else self.store.read(path)
             if path in never_sent and target.name not in MADE_AGAIN and content != target.read_bytes():
-                aside.append(self._aside(path))
+                aside.append(self.local.aside(path))
                 os.replace(target, aside[-1])
             if stamp is None or content is None:
                 target.unlink(missing_ok=True)
@@ -163,15 +161,9 @@ class Mirror:
                 known.pop(path)  # a/b beside a/b/c: a bucket can hold both, a folder cannot, and we write neither
                 continue
             settled = time.time() - stamp[1] / 1e9 > SECONDS_TO_SETTLE
-            known[path] = (stamp if settled else UNSETTLED, _stamp(target))
-        self._keep_known(run, known)
+            known[path] = (stamp if settled else UNSETTLED, stamp_of(target))
+        self.local.keep_known(run, known)
         return aside
-
-    def _aside(self, path: str) -> Path:
-        """Where a version of a file is kept that another one takes the place of."""
-        target = self.folder / ".mirror" / "aside" / time.strftime("%Y%m%d-%H%M%S") / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return target
 
     def _overtaken(self, run: str, there: Stamps, here: Stamps) -> set[str]:
         """The folders, of a run and of those in it, that another copy's driver has been at work on since ours was."""
@@ -190,10 +182,9 @@ class Mirror:
         Raises TakenUp, all else being sent, where another machine has gone on with a run that was changed here.
         """
         problems, sent = [], False
-        with self._alone():
-            here = [path.name for path in self.folder.iterdir() if path.is_dir() and SAFE_NAME.fullmatch(path.name)]
-            for run in sorted(here):
-                if not self._is_held(run):
+        with self.local.alone():
+            for run in self.local.runs():
+                if not self.local.is_held(run):
                     try:
                         sent |= self._push_run(run)
                     except TakenUp as problem:
@@ -216,21 +207,21 @@ class Mirror:
         folder. Raises TakenUp where another machine has taken up this very folder, or removed the run.
         """
         run, own = folder.relative_to(self.folder).parts[0], folder.relative_to(self.folder).as_posix()
-        with self._alone():
+        with self.local.alone():
             self._push_run(run, own, {f"{own}/{name}" for name in but}, before_each)
-            here, known = self._stamps_here(run), self._known(run)
+            here, known = self.local.stamps(run), self.local.known(run)
             named = {f"{own}/{name}" for name in dropped}
             gone = [path for path in known if path not in here and (path in named or is_needless(path, here))]
             for path in gone:
                 self.store.remove(path)
                 known.pop(path)
             if gone:
-                self._keep_known(run, known)
+                self.local.keep_known(run, known)
 
     def _push_run(
         self, run: str, own: str = "", waiting: Iterable[str] = (), before_each: Callable[[], None] = lambda: None
     ) -> bool:
-        here, known = self._stamps_here(run), self._known(run)
+        here, known = self.local.stamps(run), self.local.known(run)
         changed = [
             path
             for path in here
@@ -252,7 +243,7 @@ class Mirror:
         }
         free = [path for path in changed if scope_of(path, run, there, here) not in overtaken]
         known.update(dict.fromkeys(free, (UNSETTLED, SENDING)))
-        self._keep_known(run, known)
+        self.local.keep_known(run, known)
         sent: Stamps = {}
         for path in sorted(free, key=order_of_files) if own not in overtaken else []:
             before_each()
@@ -260,7 +251,7 @@ class Mirror:
                 sent[path] = self._send(path, is_contested=path in contested)
         there = self.store.entries(run) if sent else there
         known.update({path: (there.get(path, UNSETTLED), stamp) for path, stamp in sent.items()})
-        self._keep_known(run, known)
+        self.local.keep_known(run, known)
         if own in overtaken or (not own and len(free) < len(changed)):
             raise TakenUp(
                 f"another machine has taken up {own or run!r} since, so nothing more of it is sent from here;"
@@ -274,15 +265,15 @@ class Mirror:
         What changed there meanwhile is set aside, or joined.
         """
         source, is_ledger = self.folder / path, Path(path).name == LEDGER_NAME
-        stamp, content = _stamp(source), source.read_bytes()
+        stamp, content = stamp_of(source), source.read_bytes()
         theirs = self.store.read(path) if is_contested or is_ledger else None
         if theirs is not None and is_ledger:
             joined = merged_lines(theirs, content)
             if joined != content:
                 write_atomically(source, joined)
-                stamp, content = _stamp(source), joined
+                stamp, content = stamp_of(source), joined
         elif theirs is not None and theirs != content and source.name not in MADE_AGAIN:
-            write_atomically(self._aside(path), theirs, durable=False)
+            write_atomically(self.local.aside(path), theirs, durable=False)
         self.store.write(path, content)
         return stamp
 
@@ -291,7 +282,7 @@ class Mirror:
 
         Raises UsageError where another machine is at work on it.
         """
-        with self._alone():
+        with self.local.alone():
             there = self.store.entries(run)
             for path in (name for name in there if Path(name).name == claims.FILE_NAME):
                 claim = claims.Claim.parse(self.store.read(path))
@@ -299,58 +290,7 @@ class Mirror:
                     raise UsageError(f"{run!r} is running: {claim.words()}; wait for it or stop it")
             for path in sorted(there, key=lambda path: (path == f"{run}/sweep.json", path)):
                 self.store.remove(path)
-            self._manifest(run).unlink(missing_ok=True)
-
-    # --- what is here, and what is known ---
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time looks through a copy. Raises EnvironmentFailure where another does for too long."""
-        deadline = time.monotonic() + SECONDS_TO_WAIT
-        with (self.folder / ".mirror" / "lock").open("a") as stream:
-            while True:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise EnvironmentFailure(
-                            f"another command has been at work on the local copy {self.folder} for"
-                            f" {SECONDS_TO_WAIT:.0f} s; wait for it, or end it"
-                        ) from None
-                    time.sleep(0.02)
-            yield
-
-    def _is_held(self, run: str) -> bool:
-        folder = self.folder / run
-        return any(is_held_here(lock.parent) for lock in (folder / LOCK_NAME, *folder.glob(f"*/{LOCK_NAME}")))
-
-    def _stamps_here(self, run: str) -> Stamps:
-        stamps = {}
-        for path in (self.folder / run).rglob("*"):
-            name = path.relative_to(self.folder).as_posix()
-            if path.name not in STAYS_HERE and SAFE_NAME.fullmatch(name) and path.is_file():
-                with contextlib.suppress(FileNotFoundError):
-                    stamps[name] = _stamp(path)
-        return stamps
-
-    def _known_runs(self) -> list[str]:
-        return [path.stem for path in (self.folder / ".mirror").glob("runs/*.json")]
-
-    def _known(self, run: str) -> Known:
-        return read_known(self._manifest(run), run)
-
-    def _keep_known(self, run: str, known: Known) -> None:
-        if known:
-            self._manifest(run).parent.mkdir(exist_ok=True)
-            write_atomically(self._manifest(run), json.dumps(known).encode(), durable=False)
-            return
-        self._manifest(run).unlink(missing_ok=True)
-        if not any(path.is_file() and path.name != LOCK_NAME for path in (self.folder / run).rglob("*")):
-            shutil.rmtree(self.folder / run, ignore_errors=True)  # removed elsewhere: empty folders are left
-
-    def _manifest(self, run: str) -> Path:
-        return self.folder / ".mirror" / "runs" / f"{run}.json"
+            self.local.forget(run)
 
 
 class KeptFresh:
@@ -371,8 +311,3 @@ def _folder_name(url: str) -> str:
     place, _, _ = url.removeprefix("s3://").partition("?")
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", place).strip("-.")[:60]
     return f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-
-
-def _stamp(path: Path) -> Stamp:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits_core import claims, mirror
+from digits_core import claims, local_copy
 from digits_core.claims import Claim, claim_from_elsewhere, claim_in
 from digits_core.command_line import runs_option
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -373,7 +373,7 @@ def test_one_odd_object_spoils_nothing(machine: Machine) -> None:
 def test_a_copy_that_another_command_keeps_busy_is_waited_for(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "SECONDS_TO_WAIT", 0.1)
+    monkeypatch.setattr(local_copy, "SECONDS_TO_WAIT", 0.1)
     ours = machine("a")
     with (ours.folder / ".mirror" / "lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
