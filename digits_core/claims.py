@@ -82,6 +82,10 @@ class Claim:
         """Whether its driver was there a moment ago."""
         return not self.is_over and abs(time.time() - self.alive_at) < SECONDS_WITHOUT_LIFE
 
+    def bars(self, copy: str) -> bool:
+        """Whether who works in this copy has to keep out: a driver in another one lives."""
+        return self.lives and self.copy != copy
+
     def words(self) -> str:
         """Who it is, for an error."""
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
@@ -110,7 +114,7 @@ def claim_in(folder: Path) -> Claim | None:
 def claim_from_elsewhere(folder: Path) -> Claim | None:
     """A living claim that was made from another copy of the run."""
     claim, note = claim_in(folder), mirror_note(folder)
-    return claim if claim is not None and note is not None and claim.lives and claim.copy != note.copy else None
+    return claim if claim is not None and note is not None and claim.bars(note.copy) else None
 
 
 def mirror_note(folder: Path) -> MirrorNote | None:

@@ -76,7 +76,7 @@ class LocalCopy:
             self._manifest(run).parent.mkdir(exist_ok=True)
             write_atomically(self._manifest(run), json.dumps(known).encode(), durable=False)
             return
-        self._manifest(run).unlink(missing_ok=True)
+        self.forget(run)
         if not any(path.is_file() and path.name != LOCK_NAME for path in (self.folder / run).rglob("*")):
             shutil.rmtree(self.folder / run, ignore_errors=True)  # removed elsewhere: empty folders are left
 

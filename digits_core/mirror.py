@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,11 +168,18 @@ class Mirror:
     def _overtaken(self, run: str, there: Stamps, here: Stamps) -> set[str]:
         """The folders, of a run and of those in it, that another copy's driver has been at work on since ours was."""
         found = set()
-        for path in (name for name in there if Path(name).name == claims.FILE_NAME):
-            theirs, ours = claims.Claim.parse(self.store.read(path)), claims.claim_in((self.folder / path).parent)
-            if theirs is not None and theirs.copy != self.copy and not (ours is not None and ours.knows(theirs)):
+        for path, theirs in self._claims(there):
+            ours = claims.claim_in((self.folder / path).parent)
+            if theirs.copy != self.copy and not (ours is not None and ours.knows(theirs)):
                 found.add(scope_of(path, run, there, here))
         return found
+
+    def _claims(self, there: Stamps) -> Iterator[tuple[str, claims.Claim]]:
+        """The claims among these files of the store, by path."""
+        for path in (name for name in there if Path(name).name == claims.FILE_NAME):
+            claim = claims.Claim.parse(self.store.read(path))
+            if claim is not None:
+                yield path, claim
 
     # --- sending ---
 
@@ -284,9 +291,8 @@ class Mirror:
         """
         with self.local.alone():
             there = self.store.entries(run)
-            for path in (name for name in there if Path(name).name == claims.FILE_NAME):
-                claim = claims.Claim.parse(self.store.read(path))
-                if claim is not None and claim.lives and claim.copy != self.copy:
+            for _, claim in self._claims(there):
+                if claim.bars(self.copy):
                     raise UsageError(f"{run!r} is running: {claim.words()}; wait for it or stop it")
             for path in sorted(there, key=lambda path: (path == f"{run}/sweep.json", path)):
                 self.store.remove(path)

@@ -78,8 +78,7 @@ def is_needless(path: str, here: Stamps) -> bool:
 
 def merged_lines(theirs: bytes, ours: bytes) -> bytes:
     """Both sides' lines of a file that is only ever appended to, each once."""
-    known = theirs.splitlines(keepends=True)
-    return b"".join([*known, *(line for line in ours.splitlines(keepends=True) if line not in set(known))])
+    return b"".join(dict.fromkeys([*theirs.splitlines(keepends=True), *ours.splitlines(keepends=True)]))
 
 
 def by_run(entries: Stamps) -> dict[str, Stamps]:

@@ -42,7 +42,7 @@ class RemoteRun:
     def begin(self) -> None:
         """Claim the run, for all to see, and send it. Raises UsageError where another driver was faster."""
         theirs = self._claim_there()
-        if theirs is not None and theirs.lives and theirs.copy != self.mirror.copy:
+        if theirs is not None and theirs.bars(self.mirror.copy):
             raise self._running(theirs)
         self._clear_leftovers()
         self._show_life()

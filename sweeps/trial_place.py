@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.object_store import ObjectStore
+from digits_core.local_copy import stamp_of
+from digits_core.object_store import ObjectStore, Stamp
 from digits_core.records import Assignment
 from digits_core.trial_folder import STATE, TIMEOUT_NOTE, TrialFolder, folder_name
 
@@ -60,7 +61,7 @@ class OwnPlace:
     store: ObjectStore
     prefix: str
     trial: TrialFolder | None = None
-    sent: dict[str, tuple[int, int]] = field(default_factory=dict)  # how a file looked when it was sent
+    sent: dict[str, Stamp] = field(default_factory=dict)  # how a file looked when it was sent
 
     def settle(self) -> None:
         """See TrialPlace."""
@@ -90,8 +91,7 @@ class OwnPlace:
         """See TrialPlace. What changed since the last time, the record of it last."""
         assert self.trial is not None
         for path in sorted(self.trial.folder.glob("[!.]*"), key=lambda path: (path.name == "progress.json", path.name)):
-            status = path.stat()
-            stamp = (status.st_size, status.st_mtime_ns)
+            stamp = stamp_of(path)
             if path.name != TIMEOUT_NOTE and self.sent.get(path.name) != stamp:
                 name = f"{self.prefix}/{self.trial.folder.name}/{path.name}"
                 patiently(functools.partial(self.store.write, name, path.read_bytes()))
