@@ -124,7 +124,18 @@ def check_fit(recipe: Recipe, side: int, train_count: int) -> None:
         raise UsageError("training.epochs is 0: nothing would be trained")
     check_batch_size(recipe, train_count)
     with torch.random.fork_rng(devices=[]):
-        build_model(recipe, side)
+        model = build_model(recipe, side)
+        if recipe.training.batch_size == 1:
+            _check_single_image(model, side)
+
+
+def _check_single_image(model: nn.Module, side: int) -> None:
+    """Raise UsageError where batch norm would see one value of a channel: it has no variance."""
+    try:
+        with torch.no_grad():
+            model.train()(torch.zeros(1, 1, side, side))
+    except ValueError as error:
+        raise UsageError("training.batch_size 1 is too small for this network's batch norm; 2 is the least") from error
 
 
 class Trainer:

@@ -176,7 +176,7 @@ def _framed(folder: Path, files: list[tuple[str, int]]) -> Framed:
 
 def _read_cache(path: Path) -> Framed | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             kept = (arrays["images"], arrays["usable"], arrays["reasons"])
             return kept if str(arrays["checksum"]) == _checksum(kept) else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -247,7 +247,7 @@ def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked <= LARGEST_BYTE_COUNT:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         pickled = " (pickled objects are never loaded)" if "pickle" in str(error) else ""

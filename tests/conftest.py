@@ -18,13 +18,21 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment, RunRecord, SweepHeader
 from digits_core.store import SweepStore
 from sweeps.objective import TrialRun, failed_record
+from tests.mirrors import machine  # noqa: F401 - a fixture
 from tests.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on real data say why they are skipped where the data is not."""
+    """Where several processes share the tests: those with the one Ray stay together, the others file by file.
+
+    Tests on real data say why they are skipped where the data is not.
+    """
+    for item in items:
+        together = "ray" if "ray_session" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(together))
     if all(is_at_hand(file) for file in (*MNIST_FILES, *OPTDIGITS_FILES)):
         return
     reason = "the MNIST and optdigits files are not in the data folder (set DIGITS_DATA_DIR)"

@@ -1,51 +1,22 @@
-import dataclasses
-import fcntl
 import json
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits_core import claims, local_copy
-from digits_core.claims import Claim, claim_from_elsewhere, claim_in
+from digits_core import claims
+from digits_core.claims import Claim, claim_in
 from digits_core.command_line import runs_option
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.mirror import KeptFresh, Mirror, TakenUp
 from digits_core.object_store import ObjectStore
-from digits_core.ownership import check_free, is_running, sole_driver
+from digits_core.ownership import sole_driver
+from tests.mirrors import Machine, files, write
 
-Machine = Callable[[str], Mirror]
 KEPT = ("record.json", "validation.npy", "weights.safetensors", "progress.json")
-
-
-@pytest.fixture
-def machine(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """The copy that a machine of this name has: each has a cache folder of its own."""
-
-    def copy_of(name: str) -> Mirror:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        found = Mirror.of(Path(s3_url))
-        assert found is not None
-        return found
-
-    return copy_of
-
-
-def write(copy: Mirror, name: str, text: str) -> Path:
-    path = copy.folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-def files(copy: Mirror) -> dict[str, str]:
-    paths = [path for path in copy.folder.glob("[!.]*/**/*") if path.is_file() and path.name != "driver.lock"]
-    return {path.relative_to(copy.folder).as_posix(): path.read_text() for path in paths}
 
 
 def test_what_one_machine_sends_another_fetches_and_what_it_removes_is_gone(machine: Machine) -> None:
@@ -183,34 +154,6 @@ def test_files_that_are_of_this_machine_alone_stay(machine: Machine) -> None:
     assert ours.store.read("one/driver.lock") == b"by hand"
 
 
-def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours, theirs = machine("a"), machine("b")
-    write(ours, "one/sweep.json", "1")
-    claim = Claim.new(ours.copy, None)
-    claim.write(ours.folder / "one")
-    ours.push()
-    theirs.pull()
-    assert claim_from_elsewhere(ours.folder / "one") is None  # the lock says it there
-    assert not is_running(ours.folder / "one")
-    assert is_running(theirs.folder / "one")
-    with pytest.raises(
-        UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last sign of life"
-    ):
-        check_free(theirs.folder / "one")
-    now = time.time()
-    dead = [dataclasses.replace(claim, alive_at=at) for at in (now - 121, now + 1000)]
-    for later in (claim.renewed(is_over=True), *dead):
-        later.write(theirs.folder / "one")
-        assert not is_running(theirs.folder / "one")
-    sound = dataclasses.asdict(claim)
-    bad = [{"token": 1}, [], {**sound, "alive_at": "x"}, {**sound, "since": 1e30}, {**sound, "host": "a\nb"}]
-    for content in (*map(json.dumps, bad), "[" * 100_000, ""):
-        (theirs.folder / "one" / claims.FILE_NAME).write_text(content)
-        assert not is_running(theirs.folder / "one")
-
-
 def test_who_looks_on_fetches_every_few_seconds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "1")
@@ -315,30 +258,6 @@ def test_damaged_notes_cost_nothing_that_was_sent(machine: Machine) -> None:
         Mirror.around(ours.folder)
 
 
-def test_a_copy_that_was_copied_is_another_one(machine: Machine, tmp_path: Path) -> None:
-    ours = machine("a")
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert machine("b").copy != ours.copy
-    assert machine("a").copy == ours.copy
-
-
-def test_the_claim_on_a_run_within_another_is_its_own(machine: Machine) -> None:
-    ours, theirs = machine("a"), machine("b")
-    write(ours, "one/sweep.json", "{}")
-    ours.push()
-    theirs.pull()
-    write(ours, "one/confirmed/sweep.json", "{}")
-    Claim.new(ours.copy, None).write(ours.folder / "one" / "confirmed")
-    write(ours, "one/confirmed/trials/00001/record.json", "never sent")
-    write(theirs, "one/refitted/sweep.json", "{}")
-    Claim.new(theirs.copy, None).write(theirs.folder / "one" / "refitted")
-    theirs.push()
-    ours.push_as_driver(ours.folder / "one" / "confirmed")
-    assert ours.pull() == []
-    theirs.pull()
-    assert files(ours) == files(theirs)
-
-
 def test_a_driver_removes_what_a_sealed_trial_has_dropped_and_nothing_else(machine: Machine) -> None:
     ours = machine("a")
     for name in ("sweep.json", "journal.jsonl", *(f"trials/0000{trial}/{name}" for trial in (1, 2) for name in KEPT)):
@@ -368,18 +287,6 @@ def test_one_odd_object_spoils_nothing(machine: Machine) -> None:
     ours.pull()
     ours.push()
     assert ours.store.read("one/q/r") == b"{}"
-
-
-def test_a_copy_that_another_command_keeps_busy_is_waited_for(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_copy, "SECONDS_TO_WAIT", 0.1)
-    ours = machine("a")
-    with (ours.folder / ".mirror" / "lock").open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(EnvironmentFailure, match="another command has been at work on the local copy"):
-            ours.pull()
-    ours.pull()
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -450,19 +357,6 @@ def test_a_run_that_was_removed_elsewhere_is_not_sent_again(machine: Machine) ->
     assert ours.store.entries() == {}
     ours.pull()
     assert files(ours) == {"one/my notes.txt": "of nobody's business", "one/trials/00001/record.json": "new"}
-
-
-def test_a_run_that_another_machine_is_at_work_on_is_not_removed(machine: Machine) -> None:
-    ours, theirs = machine("a"), machine("b")
-    write(ours, "one/sweep.json", "{}")
-    ours.push()
-    theirs.pull()
-    claim = Claim.new(ours.copy, None)
-    claim.write(ours.folder / "one")
-    ours.push()
-    with pytest.raises(UsageError, match=f"'one' is running: process {claim.process}"):
-        theirs.remove("one")
-    assert len(ours.store.entries()) == 2
 
 
 def test_what_is_written_while_a_file_is_sent_is_sent_next_time(

@@ -41,6 +41,9 @@ def test_a_recipe_that_does_not_fit_is_refused_before_anything_starts() -> None:
         check_fit(simple, 8, 1_000)
     with pytest.raises(UsageError, match="120 is larger than the 119 training images"):
         check_fit(simple, 28, 119)
+    with pytest.raises(UsageError, match="batch_size 1 is too small for this network's batch norm; 2 is the least"):
+        check_fit(simple.with_overrides({"training.batch_size": 1}), 28, 1_000)
+    check_fit(named_recipe("lenet-bn-dropout").build().with_overrides({"training.batch_size": 1}), 28, 1_000)
     with pytest.raises(UsageError, match="nothing would be trained"):
         check_fit(simple.with_overrides({"training.epochs": 0}), 28, 1_000)
 

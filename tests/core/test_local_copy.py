@@ -1,0 +1,28 @@
+import fcntl
+import shutil
+from pathlib import Path
+
+import pytest
+
+from digits_core import local_copy
+from digits_core.errors import EnvironmentFailure
+from tests.mirrors import Machine
+
+
+def test_a_copy_that_was_copied_is_another_one(machine: Machine, tmp_path: Path) -> None:
+    ours = machine("a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert machine("b").copy != ours.copy
+    assert machine("a").copy == ours.copy
+
+
+def test_a_copy_that_another_command_keeps_busy_is_waited_for(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_copy, "SECONDS_TO_WAIT", 0.1)
+    ours = machine("a")
+    with (ours.folder / ".mirror" / "lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(EnvironmentFailure, match="another command has been at work on the local copy"):
+            ours.pull()
+    ours.pull()
