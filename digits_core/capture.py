@@ -72,10 +72,17 @@ class CapturedStep:
                 self.graph = self._capture(step)
             except RuntimeError as error:  # also where memory is too small for a graph; capturing runs nothing:
                 self.failure = _first_line(error)
+                self._free_generators()
                 step(indices)  # the step is still to be done
                 return
         self.indices.copy_(indices)
         self.graph.replay()
+
+    def _free_generators(self) -> None:
+        """Let random numbers be drawn again: torch leaves what a failed capture drew from as if it still recorded."""
+        for generator in (*torch.cuda.default_generators, *self.generators):
+            if generator.device.type == "cuda":
+                generator.graphsafe_set_state(generator.clone_state())  # a copy does not record
 
     def _capture(self, step: Step) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()

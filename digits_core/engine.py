@@ -103,8 +103,8 @@ def seed_for(seed: int, stream: str, epoch: int = 0) -> int:
 def resolve_precision(recipe: Recipe, side: int, device: torch.device) -> torch.dtype:
     """The type of the matrix products: what the recipe says, or what `auto` means here."""
     wanted = recipe.training.precision
-    convolutional = recipe.model.name != "mlp"
-    large = device.type == "cuda" or (convolutional and side >= SMALLEST_SIDE_FOR_BFLOAT16)
+    convolutional, seen_side = recipe.model.name != "mlp", recipe.input.side or side
+    large = device.type == "cuda" or (convolutional and seen_side >= SMALLEST_SIDE_FOR_BFLOAT16)
     if wanted == "bfloat16" or (wanted == "auto" and large and has_native_bfloat16(device)):
         return torch.bfloat16
     return torch.float32
@@ -114,7 +114,8 @@ def check_batch_size(recipe: Recipe, train_count: int) -> None:
     """Raise UsageError where a batch would hold more than all training images."""
     if recipe.training.batch_size > train_count:
         raise UsageError(
-            f"training.batch_size {recipe.training.batch_size} is larger than the {train_count} training images"
+            f"training.batch_size {recipe.training.batch_size} is larger than the {train_count} training images;"
+            f" choose {train_count} at most"
         )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_NAMES = 20  # that an error lists
+
 
 class UsageError(ValueError):
     """What was asked for cannot be done as asked (exit code 2). The message names the fix."""
@@ -20,4 +22,5 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
         return UsageError(f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, close))}?")
     if not names:
         return UsageError(f"unknown {kind} {name!r}; there is none yet")
-    return UsageError(f"unknown {kind} {name!r}; valid: {', '.join(names[:12])}")
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return UsageError(f"unknown {kind} {name!r}; valid: {', '.join(names[:MOST_NAMES])}{more}")

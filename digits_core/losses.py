@@ -34,7 +34,9 @@ def _mse(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Te
 def _focal(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
     """Lin et al. 2017 (arXiv 1708.02002), without class weights; gamma 0 is cross-entropy."""
     log_p_true = F.log_softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
-    return (-((1 - log_p_true.exp()) ** settings.focal_gamma) * log_p_true).mean()
+    # Below one, a power's slope at zero is infinite: a probability that rounds to 1 would make every weight NaN.
+    p_false = (1 - log_p_true.exp()).clamp_min(torch.finfo(torch.float32).eps)
+    return (-(p_false**settings.focal_gamma) * log_p_true).mean()
 
 
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, Loss], torch.Tensor]] = {

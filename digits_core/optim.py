@@ -10,7 +10,7 @@ import torch
 from digits_core.errors import EnvironmentFailure
 from digits_core.recipe import Optimizer, Schedule
 
-ONE_CYCLE_START = 1 / 25  # of the peak; Smith and Topin 2018 (arXiv 1708.07120), torch's default
+WARM_UP_START = 1 / 25  # of the peak; Smith and Topin 2018 (arXiv 1708.07120), torch's default
 ONE_CYCLE_END = 1e-4 / 25
 Parameters = Sequence[torch.nn.Parameter]
 OptimizerBuilder = Callable[[Parameters, Optimizer, bool], list[torch.optim.Optimizer]]
@@ -157,14 +157,14 @@ def _cosine_between(start: float, end: float, share: float) -> float:
 def _cosine(settings: Schedule, progress: Progress) -> float:
     warmup = settings.warmup_fraction
     if progress.share < warmup:
-        return progress.share / warmup
+        return WARM_UP_START + (1 - WARM_UP_START) * progress.share / warmup
     return _cosine_between(1.0, 0.0, (progress.share - warmup) / (1 - warmup))
 
 
 def _one_cycle(settings: Schedule, progress: Progress) -> float:
     warmup = settings.warmup_fraction
     if progress.share < warmup:
-        return _cosine_between(ONE_CYCLE_START, 1.0, progress.share / warmup)
+        return _cosine_between(WARM_UP_START, 1.0, progress.share / warmup)
     return _cosine_between(1.0, ONE_CYCLE_END, (progress.share - warmup) / (1 - warmup))
 
 

@@ -111,7 +111,7 @@ class Optimizer:
     name: str = "adamw"
     learning_rate: float = 0.005
     weight_decay: float = 0.0001  # decoupled for adamw, lion and muon, an L2 term in the gradient for the others
-    momentum: float = 0.9  # sgd, rmsprop and muon
+    momentum: float = 0.9  # sgd and muon
     nesterov: bool = True  # sgd and muon
     beta1: float = 0.9  # adam, adamw and lion
     beta2: float = 0.999  # adam, adamw and lion
@@ -150,8 +150,8 @@ class Augmentation:
     rotation_degrees: float = 10.0
     shear_degrees: float = 5.0
     zoom_fraction: float = 0.1  # scale factor from 1 - z to 1 + z
-    shift_fraction: float = 0.1  # of the image's side
-    elastic_fraction: float = 0.0  # largest displacement of a coarse random field, of the image's side
+    shift_fraction: float = 0.1  # of the image's side, before the zoom
+    elastic_fraction: float = 0.0  # largest displacement of a coarse field's knots, of the image's side
     erasing_probability: float = 0.0  # that a rectangle of 2 to 20 % of the image is blanked
 
     def __post_init__(self) -> None:
@@ -230,6 +230,9 @@ class Recipe:
     @staticmethod
     def from_dict(parts: Mapping[str, Mapping[str, Scalar]]) -> "Recipe":
         """Inverse of `dataclasses.asdict`; missing fields take their defaults."""
+        unknown = set(parts) - {part.name for part in fields(Recipe)}
+        if unknown:
+            raise unknown_name("part of a recipe", min(unknown), (part.name for part in fields(Recipe)))
         flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
         return Recipe().with_overrides(flat)
 

@@ -309,12 +309,22 @@ def _recipe_of_file(path: Path) -> NamedRecipe:
         raise UsageError(f"there is no file {path}; `digits recipes` lists the named recipes")
     try:
         values = json.loads(_content_of(path))
+        _check_shape(values)
         recipe, dataset, title = Recipe.from_dict(values["recipe"]), _line(values["dataset"]), _line(values["name"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(
             f"{path} is not a best-parameters file ({error}); a sweep leaves one in its folder, as best_parameters.json"
         ) from error
     return NamedRecipe(build=lambda: recipe, dataset=dataset, source=str(path), published="", title=title)
+
+
+def _check_shape(values: object) -> None:
+    """Raise ValueError, in words, for what is no object of the expected parts."""
+    if not isinstance(values, dict) or set(values) - {"validation"} != {"name", "dataset", "recipe"}:
+        raise ValueError("it must hold name, dataset, validation and recipe, and nothing else")
+    parts = values["recipe"]
+    if not isinstance(parts, dict) or not parts or not all(isinstance(part, dict) for part in parts.values()):
+        raise ValueError("its recipe must hold parts like model and optimizer, each with fields")
 
 
 def _content_of(path: Path) -> bytes:

@@ -1,6 +1,7 @@
 """What is kept of a trial, a combination and an opening of the test set, as plain frozen values."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -92,7 +93,8 @@ class RunRecord:
     @property
     def failure(self) -> str:
         """The line of the error's traceback that says what happened; empty where there is no error."""
-        return (self.error or "").strip().rpartition("\n")[2]
+        line = (self.error or "").strip().rpartition("\n")[2]
+        return re.sub(r"^[\w.]+\.(?=\w+: )", "", line)  # the kind of error without its module
 
     @property
     def nll(self) -> float:

@@ -42,8 +42,8 @@ class RunState:
         state = "over"
         if any(map(is_running, (store.folder, *store.inner_folders))):
             state = "running"
-        elif summary is None or summary.interrupted or summary.error:
-            state = "interrupted"
+        elif summary is None or summary.interrupted or (summary.error and store.header.kind != "training"):
+            state = "interrupted"  # a training run that failed has its record: there is nothing left to take up
         return RunState(
             folder=store.folder,
             header=store.header,
@@ -154,6 +154,8 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
     for record in rank(state.records)[:TOP_COUNT]:
         assert record.validation is not None
         lines.append((f"  trial {record.trial}", f"{score_text(record.validation)}; {describe(record)}"))
+    if header.kind == "training" and counts["failed"]:
+        lines += [("failed", record.failure) for record in state.records]
     took = (
         f"{duration(state.history.seconds)} in {counted(len(state.history.sessions), 'session')}, "
         if state.history.sessions

@@ -20,7 +20,7 @@ from sweeps.config import TrainingConfig
 from sweeps.finalists import keep_best_parameters, score_winner_on_test
 from sweeps.headers import header_of
 from sweeps.objective import TrialRun
-from sweeps.signals import ignored_interrupt
+from sweeps.signals import held_interrupt, ignored_interrupt
 from sweeps.tally import counted
 
 
@@ -57,7 +57,7 @@ class TrainingOutcome:
 
 def plan_training(config: TrainingConfig) -> TrainingPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
-    device = check_device(config.device) if config.device else default_device()
+    device = default_device() if config.device is None else check_device(config.device)
     digits = load_digits(config.dataset or config.named.dataset)
     split = cut_digits(digits, config.fold_count)
     recipe = fitted(config.recipe, digits.side, split)
@@ -84,31 +84,36 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
         device=plan.device,
         space={},
     )
-    store = SweepStore.create(plan.config.runs, header, plan.split)
-    folder = store.trial(0)
     data = upload(plan.split, device)
-    run = TrialRun(Assignment(trial=0, recipe=plan.recipe, label=plan.config.label), data, device, folder)
+    with contextlib.ExitStack() as hold:
+        hold.enter_context(held_interrupt())  # a folder that is there has a record in the end
+        store = SweepStore.create(plan.config.runs, header, plan.split)
+        assignment = Assignment(trial=0, recipe=plan.recipe, label=plan.config.label)
+        run = TrialRun(assignment, data, device, store.trial(0))
+        begun = hold.pop_all()
     try:
         with contextlib.suppress(KeyboardInterrupt):
+            begun.close()  # what was pressed in the meantime counts from here
             while not run.finished:
                 on_epoch(run.advance())
     except Diverged as error:
-        raise EnvironmentFailure(f"{error}; the record is in {folder.folder}") from error
+        raise EnvironmentFailure(f"{error}; the record is in {run.folder.folder}") from error
     finally:
         with ignored_interrupt():
-            record = folder.read_progress() or run.record("stopped")
-            folder.seal(record)
-            seconds = time.time() - started
-            store.write_summary(
-                SweepSummary(
-                    seconds=seconds,
-                    training_share=record.train_seconds / seconds,
-                    interrupted=record.status == "stopped",
-                    error=record.failure or None,
-                )
-            )
+            record = run.folder.read_progress() or run.record("stopped")
+            run.folder.seal(record)
+            store.write_summary(_summary(record, time.time() - started))
     if record.counts:
         keep_best_parameters(store)
     is_testable = record.status == "finished" and not header.fold_count
     test = score_winner_on_test(store, f"end of training {record.label}") if is_testable else None
     return TrainingOutcome(store=store, record=record, test=test)
+
+
+def _summary(record: RunRecord, seconds: float) -> SweepSummary:
+    return SweepSummary(
+        seconds=seconds,
+        training_share=record.train_seconds / seconds,
+        interrupted=record.status == "stopped",
+        error=record.failure or None,
+    )

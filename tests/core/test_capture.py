@@ -44,6 +44,25 @@ def test_a_step_that_fails_during_capture_is_done_eagerly(monkeypatch: pytest.Mo
     assert captured.failure == str(error).partition("\n")[0]
 
 
+@pytest.mark.gpu
+def test_random_numbers_are_drawn_after_a_capture_that_failed() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    device = torch.device("cuda")
+    own, drawn = torch.Generator(device), torch.zeros(2, device=device)
+    captured = CapturedStep(1, device, [], [own])
+
+    def asks_the_device(indices: torch.Tensor) -> None:
+        drawn.copy_(torch.stack([torch.rand((), device=device), torch.rand((), device=device, generator=own)]))
+        drawn.sum().item()
+
+    for number in range(captured.steps_to_warm_up + 3):
+        drawn.zero_()
+        captured.run(asks_the_device, torch.tensor([number], device=device))
+        assert (drawn > 0).all()
+    assert captured.failure
+
+
 def test_optimizers_are_capturable_only_while_they_are_captured() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
     adam = torch.optim.AdamW([weight])

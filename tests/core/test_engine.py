@@ -124,6 +124,7 @@ def test_precision_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert resolve_precision(small(training__precision="bfloat16"), 8, CPU) == torch.bfloat16
     assert resolve_precision(small(), 28, CPU) == torch.bfloat16
     assert resolve_precision(small(), 8, CPU) == torch.float32
+    assert resolve_precision(small(input__side=28), 8, CPU) == torch.bfloat16
     assert resolve_precision(small(model__name="mlp"), 28, CPU) == torch.float32
     monkeypatch.setattr("digits_core.engine.has_native_bfloat16", lambda device: False)
     assert resolve_precision(small(), 28, CPU) == torch.float32

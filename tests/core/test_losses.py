@@ -45,6 +45,17 @@ def test_focal_spares_what_is_already_right(batch: tuple[torch.Tensor, torch.Ten
     assert float(training_loss(logits, labels, Loss(name="focal"))) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.1, 0.5, 1.0, 2.0])
+def test_focal_has_a_slope_where_a_probability_rounds_to_one(gamma: float) -> None:
+    logits = torch.zeros(2, 10)
+    logits[0, 3] = logits[1, 4] = 50.0
+    logits.requires_grad_()
+    training_loss(logits, torch.tensor([3, 5]), Loss(name="focal", focal_gamma=gamma)).backward()
+    assert logits.grad is not None
+    assert logits.grad[0].abs().max() < 1e-6  # nothing left to learn there
+    assert logits.grad[1, 5] == pytest.approx(-0.5, rel=1e-4)  # half of the batch's mean
+
+
 def test_mse_is_the_brier_score_of_the_metrics(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, labels = batch
     probabilities = torch.softmax(logits, dim=1).numpy()

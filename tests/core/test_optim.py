@@ -70,7 +70,7 @@ def test_factor_stays_between_zero_and_the_peak(name: str, warmup: float, share:
 
 @pytest.mark.parametrize(
     ("name", "start", "at_peak", "end"),
-    [("constant", 1, 1, 1), ("linear", 1, 0.75, 0), ("cosine", 0, 1, 0), ("one-cycle", 1 / 25, 1, 1e-4 / 25)],
+    [("constant", 1, 1, 1), ("linear", 1, 0.75, 0), ("cosine", 1 / 25, 1, 0), ("one-cycle", 1 / 25, 1, 1e-4 / 25)],
 )
 def test_factor_at_start_peak_and_end(name: str, start: float, at_peak: float, end: float) -> None:
     settings = Schedule(name=name, warmup_fraction=0.25)

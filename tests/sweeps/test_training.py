@@ -1,5 +1,8 @@
+import re
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from reports.pages import render
 from reports.tables import collect
 from sweeps.config import EnsembleConfig, TrainingConfig
 from sweeps.ensembling import build_ensemble
+from sweeps.inspecting import RunState, run_lines
 from sweeps.replay import replay
 from sweeps.training import plan_training, run_training
 from sweeps.training_results import training_document, training_lines
@@ -65,6 +69,23 @@ def test_ctrl_c_keeps_the_epochs_that_are_done_and_the_seal(tmp_path: Path) -> N
     assert summary.interrupted
 
 
+def test_ctrl_c_before_the_first_epoch_leaves_a_sealed_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = SweepStore.create
+
+    def pressed(*arguments: Any) -> SweepStore:
+        store = create(*arguments)
+        signal.raise_signal(signal.SIGINT)
+        return store
+
+    monkeypatch.setattr(SweepStore, "create", pressed)
+    outcome = run_training(plan_training(config(tmp_path)), lambda row: None)
+    (record,) = outcome.store.records()
+    assert (record.status, record.curve, outcome.test) == ("stopped", (), None)
+    summary = outcome.store.summary()
+    assert summary is not None
+    assert summary.interrupted
+
+
 def test_divergence_is_a_failed_record_and_one_line(tmp_path: Path) -> None:
     overrides = config(tmp_path, optimizer__name="sgd", optimizer__learning_rate=100.0)
     with pytest.raises(EnvironmentFailure, match=r"the training loss is .* in epoch 1; .*; the record is in "):
@@ -73,6 +94,10 @@ def test_divergence_is_a_failed_record_and_one_line(tmp_path: Path) -> None:
     assert record.status == "failed"
     assert record.error is not None
     assert "Diverged" in record.error
+    state = RunState.of(SweepStore.open(tmp_path, "run"))
+    lines = dict(run_lines(state))
+    assert state.state == "over"  # there is nothing to take up
+    assert re.match(r"Diverged: the training loss is \w+ in epoch 1; ", lines["failed"])
 
 
 def test_nothing_is_written_for_a_recipe_that_does_not_fit(tmp_path: Path) -> None:
