@@ -287,12 +287,11 @@ def _created_at(header: Path) -> tuple[float, str]:
 
 
 def check_new(runs: Path, name: str) -> None:
-    """Raise unless a sweep of this name can be started: the name is free and the folder takes files."""
+    """Raise unless a sweep of this name can be started: the name is free and the folder, made or not, takes files."""
     if (runs / check_name(name)).exists():
         raise UsageError(f"there is already a sweep {name!r} in {runs}; choose another --name")
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=runs):
+        with tempfile.TemporaryFile(dir=next(folder for folder in (runs, *runs.absolute().parents) if folder.exists())):
             pass
     except OSError as error:
         raise EnvironmentFailure(f"cannot write to {runs}: {error.strerror}; choose another --runs") from error

@@ -16,7 +16,7 @@ from sweeps.tally import counted
 
 
 def plan_comparison(config: ComparisonConfig) -> RunPlan:
-    """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most.
+    """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing.
 
     The first seed of all recipes comes first, so that what Ctrl-C leaves is a comparison as well.
     """

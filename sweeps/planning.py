@@ -69,7 +69,7 @@ class Asked:
 
 
 def plan_sweep(config: SweepConfig) -> RunPlan:
-    """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
+    """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing."""
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
     check_storage(config.storage, config.name, is_new=True)

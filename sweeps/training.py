@@ -56,7 +56,7 @@ class TrainingOutcome:
 
 
 def plan_training(config: TrainingConfig) -> TrainingPlan:
-    """Check everything and load the data. Raises UsageError or EnvironmentFailure; makes the runs folder at most."""
+    """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing."""
     device = default_device() if config.device is None else check_device(config.device)
     digits = load_digits(config.dataset or config.named.dataset)
     split = cut_digits(digits, config.fold_count)

@@ -292,3 +292,8 @@ def test_a_run_goes_by_its_folders_name(sweep_store: SweepStore) -> None:
     renamed = sweep_store.folder.with_name("renamed")
     sweep_store.folder.rename(renamed)
     assert SweepStore.open(renamed.parent, "renamed").header.name == "renamed"
+
+
+def test_what_is_only_looked_into_is_not_made(tmp_path: Path) -> None:
+    check_new(tmp_path / "not" / "there" / "yet", "x")
+    assert list(tmp_path.iterdir()) == []
