@@ -1,6 +1,6 @@
 """A classifier as one torch module, with everything inside that turns an image into probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -61,11 +61,18 @@ class Deployed(nn.Module):
         x = is_light + (1 - 2 * is_light) * x
         return F.interpolate(x, size=(self.side, self.side), mode="bilinear", align_corners=False)
 
-    @torch.inference_mode()
     def answers(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """(N, 10) for uint8 (N, side, side)."""
-        chunks = [self(as_input(images[at : at + CHUNK], self.takes_bytes)) for at in range(0, len(images), CHUNK)]
-        return torch.cat(chunks).numpy()
+        return in_chunks(self, images, self.takes_bytes)
+
+
+@torch.inference_mode()
+def in_chunks(
+    answer: Callable[[torch.Tensor], torch.Tensor], images: npt.NDArray[np.uint8], takes_bytes: bool
+) -> npt.NDArray[np.float32]:
+    """(N, 10) for uint8 (N, side, side), from whatever answers some images at a time."""
+    chunks = [answer(as_input(images[at : at + CHUNK], takes_bytes)) for at in range(0, len(images), CHUNK)]
+    return torch.cat(chunks).numpy()
 
 
 def as_input(images: npt.NDArray[np.uint8], takes_bytes: bool) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from delivery import c_source, onnx_file
 from delivery.c_source import Footprint
 from delivery.card import model_card
-from delivery.deployed import Deployed, as_input
+from delivery.deployed import Deployed, as_input, in_chunks
 from digits_core.classifier import Classifier
 from digits_core.data import LabelledImages
 from digits_core.datasets import load_digits
@@ -134,13 +134,7 @@ def _as_torchscript(model: Deployed) -> Converted:
         torch.jit.save(traced, buffer)
         loaded = torch.jit.load(io.BytesIO(buffer.getvalue()))  # type: ignore[no-untyped-call]
 
-    def answer(images: npt.NDArray[np.uint8]) -> Answers:
-        with torch.inference_mode():
-            chunks = [loaded(as_input(images[at : at + 500], model.takes_bytes)) for at in range(0, len(images), 500)]
-        said: Answers = torch.cat(chunks).numpy()
-        return said
-
-    return {"model.torchscript.pt": buffer.getvalue()}, answer
+    return {"model.torchscript.pt": buffer.getvalue()}, lambda images: in_chunks(loaded, images, model.takes_bytes)
 
 
 def _check_flash(footprint: Footprint, config: ExportConfig) -> None:

@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from delivery.deployed import Deployed, as_input
+from delivery.deployed import Deployed, as_input, in_chunks
 
 INPUT, OUTPUT = "image", "probabilities"
 CALIBRATION_COUNT = 512  # training images that the ranges of eight-bit integers are read off
@@ -31,7 +31,6 @@ QUANTISED = [
     "Reshape",
     "Flatten",
 ]
-CHUNK = 500
 
 
 def to_onnx(model: Deployed, *, batch: int | None = None) -> bytes:
@@ -76,16 +75,10 @@ def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def answers(
-    content: bytes, images: npt.NDArray[np.uint8], *, takes_bytes: bool, batch: int = CHUNK
-) -> npt.NDArray[np.float32]:
+def answers(content: bytes, images: npt.NDArray[np.uint8], *, takes_bytes: bool) -> npt.NDArray[np.float32]:
     """(N, 10) for uint8 (N, side, side)."""
     ready = session(content)
-    said = [
-        ready.run([OUTPUT], {INPUT: as_input(images[at : at + batch], takes_bytes).numpy()})[0]
-        for at in range(0, len(images), batch)
-    ]
-    return np.concatenate(said)
+    return in_chunks(lambda x: torch.from_numpy(ready.run([OUTPUT], {INPUT: x.numpy()})[0]), images, takes_bytes)
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
