@@ -23,7 +23,7 @@ sweep: setup
 	$(VENV)/bin/digits ensemble --top 5
 
 test: setup
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup -m "not slowest"
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal -m "not slowest"
 
 test-all: setup
 	$(VENV)/bin/python -m pytest

@@ -24,15 +24,8 @@ from tests.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests: those with the one Ray stay together, the others file by file.
-
-    Tests on real data say why they are skipped where the data is not.
-    """
-    for item in items:
-        together = "ray" if "ray_session" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(together))
+    """Tests on real data say why they are skipped where the data is not."""
     if all(is_at_hand(file) for file in (*MNIST_FILES, *OPTDIGITS_FILES)):
         return
     reason = "the MNIST and optdigits files are not in the data folder (set DIGITS_DATA_DIR)"
@@ -129,7 +122,7 @@ def sweep_store(_trained_sweep: Path, tmp_path: Path) -> SweepStore:
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """One Ray for the whole test run: two slots, and a GPU that it believes in, for what is about sharing one."""
+    """One Ray for each test process: two slots, and a GPU that it believes in, for what is about sharing one."""
     from sweeps.ray_session import local_ray
     from sweeps.scratch import scratch_folder
 

@@ -3,6 +3,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_a_database_that_nobody_runs_is_one_line_without_the_password() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL server of our own, on loopback, with a password."""
     found = [
         *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
@@ -120,10 +121,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = found[0].parent
     # Its programs refuse to run as root.
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    home = tmp_path_factory.mktemp("postgres")
-    for place in (home, *home.parents):
-        if not place.stat().st_mode & 0o001:  # pytest's own folders are nobody else's
-            place.chmod(0o755)
+    home = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's own folders are nobody else's
+    home.chmod(0o755)
     (home / "password").write_text(PASSWORD)
     (home / "data").mkdir()
     if user:
@@ -141,6 +140,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     run("pg_ctl", "-D", data, "-w", "-l", f"{data}/log", "-o", options, "start")
     yield f"postgresql://digits:{PASSWORD}@127.0.0.1:{port}/postgres"
     run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+    shutil.rmtree(home)
 
 
 @pytest.mark.postgres
