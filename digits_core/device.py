@@ -1,8 +1,11 @@
 """Which processor or GPU a run uses, and what it can do."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
-from digits_core.errors import UsageError, unknown_name
+from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -33,6 +36,15 @@ def gpu_names() -> list[str]:
 def accelerator_count() -> int:
     """How many trials could have a device of their own: CUDA devices, or Apple's one; 0 on a CPU."""
     return torch.cuda.device_count() or int(default_device().type == "mps")
+
+
+@contextlib.contextmanager
+def room_for(what: str, fix: str) -> Iterator[None]:
+    """Raise EnvironmentFailure, which names both, where the GPU's memory is too small for what happens inside."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentFailure(f"the GPU's memory is too small for {what}; {fix}") from error
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

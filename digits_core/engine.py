@@ -23,8 +23,8 @@ from digits_core.augment import augmented
 from digits_core.averaging import WeightAverage
 from digits_core.capture import CapturedStep, why_not_captured
 from digits_core.data import LabelledImages, Split
-from digits_core.device import default_device, has_native_bfloat16
-from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.device import default_device, has_native_bfloat16, room_for
+from digits_core.errors import UsageError
 from digits_core.evaluate import predict, to_model_input
 from digits_core.losses import training_loss
 from digits_core.metrics import Score, score
@@ -34,6 +34,8 @@ from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
 
 SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below, casting costs more than the matrix units give back (docs/lab-log.md)
+
+SHARED_GPU = "end what else uses it, or choose --device cpu"
 
 
 class Diverged(RuntimeError):
@@ -77,11 +79,12 @@ class DeviceSplit:
     @staticmethod
     def from_split(split: Split, device: torch.device) -> "DeviceSplit":
         """Upload once. Arrays shared between processes stay shared: nothing here writes to them."""
-        return DeviceSplit(
-            train=_upload(split.train, device),
-            validation=_upload(split.validation, device),
-            validation_labels=split.validation.labels,
-        )
+        with room_for("the data set", SHARED_GPU):
+            return DeviceSplit(
+                train=_upload(split.train, device),
+                validation=_upload(split.validation, device),
+                validation_labels=split.validation.labels,
+            )
 
 
 def _upload(part: LabelledImages, device: torch.device) -> DevicePart:
@@ -152,8 +155,9 @@ class Trainer:
         with torch.random.fork_rng(devices=_cuda_devices(device)):
             torch.manual_seed(seed_for(recipe.training.seed, "init"))
             self.model = build_model(recipe, side)
-        fit_preprocessing(self.model, data.train.images)
-        self.model.to(device)
+        with room_for(f"this network of {count_parameters(self.model):,} parameters", SHARED_GPU):
+            fit_preprocessing(self.model, data.train.images)
+            self.model.to(device)
         self.forward: Callable[[torch.Tensor], torch.Tensor] = self.model
         if recipe.training.compile == "on":
             self.forward = torch.compile(self.model)
@@ -210,17 +214,13 @@ class Trainer:
         assert not self.finished
         epoch = len(self.curve) + 1
         wall, busy = time.perf_counter(), self._busy_seconds()
-        try:
+        batch_size = self.recipe.training.batch_size
+        with room_for(f"training.batch_size={batch_size} of this network", f"try {max(1, batch_size // 2)}"):
             with freed_memory_kept():
                 loss, error_count = self._train_epoch(epoch)
             self._check_loss(loss, epoch)
             validating = self._busy_seconds()
             probabilities = predict(self.evaluated_model, self.data.validation.images, self.precision)
-        except torch.OutOfMemoryError as error:
-            raise EnvironmentFailure(
-                f"the GPU's memory is too small for training.batch_size={self.recipe.training.batch_size}"
-                f" of this network; try {max(1, self.recipe.training.batch_size // 2)}"
-            ) from error
         validating = self._busy_seconds() - validating
         if not np.isfinite(probabilities).all():
             raise Diverged(f"the validation probabilities are not finite after epoch {epoch}")

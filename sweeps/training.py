@@ -88,20 +88,20 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     with contextlib.ExitStack() as hold:
         hold.enter_context(held_interrupt())  # a folder that is there has a record in the end
         store = SweepStore.create(plan.config.runs, header, plan.split)
-        assignment = Assignment(trial=0, recipe=plan.recipe, label=plan.config.label)
-        run = TrialRun(assignment, data, device, store.trial(0))
-        begun = hold.pop_all()
+        folder = store.trial(0)
+        held = hold.pop_all()
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            begun.close()  # what was pressed in the meantime counts from here
+            with held:  # what is pressed in the meantime counts at its end
+                run = TrialRun(Assignment(trial=0, recipe=plan.recipe, label=plan.config.label), data, device, folder)
             while not run.finished:
                 on_epoch(run.advance())
     except Diverged as error:
-        raise EnvironmentFailure(f"{error}; the record is in {run.folder.folder}") from error
+        raise EnvironmentFailure(f"{error}; the record is in {folder.folder}") from error
     finally:
         with ignored_interrupt():
-            record = run.folder.read_progress() or run.record("stopped")
-            run.folder.seal(record)
+            record = folder.read_progress() or run.record("stopped")  # a network that cannot be built has left its own
+            folder.seal(record)
             store.write_summary(_summary(record, time.time() - started))
     if record.counts:
         keep_best_parameters(store)

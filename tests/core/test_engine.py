@@ -215,6 +215,12 @@ def test_a_gpu_that_is_too_small_is_one_line_that_names_the_batch_size(
     monkeypatch.setattr(trainer, "forward", full)
     with pytest.raises(EnvironmentFailure, match=r"training\.batch_size=64 .* try 32"):
         trainer.run_epoch()
+    monkeypatch.setattr("digits_core.engine.fit_preprocessing", full)
+    with pytest.raises(EnvironmentFailure, match=rf"this network of {trainer.parameter_count:,} parameters; end what"):
+        Trainer(small(), trainer.data, CPU)
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(EnvironmentFailure, match="too small for the data set; end what else uses it"):
+        DeviceSplit.from_split(tiny_split, CPU)
 
 
 @pytest.mark.gpu

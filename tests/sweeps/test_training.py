@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from digits_core.data import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -98,6 +99,19 @@ def test_divergence_is_a_failed_record_and_one_line(tmp_path: Path) -> None:
     lines = dict(run_lines(state))
     assert state.state == "over"  # there is nothing to take up
     assert re.match(r"Diverged: the training loss is \w+ in epoch 1; ", lines["failed"])
+
+
+def test_a_network_that_cannot_be_built_leaves_a_sealed_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    plan = plan_training(config(tmp_path))
+    monkeypatch.setattr("digits_core.engine.fit_preprocessing", full)
+    with pytest.raises(EnvironmentFailure, match="the GPU's memory is too small for this network of "):
+        run_training(plan, lambda row: None)
+    state = RunState.of(SweepStore.open(tmp_path, "run"))
+    assert state.state == "over"
+    assert dict(run_lines(state))["failed"].startswith("EnvironmentFailure: the GPU's memory is too small for this")
 
 
 def test_nothing_is_written_for_a_recipe_that_does_not_fit(tmp_path: Path) -> None:
