@@ -1,6 +1,7 @@
 # make sweep   set up, search, combine, print where the report is
 # make test    set up, run the tests that this machine can run, but for the slowest
-# make test-all   those too: a Ray node that dies, a driver whose machine does, two drivers, a full disk, the published figures
+# make test-all   those too: a Ray node that dies, a driver whose machine does, a worker beside a bucket, a comparison that is cut
+#                 off, two drivers, a full disk, the published figures
 # make check   lint, types, import contracts
 # make bench   measured ratios, side by side in one run
 PYTHON ?= python3

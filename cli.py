@@ -10,7 +10,8 @@ app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
     "Begin with `digits sweep --trials 100`, then `digits ensemble --top 5`. Which differences are real, and which are"
     " luck, say `digits leaderboard` and `digits confirm`.\n\n"
-    "Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted.",
+    "Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted.\n\n"
+    "Examples:\n\n    digits sweep --trials 100\n\n    digits ensemble --top 5\n\n    digits leaderboard",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -35,7 +36,12 @@ def _digits(
     del version
 
 
-datasets = typer.Typer(help="The data sets: what is in them.", no_args_is_help=True, rich_markup_mode=None)
+datasets = typer.Typer(
+    help="The data sets: what is in them.\n\n"
+    "Examples:\n\n    digits datasets show mnist\n\n    digits datasets check folder:my-pictures",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 datasets.command("show")(showing.show_dataset)
 datasets.command("check")(showing.check_dataset)
 for command in (

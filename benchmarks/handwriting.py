@@ -1,6 +1,6 @@
 """How well and how fast `digits predict` reads pictures: python -m benchmarks.handwriting RUNS MODEL [--repeats 4].
 
-Digits of the made-up authors (benchmarks.hands), and MNIST's own test digits enlarged, on every sheet of
+Digits of the made-up authors (benchmarks.hands), and MNIST's validation images enlarged, on every sheet of
 benchmarks.papers: single digits with their labels known, lines of digits without. Nothing was trained on them; the
 finder of ink was written while looking at pictures of these kinds, drawn with other seeds.
 """

@@ -2,7 +2,7 @@
 
 Made from a sweep of random draws that ran to their last epoch:
 
-    digits sweep --dataset optdigits --search random --scheduler none --trials 320 --name curves
+    digits sweep --dataset optdigits --search random --scheduler none --trials 330 --name curves
     python -m benchmarks.learning_curves curves
 
 Committed is only the table (optdigits-curves.csv): a configuration a row, its place in the default space, and the

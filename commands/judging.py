@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from digits_core.store import SweepStore
     from sweeps.config import ConfirmConfig, EnsembleConfig
 
-Run = Annotated[
+Run = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
+RunOrPage = Annotated[
     str | None, typer.Argument(help="Name of a sweep or comparison, or a page of one.", show_default="the latest")
 ]
 
 
 @errors_in_one_line
 def leaderboard(
-    run: Run = None,
+    run: RunOrPage = None,
     top: Annotated[int, typer.Option(help="How many rows to print.")] = 10,
     folds: Annotated[int, typer.Option(help="Of what was confirmed over so many folds.", show_default="none")] = 0,
     runs: Runs = Path(DEFAULT_RUNS),

@@ -1,4 +1,4 @@
-"""`digits sweep`, `digits space`, `digits resume` and `digits ensemble`: search, go on searching, combine."""
+"""`digits sweep`, `digits space` and `digits resume`: search, what can be drawn, go on searching."""
 
 import sys
 from pathlib import Path

@@ -60,7 +60,7 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
             where = error.filename or "the result"
             say(f"error: cannot read or write {where}: {error.strerror}")
             raise typer.Exit(FAILED) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):  # the latter at a question
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None

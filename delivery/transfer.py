@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from digits_core.datasets import DATASETS, is_loadable, load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.sealed import open_foreign_test_images
 from digits_core.stats import accuracy_interval
+from digits_core.store import SweepStore
 from digits_core.transfer_records import Transfer, TransferCell, TransferColumn, TransferRow, write_transfer
 from handwriting.frame import frame_for
 from handwriting.framing import reframed
@@ -38,9 +40,10 @@ def transfer(
             raise EnvironmentFailure(f"the data set {one.dataset!r} at hand is not the one {one.name} was trained on")
     if corruptions and len({one.dataset for one in classifiers}) > 1:
         raise UsageError("--corruptions needs models of one data set, whose images are then corrupted")
+    asked = _by_run(classifiers)
     parts: list[tuple[str, LabelledImages]] = []
     for name in datasets:
-        test = open_foreign_test_images(classifiers[0].store, classifiers[0].records, name)
+        test = open_foreign_test_images(asked, name)
         parts.append((name, test))
         if corruptions and name == classifiers[0].dataset:
             parts += [
@@ -53,6 +56,14 @@ def transfer(
     for one in classifiers:
         write_transfer(one.store.sealed_by.folder, result)
     return result
+
+
+def _by_run(classifiers: Sequence[Classifier]) -> list[tuple[SweepStore, tuple[int, ...]]]:
+    """The runs that these are of, each once, with the trials of it that they are made of."""
+    trials: dict[Path, dict[int, None]] = {}
+    for one in classifiers:
+        trials.setdefault(one.store.folder, {}).update(dict.fromkeys(record.trial for record in one.records))
+    return [(SweepStore(folder), tuple(found)) for folder, found in trials.items()]
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""The seal on the test part: one function opens it, for named finalists, and writes down that it did."""
+"""The seal on the test part: only here is it opened, for named models, and written down that it was."""
 
 from collections.abc import Sequence
 
@@ -18,18 +18,20 @@ from digits_core.stored_model import stored_model, stored_precision
 
 def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
     """The sealed part itself, to hold a model's other forms against it; a ledger line like any opening."""
-    return _opened(store, records, _digits_of(store), purpose)
-
-
-def open_foreign_test_images(store: SweepStore, records: Sequence[RunRecord], name: str) -> LabelledImages:
-    """The test part of another data set, to see how far a model reaches; a line in the run's own ledger."""
-    digits = load_digits(name)
-    return _opened(store, records, digits, f"transfer to {digits.name}")
-
-
-def _opened(store: SweepStore, records: Sequence[RunRecord], digits: Digits, purpose: str) -> LabelledImages:
-    test, _ = sealed_test_part(digits)
+    test, _ = sealed_test_part(_digits_of(store))
     store.append_to_ledger(purpose, tuple(record.trial for record in records))
+    return test
+
+
+def open_foreign_test_images(asked: Sequence[tuple[SweepStore, tuple[int, ...]]], name: str) -> LabelledImages:
+    """The test part of any data set, to see how far models reach; a line in the ledger of each run that they are of.
+
+    asked: those runs, each with the trials whose models are to be seen.
+    """
+    digits = load_digits(name)
+    test, _ = sealed_test_part(digits)
+    for store, trials in asked:
+        store.append_to_ledger(f"transfer to {digits.name}", trials)
     return test
 
 

@@ -2,7 +2,7 @@
 
 RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /journal.jsonl            what `digits resume` goes by: see digits_core.journal
-         /driver.lock              who runs it: see digits_core.ownership
+         /driver.lock              who runs it: see digits_core.ownership; in a bucket, driver.json: digits_core.claims
          /study.db                 the trials once more, as an Optuna study for optuna-dashboard: see sweeps.study_copy
          /summary.json             SweepSummary, written after the last one
          /best_parameters.json     the winner's recipe, for `digits train FILE`; written beside the summary
@@ -15,9 +15,11 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
                       /inside.safetensors   pictures of the network's inside, of the leader alone
                       /test.npy             only after the sealed test part was opened for this trial
          /ledger.jsonl             one line for every opening of the test part
-         /confirmed/               a run of its own, laid out like this one: the best recipes again, on fresh seeds
+         /confirmed/               a run of its own, laid out like this one: the best recipes again, on fresh seeds;
+                                   confirmed-5-folds/ where they were cross-validated
          /refitted/                the same, trained on validation as well
          /test_labels.npy, test_indices.npy
+         /transfer.json            what models of it do on other data sets: see digits_core.transfer_records
          /ensemble.json, ensemble_validation.npy, ensemble_test.npy
          /report.html, leaderboard.csv
 """

@@ -301,3 +301,15 @@ def test_runs_are_listed_shown_and_removed(sweep_store: SweepStore) -> None:
     code, out, _ = run("rm", "tiny", "--yes", "--json")
     assert (code, list(json.loads(out)["removed"])) == (0, ["tiny"])
     assert not sweep_store.folder.exists()
+
+
+def test_who_does_not_answer_removes_nothing(sweep_store: SweepStore) -> None:
+    digits, runs = Path(sys.executable).with_name("digits"), str(sweep_store.folder.parent)
+    ours, terminal = os.openpty()
+    os.write(ours, b"\x04")  # the end of what is typed, which stands for Ctrl-C here: no key sends it to a test
+    done = subprocess.run([digits, "rm", "tiny", "--runs", runs], stdin=terminal, capture_output=True, text=True)
+    os.close(ours)
+    os.close(terminal)
+    assert (done.returncode, done.stdout.strip()) == (130, "")
+    assert done.stderr.endswith("interrupted\n")
+    assert sweep_store.folder.exists()

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,20 @@ def test_the_matrix_counts_and_marks_what_was_seen(sweep_store: SweepStore, digi
         assert not foreign["is_own"]
         assert foreign["n"] == 100
         assert foreign["seen_count"] == 50  # the darker half was never seen
-    assert [opening.purpose for opening in sweep_store.ledger()] == [
-        "transfer to sklearn-digits",
-        f"transfer to {other}",
+    assert [(opening.purpose, opening.trials) for opening in sweep_store.ledger()] == [
+        ("transfer to sklearn-digits", (0, 1)),
+        (f"transfer to {other}", (0, 1)),
     ]
+
+
+def test_every_run_whose_models_are_asked_says_so_in_its_ledger(sweep_store: SweepStore) -> None:
+    copy = sweep_store.folder.with_name("copy")
+    shutil.copytree(sweep_store.folder, copy)
+    transfer(sweep_store, "tiny/0", "copy/1", "tiny/0", "--on", "sklearn-digits")
+    for store, trials in ((sweep_store, (0,)), (SweepStore(copy), (1,))):
+        assert [(opening.purpose, opening.trials) for opening in store.ledger()] == [
+            ("transfer to sklearn-digits", trials)
+        ]
 
 
 def test_it_is_a_section_of_the_report(sweep_store: SweepStore, other: str) -> None:
