@@ -98,16 +98,16 @@ def cnn_mnist_101() -> Recipe:
 
 
 def cnn_mnist_101_tuned() -> Recipe:
-    """The same network and augmentation with one-cycle, averaged weights and label smoothing."""
+    """The same network and augmentation; SGD, one-cycle, average and label smoothing chosen on validation (lab log)."""
     return cnn_mnist_101().with_overrides(
         {
             "loss.label_smoothing": 0.05,
-            "optimizer.name": "adamw",
-            "optimizer.learning_rate": 0.003,
-            "optimizer.weight_decay": 0.01,
+            "optimizer.name": "sgd",
+            "optimizer.learning_rate": 0.05,
+            "optimizer.weight_decay": 0.0005,
             "schedule.name": "one-cycle",
-            "training.ema_decay": 0.999,
-            "training.epochs": 20,
+            "training.ema_decay": 0.9995,
+            "training.epochs": 30,
             "training.patience_epochs": 0,
             "training.seed": 0,
         }
