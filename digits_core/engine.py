@@ -155,13 +155,13 @@ class Trainer:
         with torch.random.fork_rng(devices=_cuda_devices(device)):
             torch.manual_seed(seed_for(recipe.training.seed, "init"))
             self.model = build_model(recipe, side)
-        with room_for(f"this network of {count_parameters(self.model):,} parameters", SHARED_GPU):
+        self.parameter_count = count_parameters(self.model)
+        with room_for(f"this network of {self.parameter_count:,} parameters", SHARED_GPU):
             fit_preprocessing(self.model, data.train.images)
             self.model.to(device)
         self.forward: Callable[[torch.Tensor], torch.Tensor] = self.model
         if recipe.training.compile == "on":
             self.forward = torch.compile(self.model)
-        self.parameter_count = count_parameters(self.model)
         self.optimizers = build_optimizers(list(self.model.parameters()), recipe.optimizer, device)
         self.average = WeightAverage(self.model, recipe.training.ema_decay) if recipe.training.ema_decay else None
         self.augmentation_stream = torch.Generator(device)
