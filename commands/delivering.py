@@ -43,7 +43,7 @@ def export(
         digits export --model small --format c --int8 --max-flash 64k
 
     """
-    from delivery.exporting import ExportConfig
+    from delivery.exports import ExportConfig
     from digits_core.errors import UsageError
 
     config = ExportConfig(

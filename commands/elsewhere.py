@@ -1,15 +1,14 @@
 """`--runs s3://BUCKET/FOLDER`: a command works in a local copy, which is brought up to date before and sent after."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from commands.shell import say
 from digits_core.errors import EnvironmentFailure
 
 
 @contextlib.contextmanager
-def runs_at_hand(runs: Path) -> Iterator[Path]:
+def runs_at_hand(runs: Path, say: Callable[[str], None]) -> Iterator[Path]:
     """The folder to work in: this one, or the local copy of what lies in an object store.
 
     Whatever ends the command, what it has changed is sent. Raises UsageError and EnvironmentFailure as

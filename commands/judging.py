@@ -129,8 +129,8 @@ def confirm(
 def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     from digits_core.leaderboard import leaderboard as judge
     from reports.pages import report_after_result
-    from sweeps.confirming import open_test_for, plan_confirmation
-    from sweeps.finalists import keep_best_parameters
+    from sweeps.confirming import plan_confirmation
+    from sweeps.finalists import keep_best_parameters, open_test_for
     from sweeps.insight import keep_inside
     from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
     from sweeps.progress import progress_console, view_of

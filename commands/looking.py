@@ -49,13 +49,14 @@ def show(
     from digits_core.errors import UsageError
     from digits_core.store import SweepStore
     from sweeps import inspecting
+    from sweeps.run_state import RunState, trial_of
 
     name, slash, number = run.partition("/")
     if slash and not (number.isascii() and number.isdigit() and len(number) <= 6):
         raise UsageError(f"{number!r} is no trial's number; write {name}/17")
-    state = inspecting.RunState.of(SweepStore.open(runs, name))
+    state = RunState.of(SweepStore.open(runs, name))
     if slash:
-        record = inspecting.trial_of(state, int(number))
+        record = trial_of(state, int(number))
         emit(inspecting.trial_document(state, record), inspecting.trial_lines(state, record), as_json=as_json)
     else:
         emit(inspecting.run_document(state), inspecting.run_lines(state), as_json=as_json)
@@ -84,6 +85,7 @@ def watch(
     from digits_core.store import SweepStore
     from sweeps import inspecting
     from sweeps.progress import progress_console, view_of
+    from sweeps.run_state import RunState
     from sweeps.watching import watch as follow
 
     store = SweepStore.open(runs, run)
@@ -97,7 +99,7 @@ def watch(
             view.close()
     else:
         say(f"{run} is not running")
-    state = inspecting.RunState.of(store)
+    state = RunState.of(store)
     emit(inspecting.run_document(state), inspecting.run_lines(state), as_json=as_json)
 
 
@@ -120,7 +122,8 @@ def rm(
 
     """
     from digits_core.errors import UsageError
-    from sweeps.inspecting import check_removable, removal_document, removal_lines, remove_run
+    from sweeps.inspecting import removal_document, removal_lines
+    from sweeps.run_state import check_removable, remove_run
 
     for name in names:  # all of them, before the first is gone
         check_removable(runs, name)

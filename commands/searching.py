@@ -136,6 +136,7 @@ def sweep(
     from digits_core.objectives import parse_objectives
     from digits_core.recipe import parse_assignment
     from sweeps import for_a_cluster
+    from sweeps.addresses import check_address
     from sweeps.config import SweepConfig, parse_gpus_per_trial
     from sweeps.durations import optional_seconds_of
     from sweeps.ending import parse_target
@@ -167,6 +168,7 @@ def sweep(
     )
     if address is not None:
         for_a_cluster()
+        check_address(address)
     (_estimate if dry_run else _search)(config, as_json=as_json)
 
 
@@ -272,6 +274,7 @@ def resume(
 
     """
     from sweeps import for_a_cluster
+    from sweeps.addresses import check_address
     from sweeps.config import ResumeConfig, parse_gpus_per_trial
     from sweeps.durations import optional_seconds_of
     from sweeps.ending import parse_target
@@ -289,6 +292,7 @@ def resume(
     )
     if address is not None:
         for_a_cluster()
+        check_address(address)
     _resume(config, as_json=as_json)
 
 

@@ -76,7 +76,7 @@ def at_hand(arguments: dict[str, Any]) -> Iterator[Any]:
         return
     from commands.elsewhere import runs_at_hand
 
-    with runs_at_hand(arguments["runs"]) as folder:
+    with runs_at_hand(arguments["runs"], say) as folder:
         yield {**arguments, "runs": folder}
 
 

@@ -1,15 +1,12 @@
 """The model card that travels with an exported model (Mitchell et al. 2019, arXiv 1810.03993)."""
 
 import time
-from typing import TYPE_CHECKING
 
+from delivery.exports import Export
 from digits_core.classifier import Classifier
 from digits_core.datasets import load_digits
 from digits_core.metrics import Score
 from digits_core.stats import accuracy_interval
-
-if TYPE_CHECKING:
-    from delivery.exporting import Export
 
 LIMITS = (
     "It answers with a digit whatever it is shown: there is no class for anything else.",
@@ -19,7 +16,7 @@ LIMITS = (
 )
 
 
-def model_card(classifier: Classifier, export: "Export") -> str:
+def model_card(classifier: Classifier, export: Export) -> str:
     """Markdown: what it is, how it was made, what it is worth, what it cannot do."""
     sections = [
         f"# {classifier.name}, as {_format(export)}",
@@ -31,11 +28,11 @@ def model_card(classifier: Classifier, export: "Export") -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _format(export: "Export") -> str:
+def _format(export: Export) -> str:
     return export.config.format + (", eight-bit integers" if export.config.int8 else "")
 
 
-def _use(classifier: Classifier, export: "Export") -> str:
+def _use(classifier: Classifier, export: Export) -> str:
     side = classifier.side
     if export.config.takes_bytes:
         takes = "`image`, uint8 (N, 1, height, width) of any size, light on dark or dark on light; it scales by itself"
@@ -62,7 +59,7 @@ def _training(classifier: Classifier) -> list[str]:
     return lines
 
 
-def _worth(classifier: Classifier, export: "Export") -> list[str]:
+def _worth(classifier: Classifier, export: Export) -> list[str]:
     parity, lines = export.parity, []
     for part, score in _scores(classifier):
         lines.append(f"- {part}: {_score_text(score.error_count, score.n)}, NLL {score.nll:.4f}, ECE {score.ece:.4f}")

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,65 +12,18 @@ from delivery import c_source, onnx_file
 from delivery.c_source import Footprint
 from delivery.card import model_card
 from delivery.deployed import Deployed, as_input, in_chunks
+from delivery.exports import Export, ExportConfig, Parity
 from digits_core.classifier import Classifier
 from digits_core.data import LabelledImages
 from digits_core.datasets import load_digits
 from digits_core.durable import write_atomically
-from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
+from digits_core.errors import EnvironmentFailure
 from digits_core.sealed import open_test_images
 from digits_core.stats import mcnemar_p_value
 
-FORMATS = ("onnx", "torchscript", "c")
 CLOSE = 1e-3  # between probabilities of the same model in two formats: rounding, summed in another order
 TIMED_COUNT = 1_000  # images that are answered side by side for the times
 Answers = npt.NDArray[np.float32]  # (N, 10)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportConfig:
-    """What was asked for. takes_bytes: the preprocessing is inside."""
-
-    format: str = "onnx"
-    int8: bool = False
-    takes_bytes: bool = False
-    max_flash: int | None = None  # bytes
-
-    def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise unknown_name("format", self.format, FORMATS)
-        if self.int8 and self.format == "torchscript":
-            raise UsageError("--int8 is for onnx and c; leave it out, or choose --format onnx")
-        if self.int8 and self.takes_bytes:
-            raise UsageError("--int8 and --preprocess cannot be had at once; leave one out")
-        if self.takes_bytes and self.format == "c":
-            raise UsageError("--preprocess is for onnx and torchscript: the C source takes images of the model's size")
-        if self.max_flash is not None and self.format != "c":
-            raise UsageError("--max-flash is for --format c")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """The file's answers beside torch's, in single precision, on all test images."""
-
-    n: int
-    disagreements: int
-    largest_difference: float  # of a probability
-    error_count: int  # of the file
-    torch_error_count: int
-    p_value: float  # McNemar's exact test of the two
-
-
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """What was written. seconds: for so many images, of the file and of torch, side by side; None for C."""
-
-    model: str
-    config: ExportConfig
-    folder: Path
-    files: tuple[Path, ...]
-    parity: Parity
-    seconds: tuple[float, float] | None
-    footprint: Footprint | None
 
 
 def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Callable[[str], None]) -> Export:

@@ -7,7 +7,7 @@ import numpy as np
 
 from digits_core.classifier import Classifier
 from digits_core.data import CLASS_COUNT
-from handwriting.answers import ReadDigit, Reading, confusion_of, printable
+from handwriting.answers import ReadDigit, Reading, confusion_of, digit_document, printable
 
 if TYPE_CHECKING:
     from digits_core.stats import Interval
@@ -53,18 +53,6 @@ def image_document(reading: Reading) -> dict[str, Any]:
     if reading.error:
         document["error"] = reading.error
     return document
-
-
-def digit_document(digit: ReadDigit) -> dict[str, Any]:
-    """One digit."""
-    box = digit.box
-    return {
-        "box": [box.left, box.top, box.right, box.bottom],
-        "row": digit.row,
-        "digit": digit.digit,
-        "probabilities": [round(float(probability), 6) for probability in digit.probabilities],
-        "unsure": list(digit.unsure),
-    }
 
 
 def reading_lines(reading: Reading) -> Lines:

@@ -21,9 +21,8 @@ from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from delivery.reader import NOTHING_FOUND, Reader
-from delivery.readings import digit_document
 from digits_core.errors import EnvironmentFailure, UsageError
-from handwriting.answers import Reading
+from handwriting.answers import Reading, digit_document
 from handwriting.decode import UnreadablePicture, decode
 
 LARGEST_BODY = 8 * 2**20  # bytes

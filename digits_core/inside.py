@@ -32,6 +32,11 @@ class Inside:
     embedding: npt.NDArray[np.float32]  # (N, D): what goes into the last dense layer
 
 
+def as_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Images (N, H, W) as `look_inside` takes them, (N, 1, H, W)."""
+    return torch.from_numpy(images).unsqueeze(1)
+
+
 @torch.inference_mode()
 def look_inside(model: nn.Module, image: torch.Tensor, images: torch.Tensor) -> Inside:
     """image: uint8 (1, 1, H, W), images: uint8 (N, 1, H, W), on the model's device; the model stays as it was."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+import numpy.typing as npt
+
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe, Scalar
 
@@ -300,3 +302,11 @@ def score_from(values: Mapping[str, Any]) -> Score:
     if not 0 <= found.error_count <= found.n or found.n < 1:
         raise ValueError(f"{found.error_count} of {found.n} images wrong")
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """Arrays by name and the rest as JSON values, in one file: what training goes on from, or a network's inside."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    facts: Mapping[str, Any]

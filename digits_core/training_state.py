@@ -15,8 +15,7 @@ import torch
 from digits_core.cross_validation import FoldsTrainer
 from digits_core.engine import BestEpoch, Trainer
 from digits_core.metrics import Score
-from digits_core.records import EpochRow
-from digits_core.trial_folder import Bundle
+from digits_core.records import Bundle, EpochRow
 
 Arrays = dict[str, npt.NDArray[Any]]
 

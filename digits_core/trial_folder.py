@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy.typing as npt
 
 from digits_core.durable import json_bytes, read_json, sync, unusable, write_array, write_atomically
 from digits_core.errors import EnvironmentFailure
-from digits_core.records import RunRecord
+from digits_core.records import Bundle, RunRecord
 
+MOST_TRIALS = 99_999  # of a run: their folders are numbered with five digits
 STATE = "state.safetensors"
 WEIGHTS = "weights.safetensors"
 INSIDE = "inside.safetensors"
@@ -22,14 +22,6 @@ TIMEOUT_NOTE = "timeout.txt"  # where a trial's process stood when it was ended 
 def folder_name(trial: int) -> str:
     """Of a trial's folder."""
     return f"{trial:05d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """Arrays by name and the rest as JSON values, in one file: what training goes on from, or a network's inside."""
-
-    arrays: Mapping[str, npt.NDArray[Any]]
-    facts: Mapping[str, Any]
 
 
 class TrialFolder:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,3 +95,15 @@ def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
         if reading.picture.label is not None and len(reading.digits) == 1:
             table[reading.picture.label][reading.digits[0].digit] += 1
     return table
+
+
+def digit_document(digit: ReadDigit) -> dict[str, Any]:
+    """One digit."""
+    box = digit.box
+    return {
+        "box": [box.left, box.top, box.right, box.bottom],
+        "row": digit.row,
+        "digit": digit.digit,
+        "probabilities": [round(float(probability), 6) for probability in digit.probabilities],
+        "unsure": list(digit.unsure),
+    }

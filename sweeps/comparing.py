@@ -10,9 +10,9 @@ from digits_core.records import Assignment, Policy
 from digits_core.store import check_new
 from sweeps.assignments import Given
 from sweeps.config import DEFAULT_MAX_FAILURES, ComparisonConfig
+from sweeps.durations import counted
 from sweeps.headers import header_of
 from sweeps.planning import RunPlan, default_concurrency
-from sweeps.tally import counted
 
 
 def plan_comparison(config: ComparisonConfig) -> RunPlan:

@@ -12,9 +12,8 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
 from digits_core.stats import MeanDifference
 from digits_core.store import SweepStore
-from sweeps.durations import duration
+from sweeps.durations import counted, duration
 from sweeps.results import spread_text
-from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

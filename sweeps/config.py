@@ -15,13 +15,13 @@ from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.records import DEFAULT_OBJECTIVES
 from digits_core.store import check_name
+from digits_core.trial_folder import MOST_TRIALS
 from sweeps.space import NOT_SEARCHED
 
 AUTO: Literal["auto"] = "auto"
 GpuShare = float | Literal["auto"] | None
 """Of a trial: a number, as much as its architecture was measured to take, or what --concurrency leaves of one."""
 
-MOST_TRIALS = 99_999  # their folders are numbered with five digits
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
 MOST_FAILURES = 100

@@ -17,11 +17,10 @@ from digits_core.records import Assignment, Policy, RunRecord, SweepHeader
 from digits_core.store import REFITTED, SweepStore, confirmation_name
 from sweeps.assignments import Given
 from sweeps.config import DEFAULT_MAX_FAILURES, ConfirmConfig
-from sweeps.finalists import score_all_on_test
+from sweeps.durations import counted
 from sweeps.headers import data_of, header_of
 from sweeps.planning import RunPlan, default_concurrency
 from sweeps.recovery import known_history
-from sweeps.tally import counted
 
 FIRST_FRESH_SEED = 1_000_000
 """What is picked by a lucky seed must not be confirmed by it. A sweep's own seeds usually lie far below."""
@@ -163,11 +162,3 @@ def _header(
         space={},
         policy=Policy(max_failures=DEFAULT_MAX_FAILURES),
     )
-
-
-def open_test_for(confirmation: Confirmation) -> None:
-    """Open the sealed test part for all runs that it is still closed for; nothing is picked by it."""
-    store = confirmation.store
-    if not store.header.fold_count:
-        what = "final models" if store.header.kind == "refit" else "confirmation"
-        score_all_on_test(store, f"{what} of {counted(confirmation.recipe_count, 'recipe')}")

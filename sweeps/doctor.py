@@ -11,8 +11,8 @@ from digits_core.device import accelerator_count, default_device, gpu_names, has
 from digits_core.environment import package_versions, processor_count, processor_name
 from digits_core.files import data_folder, is_at_hand
 from digits_core.store import sweep_names
+from sweeps.durations import counted
 from sweeps.space import default_space, dimension
-from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from digits_core.datasets import published_train_count
 from digits_core.label_doubt import Doubt, Review
 from digits_core.stats import accuracy_interval
 from digits_core.store import SweepStore
-from sweeps.tally import counted
+from sweeps.durations import counted
 
 SHOWN = 20
 

@@ -31,3 +31,8 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 trial`, `30 trials`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -8,8 +8,8 @@ from digits_core.command_line import open_command
 from digits_core.ensemble_records import Contender, EnsembleRecord, share_text
 from digits_core.metrics import Score
 from digits_core.store import SweepStore
+from sweeps.durations import counted
 from sweeps.results import score_document, score_text
-from sweeps.tally import counted
 
 
 def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:

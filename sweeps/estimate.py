@@ -8,15 +8,14 @@ from typing import Any
 from digits_core.device import default_device
 from digits_core.engine import DeviceSplit, Trainer
 from digits_core.folds import Folds
+from digits_core.trial_folder import MOST_TRIALS
 from sweeps.assignments import Drawn
-from sweeps.config import MOST_TRIALS
-from sweeps.durations import duration
+from sweeps.durations import counted, duration
 from sweeps.generations import Generations
 from sweeps.objective import use_threads
 from sweeps.planning import RunPlan
 from sweeps.schedulers import first_rung
 from sweeps.space import dimension
-from sweeps.tally import counted
 
 IMAGES_TO_TIME = 2_000
 BYTES_A_PROBABILITY, BYTES_A_WEIGHT, BYTES_AN_EPOCH, BYTES_A_TRIAL = 4, 4, 600, 6_000

@@ -10,6 +10,8 @@ from digits_core.metrics import Score, score
 from digits_core.records import RunRecord
 from digits_core.sealed import open_test
 from digits_core.store import SweepStore
+from sweeps.confirming import Confirmation
+from sweeps.durations import counted
 
 
 def keep_best_parameters(store: SweepStore) -> None:
@@ -44,3 +46,11 @@ def score_all_on_test(store: SweepStore, purpose: str) -> None:
 def open_test_for_ensemble(store: SweepStore, members: Sequence[RunRecord]) -> npt.NDArray[np.float32]:
     """Open the sealed test part for the members of an ensemble: their probabilities (M, N, 10)."""
     return open_test(store, members, f"ensemble of {len(members)}")
+
+
+def open_test_for(confirmation: Confirmation) -> None:
+    """Open the sealed test part for all runs that it is still closed for; nothing is picked by it."""
+    store = confirmation.store
+    if not store.header.fold_count:
+        what = "final models" if store.header.kind == "refit" else "confirmation"
+        score_all_on_test(store, f"{what} of {counted(confirmation.recipe_count, 'recipe')}")

@@ -11,8 +11,9 @@ from digits_core.recipe import Recipe, Scalar, field_type
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import Assignment
 from digits_core.store import SweepStore, sweep_names
+from digits_core.trial_folder import MOST_TRIALS
 from sweeps.assignments import assignment_at
-from sweeps.config import MOST_TRIALS, SweepConfig, check_unseen
+from sweeps.config import SweepConfig, check_unseen
 from sweeps.space import Choice, Space, grid_points, point_of
 
 BEST_OF_A_SWEEP = 5

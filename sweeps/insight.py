@@ -2,18 +2,16 @@
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from digits_core.contestants import leading_record
-from digits_core.data import Digits
 from digits_core.datasets import load_digits
 from digits_core.errors import EnvironmentFailure
-from digits_core.inside import Inside, look_inside
+from digits_core.inside import Inside, as_tensor, look_inside
 from digits_core.metrics import wrong_margin
 from digits_core.projection import Projection, project
+from digits_core.records import Bundle
 from digits_core.store import SweepStore
 from digits_core.stored_model import stored_model
-from digits_core.trial_folder import Bundle
 
 POINTS = 600  # validation images whose embedding is shown: t-SNE takes a second and a half
 
@@ -39,7 +37,7 @@ def keep_inside(store: SweepStore) -> str:
     said, indices = store.validation_probabilities(record.trial), store.validation_indices()
     chosen = np.unique(np.linspace(0, len(indices) - 1, POINTS).astype(int))
     worst = int(wrong_margin(store.validation_labels(), said).argmax())
-    seen = look_inside(model, _images(digits, indices[[worst]]), _images(digits, indices[chosen]))
+    seen = look_inside(model, as_tensor(digits.images[indices[[worst]]]), as_tensor(digits.images[indices[chosen]]))
     flat = digits.images[indices[chosen]].reshape(len(chosen), -1).astype(np.float32) / 255
     projections = {"pixels": project(flat), "embedding": project(seen.embedding)}
     folder.write_inside(
@@ -48,10 +46,6 @@ def keep_inside(store: SweepStore) -> str:
         )
     )
     return ""
-
-
-def _images(digits: Digits, indices: npt.NDArray[np.int64]) -> torch.Tensor:
-    return torch.from_numpy(digits.images[indices]).unsqueeze(1)
 
 
 def _bundle(

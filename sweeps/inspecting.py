@@ -1,82 +1,17 @@
 """What `digits ls`, `digits show` and `digits rm` say of runs, also while they run: read from their folders alone."""
 
-import os
-import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from digits_core.command_line import digits_command, replay_command, runs_option
-from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.journal import History, read_journal
-from digits_core.mirror import Mirror
-from digits_core.ownership import check_free, is_running
-from digits_core.records import RunRecord, SweepHeader, rank, status_counts
-from digits_core.store import SweepStore, check_name, sweep_names
-from sweeps.config import MOST_TRIALS
-from sweeps.durations import duration
+from digits_core.records import RunRecord, rank, status_counts
+from sweeps.durations import counted, duration
 from sweeps.progress import describe
 from sweeps.results import score_document, score_text
-from sweeps.tally import counted, folder_bytes
+from sweeps.run_state import RunState, list_runs
 
 TOP_COUNT = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunState:
-    """A run's folder, read once."""
-
-    folder: Path
-    header: SweepHeader
-    records: tuple[RunRecord, ...]
-    history: History
-    state: str  # "running", "interrupted" or "over"
-    test_openings: int
-    byte_count: int
-
-    @staticmethod
-    def of(store: SweepStore) -> "RunState":
-        """Raises EnvironmentFailure for a damaged folder."""
-        records, summary = tuple(store.records()), store.summary()
-        state = "over"
-        if any(map(is_running, (store.folder, *store.inner_folders))):
-            state = "running"
-        elif summary is None or summary.interrupted or (summary.error and store.header.kind != "training"):
-            state = "interrupted"  # a training run that failed has its record: there is nothing left to take up
-        return RunState(
-            folder=store.folder,
-            header=store.header,
-            records=records,
-            history=read_journal(store.folder),
-            state=state,
-            test_openings=len(store.ledger()),
-            byte_count=folder_bytes(store.folder),
-        )
-
-    @property
-    def best(self) -> RunRecord | None:
-        """The trial with the lowest validation NLL."""
-        return next(iter(rank(self.records)), None)
-
-    @property
-    def progress(self) -> str:
-        """How many of its trials are over, in words."""
-        planned = self.header.trial_count
-        return f"{len(self.records)}" + (f" of {planned}" if planned < MOST_TRIALS else "")
-
-
-def list_runs(runs: Path) -> list[tuple[str, RunState | None, str]]:
-    """Every run, oldest first: its name, and its state or what is wrong with it."""
-    if runs.exists() and not runs.is_dir():
-        raise UsageError(f"{runs} is not a folder; --runs names the folder that holds the runs")
-    found: list[tuple[str, RunState | None, str]] = []
-    for name in sweep_names(runs):
-        try:
-            found.append((name, RunState.of(SweepStore(runs / name)), ""))
-        except EnvironmentFailure as error:
-            found.append((name, None, str(error)))
-    return found
 
 
 def list_document(runs: Path) -> list[dict[str, Any]]:
@@ -177,16 +112,6 @@ def _next_of(state: RunState) -> str:
     return digits_command("report", state.header.name, *runs)
 
 
-def trial_of(state: RunState, number: int) -> RunRecord:
-    """A trial's record. Raises UsageError where there is none (yet)."""
-    for record in state.records:
-        if record.trial == number:
-            return record
-    if number in state.history.trials:
-        raise UsageError(f"trial {number} of {state.header.name!r} is not over yet")
-    raise UsageError(f"{state.header.name!r} has no trial {number}; it has {len(state.records)}")
-
-
 def trial_document(state: RunState, record: RunRecord) -> dict[str, Any]:
     """What `show SWEEP/TRIAL --json` prints."""
     return {"sweep": state.header.name, **record.to_dict()}
@@ -213,30 +138,6 @@ def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
     lines += [("error", line) for line in (record.error or "").strip().splitlines()[-12:]]
     again = replay_command(state.folder, record.trial)
     return [*lines, ("next", again if record.counts else digits_command("show", state.header.name))]
-
-
-def check_removable(runs: Path, name: str) -> SweepStore:
-    """Raise UsageError for a run that is running, or that is a link."""
-    store = SweepStore.open(runs, check_name(name))
-    if store.folder.is_symlink():
-        raise UsageError(f"{store.folder} is a link; remove it, or the folder that it points to, by hand")
-    for folder in (store.folder, *store.inner_folders):
-        check_free(folder)
-    return store
-
-
-def remove_run(runs: Path, name: str) -> int:
-    """Remove a run's folder for good and return how many bytes it held. Raises UsageError where that must not be."""
-    store = check_removable(runs, name)
-    byte_count, mirror = folder_bytes(store.folder), Mirror.around(runs)
-    gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # at once out of everyone's sight
-    store.folder.rename(gone)
-    try:
-        if mirror is not None:
-            mirror.remove(name)
-    finally:  # what could not be removed there is fetched again
-        shutil.rmtree(gone)
-    return byte_count
 
 
 def removal_document(removed: dict[str, int]) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepSummary, status_counts
 from digits_core.stats import p_value_text
 from digits_core.store import SweepStore
-from sweeps.durations import duration
+from sweeps.durations import counted, duration
 from sweeps.progress import describe_recipe
-from sweeps.tally import counted
 
 Values = Mapping[str, Any]  # what digits_core.leaderboard_document makes, or what was read back from a page
 

@@ -15,9 +15,10 @@ from digits_core.ownership import check_free
 from digits_core.recipe import Recipe
 from digits_core.records import Policy, SearchPlan, SweepHeader
 from digits_core.store import SweepStore, check_new
-from sweeps.addresses import check_address
+from digits_core.trial_folder import MOST_TRIALS
 from sweeps.assignments import Drawn, Given
-from sweeps.config import AUTO, DEFAULT_TRIALS, MOST_TRIALS, GpuShare, ResumeConfig, SweepConfig
+from sweeps.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
+from sweeps.durations import counted
 from sweeps.ending import Ending
 from sweeps.first_trials import check_models, first_trials, given_recipes
 from sweeps.generations import Generations, with_one_network
@@ -33,7 +34,6 @@ from sweeps.space import (
 )
 from sweeps.space_file import document_of, read_space, space_of
 from sweeps.study_copy import NONE, check_storage, without_password
-from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,6 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
     digits = load_digits(config.dataset)
     check_new(config.runs, config.name)
     check_storage(config.storage, config.name, is_new=True)
-    check_address(config.address)
     check_gpus(config)
     split, device_type = split_digits(digits), default_device().type
     base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side))
@@ -207,7 +206,6 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
         recipes = drawn_from(header.plan, header.seed)
     storage = config.storage or header.policy.storage
     check_storage(storage, header.name, is_new=False)
-    check_address(config.address)
     check_gpus(config)
     device, concurrency = default_device().type, config.concurrency or header.concurrency
     left = f"{trial_count - len(history.over)} of {counted(trial_count, 'trial')} left"

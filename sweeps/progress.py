@@ -14,9 +14,9 @@ from rich.text import Text
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader
 from digits_core.stats import accuracy_interval
-from sweeps.config import MOST_TRIALS
-from sweeps.durations import duration
-from sweeps.tally import Tally, counted
+from digits_core.trial_folder import MOST_TRIALS
+from sweeps.durations import counted, duration
+from sweeps.tally import Tally
 
 PLAIN_INTERVAL_SECONDS = 15.0
 

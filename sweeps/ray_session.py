@@ -14,6 +14,7 @@ from ray._private.utils import detect_fate_sharing_support
 
 from digits_core.errors import EnvironmentFailure
 from sweeps import RAY_CAME_FIRST
+from sweeps.addresses import check_address
 from sweeps.signals import held_interrupt, ignored_interrupt, restored_handlers, stop_as_interrupt
 
 OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's default reserves a third of the memory
@@ -91,6 +92,7 @@ def _silent() -> Iterator[None]:
 
 
 def _connect(address: str) -> None:
+    check_address(address)
     try:
         with _silent():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")

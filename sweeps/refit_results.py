@@ -10,8 +10,8 @@ from digits_core.records import status_counts
 from digits_core.stats import MeanDifference, seed_mean_difference
 from digits_core.store import SweepStore
 from sweeps.comparison_results import difference_text
+from sweeps.durations import counted
 from sweeps.leaderboard_results import ConfirmationOutcome, answers_text, runs_document
-from sweeps.tally import counted
 
 
 def _differences(sweep: SweepStore, refitted: dict[str, Answers]) -> dict[str, MeanDifference]:

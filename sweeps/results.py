@@ -12,9 +12,8 @@ from digits_core.objectives import OBJECTIVES, pareto_front
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, rank, status_counts
 from digits_core.stats import Spread, accuracy_interval
 from digits_core.store import SweepStore
-from sweeps.durations import duration
+from sweeps.durations import counted, duration
 from sweeps.progress import describe
-from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

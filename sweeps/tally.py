@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from digits_core.records import RunRecord
-from sweeps.config import MOST_TRIALS
+from digits_core.trial_folder import MOST_TRIALS
 
 TOP_COUNT = 5
 FORECAST_FROM = 5  # the first trials run to their end, so they say little about the many that are stopped
@@ -108,8 +108,3 @@ def folder_bytes(folder: Path) -> int:
             status = path.lstat()
             total += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return total
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 trial`, `30 trials`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -17,11 +17,11 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment, EpochRow, RunRecord, SweepSummary
 from digits_core.store import SweepStore, check_new
 from sweeps.config import TrainingConfig
+from sweeps.durations import counted
 from sweeps.finalists import keep_best_parameters, score_winner_on_test
 from sweeps.headers import header_of
 from sweeps.objective import TrialRun
 from sweeps.signals import held_interrupt, ignored_interrupt
-from sweeps.tally import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,10 @@ from digits_core.layers import LayerRow, layer_rows
 from digits_core.recipes import RECIPES
 from digits_core.stats import spread_of
 from digits_core.store import SweepStore
-from sweeps.durations import duration
+from sweeps.durations import counted, duration
 from sweeps.progress import describe
 from sweeps.replay import Replay
 from sweeps.results import score_document, score_text, spread_text
-from sweeps.tally import counted
 from sweeps.training import TrainingOutcome
 
 

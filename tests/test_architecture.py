@@ -117,10 +117,3 @@ def test_every_command_is_in_the_readme_and_has_examples() -> None:
         assert command.callback is not None
         assert command.callback.__doc__ is not None
         assert f"digits {name}" in command.callback.__doc__.partition("Examples:")[2]
-
-
-def test_readme_tree_names_every_module() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for path in SOURCES:
-        if path.name != "__init__.py":
-            assert path.name in readme, path

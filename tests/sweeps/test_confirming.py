@@ -11,14 +11,15 @@ from digits_core.ownership import sole_driver
 from digits_core.store import SweepStore
 from sweeps.assignments import Given
 from sweeps.config import ConfirmConfig
-from sweeps.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, open_test_for, plan_confirmation
-from sweeps.inspecting import RunState, check_removable
+from sweeps.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
+from sweeps.finalists import open_test_for
 from sweeps.leaderboard_results import (
     ConfirmationOutcome,
     confirmation_document,
     confirmation_lines,
 )
 from sweeps.refit_results import refit_document, refit_lines
+from sweeps.run_state import RunState, check_removable
 from sweeps.runner import run_trials
 from tests.conftest import make_header, train_into
 from tests.sweeps.test_runner import Recorder

@@ -7,18 +7,8 @@ from digits_core.journal import Journal
 from digits_core.ownership import sole_driver
 from digits_core.records import Assignment, SweepSummary, status_counts
 from digits_core.store import SweepStore
-from sweeps.inspecting import (
-    RunState,
-    list_document,
-    list_lines,
-    list_runs,
-    remove_run,
-    run_document,
-    run_lines,
-    trial_document,
-    trial_lines,
-    trial_of,
-)
+from sweeps.inspecting import list_document, list_lines, run_document, run_lines, trial_document, trial_lines
+from sweeps.run_state import RunState, list_runs, remove_run, trial_of
 
 
 def journalled(store: SweepStore) -> None:

@@ -7,8 +7,9 @@ import pytest
 from digits_core.errors import UsageError
 from digits_core.recipes import named_recipe
 from digits_core.store import SweepStore
+from digits_core.trial_folder import MOST_TRIALS
 from sweeps.assignments import Drawn, Given
-from sweeps.config import MOST_TRIALS, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.planning import RunPlan, plan_sweep
 from sweeps.space import default_recipe
 

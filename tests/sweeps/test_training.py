@@ -18,8 +18,9 @@ from reports.pages import render
 from reports.tables import collect
 from sweeps.config import EnsembleConfig, TrainingConfig
 from sweeps.ensembling import build_ensemble
-from sweeps.inspecting import RunState, run_lines
+from sweeps.inspecting import run_lines
 from sweeps.replay import replay
+from sweeps.run_state import RunState
 from sweeps.training import plan_training, run_training
 from sweeps.training_results import training_document, training_lines
 

@@ -5,8 +5,7 @@ import pytest
 from digits_core.errors import EnvironmentFailure
 from digits_core.object_store import ObjectStore
 from digits_core.recipe import Recipe
-from digits_core.records import Assignment
-from digits_core.trial_folder import Bundle
+from digits_core.records import Assignment, Bundle
 from sweeps import trial_place
 from sweeps.trial_place import OwnPlace, SharedPlace
 

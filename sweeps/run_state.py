@@ -1,0 +1,105 @@
+"""The state of runs as their folders tell it, also while they run; and how a run is removed."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.journal import History, read_journal
+from digits_core.mirror import Mirror
+from digits_core.ownership import check_free, is_running
+from digits_core.records import RunRecord, SweepHeader, rank
+from digits_core.store import SweepStore, check_name, sweep_names
+from digits_core.trial_folder import MOST_TRIALS
+from sweeps.tally import folder_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """A run's folder, read once."""
+
+    folder: Path
+    header: SweepHeader
+    records: tuple[RunRecord, ...]
+    history: History
+    state: str  # "running", "interrupted" or "over"
+    test_openings: int
+    byte_count: int
+
+    @staticmethod
+    def of(store: SweepStore) -> "RunState":
+        """Raises EnvironmentFailure for a damaged folder."""
+        records, summary = tuple(store.records()), store.summary()
+        state = "over"
+        if any(map(is_running, (store.folder, *store.inner_folders))):
+            state = "running"
+        elif summary is None or summary.interrupted or (summary.error and store.header.kind != "training"):
+            state = "interrupted"  # a training run that failed has its record: there is nothing left to take up
+        return RunState(
+            folder=store.folder,
+            header=store.header,
+            records=records,
+            history=read_journal(store.folder),
+            state=state,
+            test_openings=len(store.ledger()),
+            byte_count=folder_bytes(store.folder),
+        )
+
+    @property
+    def best(self) -> RunRecord | None:
+        """The trial with the lowest validation NLL."""
+        return next(iter(rank(self.records)), None)
+
+    @property
+    def progress(self) -> str:
+        """How many of its trials are over, in words."""
+        planned = self.header.trial_count
+        return f"{len(self.records)}" + (f" of {planned}" if planned < MOST_TRIALS else "")
+
+
+def list_runs(runs: Path) -> list[tuple[str, RunState | None, str]]:
+    """Every run, oldest first: its name, and its state or what is wrong with it."""
+    if runs.exists() and not runs.is_dir():
+        raise UsageError(f"{runs} is not a folder; --runs names the folder that holds the runs")
+    found: list[tuple[str, RunState | None, str]] = []
+    for name in sweep_names(runs):
+        try:
+            found.append((name, RunState.of(SweepStore(runs / name)), ""))
+        except EnvironmentFailure as error:
+            found.append((name, None, str(error)))
+    return found
+
+
+def trial_of(state: RunState, number: int) -> RunRecord:
+    """A trial's record. Raises UsageError where there is none (yet)."""
+    for record in state.records:
+        if record.trial == number:
+            return record
+    if number in state.history.trials:
+        raise UsageError(f"trial {number} of {state.header.name!r} is not over yet")
+    raise UsageError(f"{state.header.name!r} has no trial {number}; it has {len(state.records)}")
+
+
+def check_removable(runs: Path, name: str) -> SweepStore:
+    """Raise UsageError for a run that is running, or that is a link."""
+    store = SweepStore.open(runs, check_name(name))
+    if store.folder.is_symlink():
+        raise UsageError(f"{store.folder} is a link; remove it, or the folder that it points to, by hand")
+    for folder in (store.folder, *store.inner_folders):
+        check_free(folder)
+    return store
+
+
+def remove_run(runs: Path, name: str) -> int:
+    """Remove a run's folder for good and return how many bytes it held. Raises UsageError where that must not be."""
+    store = check_removable(runs, name)
+    byte_count, mirror = folder_bytes(store.folder), Mirror.around(runs)
+    gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # at once out of everyone's sight
+    store.folder.rename(gone)
+    try:
+        if mirror is not None:
+            mirror.remove(name)
+    finally:  # what could not be removed there is fetched again
+        shutil.rmtree(gone)
+    return byte_count
