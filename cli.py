@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from commands import delivering, judging, looking, reading, searching, showing, training
+from digits_cli import delivering, judging, looking, searching, showing, training
+from digits_cli import predicting as reading
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"

@@ -19,14 +19,14 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from digits_core.data import LabelledImages, Split, split_digits
-from digits_core.datasets import load_digits
-from digits_core.engine import DeviceSplit, Trainer
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import LabelledImages, Split, split_digits
 from digits_core.environment import hardware_name, processor_count
-from digits_core.models import build_model, fit_preprocessing
-from digits_core.optim import build_optimizers
 from digits_core.recipe import Augmentation, Recipe
 from digits_core.recipes import named_recipe
+from digits_core.training.engine import DeviceSplit, Trainer
+from digits_core.training.models import build_model, fit_preprocessing
+from digits_core.training.optim import build_optimizers
 
 # Training images of an epoch; the whole part where it is small or quick.
 RECIPES = {

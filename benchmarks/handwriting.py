@@ -21,13 +21,13 @@ from PIL import Image
 
 from benchmarks.hands import AUTHORS, Author, written
 from benchmarks.papers import LARGE, SHEETS, Mask, Pen, Sheet, finished, picture
-from delivery.reader import Reader
-from digits_core.classifier import open_classifier
-from digits_core.data import LabelledImages, split_digits
-from digits_core.datasets import load_digits
-from digits_core.stats import accuracy_interval
-from handwriting.answers import Picture
-from handwriting.decode import _on_ground
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import LabelledImages, split_digits
+from digits_core.delivery.reader import Reader
+from digits_core.handwriting.answers import Picture
+from digits_core.handwriting.decode import _on_ground
+from digits_core.inference.classifier import open_classifier
+from digits_core.judging.stats import accuracy_interval
 
 SEED = 2_026
 LINES = ("drawn", "scan, ruled", "scan, squared", "photograph, shadow", "photograph, ruled", "photograph, squared")

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.made_up import made_up_sweep
-from digits_core.ensemble import greedy_weights
 from digits_core.environment import hardware_name
-from digits_core.leaderboard import leaderboard
+from digits_core.judging.ensemble import greedy_weights
+from digits_core.judging.leaderboard import leaderboard
 
 
 def main() -> None:

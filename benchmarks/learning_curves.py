@@ -20,10 +20,10 @@ import pandas as pd
 
 from digits_core import DEFAULT_RUNS
 from digits_core.recipe import Scalar
-from digits_core.store import SweepStore
-from sweeps.recovery import known_history
-from sweeps.space import Choice, Float, Space, default_space
-from sweeps.space import Int as Whole
+from digits_core.runs.store import SweepStore
+from sweeps.plans.recovery import known_history
+from sweeps.space.spaces import Choice, Float, Space, default_space
+from sweeps.space.spaces import Int as Whole
 
 TABLE = Path(__file__).with_name("optdigits-curves.csv")
 SIDE = 8

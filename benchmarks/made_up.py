@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from digits_core.data import Digits, Split, split_digits
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, Split, split_digits
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, SearchPlan
-from digits_core.store import SweepStore
-from sweeps.headers import header_of
+from digits_core.runs.store import SweepStore
+from sweeps.plans.headers import header_of
 
 FULL_EPOCHS = 12
 SPACE = {

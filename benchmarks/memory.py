@@ -7,9 +7,9 @@ import os
 
 import numpy as np
 
-from digits_core.data import LabelledImages, Split
-from sweeps.ray_session import local_ray
-from sweeps.scratch import scratch_folder
+from digits_core.data.digits import LabelledImages, Split
+from sweeps.running.ray_session import local_ray
+from sweeps.running.scratch import scratch_folder
 
 MEBIBYTE = 1024**2
 NETWORKS: dict[str, dict[str, str | int | float]] = {
@@ -29,8 +29,8 @@ def measure(split: Split) -> dict[str, float]:
     """Private MiB at each stage, in a fresh worker."""
     import torch
 
-    from digits_core.engine import DeviceSplit, Trainer
     from digits_core.recipe import Recipe
+    from digits_core.training.engine import DeviceSplit, Trainer
 
     torch.set_num_threads(1)
     device = torch.device("cpu")

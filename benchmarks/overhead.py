@@ -16,11 +16,11 @@ from pathlib import Path
 from rich.console import Console
 
 from digits_core.environment import hardware_name, processor_count
-from digits_core.journal import read_journal
-from sweeps.config import SweepConfig
-from sweeps.planning import plan_sweep
-from sweeps.progress import view_of
-from sweeps.runner import run_trials
+from digits_core.runs.journal import read_journal
+from sweeps.plans.config import SweepConfig
+from sweeps.plans.planning import plan_sweep
+from sweeps.running.runner import run_trials
+from sweeps.view.progress import view_of
 
 IMAGES = 16
 TUTORIAL = """

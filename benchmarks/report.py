@@ -13,15 +13,15 @@ import time
 from pathlib import Path
 
 from benchmarks.made_up import made_up_sweep
-from digits_core.datasets import MNIST_FILES
+from digits_core.data.datasets import MNIST_FILES
+from digits_core.data.files import is_at_hand
 from digits_core.environment import hardware_name
-from digits_core.files import is_at_hand
 
 WRITE = """
 import sys
 from pathlib import Path
-from digits_core.store import SweepStore
-from reports.pages import write_report
+from digits_core.runs.store import SweepStore
+from reports.pages.report import write_report
 write_report(SweepStore(Path(sys.argv[1])))
 assert "torch" not in sys.modules
 """

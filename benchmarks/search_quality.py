@@ -19,15 +19,15 @@ from scipy.stats import spearmanr
 
 from benchmarks.learning_curves import SIDE, CurveTable, space
 from digits_core.environment import processor_count
-from digits_core.journal import History
 from digits_core.recipe import Scalar
 from digits_core.records import Assignment
-from sweeps.assignments import Drawn
-from sweeps.reported import EPOCH, FAILED, FINISHED, METRIC
-from sweeps.schedulers import first_rung, scheduler_for
-from sweeps.search import Asked, StudySearch
-from sweeps.space import default_recipe
-from sweeps.study import STATES
+from digits_core.runs.journal import History
+from sweeps.search.reported import EPOCH, FAILED, FINISHED, METRIC
+from sweeps.search.schedulers import first_rung, scheduler_for
+from sweeps.search.searchers import Asked, StudySearch
+from sweeps.search.study import STATES
+from sweeps.space.assignments import Drawn
+from sweeps.space.spaces import default_recipe
 
 AT_A_TIME = 2
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from digits_core.data.files import data_folder
 from digits_core.environment import hardware_name, processor_count
-from digits_core.files import data_folder
 
 LEARNING_RATES, BATCH_SIZES = (0.003, 0.01, 0.03, 0.1), (32, 64, 128, 256)
 CONFIGS = [

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from commands.reading import Model
-from commands.shell import AsJson, Runs, emit, errors_in_one_line, safe_name, say
+from digits_cli.predicting import Model
+from digits_cli.shell import AsJson, Runs, emit, errors_in_one_line, safe_name, say
 from digits_core import DEFAULT_RUNS
 
 
@@ -43,7 +43,7 @@ def export(
         digits export --model small --format c --int8 --max-flash 64k
 
     """
-    from delivery.exports import ExportConfig
+    from digits_core.delivery.exports import ExportConfig
     from digits_core.errors import UsageError
 
     config = ExportConfig(
@@ -52,9 +52,9 @@ def export(
     if ensemble and model is not None and "/" in model:
         raise UsageError(f"--ensemble is of a sweep; write --model {model.partition('/')[0]} --ensemble")
     selector = (f"{model}/ensemble" if model not in (None, "ensemble") else "ensemble") if ensemble else model
-    from delivery.export_results import export_document, export_lines
-    from delivery.exporting import export as write_export
-    from digits_core.classifier import open_classifier
+    from digits_cli.printed.export import export_document, export_lines
+    from digits_core.delivery.exporting import export as write_export
+    from digits_core.inference.classifier import open_classifier
 
     classifier = open_classifier(runs, selector)
     kind = f"{format_}-int8" if int8 else format_
@@ -113,16 +113,16 @@ def transfer(
         digits transfer first --corruptions
 
     """
-    from digits_core.command_line import open_command
-    from digits_core.datasets import absolute, check_dataset
+    from digits_core.data.datasets import absolute, check_dataset
+    from digits_core.runs.command_line import open_command
 
     for name in on or []:
         check_dataset(name)
-    from delivery.transfer import default_datasets
-    from delivery.transfer import transfer as run_transfer
-    from delivery.transfer_results import transfer_document, transfer_lines
-    from digits_core.classifier import open_classifier
-    from reports.transfer_page import write_transfer_page
+    from digits_cli.printed.transfer import transfer_document, transfer_lines
+    from digits_core.delivery.transfer import default_datasets
+    from digits_core.delivery.transfer import transfer as run_transfer
+    from digits_core.inference.classifier import open_classifier
+    from reports.pages.transfer import write_transfer_page
 
     selectors: list[str | None] = list(dict.fromkeys(models)) if models else [None]
     classifiers = [open_classifier(runs, selector) for selector in selectors]

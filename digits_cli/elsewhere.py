@@ -12,9 +12,9 @@ def runs_at_hand(runs: Path, say: Callable[[str], None]) -> Iterator[Path]:
     """The folder to work in: this one, or the local copy of what lies in an object store.
 
     Whatever ends the command, what it has changed is sent. Raises UsageError and EnvironmentFailure as
-    digits_core.object_store does; where it cannot be sent, the copy keeps it for the next command.
+    digits_core.remote.object_store does; where it cannot be sent, the copy keeps it for the next command.
     """
-    from digits_core.mirror import Mirror
+    from digits_core.remote.mirror import Mirror
 
     mirror = Mirror.of(runs)
     if mirror is None:

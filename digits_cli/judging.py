@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import INTERRUPTED, AsJson, Concurrency, Runs, SweepName, emit, errors_in_one_line, say
+from digits_cli.shell import INTERRUPTED, AsJson, Concurrency, Runs, SweepName, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from digits_core.leaderboard import Leaderboard
-    from digits_core.store import SweepStore
-    from sweeps.config import ConfirmConfig, EnsembleConfig
+    from digits_core.judging.leaderboard import Leaderboard
+    from digits_core.runs.store import SweepStore
+    from sweeps.plans.config import ConfirmConfig, EnsembleConfig
 
 Run = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
 RunOrPage = Annotated[
@@ -46,11 +46,11 @@ def leaderboard(
         digits leaderboard report.html --json
 
     """
-    from digits_core.command_line import open_command
+    from digits_cli.printed.leaderboard import leaderboard_lines, next_after
     from digits_core.errors import UsageError
-    from digits_core.leaderboard_document import leaderboard_document
-    from reports.document import damaged, is_report, read_report
-    from sweeps.leaderboard_results import leaderboard_lines, next_after
+    from digits_core.judging.leaderboard_document import leaderboard_document
+    from digits_core.runs.command_line import open_command
+    from reports.rows.document import damaged, is_report, read_report
 
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
@@ -71,8 +71,8 @@ def leaderboard(
 
 def _judged(runs: Path, run: str | None, folds: int) -> "tuple[SweepStore, Leaderboard]":
     from digits_core.errors import UsageError
-    from digits_core.leaderboard import leaderboard as judge
-    from digits_core.store import SweepStore
+    from digits_core.judging.leaderboard import leaderboard as judge
+    from digits_core.runs.store import SweepStore
 
     store = SweepStore.open(runs, run)
     judged = store.confirmation(folds) if folds else store
@@ -118,7 +118,7 @@ def confirm(
         digits confirm --sweep first --json
 
     """
-    from sweeps.config import ConfirmConfig
+    from sweeps.plans.config import ConfirmConfig
 
     config = ConfirmConfig(
         runs=runs, sweep=sweep, top=top, seeds=seeds, folds=folds, refit=refit, concurrency=concurrency
@@ -127,21 +127,21 @@ def confirm(
 
 
 def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
-    from digits_core.leaderboard import leaderboard as judge
-    from reports.pages import report_after_result
-    from sweeps.confirming import plan_confirmation
-    from sweeps.finalists import keep_best_parameters, open_test_for
-    from sweeps.insight import keep_inside
-    from sweeps.leaderboard_results import ConfirmationOutcome, confirmation_document, confirmation_lines
-    from sweeps.progress import progress_console, view_of
-    from sweeps.refit_results import refit_document, refit_lines
+    from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
+    from digits_cli.printed.refit import refit_document, refit_lines
+    from digits_core.judging.leaderboard import leaderboard as judge
+    from reports.pages.report import report_after_result
+    from sweeps.finishing.finalists import keep_best_parameters, open_test_for
+    from sweeps.finishing.insight import keep_inside
+    from sweeps.plans.confirming import plan_confirmation
+    from sweeps.view.progress import progress_console, view_of
 
     planned = plan_confirmation(config)
     if planned.recipe_count < config.top:
         say(f"only {planned.recipe_count} recipes are there to confirm, not {config.top}")
     say(planned.plan.line)
     if planned.left:
-        from sweeps.runner import run_trials
+        from sweeps.running.runner import run_trials
 
         run_trials(planned.plan, view_of(planned.plan.header, planned.plan.folder, progress_console(sys.stderr)))
     outcome = ConfirmationOutcome.of(planned.sweep, planned.store)
@@ -190,17 +190,17 @@ def ensemble(
         digits ensemble --top 10 --sweep first --json
 
     """
-    from sweeps.config import EnsembleConfig
+    from sweeps.plans.config import EnsembleConfig
 
     config = EnsembleConfig(top=top, method=method, pool=pool, calibrate=calibrate)
     _ensemble(config, runs, sweep, as_json=as_json)
 
 
 def _ensemble(config: "EnsembleConfig", runs: Path, sweep: str | None, *, as_json: bool) -> None:
-    from digits_core.store import SweepStore
-    from reports.pages import report_after_result
-    from sweeps.ensemble_results import ensemble_document, ensemble_lines
-    from sweeps.ensembling import build_ensemble
+    from digits_cli.printed.ensemble import ensemble_document, ensemble_lines
+    from digits_core.runs.store import SweepStore
+    from reports.pages.report import report_after_result
+    from sweeps.finishing.ensembling import build_ensemble
 
     store = SweepStore.open(runs, sweep)
     record = build_ensemble(store, config)
@@ -236,9 +236,9 @@ def doubts(
         digits doubts first --part test --json
 
     """
-    from digits_core.label_doubt import find_doubts
-    from digits_core.store import SweepStore
-    from sweeps.doubt_results import doubts_document, doubts_lines
+    from digits_cli.printed.doubts import doubts_document, doubts_lines
+    from digits_core.judging.label_doubt import find_doubts
+    from digits_core.runs.store import SweepStore
 
     store = SweepStore.open(runs, run)
     review = find_doubts(store, part, top)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shell import AsJson, Runs, emit, errors_in_one_line, say
+from digits_cli.shell import AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
 
@@ -23,7 +23,7 @@ def ls(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
         digits ls --json
 
     """
-    from sweeps.inspecting import list_document, list_lines
+    from digits_cli.printed.runs import list_document, list_lines
 
     emit(list_document(runs), list_lines(runs), as_json=as_json)
 
@@ -46,10 +46,10 @@ def show(
         digits show first/17 --json
 
     """
+    from digits_cli.printed import runs as inspecting
     from digits_core.errors import UsageError
-    from digits_core.store import SweepStore
-    from sweeps import inspecting
-    from sweeps.run_state import RunState, trial_of
+    from digits_core.runs.store import SweepStore
+    from sweeps.view.run_state import RunState, trial_of
 
     name, slash, number = run.partition("/")
     if slash and not (number.isascii() and number.isdigit() and len(number) <= 6):
@@ -79,14 +79,14 @@ def watch(
         digits watch first --json
 
     """
+    from digits_cli.printed import runs as inspecting
     from digits_core.errors import UsageError
-    from digits_core.journal import FILE_NAME
-    from digits_core.ownership import is_running
-    from digits_core.store import SweepStore
-    from sweeps import inspecting
-    from sweeps.progress import progress_console, view_of
-    from sweeps.run_state import RunState
-    from sweeps.watching import watch as follow
+    from digits_core.runs.journal import FILE_NAME
+    from digits_core.runs.ownership import is_running
+    from digits_core.runs.store import SweepStore
+    from sweeps.view.progress import progress_console, view_of
+    from sweeps.view.run_state import RunState
+    from sweeps.view.watching import watch as follow
 
     store = SweepStore.open(runs, run)
     if not (store.folder / FILE_NAME).exists():
@@ -121,9 +121,9 @@ def rm(
         digits rm first second --yes --json
 
     """
+    from digits_cli.printed.runs import removal_document, removal_lines
     from digits_core.errors import UsageError
-    from sweeps.inspecting import removal_document, removal_lines
-    from sweeps.run_state import check_removable, remove_run
+    from sweeps.view.run_state import check_removable, remove_run
 
     for name in names:  # all of them, before the first is gone
         check_removable(runs, name)

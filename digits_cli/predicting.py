@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shell import FAILED, AsJson, Runs, emit, errors_in_one_line, say
+from digits_cli.shell import FAILED, AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
 Model = Annotated[
@@ -55,13 +55,13 @@ def predict(
 
     if output is not None and not explain:
         raise UsageError("--output is where --explain writes its page; add --explain")
-    from delivery.inputs import pictures_of
-    from handwriting.answers import printable
+    from digits_core.delivery.inputs import pictures_of
+    from digits_core.handwriting.answers import printable
 
     pictures = pictures_of(images, labels_from_name=labels_from_name)
-    from delivery.reader import Reader
-    from delivery.readings import predict_document, reading_lines, summary_lines
-    from digits_core.classifier import open_classifier
+    from digits_cli.printed.predict import predict_document, reading_lines, summary_lines
+    from digits_core.delivery.reader import Reader
+    from digits_core.inference.classifier import open_classifier
 
     reader = Reader(open_classifier(runs, model))
     readings = []
@@ -75,8 +75,8 @@ def predict(
     lines += summary_lines(reader.classifier, readings)
     page = None
     if explain:
-        from digits_core.command_line import open_command
-        from reports.reading_page import write_reading_page
+        from digits_core.runs.command_line import open_command
+        from reports.pages.reading import write_reading_page
 
         page = write_reading_page(
             readings, reader.classifier.name, reader.classifier.header, output or runs / "predictions.html"
@@ -112,10 +112,10 @@ def serve(
         curl --data-binary @seven.png -H 'Content-Type: image/png' http://127.0.0.1:8000/predict
 
     """
-    from delivery.reader import Reader
-    from delivery.server import is_loopback, listen, url_of
-    from delivery.server import serve as answer
-    from digits_core.classifier import open_classifier
+    from digits_core.delivery.reader import Reader
+    from digits_core.delivery.server import is_loopback, listen, url_of
+    from digits_core.delivery.server import serve as answer
+    from digits_core.inference.classifier import open_classifier
 
     with listen(host, port) as opened:
         reader = Reader(open_classifier(runs, model))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import (
+from digits_cli.shell import (
     DATASET_HELP,
     INTERRUPTED,
     AsJson,
@@ -20,8 +20,8 @@ from commands.shell import (
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from sweeps.config import ResumeConfig, SweepConfig
-    from sweeps.planning import RunPlan
+    from sweeps.plans.config import ResumeConfig, SweepConfig
+    from sweeps.plans.planning import RunPlan
 
 
 SpaceFile = Annotated[
@@ -132,14 +132,14 @@ def sweep(
         digits sweep --trials 20 --max-epochs 5 --json > result.json
 
     """
-    from digits_core.datasets import absolute
-    from digits_core.objectives import parse_objectives
+    from digits_core.data.datasets import absolute
+    from digits_core.judging.objectives import parse_objectives
     from digits_core.recipe import parse_assignment
     from sweeps import for_a_cluster
-    from sweeps.addresses import check_address
-    from sweeps.config import SweepConfig, parse_gpus_per_trial
-    from sweeps.durations import optional_seconds_of
-    from sweeps.ending import parse_target
+    from sweeps.plans.config import SweepConfig, parse_gpus_per_trial
+    from sweeps.plans.ending import parse_target
+    from sweeps.running.addresses import check_address
+    from sweeps.words import optional_seconds_of
 
     # Checked before anything that takes seconds to import.
     config = SweepConfig(
@@ -173,14 +173,14 @@ def sweep(
 
 
 def _search(config: "SweepConfig", *, as_json: bool) -> None:
-    from sweeps.planning import plan_sweep
+    from sweeps.plans.planning import plan_sweep
 
     run_search(plan_sweep(config), as_json=as_json)
 
 
 def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
-    from sweeps.estimate import estimate, estimate_document, estimate_lines
-    from sweeps.planning import plan_sweep
+    from sweeps.plans.planning import plan_sweep
+    from sweeps.running.estimate import estimate, estimate_document, estimate_lines
 
     plan = plan_sweep(config)
     about = estimate(plan)
@@ -189,12 +189,12 @@ def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
 
 def run_search(plan: "RunPlan", *, as_json: bool) -> None:
     """Run what a plan says, score the winner, write the report, print the result."""
-    from reports.pages import report_after_result
-    from sweeps.finalists import score_winner_on_test
-    from sweeps.insight import keep_inside
-    from sweeps.progress import progress_console, view_of
-    from sweeps.results import SweepOutcome, sweep_document, sweep_lines
-    from sweeps.runner import run_trials
+    from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
+    from reports.pages.report import report_after_result
+    from sweeps.finishing.finalists import score_winner_on_test
+    from sweeps.finishing.insight import keep_inside
+    from sweeps.running.runner import run_trials
+    from sweeps.view.progress import progress_console, view_of
 
     say(plan.line)
     view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
@@ -227,11 +227,11 @@ def space(
         digits space --dataset mnist --device cuda --json
 
     """
-    from digits_core.datasets import check_dataset, side_of
-    from digits_core.device import DEVICES, default_device
+    from digits_core.data.datasets import check_dataset, side_of
     from digits_core.errors import unknown_name
-    from sweeps.space import default_space
-    from sweeps.space_file import document_of, toml_of
+    from digits_core.training.device import DEVICES, default_device
+    from sweeps.space.spaces import default_space
+    from sweeps.space.toml_file import document_of, toml_of
 
     check_dataset(dataset)
     if device is not None and device not in DEVICES:  # it need not be in this machine
@@ -274,10 +274,10 @@ def resume(
 
     """
     from sweeps import for_a_cluster
-    from sweeps.addresses import check_address
-    from sweeps.config import ResumeConfig, parse_gpus_per_trial
-    from sweeps.durations import optional_seconds_of
-    from sweeps.ending import parse_target
+    from sweeps.plans.config import ResumeConfig, parse_gpus_per_trial
+    from sweeps.plans.ending import parse_target
+    from sweeps.running.addresses import check_address
+    from sweeps.words import optional_seconds_of
 
     config = ResumeConfig(
         runs=runs,
@@ -297,8 +297,8 @@ def resume(
 
 
 def _resume(config: "ResumeConfig", *, as_json: bool) -> None:
-    from commands.training import run_comparisons
-    from sweeps.planning import plan_resumption
+    from digits_cli.training import run_comparisons
+    from sweeps.plans.planning import plan_resumption
 
     plan = plan_resumption(config)
     if plan.header.kind == "comparison":

@@ -74,7 +74,7 @@ def at_hand(arguments: dict[str, Any]) -> Iterator[Any]:
     if "runs" not in arguments:
         yield arguments
         return
-    from commands.elsewhere import runs_at_hand
+    from digits_cli.elsewhere import runs_at_hand
 
     with runs_at_hand(arguments["runs"], say) as folder:
         yield {**arguments, "runs": folder}

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import DATASET_HELP, FAILED, AsJson, Runs, emit, errors_in_one_line, safe_name, say
+from digits_cli.shell import DATASET_HELP, FAILED, AsJson, Runs, emit, errors_in_one_line, safe_name, say
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from reports.plotly_library import PlotlyMode
+    from reports.charts.plotly_library import PlotlyMode
 
 
 DatasetName = Annotated[str, typer.Argument(help=DATASET_HELP)]
@@ -39,7 +39,7 @@ def recipes(
 
     if name is not None:
         named_recipe(name)  # checked before anything that takes seconds to import
-    from sweeps import training_results as results
+    from digits_cli.printed import training as results
 
     if name is None:
         emit(results.recipe_documents(runs), results.recipe_lines(runs), as_json=as_json)
@@ -68,12 +68,12 @@ def show_dataset(
         digits datasets show mnist --output mnist.html --json
 
     """
-    from digits_core.datasets import absolute, check_dataset, load_digits
+    from digits_core.data.datasets import absolute, check_dataset, load_digits
 
     check_dataset(name)
-    from digits_core.command_line import open_command
-    from reports.dataset_page import summary_document, summary_lines, write_dataset_page
-    from reports.dataset_rows import summary_of
+    from digits_core.runs.command_line import open_command
+    from reports.pages.dataset import summary_document, summary_lines, write_dataset_page
+    from reports.rows.dataset import summary_of
 
     summary = summary_of(load_digits(absolute(name)))
     path = write_dataset_page(summary, output or runs / f"dataset-{safe_name(name)}.html")
@@ -97,9 +97,9 @@ def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
         digits datasets check mnist+folder:mine --json
 
     """
-    from digits_core.data_checks import check_data
-    from digits_core.datasets import absolute
-    from sweeps.data_check_results import check_document, check_lines
+    from digits_cli.printed.data_check import check_document, check_lines
+    from digits_core.data.checks import check_data
+    from digits_core.data.datasets import absolute
 
     check = check_data(absolute(name))
     emit(check_document(check), check_lines(check), as_json=as_json)
@@ -174,14 +174,14 @@ def _report_one(
     follow: bool,
     as_json: bool,
 ) -> Path:
-    from digits_core.command_line import open_command
-    from digits_core.store import SweepStore
-    from reports.following import follow_report
-    from reports.pages import write_report
+    from digits_core.runs.command_line import open_command
+    from digits_core.runs.store import SweepStore
+    from reports.pages.following import follow_report
+    from reports.pages.report import write_report
 
     store = SweepStore.open(runs, names[0] if names else None)
     if inside:
-        from sweeps.insight import keep_inside
+        from sweeps.finishing.insight import keep_inside
 
         why_not = keep_inside(store)
         if why_not:
@@ -196,8 +196,8 @@ def _report_one(
 
 
 def _report_several(names: list[str], output: Path | None, plotly: "PlotlyMode", runs: Path, *, as_json: bool) -> Path:
-    from digits_core.store import SweepStore
-    from reports.versus_page import default_output, versus_document, versus_lines, write_versus
+    from digits_core.runs.store import SweepStore
+    from reports.pages.versus import default_output, versus_document, versus_lines, write_versus
 
     stores = [SweepStore.open(runs, name) for name in names]
     data, path = write_versus(stores, output or default_output(runs, names), plotly)
@@ -218,7 +218,7 @@ def doctor(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
         digits doctor --json
 
     """
-    from sweeps.doctor import doctor_lines, examine
+    from digits_cli.printed.doctor import doctor_lines, examine
 
     found = examine(runs)
     emit(dataclasses.asdict(found), doctor_lines(found), as_json=as_json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shell import (
+from digits_cli.shell import (
     INTERRUPTED,
     AsJson,
     Assignments,
@@ -23,9 +23,9 @@ from commands.shell import (
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
-    from sweeps.comparison_results import ComparisonOutcome
-    from sweeps.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
-    from sweeps.planning import RunPlan
+    from digits_cli.printed.comparison import ComparisonOutcome
+    from sweeps.plans.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
+    from sweeps.plans.planning import RunPlan
 
 
 RecipeNames = Annotated[
@@ -69,9 +69,9 @@ def train(
         digits train runs/first/best_parameters.json --epochs 20
 
     """
-    from digits_core.datasets import absolute
+    from digits_core.data.datasets import absolute
     from digits_core.recipe import Scalar, parse_assignment
-    from sweeps.config import TrainingConfig
+    from sweeps.plans.config import TrainingConfig
 
     overrides: dict[str, Scalar] = dict(map(parse_assignment, assignments or []))
     overrides.update({} if epochs is None else {"training.epochs": epochs})
@@ -89,12 +89,12 @@ def train(
 
 
 def _train(config: "TrainingConfig", *, as_json: bool) -> None:
-    from reports.pages import report_after_result
-    from sweeps.epochs import epoch_progress
-    from sweeps.insight import keep_inside
-    from sweeps.progress import progress_console
-    from sweeps.training import plan_training, run_training
-    from sweeps.training_results import training_document, training_lines
+    from digits_cli.printed.training import training_document, training_lines
+    from reports.pages.report import report_after_result
+    from sweeps.finishing.insight import keep_inside
+    from sweeps.running.training_run import plan_training, run_training
+    from sweeps.view.epochs import epoch_progress
+    from sweeps.view.progress import progress_console
 
     plan = plan_training(config)
     say(plan.line)
@@ -141,10 +141,10 @@ def compare(
         digits compare --published --seeds 1 --json
 
     """
-    from digits_core.datasets import absolute
+    from digits_core.data.datasets import absolute
     from digits_core.errors import UsageError
     from digits_core.recipe import Scalar, parse_assignment, parse_variations
-    from sweeps.config import ComparisonConfig, ProtocolsConfig
+    from sweeps.plans.config import ComparisonConfig, ProtocolsConfig
 
     name = name if name is not None else default_name("comparison")
     names = tuple(recipes or ())
@@ -173,7 +173,7 @@ def compare(
 
 
 def _compare_published(asked: "ProtocolsConfig", *, as_json: bool) -> None:
-    from digits_core.device import default_device
+    from digits_core.training.device import default_device
 
     configs, left_out = asked.comparisons(has_gpu=default_device().type != "cpu")
     if left_out:
@@ -182,14 +182,14 @@ def _compare_published(asked: "ProtocolsConfig", *, as_json: bool) -> None:
 
 
 def _compare(configs: "list[ComparisonConfig]", *, as_json: bool) -> None:
-    from sweeps.comparing import plan_comparison
+    from sweeps.plans.comparing import plan_comparison
 
     run_comparisons([plan_comparison(config) for config in configs], as_json=as_json)
 
 
 def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:
     """Run one checked comparison after another, print the results."""
-    from sweeps.comparison_results import comparisons_document, comparisons_lines
+    from digits_cli.printed.comparison import comparisons_document, comparisons_lines
 
     outcomes = []
     for plan in plans:
@@ -204,12 +204,12 @@ def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:
 
 
 def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
-    from reports.pages import report_after_result
-    from sweeps.comparison_results import ComparisonOutcome
-    from sweeps.finalists import score_all_on_test
-    from sweeps.insight import keep_inside
-    from sweeps.progress import progress_console, view_of
-    from sweeps.runner import run_trials
+    from digits_cli.printed.comparison import ComparisonOutcome
+    from reports.pages.report import report_after_result
+    from sweeps.finishing.finalists import score_all_on_test
+    from sweeps.finishing.insight import keep_inside
+    from sweeps.running.runner import run_trials
+    from sweeps.view.progress import progress_console, view_of
 
     say(plan.line)
     view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
@@ -240,12 +240,12 @@ def replay(
         digits replay first --trial 3 --json
 
     """
-    from digits_core.store import SweepStore
-    from sweeps.epochs import epoch_progress
-    from sweeps.progress import progress_console
-    from sweeps.replay import choose_trial
-    from sweeps.replay import replay as train_again
-    from sweeps.training_results import replay_document, replay_lines
+    from digits_cli.printed.training import replay_document, replay_lines
+    from digits_core.runs.store import SweepStore
+    from sweeps.running.replay import choose_trial
+    from sweeps.running.replay import replay as train_again
+    from sweeps.view.epochs import epoch_progress
+    from sweeps.view.progress import progress_console
 
     store = SweepStore.open(runs, run)
     record = choose_trial(store, trial)

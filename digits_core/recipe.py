@@ -53,7 +53,7 @@ def _check_choice(what: str, value: str, valid: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network. Which fields an architecture reads is stated in `digits_core.models`."""
+    """The network. Which fields an architecture reads is stated in `digits_core.training.models`."""
 
     name: str = "cnn"
     width: int = 16  # channels of the first convolution

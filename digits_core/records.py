@@ -13,7 +13,9 @@ from digits_core.recipe import Recipe, Scalar
 
 LAST_SECOND = 1e11  # since 1970: later is no date that a calendar has
 
-DEFAULT_OBJECTIVES = ("nll",)  # what a search is after where nothing else was asked for: see digits_core.objectives
+DEFAULT_OBJECTIVES = (
+    "nll",
+)  # what a search is after where nothing else was asked for: see digits_core.judging.objectives
 
 Status = Literal["finished", "stopped", "failed"]
 """finished: all epochs done; stopped: ended early by the scheduler; failed: see the record's error."""

@@ -9,7 +9,7 @@ import sys
 
 _RAY_SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as on a Mac: bind to the loopback interface only
-    "RAY_AUTH_MODE": "token",  # even on loopback; the token is made by sweeps.ray_session
+    "RAY_AUTH_MODE": "token",  # even on loopback; the token is made by sweeps.running.ray_session
     "RAY_AIR_NEW_OUTPUT": "0",  # our own live view instead of Tune's tables
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # keep relative paths meaning what they meant
     "RAY_DEDUP_LOGS": "0",

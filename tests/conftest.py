@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.data import Digits, LabelledImages, Split, split_digits
-from digits_core.datasets import MNIST_FILES, OPTDIGITS_FILES, load_digits
-from digits_core.engine import DeviceSplit
-from digits_core.files import is_at_hand
+from digits_core.data.datasets import MNIST_FILES, OPTDIGITS_FILES, load_digits
+from digits_core.data.digits import Digits, LabelledImages, Split, split_digits
+from digits_core.data.files import is_at_hand
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, RunRecord, SweepHeader
-from digits_core.store import SweepStore
-from sweeps.objective import TrialRun, failed_record
-from tests.mirrors import machine  # noqa: F401 - a fixture
-from tests.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
+from digits_core.runs.store import SweepStore
+from digits_core.training.engine import DeviceSplit
+from sweeps.running.objective import TrialRun, failed_record
+from tests.helpers.mirrors import machine  # noqa: F401 - a fixture
+from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -123,8 +123,8 @@ def sweep_store(_trained_sweep: Path, tmp_path: Path) -> SweepStore:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One Ray for each test process: two slots, and a GPU that it believes in, for what is about sharing one."""
-    from sweeps.ray_session import local_ray
-    from sweeps.scratch import scratch_folder
+    from sweeps.running.ray_session import local_ray
+    from sweeps.running.scratch import scratch_folder
 
     # As cluster and container hosts often have it: a trial must use one thread all the same.
     with pytest.MonkeyPatch.context() as patch:

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.data import Split
+from digits_core.data.digits import Split
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [
     ROOT / "cli.py",
     *sorted(
-        path
-        for folder in ("commands", "delivery", "digits_core", "handwriting", "sweeps", "reports")
-        for path in (ROOT / folder).glob("*.py")
+        path for folder in ("digits_cli", "digits_core", "reports", "sweeps") for path in (ROOT / folder).rglob("*.py")
     ),
 ]
 
@@ -29,10 +27,13 @@ def calls(path: Path) -> list[tuple[str, ast.Call]]:
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
-        ("reports.pages, digits_core.stats, digits_core.store, digits_core.ensemble", ("torch", "ray", "optuna")),
+        (
+            "reports.pages.report, digits_core.judging.stats, digits_core.runs.store, digits_core.judging.ensemble",
+            ("torch", "ray", "optuna"),
+        ),
         ("cli", ("torch", "ray", "optuna", "numpy", "plotly", "rich.live")),
         (
-            "digits_core.engine, digits_core.sealed",
+            "digits_core.training.engine, digits_core.inference.sealed",
             ("ray", "optuna", "torchvision", "plotly", "sklearn", "pooch", "requests"),
         ),
     ],
@@ -52,12 +53,12 @@ def test_the_command_line_is_the_top_and_imports_nothing_heavy_by_itself() -> No
             for alias in node.names
         }
         assert "cli" not in modules, path
-    for path in (ROOT / "cli.py", *(ROOT / "commands").glob("*.py")):
+    for path in (ROOT / "cli.py", *(ROOT / "digits_cli").glob("*.py")):
         top_level = ast.parse(path.read_text()).body
         imported = {node.module for node in top_level if isinstance(node, ast.ImportFrom)}
         imported |= {alias.name for node in top_level if isinstance(node, ast.Import) for alias in node.names}
         first_names = {str(name).partition(".")[0] for name in imported}
-        assert first_names <= {*sys.stdlib_module_names, "typer", "commands", "digits_core"}, path
+        assert first_names <= {*sys.stdlib_module_names, "typer", "digits_cli", "digits_core"}, path
 
 
 def test_only_the_seal_touches_the_test_part() -> None:

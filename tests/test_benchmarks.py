@@ -6,9 +6,9 @@ import pytest
 from benchmarks.learning_curves import CurveTable, space
 from benchmarks.made_up import SPACE, made_up_sweep
 from benchmarks.search_quality import goal_of, replay
-from reports.pages import render
-from reports.tables import collect
-from sweeps.space import default_recipe, point_of
+from reports.pages.report import render
+from reports.rows.tables import collect
+from sweeps.space.spaces import default_recipe, point_of
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.journal import read_journal
-from digits_core.mirror import Mirror
-from digits_core.store import SweepStore
-from tests.object_stores import CREDENTIALS
+from digits_core.remote.mirror import Mirror
+from digits_core.runs.journal import read_journal
+from digits_core.runs.store import SweepStore
+from tests.helpers.object_stores import CREDENTIALS
 from tests.test_resume import epochs_told
 
 pytestmark = pytest.mark.slow

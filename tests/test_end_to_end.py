@@ -14,12 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from digits_core.store import SweepStore
-from reports.tables import collect
+from digits_core.runs.store import SweepStore
+from reports.rows.tables import collect
 from sweeps.signals import STOP_SIGNALS, restored_handlers
-from sweeps.space import Choice, Float, Space, default_recipe
-from tests.processes import children_of
-from tests.reports.test_pages import Page
+from sweeps.space.spaces import Choice, Float, Space, default_recipe
+from tests.helpers.processes import children_of
+from tests.reports.pages.test_report import Page
 
 pytestmark = pytest.mark.slow
 
@@ -113,8 +113,8 @@ def test_a_sweep_in_which_everything_fails(tmp_path: Path, monkeypatch: pytest.M
         "optimizer.learning_rate": Float(low=100.0, high=100.0),
     }
     start = default_recipe("cpu", 8, 30).with_overrides({"optimizer.name": "sgd", "optimizer.learning_rate": 100.0})
-    monkeypatch.setattr("sweeps.planning.default_space", lambda device_type, side: ("hopeless", hopeless))
-    monkeypatch.setattr("sweeps.planning.default_recipe", lambda device_type, side, epochs: start)
+    monkeypatch.setattr("sweeps.plans.planning.default_space", lambda device_type, side: ("hopeless", hopeless))
+    monkeypatch.setattr("sweeps.plans.planning.default_recipe", lambda device_type, side, epochs: start)
     result = CliRunner().invoke(app, ["sweep", "--trials", "2", "--runs", str(tmp_path), "--json"])
     document = json.loads(result.stdout)
     assert result.exit_code == 1

@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from digits_core.journal import FILE_NAME
-from digits_core.store import SweepStore
-from tests.sweeps.test_runner import outcomes
+from digits_core.runs.journal import FILE_NAME
+from digits_core.runs.store import SweepStore
+from tests.sweeps.running.test_runner import outcomes
 
 pytestmark = pytest.mark.slow
 

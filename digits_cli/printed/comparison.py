@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, open_command, resume_command
-from digits_core.comparison import ComparedRow, PartResult, compare_runs, published_as, reached
+from digits_cli.printed.sweep import spread_text
 from digits_core.errors import EnvironmentFailure
+from digits_core.judging.comparison import ComparedRow, PartResult, compare_runs, published_as, reached
+from digits_core.judging.stats import MeanDifference
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
-from digits_core.stats import MeanDifference
-from digits_core.store import SweepStore
-from sweeps.durations import counted, duration
-from sweeps.results import spread_text
+from digits_core.runs.command_line import digits_command, open_command, resume_command
+from digits_core.runs.store import SweepStore
+from sweeps.words import counted, duration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from digits_core.command_line import digits_command
-from digits_core.data_checks import DataCheck
+from digits_core.data.checks import DataCheck
+from digits_core.runs.command_line import digits_command
 
 MOST_FILES = 20  # that are named
 

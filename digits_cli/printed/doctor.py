@@ -5,14 +5,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits_core.command_line import digits_command
-from digits_core.datasets import DATASETS
-from digits_core.device import accelerator_count, default_device, gpu_names, has_native_bfloat16
+from digits_core.data.datasets import DATASETS
+from digits_core.data.files import data_folder, is_at_hand
 from digits_core.environment import package_versions, processor_count, processor_name
-from digits_core.files import data_folder, is_at_hand
-from digits_core.store import sweep_names
-from sweeps.durations import counted
-from sweeps.space import default_space, dimension
+from digits_core.runs.command_line import digits_command
+from digits_core.runs.store import sweep_names
+from digits_core.training.device import accelerator_count, default_device, gpu_names, has_native_bfloat16
+from sweeps.space.spaces import default_space, dimension
+from sweeps.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)

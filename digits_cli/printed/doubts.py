@@ -3,13 +3,13 @@
 import dataclasses
 from typing import Any
 
-from digits_core.command_line import digits_command, runs_option
-from digits_core.data import published_name
-from digits_core.datasets import published_train_count
-from digits_core.label_doubt import Doubt, Review
-from digits_core.stats import accuracy_interval
-from digits_core.store import SweepStore
-from sweeps.durations import counted
+from digits_core.data.datasets import published_train_count
+from digits_core.data.digits import published_name
+from digits_core.judging.label_doubt import Doubt, Review
+from digits_core.judging.stats import accuracy_interval
+from digits_core.runs.command_line import digits_command, runs_option
+from digits_core.runs.store import SweepStore
+from sweeps.words import counted
 
 SHOWN = 20
 

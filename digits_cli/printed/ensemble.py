@@ -4,12 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import open_command
-from digits_core.ensemble_records import Contender, EnsembleRecord, share_text
+from digits_cli.printed.sweep import score_document, score_text
 from digits_core.metrics import Score
-from digits_core.store import SweepStore
-from sweeps.durations import counted
-from sweeps.results import score_document, score_text
+from digits_core.runs.command_line import open_command
+from digits_core.runs.ensemble_records import Contender, EnsembleRecord, share_text
+from digits_core.runs.store import SweepStore
+from sweeps.words import counted
 
 
 def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:

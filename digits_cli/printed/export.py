@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from delivery.exports import Export
+from digits_core.delivery.exports import Export
 
 
 def export_document(result: Export) -> dict[str, Any]:

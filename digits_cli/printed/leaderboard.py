@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, open_command, runs_option
 from digits_core.errors import EnvironmentFailure
-from digits_core.leaderboard import Leaderboard
-from digits_core.leaderboard_document import leaderboard_document
+from digits_core.judging.leaderboard import Leaderboard
+from digits_core.judging.leaderboard_document import leaderboard_document
+from digits_core.judging.stats import p_value_text
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepSummary, status_counts
-from digits_core.stats import p_value_text
-from digits_core.store import SweepStore
-from sweeps.durations import counted, duration
-from sweeps.progress import describe_recipe
+from digits_core.runs.command_line import digits_command, open_command, runs_option
+from digits_core.runs.store import SweepStore
+from sweeps.view.progress import describe_recipe
+from sweeps.words import counted, duration
 
-Values = Mapping[str, Any]  # what digits_core.leaderboard_document makes, or what was read back from a page
+Values = Mapping[str, Any]  # what digits_core.judging.leaderboard_document makes, or what was read back from a page
 
 
 def leaderboard_lines(document: Values, top: int, next_command: str) -> list[tuple[str, str]]:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digits_core.classifier import Classifier
-from digits_core.data import CLASS_COUNT
-from handwriting.answers import ReadDigit, Reading, confusion_of, digit_document, printable
+from digits_core.data.digits import CLASS_COUNT
+from digits_core.handwriting.answers import ReadDigit, Reading, confusion_of, digit_document, printable
+from digits_core.inference.classifier import Classifier
 
 if TYPE_CHECKING:
-    from digits_core.stats import Interval
+    from digits_core.judging.stats import Interval
 
 Lines = list[tuple[str, str]]
 
@@ -117,6 +117,6 @@ def _with_labels(readings: Sequence[Reading]) -> list[Reading]:
 
 def accuracy_of(known: Sequence[Reading]) -> "Interval":
     """Wilson's 95 % interval. A picture with a label that could not be read counts as wrong."""
-    from digits_core.stats import accuracy_interval  # takes half a second to import
+    from digits_core.judging.stats import accuracy_interval  # takes half a second to import
 
     return accuracy_interval(sum(not reading.is_right for reading in known), len(known))

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, open_command, runs_option
-from digits_core.contestants import Answers, answers_on_test
-from digits_core.leaderboard_document import answers_document
+from digits_cli.printed.comparison import difference_text
+from digits_cli.printed.leaderboard import ConfirmationOutcome, answers_text, runs_document
+from digits_core.judging.contestants import Answers, answers_on_test
+from digits_core.judging.leaderboard_document import answers_document
+from digits_core.judging.stats import MeanDifference, seed_mean_difference
 from digits_core.records import status_counts
-from digits_core.stats import MeanDifference, seed_mean_difference
-from digits_core.store import SweepStore
-from sweeps.comparison_results import difference_text
-from sweeps.durations import counted
-from sweeps.leaderboard_results import ConfirmationOutcome, answers_text, runs_document
+from digits_core.runs.command_line import digits_command, open_command, runs_option
+from digits_core.runs.store import SweepStore
+from sweeps.words import counted
 
 
 def _differences(sweep: SweepStore, refitted: dict[str, Answers]) -> dict[str, MeanDifference]:

@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, replay_command, runs_option
+from digits_cli.printed.sweep import score_document, score_text
 from digits_core.records import RunRecord, rank, status_counts
-from sweeps.durations import counted, duration
-from sweeps.progress import describe
-from sweeps.results import score_document, score_text
-from sweeps.run_state import RunState, list_runs
+from digits_core.runs.command_line import digits_command, replay_command, runs_option
+from sweeps.view.progress import describe
+from sweeps.view.run_state import RunState, list_runs
+from sweeps.words import counted, duration
 
 TOP_COUNT = 5
 

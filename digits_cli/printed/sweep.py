@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, resume_command, runs_option
 from digits_core.errors import EnvironmentFailure
+from digits_core.judging.objectives import OBJECTIVES, pareto_front
+from digits_core.judging.stats import Spread, accuracy_interval
 from digits_core.metrics import Score
-from digits_core.objectives import OBJECTIVES, pareto_front
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, rank, status_counts
-from digits_core.stats import Spread, accuracy_interval
-from digits_core.store import SweepStore
-from sweeps.durations import counted, duration
-from sweeps.progress import describe
+from digits_core.runs.command_line import digits_command, resume_command, runs_option
+from digits_core.runs.store import SweepStore
+from sweeps.view.progress import describe
+from sweeps.words import counted, duration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,18 +5,18 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from digits_core.command_line import digits_command, open_command, runs_option
-from digits_core.comparison import is_as_published, our_figures
-from digits_core.datasets import DATASETS
-from digits_core.layers import LayerRow, layer_rows
+from digits_cli.printed.sweep import score_document, score_text, spread_text
+from digits_core.data.datasets import DATASETS
+from digits_core.judging.comparison import is_as_published, our_figures
+from digits_core.judging.stats import spread_of
 from digits_core.recipes import RECIPES
-from digits_core.stats import spread_of
-from digits_core.store import SweepStore
-from sweeps.durations import counted, duration
-from sweeps.progress import describe
-from sweeps.replay import Replay
-from sweeps.results import score_document, score_text, spread_text
-from sweeps.training import TrainingOutcome
+from digits_core.runs.command_line import digits_command, open_command, runs_option
+from digits_core.runs.store import SweepStore
+from digits_core.training.layers import LayerRow, layer_rows
+from sweeps.running.replay import Replay
+from sweeps.running.training_run import TrainingOutcome
+from sweeps.view.progress import describe
+from sweeps.words import counted, duration
 
 
 def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str, Any]:

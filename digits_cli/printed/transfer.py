@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from digits_core.transfer_records import Transfer, TransferCell
+from digits_core.runs.transfer_records import Transfer, TransferCell
 
 
 def transfer_document(transfer: Transfer, page: str) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digits_core.data import CLASS_COUNT, SMALLEST_CLASS, Digits, LabelledImages
-from digits_core.datasets import DATASETS, components_of, is_loadable, load_digits
+from digits_core.data.datasets import DATASETS, components_of, is_loadable, load_digits
+from digits_core.data.digits import CLASS_COUNT, SMALLEST_CLASS, Digits, LabelledImages
+from digits_core.data.own import RefusedFile, is_own, read_folder, split_name
 from digits_core.errors import UsageError
-from digits_core.own_data import RefusedFile, is_own, read_folder, split_name
 
 FAINT = 0.01  # of full brightness: a mean below it says that there is next to no ink
 

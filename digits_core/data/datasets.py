@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits_core import further_data
-from digits_core.data import Digits, Images, mixed
+from digits_core.data import further as further_data
+from digits_core.data.digits import Digits, Images, mixed
+from digits_core.data.files import DataFile, PackedFile, is_at_hand, read_checked
+from digits_core.data.own import KINDS, check_own, is_own, load_own
 from digits_core.errors import UsageError, unknown_name
-from digits_core.files import DataFile, PackedFile, is_at_hand, read_checked
-from digits_core.own_data import KINDS, check_own, is_own, load_own
 
 
 def _mnist_file(name: str, sha256: str, byte_count: int, packed_md5: str) -> DataFile:

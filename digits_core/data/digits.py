@@ -146,7 +146,7 @@ def refit_digits(digits: Digits) -> Split:
 
 
 def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
-    """The test part and its image numbers in the data set. Only `digits_core.sealed` may call this."""
+    """The test part and its image numbers in the data set. Only `digits_core.inference.sealed` may call this."""
     _, _, test = digits.parts
     return digits.take(test), test
 

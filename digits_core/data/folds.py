@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import CLASS_COUNT, Digits, LabelledImages, Split, split_digits
+from digits_core.data.digits import CLASS_COUNT, Digits, LabelledImages, Split, split_digits
 from digits_core.errors import UsageError
 
 FOLD_SEED = 30  # the k-fold script's own; fixed, so that all recipes are judged on the same folds

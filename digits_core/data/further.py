@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import Digits, Images, Labels
+from digits_core.data.digits import Digits, Images, Labels
+from digits_core.data.files import PackedFile, checked_path
 from digits_core.errors import EnvironmentFailure
-from digits_core.files import PackedFile, checked_path
 
 LARGEST_BYTE_COUNT = 2**30  # unpacked, of one file
 UINT8, INT32 = 0x08, 0x0C  # IDX element types

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import CLASS_COUNT, Digits, Images, Labels
+from digits_core.data.digits import CLASS_COUNT, Digits, Images, Labels
+from digits_core.data.files import data_folder
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.files import data_folder
 
 KINDS = ("folder", "csv", "npz")
 PICTURE_SIDE = 28  # pixels, of what becomes of pictures
@@ -116,7 +116,7 @@ def read_folder(folder: Path) -> FolderContent:
 
 def _files_of(folder: Path) -> tuple[list[tuple[str, int]], list[RefusedFile]]:
     """Pictures with their labels by path, and those that have none or lie elsewhere."""
-    from handwriting.decode import SUFFIXES
+    from digits_core.handwriting.decode import SUFFIXES
 
     root = folder.resolve()
     files, refused = [], []
@@ -157,8 +157,8 @@ Framed = tuple[Images, npt.NDArray[np.bool_], npt.NDArray[np.str_]]  # usable im
 
 
 def _framed(folder: Path, files: list[tuple[str, int]]) -> Framed:
-    from handwriting.decode import UnreadablePicture, read_picture
-    from handwriting.reading import find_marks
+    from digits_core.handwriting.decode import UnreadablePicture, read_picture
+    from digits_core.handwriting.pipeline import find_marks
 
     def one(path: str) -> tuple[npt.NDArray[np.uint8] | None, str]:
         try:

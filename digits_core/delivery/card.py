@@ -2,11 +2,11 @@
 
 import time
 
-from delivery.exports import Export
-from digits_core.classifier import Classifier
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
+from digits_core.delivery.exports import Export
+from digits_core.inference.classifier import Classifier
+from digits_core.judging.stats import accuracy_interval
 from digits_core.metrics import Score
-from digits_core.stats import accuracy_interval
 
 LIMITS = (
     "It answers with a digit whatever it is shown: there is no class for anything else.",

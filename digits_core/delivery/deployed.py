@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from digits_core.classifier import Classifier
+from digits_core.inference.classifier import Classifier
+from digits_core.judging.stacking import Stack
 from digits_core.metrics import SMALLEST_PROBABILITY
-from digits_core.stacking import Stack
 
 CHUNK = 500  # images at a time
 

@@ -8,18 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from delivery import c_source, onnx_file
-from delivery.c_source import Footprint
-from delivery.card import model_card
-from delivery.deployed import Deployed, as_input, in_chunks
-from delivery.exports import Export, ExportConfig, Parity
-from digits_core.classifier import Classifier
-from digits_core.data import LabelledImages
-from digits_core.datasets import load_digits
-from digits_core.durable import write_atomically
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import LabelledImages
+from digits_core.delivery import c_source, onnx_file
+from digits_core.delivery.c_source import Footprint
+from digits_core.delivery.card import model_card
+from digits_core.delivery.deployed import Deployed, as_input, in_chunks
+from digits_core.delivery.exports import Export, ExportConfig, Parity
 from digits_core.errors import EnvironmentFailure
-from digits_core.sealed import open_test_images
-from digits_core.stats import mcnemar_p_value
+from digits_core.inference.classifier import Classifier
+from digits_core.inference.sealed import open_test_images
+from digits_core.judging.stats import mcnemar_p_value
+from digits_core.runs.durable import write_atomically
 
 CLOSE = 1e-3  # between probabilities of the same model in two formats: rounding, summed in another order
 TIMED_COUNT = 1_000  # images that are answered side by side for the times

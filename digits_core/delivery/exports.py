@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from delivery.c_source import Footprint
+from digits_core.delivery.c_source import Footprint
 from digits_core.errors import UsageError, unknown_name
 
 FORMATS = ("onnx", "torchscript", "c")

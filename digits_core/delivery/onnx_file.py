@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from delivery.deployed import Deployed, as_input, in_chunks
+from digits_core.delivery.deployed import Deployed, as_input, in_chunks
 
 INPUT, OUTPUT = "image", "probabilities"
 CALIBRATION_COUNT = 512  # training images that the ranges of eight-bit integers are read off

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.classifier import Classifier
 from digits_core.errors import EnvironmentFailure
-from handwriting.answers import Picture, ReadDigit, Reading
-from handwriting.cutting import best_chain
-from handwriting.decode import Pixels, UnreadablePicture, read_picture
-from handwriting.frame import frame_for
-from handwriting.reading import FoundMark, find_marks
+from digits_core.handwriting.answers import Picture, ReadDigit, Reading
+from digits_core.handwriting.cutting import best_chain
+from digits_core.handwriting.decode import Pixels, UnreadablePicture, read_picture
+from digits_core.handwriting.frame import frame_for
+from digits_core.handwriting.pipeline import FoundMark, find_marks
+from digits_core.inference.classifier import Classifier
 
 AT_ONCE = 128  # pictures that are answered together
 NOTHING_FOUND = "no digit found: the picture is empty, or without contrast"

@@ -20,10 +20,10 @@ from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from delivery.reader import NOTHING_FOUND, Reader
+from digits_core.delivery.reader import NOTHING_FOUND, Reader
 from digits_core.errors import EnvironmentFailure, UsageError
-from handwriting.answers import Reading, digit_document
-from handwriting.decode import UnreadablePicture, decode
+from digits_core.handwriting.answers import Reading, digit_document
+from digits_core.handwriting.decode import UnreadablePicture, decode
 
 LARGEST_BODY = 8 * 2**20  # bytes
 LARGEST_PICTURE = 16_000_000  # pixels: what a stranger may make this machine look through
@@ -160,7 +160,7 @@ def make_app(reader: Reader, *, hosts: list[str] | None = None, bucket: Bucket |
 
 def _page_of(path: str) -> Callable[[], Awaitable[Response]]:
     name, kind = PAGES[path]
-    content = resources.files("delivery").joinpath("pages", name).read_bytes()
+    content = resources.files("digits_core.delivery").joinpath("pages", name).read_bytes()
 
     async def page() -> Response:
         return Response(content, media_type=kind)

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.classifier import Classifier
-from digits_core.corruptions import CORRUPTIONS, corrupted
-from digits_core.data import LabelledImages
-from digits_core.data_checks import image_hashes
-from digits_core.datasets import DATASETS, is_loadable, load_digits
+from digits_core.data.checks import image_hashes
+from digits_core.data.corruptions import CORRUPTIONS, corrupted
+from digits_core.data.datasets import DATASETS, is_loadable, load_digits
+from digits_core.data.digits import LabelledImages
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.sealed import open_foreign_test_images
-from digits_core.stats import accuracy_interval
-from digits_core.store import SweepStore
-from digits_core.transfer_records import Transfer, TransferCell, TransferColumn, TransferRow, write_transfer
-from handwriting.frame import frame_for
-from handwriting.framing import reframed
+from digits_core.handwriting.frame import frame_for
+from digits_core.handwriting.framing import reframed
+from digits_core.inference.classifier import Classifier
+from digits_core.inference.sealed import open_foreign_test_images
+from digits_core.judging.stats import accuracy_interval
+from digits_core.runs.store import SweepStore
+from digits_core.runs.transfer_records import Transfer, TransferCell, TransferColumn, TransferRow, write_transfer
 
 
 def default_datasets(classifiers: Sequence[Classifier]) -> list[str]:
@@ -91,5 +91,5 @@ def _row(
 
 
 def _fitting(images: npt.NDArray[np.uint8], classifier: Classifier) -> npt.NDArray[np.uint8]:
-    """As they are where the model takes their size, else laid out anew: see `handwriting.framing.reframed`."""
+    """As they are where the model takes their size, else laid out anew (`reframed`)."""
     return images if images.shape[1] == classifier.side else reframed(images, frame_for(classifier.side))

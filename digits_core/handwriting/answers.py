@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.marks import Box
+from digits_core.handwriting.marks import Box
 
 UNSURE_BELOW = 0.8  # of the likeliest digit's probability; how often such an answer is wrong: docs/results.md
 SECOND_FROM = 0.05  # a second digit less likely than this is not worth naming

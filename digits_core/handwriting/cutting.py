@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.ink import Mask
-from handwriting.marks import Box, Cutout
+from digits_core.handwriting.ink import Mask
+from digits_core.handwriting.marks import Box, Cutout
 
 SLIMMEST, WIDEST = 0.1, 1.3  # of the mark's height: a digit's width
 LOWEST = 0.55  # of the mark's height: a lower piece is a part of a digit

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.decode import Pixels
-from handwriting.frame import MNIST_FRAME, Frame
-from handwriting.ink import Mask, stroke_width
+from digits_core.handwriting.decode import Pixels
+from digits_core.handwriting.frame import MNIST_FRAME, Frame
+from digits_core.handwriting.ink import Mask, stroke_width
 
 GROUND = 60  # of 255: brighter is ink, in a picture that is framed already
 LEAST_COLOUR = 8  # of 255: less difference between red, green and blue is grey

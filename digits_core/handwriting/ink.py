@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.decode import Pixels
+from digits_core.handwriting.decode import Pixels
 
 Strength = npt.NDArray[np.float32]  # (H, W): 0 for paper, about 1 for ink
 Mask = npt.NDArray[np.uint8]  # (H, W): 1 for ink

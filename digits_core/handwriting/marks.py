@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.ink import Mask, stroke_width
+from digits_core.handwriting.ink import Mask, stroke_width
 
 JOINT = 0.025  # of the largest mark's longer side: strokes that end so near each other meet
 OUTLINE = 0.3  # of its box: more ink than this is no outline

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.cutting import Piece, pieces_of
-from handwriting.decode import Pixels
-from handwriting.frame import MNIST_FRAME, Frame
-from handwriting.framing import already_framed, framed
-from handwriting.ink import find_ink
-from handwriting.marks import Box, Cutout, part, the_one
-from handwriting.rulings import without_rulings
-from handwriting.sheet import find_sheet
+from digits_core.handwriting.cutting import Piece, pieces_of
+from digits_core.handwriting.decode import Pixels
+from digits_core.handwriting.frame import MNIST_FRAME, Frame
+from digits_core.handwriting.framing import already_framed, framed
+from digits_core.handwriting.ink import find_ink
+from digits_core.handwriting.marks import Box, Cutout, part, the_one
+from digits_core.handwriting.rulings import without_rulings
+from digits_core.handwriting.sheet import find_sheet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.ink import Ink, Mask, stroke_width
+from digits_core.handwriting.ink import Ink, Mask, stroke_width
 
 MARGIN = 0.0075  # of the side: what ends so near an edge of the picture goes beyond it
 THICKEST = 0.02  # of the side

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handwriting.decode import Pixels
-from handwriting.ink import Mask
-from handwriting.marks import Box
+from digits_core.handwriting.decode import Pixels
+from digits_core.handwriting.ink import Mask
+from digits_core.handwriting.marks import Box
 
 COARSE_SIDE = 160  # pixels in which it is looked for
 SMALLEST, LARGEST = 0.1, 0.9  # of the picture

@@ -9,16 +9,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from digits_core.calibration import scaled
-from digits_core.device import default_device
-from digits_core.ensemble import combine, majority
-from digits_core.ensemble_records import EnsembleRecord
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
-from digits_core.evaluate import predict
+from digits_core.inference.stored_model import stored_model, stored_precision
+from digits_core.judging.calibration import scaled
+from digits_core.judging.ensemble import combine, majority
+from digits_core.judging.stacking import Stack, fit_stack
 from digits_core.records import RunRecord, SweepHeader
-from digits_core.stacking import Stack, fit_stack
-from digits_core.store import REFITTED, SweepStore, confirmation_name, sweep_names
-from digits_core.stored_model import stored_model, stored_precision
+from digits_core.runs.ensemble_records import EnsembleRecord
+from digits_core.runs.store import REFITTED, SweepStore, confirmation_name, sweep_names
+from digits_core.training.device import default_device
+from digits_core.training.evaluate import predict
 
 ENSEMBLE = "ensemble"
 INNER_RUNS = (confirmation_name(0), REFITTED)
@@ -127,7 +127,7 @@ def _record(store: SweepStore, trial: int) -> RunRecord:
 
 
 def _leader(store: SweepStore) -> Classifier:
-    from digits_core.contestants import leading_record  # its statistics take half a second to import
+    from digits_core.judging.contestants import leading_record  # its statistics take half a second to import
 
     record = leading_record(store)
     if record is None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from digits_core.evaluate import to_model_input
+from digits_core.training.evaluate import to_model_input
 
 MOST_LAYERS = 6
 MOST_MAPS = 16  # of a layer

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.data import Digits, LabelledImages, refit_split_id, sealed_test_part
-from digits_core.datasets import load_digits
-from digits_core.device import default_device
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, LabelledImages, refit_split_id, sealed_test_part
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.evaluate import predict
+from digits_core.inference.stored_model import stored_model, stored_precision
 from digits_core.records import RunRecord
-from digits_core.store import SweepStore
-from digits_core.stored_model import stored_model, stored_precision
+from digits_core.runs.store import SweepStore
+from digits_core.training.device import default_device
+from digits_core.training.evaluate import predict
 
 
 def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> LabelledImages:

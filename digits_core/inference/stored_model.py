@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from digits_core.durable import unusable
-from digits_core.evaluate import load_weights
-from digits_core.models import build_model
 from digits_core.records import RunRecord
-from digits_core.store import SweepStore
+from digits_core.runs.durable import unusable
+from digits_core.runs.store import SweepStore
+from digits_core.training.evaluate import load_weights
+from digits_core.training.models import build_model
 
 
 def stored_model(store: SweepStore, record: RunRecord, side: int) -> nn.Module:

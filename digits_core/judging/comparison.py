@@ -9,10 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.recipe import Recipe
-from digits_core.recipes import RECIPES, NamedRecipe
-from digits_core.records import RunRecord, SweepHeader, by_label
-from digits_core.stats import (
+from digits_core.judging.stats import (
     Interval,
     MeanDifference,
     Spread,
@@ -20,7 +17,10 @@ from digits_core.stats import (
     seed_mean_difference,
     spread_of,
 )
-from digits_core.store import SweepStore, sweep_names
+from digits_core.recipe import Recipe
+from digits_core.recipes import RECIPES, NamedRecipe
+from digits_core.records import RunRecord, SweepHeader, by_label
+from digits_core.runs.store import SweepStore, sweep_names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.durable import unusable
 from digits_core.errors import UsageError
+from digits_core.judging.stats import Interval, Spread, mean_accuracy_interval, spread_of
 from digits_core.metrics import Score, image_nll, score
 from digits_core.records import RunRecord, by_label
-from digits_core.stats import Interval, Spread, mean_accuracy_interval, spread_of
-from digits_core.store import SweepStore
+from digits_core.runs.durable import unusable
+from digits_core.runs.store import SweepStore
 
 TRIAL_LABEL = "trial "
 Probabilities = npt.NDArray[np.float32]  # (N, 10)

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from digits_core.contestants import Answers
-from digits_core.resampling import paired_bootstrap
-from digits_core.stats import Interval, mcnemar_p_value, seed_mean_difference
+from digits_core.judging.contestants import Answers
+from digits_core.judging.resampling import paired_bootstrap
+from digits_core.judging.stats import Interval, mcnemar_p_value, seed_mean_difference
 
 Method = Literal["mcnemar", "seeds"]
 

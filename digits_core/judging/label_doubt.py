@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.contestants import Contestant
-from digits_core.datasets import contested_images
+from digits_core.data.datasets import contested_images
 from digits_core.errors import UsageError, unknown_name
-from digits_core.leaderboard import leaderboard
-from digits_core.store import SweepStore
+from digits_core.judging.contestants import Contestant
+from digits_core.judging.leaderboard import leaderboard
+from digits_core.runs.store import SweepStore
 
 FEW_DRAWS = 2  # the bootstrap has no say in who is tied
 PARTS = ("validation", "test")

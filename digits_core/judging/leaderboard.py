@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from digits_core.contestants import Answers, Contestant, contestants
 from digits_core.errors import UsageError
-from digits_core.resampling import DRAWS, Matrix, Paired, Selected, paired_bootstrap, selection_corrected
-from digits_core.stats import (
+from digits_core.judging.contestants import Answers, Contestant, contestants
+from digits_core.judging.resampling import DRAWS, Matrix, Paired, Selected, paired_bootstrap, selection_corrected
+from digits_core.judging.stats import (
     CONFIDENCE,
     Interval,
     MeanDifference,
@@ -25,7 +25,7 @@ from digits_core.stats import (
     mcnemar_p_value,
     seed_mean_difference,
 )
-from digits_core.store import SweepStore
+from digits_core.runs.store import SweepStore
 
 Method = Literal["mcnemar", "seeds", "folds"]
 Figure = Literal["nll", "error_rate"]

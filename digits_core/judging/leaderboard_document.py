@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any
 
-from digits_core.command_line import replay_command
-from digits_core.contestants import Answers
-from digits_core.leaderboard import Leaderboard, Row, ToLeader
-from digits_core.stats import Interval
-from digits_core.store import SweepStore
+from digits_core.judging.contestants import Answers
+from digits_core.judging.leaderboard import Leaderboard, Row, ToLeader
+from digits_core.judging.stats import Interval
+from digits_core.runs.command_line import replay_command
+from digits_core.runs.store import SweepStore
 
 
 def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any]:

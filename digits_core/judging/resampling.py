@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.stats import CONFIDENCE, Interval, accuracy_interval
+from digits_core.judging.stats import CONFIDENCE, Interval, accuracy_interval
 
 Matrix = npt.NDArray[np.floating]  # (M, N): a figure of each model on each image, lower is better
 DRAWS = 10_000

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure
-from digits_core.mirror_rules import STAYS_HERE, Known, Stamps, read_known
-from digits_core.object_store import SAFE_NAME, Stamp
-from digits_core.ownership import FILE_NAME as LOCK_NAME
-from digits_core.ownership import is_held_here
+from digits_core.remote.mirror_rules import STAYS_HERE, Known, Stamps, read_known
+from digits_core.remote.object_store import SAFE_NAME, Stamp
+from digits_core.runs.durable import write_atomically
+from digits_core.runs.ownership import FILE_NAME as LOCK_NAME
+from digits_core.runs.ownership import is_held_here
 
 SECONDS_TO_WAIT = 60.0
 

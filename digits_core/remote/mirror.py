@@ -2,8 +2,8 @@
 
 Everything in this project reads and writes folders. A command whose `--runs` is s3://... first fetches what is newer
 there (`pull`), works in the local copy, and then sends what it changed (`push`); while a sweep runs, its driver
-sends every few seconds (sweeps.remote_run). For each run the copy keeps what both sides looked like when they were last
-the same, so that it is clear whose version of a file counts: see digits_core.mirror_rules.
+sends every few seconds (sweeps.running.remote_run). For each run the copy keeps what both sides looked like when they
+were last the same, so that it is clear whose version of a file counts: see digits_core.remote.mirror_rules.
 
 Of ours that was never sent nothing is overwritten or removed: it is set aside, in `.mirror/aside`. A file that is
 missing here is never taken for one to be removed there: `digits rm` says so (`remove`), and a driver drops what a
@@ -20,12 +20,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits_core import claims
-from digits_core.durable import json_bytes, write_atomically
+from digits_core.data.files import cache_folder
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.files import cache_folder
-from digits_core.local_copy import LocalCopy, stamp_of
-from digits_core.mirror_rules import (
+from digits_core.remote.local_copy import LocalCopy, stamp_of
+from digits_core.remote.mirror_rules import (
     FETCHING,
     MADE_AGAIN,
     SENDING,
@@ -39,7 +37,9 @@ from digits_core.mirror_rules import (
     order_of_files,
     scope_of,
 )
-from digits_core.object_store import ObjectStore, Stamp, url_of
+from digits_core.remote.object_store import ObjectStore, Stamp, url_of
+from digits_core.runs import claims
+from digits_core.runs.durable import json_bytes, write_atomically
 
 LEDGER_NAME = "ledger.jsonl"  # only ever appended to: both sides' lines count
 SECONDS_BETWEEN_FETCHES = 5.0

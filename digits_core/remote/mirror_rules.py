@@ -13,9 +13,9 @@ For each file the copy notes what both sides looked like when they were last the
 import json
 from pathlib import Path
 
-from digits_core import claims
-from digits_core.object_store import SAFE_NAME, Stamp
-from digits_core.ownership import FILE_NAME as LOCK_NAME
+from digits_core.remote.object_store import SAFE_NAME, Stamp
+from digits_core.runs import claims
+from digits_core.runs.ownership import FILE_NAME as LOCK_NAME
 
 STAYS_HERE = (LOCK_NAME, "study.db-journal", "study.db-wal", "study.db-shm")
 NEEDLESS = ("progress.json", "state.safetensors", "timeout.txt")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.runs.durable import write_atomically
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -1,7 +1,7 @@
 """Who drives a run that lies in an object store, where no lock reaches: a note with a sign of life.
 
 `driver.json` in the run's folder travels with it. A claim whose last sign of life is two minutes old is nobody's. One
-that was made from the same local copy says nothing: there the lock does (digits_core.ownership).
+that was made from the same local copy says nothing: there the lock does (digits_core.runs.ownership).
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits_core.durable import json_bytes, read_json, write_atomically
+from digits_core.runs.durable import json_bytes, read_json, write_atomically
 
 FILE_NAME = "driver.json"
 MIRROR_NOTE = Path(".mirror") / "where.json"  # in a runs folder that is a local copy: whose, and which of them

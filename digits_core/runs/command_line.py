@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from digits_core import DEFAULT_RUNS
-from digits_core.claims import mirror_note
+from digits_core.runs.claims import mirror_note
 
 
 def runs_option(folder: Path) -> list[str]:

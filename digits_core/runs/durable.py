@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import CLASS_COUNT
+from digits_core.data.digits import CLASS_COUNT
 from digits_core.errors import EnvironmentFailure
 
 T = TypeVar("T")

@@ -50,7 +50,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class PairOfMembers:
-    """Two members on the validation images: see digits_core.diversity."""
+    """Two members on the validation images: see digits_core.judging.diversity."""
 
     trials: tuple[int, int]
     disagreement: float

@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from digits_core.durable import unusable
 from digits_core.records import Assignment
+from digits_core.runs.durable import unusable
 
 FILE_NAME = "journal.jsonl"
 
@@ -104,7 +104,7 @@ def read_journal(folder: Path) -> History:
 
 
 class Journal:
-    """Appends to a run's journal. One writer at a time: see `digits_core.ownership`."""
+    """Appends to a run's journal. One writer at a time: see `digits_core.runs.ownership`."""
 
     def __init__(self, folder: Path) -> None:
         self.stream = (folder / FILE_NAME).open("a+b")

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from digits_core.durable import unusable
 from digits_core.records import Opening
-from digits_core.trial_folder import folder_name
+from digits_core.runs.durable import unusable
+from digits_core.runs.trial_folder import folder_name
 
 FILE_NAME = "ledger.jsonl"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from digits_core.claims import claim_from_elsewhere
 from digits_core.errors import UsageError
+from digits_core.runs.claims import claim_from_elsewhere
 
 FILE_NAME = "driver.lock"
 TRIES = 5

@@ -1,9 +1,9 @@
 """A run's folder on disk. Whatever is read back is either complete or absent.
 
 RUNS/NAME/sweep.json               SweepHeader, written before the first trial
-         /journal.jsonl            what `digits resume` goes by: see digits_core.journal
-         /driver.lock              who runs it: see digits_core.ownership; in a bucket, driver.json: digits_core.claims
-         /study.db                 the trials once more, as an Optuna study for optuna-dashboard: see sweeps.study_copy
+         /journal.jsonl            what `digits resume` goes by: see digits_core.runs.journal
+         /driver.lock              who runs it: see ownership.py; in a bucket driver.json, see claims.py
+         /study.db                 the trials as an Optuna study, for optuna-dashboard: see sweeps.search.study_copy
          /summary.json             SweepSummary, written after the last one
          /best_parameters.json     the winner's recipe, for `digits train FILE`; written beside the summary
          /validation_labels.npy, validation_indices.npy
@@ -19,7 +19,7 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
                                    confirmed-5-folds/ where they were cross-validated
          /refitted/                the same, trained on validation as well
          /test_labels.npy, test_indices.npy
-         /transfer.json            what models of it do on other data sets: see digits_core.transfer_records
+         /transfer.json            what models of it do on other data sets: see digits_core.runs.transfer_records
          /ensemble.json, ensemble_validation.npy, ensemble_test.npy
          /report.html, leaderboard.csv
 """
@@ -33,8 +33,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import Split
-from digits_core.durable import (
+from digits_core.data.digits import Split
+from digits_core.data.folds import Folds
+from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
+from digits_core.recipes import best_parameters
+from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
+from digits_core.runs.durable import (
     json_bytes,
     read_array,
     read_json,
@@ -44,13 +48,9 @@ from digits_core.durable import (
     write_array,
     write_atomically,
 )
-from digits_core.ensemble_records import EnsembleRecord
-from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
-from digits_core.folds import Folds
-from digits_core.ledger import append_to_ledger, read_ledger
-from digits_core.recipes import best_parameters
-from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
-from digits_core.trial_folder import TrialFolder, folder_name
+from digits_core.runs.ensemble_records import EnsembleRecord
+from digits_core.runs.ledger import append_to_ledger, read_ledger
+from digits_core.runs.trial_folder import TrialFolder, folder_name
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -159,7 +159,7 @@ class SweepStore:
         """(N, 10) of the trial's best epoch."""
         return read_probabilities(self.trial(trial).folder / "validation.npy", len(self.validation_labels()))
 
-    # --- the sealed test part: written by digits_core.sealed alone ---
+    # --- the sealed test part: written by digits_core.inference.sealed alone ---
 
     @property
     def sealed_by(self) -> "SweepStore":

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits_core.durable import json_bytes, read_json, write_atomically
 from digits_core.records import check_fields
+from digits_core.runs.durable import json_bytes, read_json, write_atomically
 
 FILE_NAME = "transfer.json"
 

@@ -1,4 +1,4 @@
-"""One trial's files: see digits_core.store for what they are."""
+"""One trial's files: see digits_core.runs.store for what they are."""
 
 import json
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.durable import json_bytes, read_json, sync, unusable, write_array, write_atomically
 from digits_core.errors import EnvironmentFailure
 from digits_core.records import Bundle, RunRecord
+from digits_core.runs.durable import json_bytes, read_json, sync, unusable, write_array, write_atomically
 
 MOST_TRIALS = 99_999  # of a run: their folders are numbered with five digits
 STATE = "state.safetensors"
@@ -53,7 +53,7 @@ class TrialFolder:
         write_atomically(self.folder / "progress.json", json_bytes(record.to_dict()), durable=False)
 
     def write_state(self, state: Bundle) -> None:
-        """Keep what training goes on from after this epoch: see digits_core.training_state."""
+        """Keep what training goes on from after this epoch: see digits_core.training.state."""
         self._write_bundle(STATE, state)
 
     def read_state(self) -> Bundle | None:
@@ -61,7 +61,7 @@ class TrialFolder:
         return self._read_bundle(STATE)
 
     def write_inside(self, inside: Bundle) -> None:
-        """Keep what the page shows of the network's inside: see sweeps.insight."""
+        """Keep what the page shows of the network's inside: see sweeps.finishing.insight."""
         self._write_bundle(INSIDE, inside)
 
     def read_inside(self) -> Bundle | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from digits_core.optim import capturable
+from digits_core.training.optim import capturable
 
 Step = Callable[[torch.Tensor], None]
 WARM_UP_STEPS = 3  # real steps, in which libraries choose their algorithms and optimizers make their state

@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.data import CLASS_COUNT, Split
-from digits_core.engine import BestEpoch, DeviceSplit, Trainer, check_fit
+from digits_core.data.digits import CLASS_COUNT, Split
+from digits_core.data.folds import Folds
 from digits_core.errors import UsageError
-from digits_core.folds import Folds
 from digits_core.metrics import Score, score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
+from digits_core.training.engine import BestEpoch, DeviceSplit, Trainer, check_fit
 
 
 @dataclass(frozen=True, kw_only=True)

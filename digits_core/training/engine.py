@@ -18,20 +18,26 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from digits_core.allocator import freed_memory_kept
-from digits_core.augment import augmented
-from digits_core.averaging import WeightAverage
-from digits_core.capture import CapturedStep, why_not_captured
-from digits_core.data import LabelledImages, Split
-from digits_core.device import default_device, has_native_bfloat16, room_for
+from digits_core.data.digits import LabelledImages, Split
 from digits_core.errors import UsageError
-from digits_core.evaluate import predict, to_model_input
-from digits_core.losses import training_loss
 from digits_core.metrics import Score, score
-from digits_core.models import build_model, count_parameters, fit_preprocessing
-from digits_core.optim import Progress, build_optimizers, keep_rate_on_device, learning_rate_factor, set_learning_rate
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
+from digits_core.training.allocator import freed_memory_kept
+from digits_core.training.augment import augmented
+from digits_core.training.averaging import WeightAverage
+from digits_core.training.capture import CapturedStep, why_not_captured
+from digits_core.training.device import default_device, has_native_bfloat16, room_for
+from digits_core.training.evaluate import predict, to_model_input
+from digits_core.training.losses import training_loss
+from digits_core.training.models import build_model, count_parameters, fit_preprocessing
+from digits_core.training.optim import (
+    Progress,
+    build_optimizers,
+    keep_rate_on_device,
+    learning_rate_factor,
+    set_learning_rate,
+)
 
 SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below, casting costs more than the matrix units give back (docs/lab-log.md)
 

@@ -13,7 +13,7 @@
 
 from torch import nn
 
-from digits_core.data import CLASS_COUNT
+from digits_core.data.digits import CLASS_COUNT
 from digits_core.errors import UsageError
 from digits_core.recipe import Model
 

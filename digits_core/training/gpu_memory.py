@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from digits_core.engine import DevicePart, DeviceSplit, Trainer
 from digits_core.recipe import Recipe
+from digits_core.training.engine import DevicePart, DeviceSplit, Trainer
 
 STEPS = 16
 """A captured step warms up first, and only then takes the memory of its graph."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from digits_core.models import build_model
 from digits_core.recipe import Recipe
+from digits_core.training.models import build_model
 
 
 @dataclass(frozen=True, kw_only=True)

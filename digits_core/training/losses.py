@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from digits_core.data import CLASS_COUNT
+from digits_core.data.digits import CLASS_COUNT
 from digits_core.recipe import Loss
 
 

@@ -8,7 +8,7 @@
 | resnet      | width, depth, dropout                            | He et al. 2016 (arXiv 1512.03385)               |
 | wide-resnet | width, depth, dropout                            | Zagoruyko and Komodakis 2016 (arXiv 1605.07146) |
 
-These take any side from 8 pixels; those of `digits_core.founding` say what they need.
+These take any side from 8 pixels; those of `digits_core.training.founding` say what they need.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from digits_core.data import CLASS_COUNT
+from digits_core.data.digits import CLASS_COUNT
 from digits_core.errors import UsageError
-from digits_core.founding import (
+from digits_core.recipe import Input, Model, Recipe
+from digits_core.training.founding import (
     cnn_mnist_101,
     improved_net,
     kfold_cnn,
@@ -28,7 +29,6 @@ from digits_core.founding import (
     nguetsop_cnn,
     simple_cnn,
 )
-from digits_core.recipe import Input, Model, Recipe
 
 SMALLEST_SIDE = 8  # two 2x2 poolings must leave at least a 2x2 map
 

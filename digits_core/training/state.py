@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.cross_validation import FoldsTrainer
-from digits_core.engine import BestEpoch, Trainer
 from digits_core.metrics import Score
 from digits_core.records import Bundle, EpochRow
+from digits_core.training.cross_validation import FoldsTrainer
+from digits_core.training.engine import BestEpoch, Trainer
 
 Arrays = dict[str, npt.NDArray[Any]]
 

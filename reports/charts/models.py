@@ -6,11 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from digits_core.ensemble_records import EnsembleRecord
 from digits_core.records import RunRecord
-from reports.figures import DIGIT_COLOURS, GREEN, SERIES_COLOURS, laid_out, log_axis, plain
-from reports.inside_rows import InsideModel, Scatter
-from reports.views import View
+from digits_core.runs.ensemble_records import EnsembleRecord
+from reports.charts.style import DIGIT_COLOURS, GREEN, SERIES_COLOURS, laid_out, log_axis, plain
+from reports.rows.inside import InsideModel, Scatter
+from reports.rows.views import View
 
 CURVE_COUNT = 5
 MOST_EPOCH_TICKS = 12

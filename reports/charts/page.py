@@ -3,8 +3,14 @@
 import plotly.graph_objects as go
 
 from digits_core.records import RunRecord
-from reports.answers import trial_title
-from reports.charts import (
+from reports.charts.models import (
+    accuracy_curves,
+    calibration_chart,
+    disagreement_chart,
+    embedding_chart,
+    learning_curves,
+)
+from reports.charts.search import (
     by_importance,
     contour_chart,
     cost_chart,
@@ -16,15 +22,9 @@ from reports.charts import (
     slice_chart,
     time_line,
 )
-from reports.model_charts import (
-    accuracy_curves,
-    calibration_chart,
-    disagreement_chart,
-    embedding_chart,
-    learning_curves,
-)
-from reports.search_rows import Dimension
-from reports.tables import ReportData
+from reports.rows.answers import trial_title
+from reports.rows.search import Dimension
+from reports.rows.tables import ReportData
 
 FEWEST_FOR_PARALLEL = 2  # fields, and trials
 

@@ -9,13 +9,13 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from scipy.interpolate import griddata
 
-from digits_core.objectives import OBJECTIVES, values_of
+from digits_core.judging.objectives import OBJECTIVES, values_of
 from digits_core.recipe import Scalar
 from digits_core.records import RunRecord
-from reports.figures import BLUE, GREEN, ORANGE, SERIES_COLOURS, SKY, STATUS_STYLE, laid_out, log_axis, plain
-from reports.importance import Importances
-from reports.search_rows import CostPoint, Dimension, HistoryPoint, LaneBar, Rung
-from reports.tables import Front
+from reports.charts.style import BLUE, GREEN, ORANGE, SERIES_COLOURS, SKY, STATUS_STYLE, laid_out, log_axis, plain
+from reports.rows.importance import Importances
+from reports.rows.search import CostPoint, Dimension, HistoryPoint, LaneBar, Rung
+from reports.rows.tables import Front
 
 T = TypeVar("T")
 MOST_DIMENSIONS = 8

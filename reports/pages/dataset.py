@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from reports.dataset_rows import DatasetSummary
-from reports.pages import page_environment, page_style, write_plain_page
+from reports.pages.report import page_environment, page_style, write_plain_page
+from reports.rows.dataset import DatasetSummary
 
 
 def write_dataset_page(summary: DatasetSummary, output: Path) -> Path:

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from digits_core.mirror import KeptFresh
-from digits_core.ownership import is_running
-from digits_core.store import SweepStore
-from reports.pages import write_report
-from reports.plotly_library import PlotlyMode
+from digits_core.remote.mirror import KeptFresh
+from digits_core.runs.ownership import is_running
+from digits_core.runs.store import SweepStore
+from reports.charts.plotly_library import PlotlyMode
+from reports.pages.report import write_report
 
 POLL_SECONDS = 2.0
 REFRESH_SECONDS = 10  # how often the browser loads a page that is being followed

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.handwriting.answers import Reading, printable
+from digits_core.judging.stats import accuracy_interval
 from digits_core.records import SweepHeader
-from digits_core.stats import accuracy_interval
-from handwriting.answers import Reading, printable
-from reports.pages import checked_output, page_environment, page_style, write_plain_page
-from reports.reading_rows import ReadingPage, reading_page
+from reports.pages.report import checked_output, page_environment, page_style, write_plain_page
+from reports.rows.reading import ReadingPage, reading_page
 
 JPEG_QUALITY = 80
 

@@ -13,22 +13,22 @@ import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from digits_core.comparison import PartResult
-from digits_core.contestants import Answers
-from digits_core.durable import write_atomically
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.objectives import OBJECTIVES
-from digits_core.resampling import Selected
-from digits_core.stats import p_value_text
-from digits_core.store import SweepStore
-from reports.document import report_document
-from reports.frames import leaderboard_frame
-from reports.page_figures import all_figures, sliced
-from reports.pictures import png_uri
-from reports.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
-from reports.tables import ReportData, collect
-from reports.verdict import sweep_headline
-from reports.views import Result
+from digits_core.judging.comparison import PartResult
+from digits_core.judging.contestants import Answers
+from digits_core.judging.objectives import OBJECTIVES
+from digits_core.judging.resampling import Selected
+from digits_core.judging.stats import p_value_text
+from digits_core.runs.durable import write_atomically
+from digits_core.runs.store import SweepStore
+from reports.charts.page import all_figures, sliced
+from reports.charts.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
+from reports.rows.document import report_document
+from reports.rows.frames import leaderboard_frame
+from reports.rows.pictures import png_uri
+from reports.rows.tables import ReportData, collect
+from reports.rows.verdict import sweep_headline
+from reports.rows.views import Result
 
 SCRIPTS = ("helpers", "data", "tables", "leaderboard", "matrices", "gallery", "charts", "main")
 

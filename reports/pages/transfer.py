@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from digits_core.transfer_records import Transfer
-from reports.pages import page_environment, page_style, write_plain_page
+from digits_core.runs.transfer_records import Transfer
+from reports.pages.report import page_environment, page_style, write_plain_page
 
 
 def write_transfer_page(transfer: Transfer, output: Path) -> Path:

@@ -8,13 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from digits_core.command_line import open_command
-from digits_core.stats import p_value_text
-from digits_core.store import SweepStore
-from reports.figures import SERIES_COLOURS, laid_out, log_axis, plain
-from reports.pages import checked_output, figures_text, page_assets, page_environment, write_page
-from reports.plotly_library import PlotlyMode
-from reports.versus import SHOWN, RunColumn, VersusData, collect_versus
+from digits_core.judging.stats import p_value_text
+from digits_core.runs.command_line import open_command
+from digits_core.runs.store import SweepStore
+from reports.charts.plotly_library import PlotlyMode
+from reports.charts.style import SERIES_COLOURS, laid_out, log_axis, plain
+from reports.pages.report import checked_output, figures_text, page_assets, page_environment, write_page
+from reports.rows.versus import SHOWN, RunColumn, VersusData, collect_versus
 
 SCRIPTS = ("helpers", "charts", "versus")
 LONGEST_NAME = 120

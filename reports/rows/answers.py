@@ -7,14 +7,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.contestants import Contestant
-from digits_core.data import Digits
-from digits_core.datasets import contested_images
-from digits_core.durable import unusable
-from digits_core.ensemble_records import EnsembleRecord
+from digits_core.data.datasets import contested_images
+from digits_core.data.digits import Digits
+from digits_core.judging.contestants import Contestant
 from digits_core.records import RunRecord
-from digits_core.store import SweepStore
-from reports.views import MOST_MISTAKES, Part, Result, View, view_of
+from digits_core.runs.durable import unusable
+from digits_core.runs.ensemble_records import EnsembleRecord
+from digits_core.runs.store import SweepStore
+from reports.rows.views import MOST_MISTAKES, Part, Result, View, view_of
 
 DETAILED_TRIALS = 100  # the best; of the others the page has the confusion matrix, not each mistake
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import CLASS_COUNT, Digits
+from digits_core.data.digits import CLASS_COUNT, Digits
 
 EXAMPLE_COUNT = 24
 GAP = 1  # pixels between two examples

@@ -10,11 +10,11 @@ import numpy as np
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import RunRecord
-from reports.answers import Answered
-from reports.frames import leaderboard_frame
-from reports.pictures import Sheet
-from reports.tables import ReportData
-from reports.views import View
+from reports.rows.answers import Answered
+from reports.rows.frames import leaderboard_frame
+from reports.rows.pictures import Sheet
+from reports.rows.tables import ReportData
+from reports.rows.views import View
 
 SCHEMA = "digits-report/1"
 ELEMENT = "digits-data"

@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from digits_core.leaderboard import Row
-from reports.tables import LeaderboardRow
-from reports.views import Result
+from digits_core.judging.leaderboard import Row
+from reports.rows.tables import LeaderboardRow
+from reports.rows.views import Result
 
 
 def leaderboard_frame(rows: tuple[LeaderboardRow, ...]) -> pd.DataFrame:

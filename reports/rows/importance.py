@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from reports.search_rows import Dimension
+from reports.rows.search import Dimension
 
 FOLDS = 5
 REPEATS = 3

@@ -1,4 +1,4 @@
-"""A network's inside, as it was kept (see sweeps.insight), for the page."""
+"""A network's inside, as it was kept (see sweeps.finishing.insight), for the page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.store import SweepStore
+from digits_core.runs.store import SweepStore
 
 Plane = npt.NDArray[np.float32]  # (N, 2)
 

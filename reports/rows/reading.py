@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data import Digits
-from handwriting.answers import ReadDigit, Reading, confusion_of
-from handwriting.decode import UnreadablePicture, read_picture
-from handwriting.nearest import nearest
+from digits_core.data.digits import Digits
+from digits_core.handwriting.answers import ReadDigit, Reading, confusion_of
+from digits_core.handwriting.decode import UnreadablePicture, read_picture
+from digits_core.handwriting.nearest import nearest
 
 MOST_PICTURES = 100  # on a page; the doubtful and the wrong ones come first
 MOST_DIGITS = 2_000

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.journal import read_journal
 from digits_core.recipe import Recipe, Scalar
 from digits_core.records import RunRecord, SweepHeader
-from digits_core.store import SweepStore
+from digits_core.runs.journal import read_journal
+from digits_core.runs.store import SweepStore
 
 Clock = Callable[[float], float]  # seconds since 1970 -> seconds of search so far
 

@@ -4,25 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from digits_core.command_line import digits_command
-from digits_core.comparison import ComparedRow, compare_runs, published_as, reached
-from digits_core.data import Digits
-from digits_core.datasets import is_loadable, load_digits
-from digits_core.ensemble_records import EnsembleRecord
+from digits_core.data.datasets import is_loadable, load_digits
+from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.leaderboard import Leaderboard, Row, leaderboard
-from digits_core.leaderboard_document import leaderboard_document
-from digits_core.objectives import pareto_front
+from digits_core.judging.comparison import ComparedRow, compare_runs, published_as, reached
+from digits_core.judging.leaderboard import Leaderboard, Row, leaderboard
+from digits_core.judging.leaderboard_document import leaderboard_document
+from digits_core.judging.objectives import pareto_front
+from digits_core.judging.stats import mcnemar_p_value
 from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
-from digits_core.stats import mcnemar_p_value
-from digits_core.store import SweepStore
-from digits_core.transfer_records import Transfer, read_transfer
-from reports.answers import Answered, answered
-from reports.dataset_rows import DatasetSummary, summary_of
-from reports.importance import Importances, importances
-from reports.inside_rows import InsideModel, read_inside
-from reports.pictures import NO_PICTURES, Sheet, sheet_of
-from reports.search_rows import (
+from digits_core.runs.command_line import digits_command
+from digits_core.runs.ensemble_records import EnsembleRecord
+from digits_core.runs.store import SweepStore
+from digits_core.runs.transfer_records import Transfer, read_transfer
+from reports.rows.answers import Answered, answered
+from reports.rows.dataset import DatasetSummary, summary_of
+from reports.rows.importance import Importances, importances
+from reports.rows.inside import InsideModel, read_inside
+from reports.rows.pictures import NO_PICTURES, Sheet, sheet_of
+from reports.rows.search import (
     CostPoint,
     Dimension,
     HistoryPoint,
@@ -37,7 +37,7 @@ from reports.search_rows import (
     search_clock,
     sessions_of,
 )
-from reports.views import Result, result_of
+from reports.rows.views import Result, result_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class ComparedLine:
 
     row: ComparedRow
     published: str
-    reached: str | None  # see `digits_core.comparison.reached`
+    reached: str | None  # see `digits_core.judging.comparison.reached`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Front:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRows:
-    """How the search went: see reports.search_rows."""
+    """How the search went: see reports.rows.search."""
 
     history: tuple[HistoryPoint, ...]
     lanes: tuple[LaneBar, ...]

@@ -1,12 +1,12 @@
 """The page's first sentence: who won, by how much, is it real. Rows in, text out."""
 
-from digits_core.contestants import Answers
-from digits_core.ensemble_records import EnsembleRecord
-from digits_core.leaderboard import Leaderboard
+from digits_core.judging.contestants import Answers
+from digits_core.judging.leaderboard import Leaderboard
+from digits_core.judging.stats import p_value_text
 from digits_core.records import RunRecord
-from digits_core.stats import p_value_text
-from reports.answers import Answered
-from reports.views import View
+from digits_core.runs.ensemble_records import EnsembleRecord
+from reports.rows.answers import Answered
+from reports.rows.views import View
 
 CHANCE = 0.05
 

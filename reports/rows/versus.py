@@ -6,13 +6,13 @@ from itertools import combinations
 
 import numpy as np
 
-from digits_core.contestants import Answers, Contestant
-from digits_core.duel import Duel, duel
-from digits_core.leaderboard import Leaderboard, leaderboard
+from digits_core.judging.contestants import Answers, Contestant
+from digits_core.judging.duel import Duel, duel
+from digits_core.judging.leaderboard import Leaderboard, leaderboard
+from digits_core.judging.stats import holm
 from digits_core.records import SweepHeader, SweepSummary, status_counts
-from digits_core.stats import holm
-from digits_core.store import SweepStore
-from reports.search_rows import HistoryPoint, history, search_clock, sessions_of
+from digits_core.runs.store import SweepStore
+from reports.rows.search import HistoryPoint, history, search_clock, sessions_of
 
 SHOWN = 10
 

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.judging.stats import Interval, accuracy_interval
 from digits_core.metrics import CALIBRATION_BINS, Score, confusion_matrix, score, wrong_margin
-from digits_core.stats import Interval, accuracy_interval
 
 Part = Literal["sealed test", "validation", "out of fold"]
 MOST_MISTAKES = 250  # of a view; more is a network that did not learn

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.calibration import fit_scaled, fit_temperature, scaled
-from digits_core.contestants import contestants
-from digits_core.diversity import contributions, pairs
-from digits_core.ensemble import (
+from digits_core.errors import UsageError
+from digits_core.judging.calibration import fit_scaled, fit_temperature, scaled
+from digits_core.judging.contestants import contestants
+from digits_core.judging.diversity import contributions, pairs
+from digits_core.judging.ensemble import (
     combine,
     cross_fitted,
     fit_greedy,
@@ -19,15 +20,21 @@ from digits_core.ensemble import (
     nll_difference,
     uniform_weights,
 )
-from digits_core.ensemble_records import AgainstSingle, Calibrated, Contender, EnsembleRecord, Member, PairOfMembers
-from digits_core.errors import UsageError
+from digits_core.judging.stacking import fit_stack, fit_stacked
+from digits_core.judging.stats import Interval, mcnemar_p_value, paired_mean_interval
 from digits_core.metrics import image_nll, score
 from digits_core.records import RunRecord
-from digits_core.stacking import fit_stack, fit_stacked
-from digits_core.stats import Interval, mcnemar_p_value, paired_mean_interval
-from digits_core.store import SweepStore
-from sweeps.config import EnsembleConfig
-from sweeps.finalists import open_test_for_ensemble
+from digits_core.runs.ensemble_records import (
+    AgainstSingle,
+    Calibrated,
+    Contender,
+    EnsembleRecord,
+    Member,
+    PairOfMembers,
+)
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.finalists import open_test_for_ensemble
+from sweeps.plans.config import EnsembleConfig
 
 ROUNDING = 1e-6  # of NLL: what is less is the sum's, not a model's
 Labels = npt.NDArray[np.int64]  # (N,)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.contestants import contestants
+from digits_core.inference.sealed import open_test
+from digits_core.judging.contestants import contestants
 from digits_core.metrics import Score, score
 from digits_core.records import RunRecord
-from digits_core.sealed import open_test
-from digits_core.store import SweepStore
-from sweeps.confirming import Confirmation
-from sweeps.durations import counted
+from digits_core.runs.store import SweepStore
+from sweeps.plans.confirming import Confirmation
+from sweeps.words import counted
 
 
 def keep_best_parameters(store: SweepStore) -> None:

@@ -3,15 +3,15 @@
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.contestants import leading_record
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
 from digits_core.errors import EnvironmentFailure
-from digits_core.inside import Inside, as_tensor, look_inside
+from digits_core.inference.inside import Inside, as_tensor, look_inside
+from digits_core.inference.projection import Projection, project
+from digits_core.inference.stored_model import stored_model
+from digits_core.judging.contestants import leading_record
 from digits_core.metrics import wrong_margin
-from digits_core.projection import Projection, project
 from digits_core.records import Bundle
-from digits_core.store import SweepStore
-from digits_core.stored_model import stored_model
+from digits_core.runs.store import SweepStore
 
 POINTS = 600  # validation images whose embedding is shown: t-SNE takes a second and a half
 
@@ -56,7 +56,7 @@ def _bundle(
     points: npt.NDArray[np.int64],
     answers: npt.NDArray[np.int64],
 ) -> Bundle:
-    """What reports.inside_rows reads back."""
+    """What reports.rows.inside reads back."""
     arrays: dict[str, npt.NDArray[np.generic]] = {"points": points, "answers": answers, "filters": seen.filters}
     for number, layer in enumerate(seen.layers):
         arrays[f"maps-{number}"] = layer.maps.astype(np.float16)

@@ -2,17 +2,17 @@
 
 import itertools
 
-from digits_core.cross_validation import fitted
-from digits_core.datasets import load_digits
-from digits_core.device import default_device
-from digits_core.folds import cut_digits
+from digits_core.data.datasets import load_digits
+from digits_core.data.folds import cut_digits
 from digits_core.records import Assignment, Policy
-from digits_core.store import check_new
-from sweeps.assignments import Given
-from sweeps.config import DEFAULT_MAX_FAILURES, ComparisonConfig
-from sweeps.durations import counted
-from sweeps.headers import header_of
-from sweeps.planning import RunPlan, default_concurrency
+from digits_core.runs.store import check_new
+from digits_core.training.cross_validation import fitted
+from digits_core.training.device import default_device
+from sweeps.plans.config import DEFAULT_MAX_FAILURES, ComparisonConfig
+from sweeps.plans.headers import header_of
+from sweeps.plans.planning import RunPlan, default_concurrency
+from sweeps.space.assignments import Given
+from sweeps.words import counted
 
 
 def plan_comparison(config: ComparisonConfig) -> RunPlan:

@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from digits_core.datasets import check_dataset, shares_images
+from digits_core.data.datasets import check_dataset, shares_images
 from digits_core.errors import UsageError, unknown_name
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.records import DEFAULT_OBJECTIVES
-from digits_core.store import check_name
-from digits_core.trial_folder import MOST_TRIALS
-from sweeps.space import NOT_SEARCHED
+from digits_core.runs.store import check_name
+from digits_core.runs.trial_folder import MOST_TRIALS
+from sweeps.space.spaces import NOT_SEARCHED
 
 AUTO: Literal["auto"] = "auto"
 GpuShare = float | Literal["auto"] | None

@@ -3,24 +3,24 @@
 import itertools
 from dataclasses import dataclass, replace
 
-from digits_core.contestants import contestants, trial_label
-from digits_core.cross_validation import fitted, folded
-from digits_core.data import Digits, Split, refit_digits
-from digits_core.datasets import load_digits
-from digits_core.device import default_device
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, Split, refit_digits
+from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import UsageError
-from digits_core.folds import Folds, cut_digits
-from digits_core.journal import History
-from digits_core.ownership import check_free
+from digits_core.judging.contestants import contestants, trial_label
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, Policy, RunRecord, SweepHeader
-from digits_core.store import REFITTED, SweepStore, confirmation_name
-from sweeps.assignments import Given
-from sweeps.config import DEFAULT_MAX_FAILURES, ConfirmConfig
-from sweeps.durations import counted
-from sweeps.headers import data_of, header_of
-from sweeps.planning import RunPlan, default_concurrency
-from sweeps.recovery import known_history
+from digits_core.runs.journal import History
+from digits_core.runs.ownership import check_free
+from digits_core.runs.store import REFITTED, SweepStore, confirmation_name
+from digits_core.training.cross_validation import fitted, folded
+from digits_core.training.device import default_device
+from sweeps.plans.config import DEFAULT_MAX_FAILURES, ConfirmConfig
+from sweeps.plans.headers import data_of, header_of
+from sweeps.plans.planning import RunPlan, default_concurrency
+from sweeps.plans.recovery import known_history
+from sweeps.space.assignments import Given
+from sweeps.words import counted
 
 FIRST_FRESH_SEED = 1_000_000
 """What is picked by a lucky seed must not be confirmed by it. A sweep's own seeds usually lie far below."""

@@ -5,16 +5,16 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from digits_core.engine import check_fit
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe, Scalar, field_type
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import Assignment
-from digits_core.store import SweepStore, sweep_names
-from digits_core.trial_folder import MOST_TRIALS
-from sweeps.assignments import assignment_at
-from sweeps.config import SweepConfig, check_unseen
-from sweeps.space import Choice, Space, grid_points, point_of
+from digits_core.runs.store import SweepStore, sweep_names
+from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.training.engine import check_fit
+from sweeps.plans.config import SweepConfig, check_unseen
+from sweeps.space.assignments import assignment_at
+from sweeps.space.spaces import Choice, Space, grid_points, point_of
 
 BEST_OF_A_SWEEP = 5
 

@@ -2,11 +2,11 @@
 
 import time
 
-from digits_core.data import Digits, Split
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, Split
+from digits_core.data.folds import Folds, cut_digits
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure
-from digits_core.folds import Folds, cut_digits
 from digits_core.records import Policy, SearchPlan, SweepHeader
 
 

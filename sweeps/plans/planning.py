@@ -3,37 +3,30 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from digits_core.data import Digits, Split, split_digits
-from digits_core.datasets import load_digits
-from digits_core.device import accelerator_count, default_device
-from digits_core.engine import check_fit
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, Split, split_digits
+from digits_core.data.folds import Folds
 from digits_core.environment import processor_count
 from digits_core.errors import UsageError
-from digits_core.folds import Folds
-from digits_core.journal import History
-from digits_core.ownership import check_free
 from digits_core.recipe import Recipe
 from digits_core.records import Policy, SearchPlan, SweepHeader
-from digits_core.store import SweepStore, check_new
-from digits_core.trial_folder import MOST_TRIALS
-from sweeps.assignments import Drawn, Given
-from sweeps.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
-from sweeps.durations import counted
-from sweeps.ending import Ending
-from sweeps.first_trials import check_models, first_trials, given_recipes
-from sweeps.generations import Generations, with_one_network
-from sweeps.headers import data_of, header_of
-from sweeps.recovery import known_history
-from sweeps.space import (
-    check_space,
-    default_max_epochs,
-    default_recipe,
-    default_space,
-    narrowed,
-    nearest,
-)
-from sweeps.space_file import document_of, read_space, space_of
-from sweeps.study_copy import NONE, check_storage, without_password
+from digits_core.runs.journal import History
+from digits_core.runs.ownership import check_free
+from digits_core.runs.store import SweepStore, check_new
+from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.training.device import accelerator_count, default_device
+from digits_core.training.engine import check_fit
+from sweeps.plans.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
+from sweeps.plans.ending import Ending
+from sweeps.plans.first_trials import check_models, first_trials, given_recipes
+from sweeps.plans.headers import data_of, header_of
+from sweeps.plans.recovery import known_history
+from sweeps.search.study_copy import NONE, check_storage, without_password
+from sweeps.space.assignments import Drawn, Given
+from sweeps.space.generations import Generations, with_one_network
+from sweeps.space.spaces import check_space, default_max_epochs, default_recipe, default_space, narrowed, nearest
+from sweeps.space.toml_file import document_of, read_space, space_of
+from sweeps.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What is known of a run that was cut off: its journal and its records, held against each other."""
 
-from digits_core.durable import unusable
-from digits_core.journal import FILE_NAME, History, Journal, read_journal
-from digits_core.store import SweepStore
+from digits_core.runs.durable import unusable
+from digits_core.runs.journal import FILE_NAME, History, Journal, read_journal
+from digits_core.runs.store import SweepStore
 
 
 def known_history(store: SweepStore) -> History:

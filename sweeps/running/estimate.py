@@ -5,17 +5,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from digits_core.device import default_device
-from digits_core.engine import DeviceSplit, Trainer
-from digits_core.folds import Folds
-from digits_core.trial_folder import MOST_TRIALS
-from sweeps.assignments import Drawn
-from sweeps.durations import counted, duration
-from sweeps.generations import Generations
-from sweeps.objective import use_threads
-from sweeps.planning import RunPlan
-from sweeps.schedulers import first_rung
-from sweeps.space import dimension
+from digits_core.data.folds import Folds
+from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.training.device import default_device
+from digits_core.training.engine import DeviceSplit, Trainer
+from sweeps.plans.planning import RunPlan
+from sweeps.running.objective import use_threads
+from sweeps.search.schedulers import first_rung
+from sweeps.space.assignments import Drawn
+from sweeps.space.generations import Generations
+from sweeps.space.spaces import dimension
+from sweeps.words import counted, duration
 
 IMAGES_TO_TIME = 2_000
 BYTES_A_PROBABILITY, BYTES_A_WEIGHT, BYTES_AN_EPOCH, BYTES_A_TRIAL = 4, 4, 600, 6_000

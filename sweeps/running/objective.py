@@ -5,12 +5,12 @@ import traceback
 
 import torch
 
-from digits_core.cross_validation import DeviceFolds, trainer_for
-from digits_core.engine import DeviceSplit
 from digits_core.errors import EnvironmentFailure
 from digits_core.records import Assignment, EpochRow, RunRecord, Status
-from digits_core.training_state import resume, state_of
-from digits_core.trial_folder import TrialFolder
+from digits_core.runs.trial_folder import TrialFolder
+from digits_core.training.cross_validation import DeviceFolds, trainer_for
+from digits_core.training.engine import DeviceSplit
+from digits_core.training.state import resume, state_of
 
 SECONDS_BETWEEN_STATES = 1.0
 """A trial that is cut off repeats at most about so much: to write the state after every short epoch cost more."""

@@ -12,11 +12,11 @@ from typing import Any
 import ray
 from ray import tune
 
-from digits_core.data import Split
+from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure
 from digits_core.recipe import Recipe, Scalar
-from sweeps.assignments import Drawn, Given
-from sweeps.space import Choice, Space, is_active
+from sweeps.space.assignments import Drawn, Given
+from sweeps.space.spaces import Choice, Space, is_active
 
 MARGIN = 1.15
 """What was measured, times this, is reserved: an allocator's blocks fall differently in every process."""
@@ -97,9 +97,9 @@ def measured_shares(recipes: Drawn | Given, split: Split, gpu_count: int, concur
 
 def measure(recipes: Mapping[str, Recipe], split: Split) -> tuple[dict[str, int], int]:
     """Bytes by architecture, and those of the GPU. Raises EnvironmentFailure where torch sees no CUDA device."""
-    from digits_core.device import default_device
-    from digits_core.engine import DeviceSplit
-    from digits_core.gpu_memory import free_bytes, peak_bytes
+    from digits_core.training.device import default_device
+    from digits_core.training.engine import DeviceSplit
+    from digits_core.training.gpu_memory import free_bytes, peak_bytes
 
     device = default_device()
     if device.type != "cuda":

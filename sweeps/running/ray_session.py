@@ -14,7 +14,7 @@ from ray._private.utils import detect_fate_sharing_support
 
 from digits_core.errors import EnvironmentFailure
 from sweeps import RAY_CAME_FIRST
-from sweeps.addresses import check_address
+from sweeps.running.addresses import check_address
 from sweeps.signals import held_interrupt, ignored_interrupt, restored_handlers, stop_as_interrupt
 
 OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's default reserves a third of the memory

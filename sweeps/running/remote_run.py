@@ -1,7 +1,7 @@
 """A run whose folder lies in an object store: its driver sends it along, its workers send their trials.
 
-Workers and driver share no folder then: a worker sends its trial after every epoch (sweeps.trial_place), and the driver
-brings it here when it is over. All else of the run is the driver's, which sends it every few seconds.
+Workers and driver share no folder then: a worker sends its trial after every epoch (sweeps.running.trial_place), and
+the driver brings it here when it is over. All else of the run is the driver's, which sends it every few seconds.
 """
 
 import contextlib
@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from digits_core.claims import FILE_NAME, Claim, claim_in
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.mirror import Mirror, TakenUp
-from digits_core.trial_folder import TIMEOUT_NOTE, TrialFolder
-from sweeps.ray_session import SearchEnded
-from sweeps.trial_place import PATIENCE_SECONDS, OwnPlace, SharedPlace, TrialPlace, own_trials, patiently
+from digits_core.remote.mirror import Mirror, TakenUp
+from digits_core.runs.claims import FILE_NAME, Claim, claim_in
+from digits_core.runs.trial_folder import TIMEOUT_NOTE, TrialFolder
+from sweeps.running.ray_session import SearchEnded
+from sweeps.running.trial_place import PATIENCE_SECONDS, OwnPlace, SharedPlace, TrialPlace, own_trials, patiently
 
 SECONDS_BETWEEN_SENDS = 5.0
 SECONDS_BETWEEN_SIGNS = 20.0

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digits_core.cross_validation import trainer_for, upload
-from digits_core.device import check_device
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import UsageError
 from digits_core.records import EpochRow, RunRecord
-from digits_core.store import SweepStore
-from sweeps.headers import data_of
-from sweeps.objective import use_threads
+from digits_core.runs.store import SweepStore
+from digits_core.training.cross_validation import trainer_for, upload
+from digits_core.training.device import check_device
+from sweeps.plans.headers import data_of
+from sweeps.running.objective import use_threads
 
 
 @dataclass(frozen=True, kw_only=True)

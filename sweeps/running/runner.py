@@ -15,33 +15,33 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from digits_core.data import Split
-from digits_core.device import accelerator_count
+from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure
-from digits_core.journal import History, Journal
-from digits_core.objectives import values_of
-from digits_core.ownership import sole_driver
+from digits_core.judging.objectives import values_of
 from digits_core.records import SweepSummary
-from digits_core.store import SweepStore
-from sweeps import packing
-from sweeps.assignments import Given
-from sweeps.config import AUTO
-from sweeps.finalists import keep_best_parameters
-from sweeps.generations import Generations
-from sweeps.planning import RunPlan
-from sweeps.population import PopulationSearch
-from sweeps.progress import SweepView
-from sweeps.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
-from sweeps.recovery import known_history, recovered
-from sweeps.remote_run import RemoteRun, place_of, sent_along
-from sweeps.reported import METRIC
-from sweeps.roll_call import RollCall
-from sweeps.schedulers import scheduler_for
-from sweeps.scratch import scratch_folder
-from sweeps.sealing import Sealer, SearchOver
-from sweeps.search import HandOut, StudySearch
+from digits_core.runs.journal import History, Journal
+from digits_core.runs.ownership import sole_driver
+from digits_core.runs.store import SweepStore
+from digits_core.training.device import accelerator_count
+from sweeps.finishing.finalists import keep_best_parameters
+from sweeps.plans.config import AUTO
+from sweeps.plans.planning import RunPlan
+from sweeps.plans.recovery import known_history, recovered
+from sweeps.running import packing
+from sweeps.running.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
+from sweeps.running.remote_run import RemoteRun, place_of, sent_along
+from sweeps.running.roll_call import RollCall
+from sweeps.running.scratch import scratch_folder
+from sweeps.running.sealing import Sealer, SearchOver
+from sweeps.running.worker import Worker
+from sweeps.search.population import PopulationSearch
+from sweeps.search.reported import METRIC
+from sweeps.search.schedulers import scheduler_for
+from sweeps.search.searchers import HandOut, StudySearch
 from sweeps.signals import ignored_interrupt
-from sweeps.worker import Worker
+from sweeps.space.assignments import Given
+from sweeps.space.generations import Generations
+from sweeps.view.progress import SweepView
 
 
 def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary]:

@@ -13,21 +13,21 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial
 
-from digits_core.journal import Journal
-from digits_core.objectives import pareto_front
+from digits_core.judging.objectives import pareto_front
 from digits_core.records import Assignment, RunRecord, rank
-from digits_core.store import SweepStore
-from digits_core.trial_folder import TIMEOUT_NOTE, WEIGHTS, TrialFolder
-from sweeps.assignments import Drawn
-from sweeps.objective import failed_record
-from sweeps.planning import RunPlan
-from sweeps.progress import SweepView
-from sweeps.ray_session import SearchEnded, check_alive
-from sweeps.remote_run import RemoteRun
-from sweeps.reported import EPOCH, ERROR_RATE, FAILED, METRIC
+from digits_core.runs.journal import Journal
+from digits_core.runs.store import SweepStore
+from digits_core.runs.trial_folder import TIMEOUT_NOTE, WEIGHTS, TrialFolder
+from sweeps.plans.planning import RunPlan
+from sweeps.running.objective import failed_record
+from sweeps.running.ray_session import SearchEnded, check_alive
+from sweeps.running.remote_run import RemoteRun
+from sweeps.running.trial_place import PATIENCE_SECONDS
+from sweeps.search.reported import EPOCH, ERROR_RATE, FAILED, METRIC
+from sweeps.search.study_copy import StudyCopy
 from sweeps.signals import held_interrupt
-from sweeps.study_copy import StudyCopy
-from sweeps.trial_place import PATIENCE_SECONDS
+from sweeps.space.assignments import Drawn
+from sweeps.view.progress import SweepView
 
 SECONDS_TO_DIE = 10.0  # of a worker that was killed; it takes some hundredths
 

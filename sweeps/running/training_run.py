@@ -5,23 +5,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from digits_core.cross_validation import fitted, upload
-from digits_core.data import Digits, Split
-from digits_core.datasets import load_digits
-from digits_core.device import check_device, default_device
-from digits_core.engine import Diverged
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, Split
+from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import EnvironmentFailure
-from digits_core.folds import Folds, cut_digits
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, EpochRow, RunRecord, SweepSummary
-from digits_core.store import SweepStore, check_new
-from sweeps.config import TrainingConfig
-from sweeps.durations import counted
-from sweeps.finalists import keep_best_parameters, score_winner_on_test
-from sweeps.headers import header_of
-from sweeps.objective import TrialRun
+from digits_core.runs.store import SweepStore, check_new
+from digits_core.training.cross_validation import fitted, upload
+from digits_core.training.device import check_device, default_device
+from digits_core.training.engine import Diverged
+from sweeps.finishing.finalists import keep_best_parameters, score_winner_on_test
+from sweeps.plans.config import TrainingConfig
+from sweeps.plans.headers import header_of
+from sweeps.running.objective import TrialRun
 from sweeps.signals import held_interrupt, ignored_interrupt
+from sweeps.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.local_copy import stamp_of
-from digits_core.object_store import ObjectStore, Stamp
 from digits_core.records import Assignment
-from digits_core.trial_folder import STATE, TIMEOUT_NOTE, TrialFolder, folder_name
+from digits_core.remote.local_copy import stamp_of
+from digits_core.remote.object_store import ObjectStore, Stamp
+from digits_core.runs.trial_folder import STATE, TIMEOUT_NOTE, TrialFolder, folder_name
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 600.0

@@ -7,17 +7,17 @@ from typing import Any
 
 from ray import tune
 
-from digits_core.cross_validation import upload
-from digits_core.data import Split
-from digits_core.device import default_device
-from digits_core.folds import Folds
+from digits_core.data.digits import Split
+from digits_core.data.folds import Folds
 from digits_core.records import Assignment
-from digits_core.trial_folder import TIMEOUT_NOTE
-from sweeps.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
-from sweeps.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
-from sweeps.roll_call import RollCall
-from sweeps.time_limit import TimeLimit
-from sweeps.trial_place import TrialPlace
+from digits_core.runs.trial_folder import TIMEOUT_NOTE
+from digits_core.training.cross_validation import upload
+from digits_core.training.device import default_device
+from sweeps.running.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
+from sweeps.running.roll_call import RollCall
+from sweeps.running.time_limit import TimeLimit
+from sweeps.running.trial_place import TrialPlace
+from sweeps.search.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]

@@ -15,14 +15,14 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from digits_core.journal import History, Journal
 from digits_core.recipe import Scalar
 from digits_core.records import Assignment
-from sweeps.assignments import Drawn
-from sweeps.generations import Generations
-from sweeps.search import QuietSearcher, Values
-from sweeps.space import Choice, Int, Parameter, Space, is_active
-from sweeps.study import SearchStudy
+from digits_core.runs.journal import History, Journal
+from sweeps.search.searchers import QuietSearcher, Values
+from sweeps.search.study import SearchStudy
+from sweeps.space.assignments import Drawn
+from sweeps.space.generations import Generations
+from sweeps.space.spaces import Choice, Int, Parameter, Space, is_active
 
 QUARTER = 4
 FACTORS = (0.8, 1.25)  # by which a value of a logarithmic range is nudged

@@ -7,8 +7,8 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from digits_core.journal import History
-from sweeps.reported import EPOCH, FAILED, METRIC
+from digits_core.runs.journal import History
+from sweeps.search.reported import EPOCH, FAILED, METRIC
 
 MANY_EPOCHS = 12
 
@@ -50,7 +50,7 @@ BUILDERS: dict[str, Callable[[int], TrialScheduler]] = {
     "median": _median,
     "none": lambda max_epochs: FIFOScheduler(),  # noqa: ARG005
 }
-"""Scheduler by name, each made from the epochs of a full trial. `sweeps.config.SCHEDULERS` says what they are."""
+"""Scheduler by name, each made from the epochs of a full trial. `sweeps.plans.config.SCHEDULERS` says what they are."""
 
 
 @dataclass(frozen=True)

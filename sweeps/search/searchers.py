@@ -8,11 +8,11 @@ from typing import Any
 import optuna
 from ray.tune.search import Searcher
 
-from digits_core.journal import History, Journal, TrialHistory
 from digits_core.records import Assignment
-from sweeps.assignments import Drawn
-from sweeps.reported import EPOCH, FINISHED, METRIC, finite_value
-from sweeps.study import STATES, SearchStudy, frozen_trial
+from digits_core.runs.journal import History, Journal, TrialHistory
+from sweeps.search.reported import EPOCH, FINISHED, METRIC, finite_value
+from sweeps.search.study import STATES, SearchStudy, frozen_trial
+from sweeps.space.assignments import Drawn
 
 Values = Callable[[int], tuple[float, ...] | None]
 """The objectives' values of a trial that is over, by its number; None where it has none."""

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import optuna
 
-from digits_core.objectives import OBJECTIVES
+from digits_core.judging.objectives import OBJECTIVES
 from digits_core.recipe import Scalar
-from sweeps.assignments import Drawn
-from sweeps.space import Choice, Float, Parameter, Space, is_active
+from sweeps.space.assignments import Drawn
+from sweeps.space.spaces import Choice, Float, Parameter, Space, is_active
 
 STATES = optuna.trial.TrialState
 MOST_KNOWN = 200
@@ -24,7 +24,7 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
 }
-"""Search by name: Optuna's samplers, each made from a seed. `sweeps.config.SEARCHES` says what they are."""
+"""Search by name: Optuna's samplers, each made from a seed. `sweeps.plans.config.SEARCHES` says what they are."""
 
 
 def directions_of(objectives: Sequence[str]) -> list[Literal["minimize", "maximize"]]:

@@ -18,10 +18,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.objectives import values_of
+from digits_core.judging.objectives import values_of
 from digits_core.records import DEFAULT_OBJECTIVES, RunRecord
-from sweeps.space import Space
-from sweeps.study import directions_of, frozen_trial
+from sweeps.search.study import directions_of, frozen_trial
+from sweeps.space.spaces import Space
 
 FILE_NAME = "study.db"
 REST = 4.0  # times as long as it wrote; a fifth of a processor is the most that a copy takes from the training

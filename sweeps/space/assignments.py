@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from digits_core.recipe import Recipe, Scalar
 from digits_core.records import DEFAULT_OBJECTIVES, Assignment
-from sweeps.space import Space
+from sweeps.space.spaces import Space
 
 
 def assignment_at(point: Mapping[str, Scalar], trial: int, base: Recipe, seed: int) -> Assignment:

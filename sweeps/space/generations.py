@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from digits_core.errors import UsageError
 from digits_core.recipe import Scalar
-from sweeps.space import Choice, Space
+from sweeps.space.spaces import Choice, Space
 
 SMALLEST, LARGEST = 4, 20  # members
 GENERATIONS = 5  # as many members as leave room for so many, if there are trials for them

@@ -8,7 +8,7 @@ from typing import Any
 
 from digits_core.errors import UsageError
 from digits_core.recipe import Scalar, field_type
-from sweeps.space import Choice, Float, Int, Parameter, Space, When, check_space
+from sweeps.space.spaces import Choice, Float, Int, Parameter, Space, When, check_space
 
 KEYS = ("choices", "low", "high", "log", "when")
 HEAD = """# A search space for `digits sweep --space FILE`. A table is a field of a recipe (see `digits recipes NAME`).

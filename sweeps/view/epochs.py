@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from digits_core.records import EpochRow
-from sweeps.durations import counted
-from sweeps.progress import PLAIN_INTERVAL_SECONDS
+from sweeps.view.progress import PLAIN_INTERVAL_SECONDS
+from sweeps.words import counted
 
 
 @contextlib.contextmanager

@@ -11,12 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from digits_core.judging.stats import accuracy_interval
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord, SweepHeader
-from digits_core.stats import accuracy_interval
-from digits_core.trial_folder import MOST_TRIALS
-from sweeps.durations import counted, duration
-from sweeps.tally import Tally
+from digits_core.runs.trial_folder import MOST_TRIALS
+from sweeps.view.tally import Tally
+from sweeps.words import counted, duration
 
 PLAIN_INTERVAL_SECONDS = 15.0
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.journal import History, read_journal
-from digits_core.mirror import Mirror
-from digits_core.ownership import check_free, is_running
 from digits_core.records import RunRecord, SweepHeader, rank
-from digits_core.store import SweepStore, check_name, sweep_names
-from digits_core.trial_folder import MOST_TRIALS
-from sweeps.tally import folder_bytes
+from digits_core.remote.mirror import Mirror
+from digits_core.runs.journal import History, read_journal
+from digits_core.runs.ownership import check_free, is_running
+from digits_core.runs.store import SweepStore, check_name, sweep_names
+from digits_core.runs.trial_folder import MOST_TRIALS
+from sweeps.view.tally import folder_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

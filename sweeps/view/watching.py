@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.journal import FILE_NAME
-from digits_core.mirror import KeptFresh
-from digits_core.ownership import is_running
-from digits_core.store import SweepStore
-from sweeps.progress import SweepView
+from digits_core.remote.mirror import KeptFresh
+from digits_core.runs.journal import FILE_NAME
+from digits_core.runs.ownership import is_running
+from digits_core.runs.store import SweepStore
+from sweeps.view.progress import SweepView
 
 POLL_SECONDS = 0.5
 

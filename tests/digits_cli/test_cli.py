@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from digits_core.datasets import DATASETS
-from digits_core.store import SweepStore
-from sweeps.space import default_max_epochs
+from digits_core.data.datasets import DATASETS
+from digits_core.runs.store import SweepStore
+from sweeps.space.spaces import default_max_epochs
 
 RUNNER = CliRunner()
 

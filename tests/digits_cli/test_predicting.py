@@ -10,8 +10,8 @@ from PIL import Image
 
 from benchmarks.hands import AUTHORS, written
 from benchmarks.papers import SHEETS, picture
-from digits_core.store import SweepStore
-from tests.test_cli import run
+from digits_core.runs.store import SweepStore
+from tests.digits_cli.test_cli import run
 
 HOSTILE_NAME = "<img src=x onerror=alert(1)>.png"
 
@@ -127,11 +127,11 @@ def test_the_page_explains_every_digit(sweep_store: SweepStore, tmp_path: Path) 
 
 
 def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path, digits: object) -> None:
-    from delivery.reader import Reader
-    from digits_core.classifier import open_classifier
-    from digits_core.datasets import load_digits
-    from handwriting.answers import Picture
-    from reports.reading_rows import reading_page
+    from digits_core.data.datasets import load_digits
+    from digits_core.delivery.reader import Reader
+    from digits_core.handwriting.answers import Picture
+    from digits_core.inference.classifier import open_classifier
+    from reports.rows.reading import reading_page
 
     draw(tmp_path / "a.png", 6)
     loaded = load_digits("sklearn-digits")

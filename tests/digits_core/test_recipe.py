@@ -6,8 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
-from digits_core.models import MODELS
-from digits_core.optim import OPTIMIZERS, SCHEDULES
 from digits_core.recipe import (
     ARCHITECTURES,
     FIELD_TYPES,
@@ -19,6 +17,8 @@ from digits_core.recipe import (
 )
 from digits_core.recipe import OPTIMIZERS as OPTIMIZER_NAMES
 from digits_core.recipe import SCHEDULES as SCHEDULE_NAMES
+from digits_core.training.models import MODELS
+from digits_core.training.optim import OPTIMIZERS, SCHEDULES
 
 overrides = st.fixed_dictionaries(
     {},

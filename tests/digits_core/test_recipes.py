@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.datasets import DATASETS
-from digits_core.engine import check_fit
+from digits_core.data.datasets import DATASETS
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, best_parameters, named_recipe
+from digits_core.training.engine import check_fit
 
 
 @pytest.mark.parametrize("name", RECIPES)

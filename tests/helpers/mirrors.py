@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.mirror import Mirror
+from digits_core.remote.mirror import Mirror
 
 Machine = Callable[[str], Mirror]
 

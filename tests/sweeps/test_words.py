@@ -1,7 +1,7 @@
 import pytest
 
 from digits_core.errors import UsageError
-from sweeps.durations import duration, seconds_of
+from sweeps.words import duration, seconds_of
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from digits_cli.printed.runs import list_document, list_lines, run_document, run_lines, trial_document, trial_lines
 from digits_core.errors import UsageError
-from digits_core.journal import Journal
-from digits_core.ownership import sole_driver
 from digits_core.records import Assignment, SweepSummary, status_counts
-from digits_core.store import SweepStore
-from sweeps.inspecting import list_document, list_lines, run_document, run_lines, trial_document, trial_lines
-from sweeps.run_state import RunState, list_runs, remove_run, trial_of
+from digits_core.runs.journal import Journal
+from digits_core.runs.ownership import sole_driver
+from digits_core.runs.store import SweepStore
+from sweeps.view.run_state import RunState, list_runs, remove_run, trial_of
 
 
 def journalled(store: SweepStore) -> None:

@@ -3,11 +3,11 @@ import sys
 
 import pytest
 
-from digits_core.command_line import resume_command
+from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
 from digits_core.records import SweepSummary
-from digits_core.store import SweepStore
-from sweeps.finalists import score_winner_on_test
-from sweeps.results import SweepOutcome, sweep_document, sweep_lines
+from digits_core.runs.command_line import resume_command
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.finalists import score_winner_on_test
 
 SUMMARY = SweepSummary(seconds=63.2, training_share=0.8, interrupted=False)
 

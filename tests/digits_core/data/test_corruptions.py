@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from digits_core.corruptions import CORRUPTIONS, corrupted
-from digits_core.data import Digits
+from digits_core.data.corruptions import CORRUPTIONS, corrupted
+from digits_core.data.digits import Digits
 from digits_core.errors import UsageError
 
 

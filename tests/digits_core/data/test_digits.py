@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, sealed_test_part, split_digits
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, sealed_test_part, split_digits
+from digits_core.data.files import data_folder
 from digits_core.errors import UsageError
-from digits_core.files import data_folder
 
 
 def test_embedded_data_set(digits: Digits) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from digits_core.data.files import DataFile, read_checked
 from digits_core.errors import EnvironmentFailure
-from digits_core.files import DataFile, read_checked
 
 CONTENT = b"0,16,5\n" * 50
 

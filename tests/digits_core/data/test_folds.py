@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits_core.data import Digits, sealed_test_part
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, sealed_test_part
+from digits_core.data.folds import fold_digits
 from digits_core.errors import UsageError
-from digits_core.folds import fold_digits
 
 
 @settings(max_examples=8, deadline=None)

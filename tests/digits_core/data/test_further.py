@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core import further_data
-from digits_core.data import Digits
-from digits_core.datasets import DATASETS
+from digits_core.data import further as further_data
+from digits_core.data.datasets import DATASETS
+from digits_core.data.digits import Digits
+from digits_core.data.files import PackedFile
 from digits_core.errors import EnvironmentFailure
-from digits_core.files import PackedFile
 
 STREAM = np.random.default_rng(0)
 IMAGES = STREAM.integers(0, 256, (60, 28, 28)).astype(np.uint8)

@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits_core.data import Digits, split_digits
-from digits_core.data_checks import check_data
-from digits_core.datasets import absolute, check_dataset, components_of, contested_images, load_digits, shares_images
+from digits_core.data.checks import check_data
+from digits_core.data.datasets import (
+    absolute,
+    check_dataset,
+    components_of,
+    contested_images,
+    load_digits,
+    shares_images,
+)
+from digits_core.data.digits import Digits, split_digits
 from digits_core.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("data_folder")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import run
+from tests.digits_cli.test_cli import run
 
 
 @pytest.fixture(scope="session")

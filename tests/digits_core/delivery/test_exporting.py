@@ -7,13 +7,13 @@ import onnx
 import onnxruntime
 import pytest
 
-from delivery.deployed import Deployed
-from digits_core.classifier import open_classifier
-from digits_core.data import Digits
-from digits_core.store import SweepStore
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
-from tests.test_cli import run
+from digits_core.data.digits import Digits
+from digits_core.delivery.deployed import Deployed
+from digits_core.inference.classifier import open_classifier
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.plans.config import EnsembleConfig
+from tests.digits_cli.test_cli import run
 
 
 def export(store: SweepStore, *arguments: object) -> tuple[int, str, str]:

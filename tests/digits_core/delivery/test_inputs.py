@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery.inputs import pictures_of
+from digits_core.delivery.inputs import pictures_of
 from digits_core.errors import UsageError
 
 

@@ -21,13 +21,13 @@ from fastapi import FastAPI
 from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from delivery.reader import Reader
-from delivery.server import LARGEST_BODY, Bucket, is_loopback, listen, make_app, url_of
-from digits_core.classifier import open_classifier
+from digits_core.delivery.reader import Reader
+from digits_core.delivery.server import LARGEST_BODY, Bucket, is_loopback, listen, make_app, url_of
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.store import SweepStore
-from tests.delivery.test_predict import draw
-from tests.test_cli import run
+from digits_core.inference.classifier import open_classifier
+from digits_core.runs.store import SweepStore
+from tests.digits_cli.test_cli import run
+from tests.digits_cli.test_predicting import draw
 
 PNG = {"Content-Type": "image/png"}
 FREE = Bucket(1e9, 10**9)
@@ -177,7 +177,7 @@ def mnist_address(mnist_runs: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_seven_that_is_drawn_is_read_as_seven(mnist_address: str) -> None:
-    from tests.reports.test_browser import CHROMIUM
+    from tests.reports.pages.test_browser import CHROMIUM
 
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")

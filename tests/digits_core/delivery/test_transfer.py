@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.classifier import open_classifier
-from digits_core.data import Digits
-from digits_core.store import SweepStore
-from digits_core.transfer_records import read_transfer
-from handwriting.frame import MNIST_FRAME, OPTDIGITS_FRAME
-from handwriting.framing import reframed
-from reports.pages import write_report
-from tests.test_cli import run
+from digits_core.data.digits import Digits
+from digits_core.handwriting.frame import MNIST_FRAME, OPTDIGITS_FRAME
+from digits_core.handwriting.framing import reframed
+from digits_core.inference.classifier import open_classifier
+from digits_core.runs.store import SweepStore
+from digits_core.runs.transfer_records import read_transfer
+from reports.pages.report import write_report
+from tests.digits_cli.test_cli import run
 
 
 def transfer(store: SweepStore, *arguments: object) -> dict:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from benchmarks.hands import AUTHORS, written
-from handwriting.cutting import Piece, best_chain, pieces_of
-from handwriting.marks import Box, Cutout
+from digits_core.handwriting.cutting import Piece, best_chain, pieces_of
+from digits_core.handwriting.marks import Box, Cutout
 
 
 def touching(digits: str) -> Cutout:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handwriting.decode import FORMATS, LARGEST_PIXEL_COUNT, UnreadablePicture, decode, read_picture
+from digits_core.handwriting.decode import FORMATS, LARGEST_PIXEL_COUNT, UnreadablePicture, decode, read_picture
 
 GREY = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (20, 1))  # (20, 30)
 

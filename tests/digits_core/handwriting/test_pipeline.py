@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.hands import AUTHORS, FORMS, written
 from benchmarks.papers import LARGE, SHEETS, Sheet, finished, picture
-from handwriting.decode import _on_ground
-from handwriting.frame import MNIST_FRAME, OPTDIGITS_FRAME, frame_for
-from handwriting.ink import find_ink, stroke_width
-from handwriting.reading import find_marks
-from handwriting.rulings import without_rulings
+from digits_core.handwriting.decode import _on_ground
+from digits_core.handwriting.frame import MNIST_FRAME, OPTDIGITS_FRAME, frame_for
+from digits_core.handwriting.ink import find_ink, stroke_width
+from digits_core.handwriting.pipeline import find_marks
+from digits_core.handwriting.rulings import without_rulings
 
 PLAIN = SHEETS[0]
 

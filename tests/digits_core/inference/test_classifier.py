@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.classifier import open_classifier
-from digits_core.data import Digits
+from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.store import SweepStore
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
+from digits_core.inference.classifier import open_classifier
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.plans.config import EnsembleConfig
 
 
 @pytest.fixture

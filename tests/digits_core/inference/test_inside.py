@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.evaluate import to_model_input
-from digits_core.inside import MOST_LAYERS, MOST_MAPS, look_inside
-from digits_core.models import build_model
+from digits_core.inference.inside import MOST_LAYERS, MOST_MAPS, look_inside
 from digits_core.recipe import ARCHITECTURES, Recipe
+from digits_core.training.evaluate import to_model_input
+from digits_core.training.models import build_model
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (12, 1, 28, 28), dtype=np.uint8))
 

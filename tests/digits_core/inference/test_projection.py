@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digits_core.projection import project
+from digits_core.inference.projection import project
 
 
 def clouds(count: int = 30) -> tuple[np.ndarray, np.ndarray]:

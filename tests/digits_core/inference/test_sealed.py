@@ -4,11 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, sealed_test_part
+from digits_core.data.digits import Digits, sealed_test_part
 from digits_core.errors import EnvironmentFailure
+from digits_core.inference.sealed import open_test
 from digits_core.metrics import score
-from digits_core.sealed import open_test
-from digits_core.store import SweepStore
+from digits_core.runs.store import SweepStore
 
 
 def test_opening_is_counted_and_kept(sweep_store: SweepStore, digits: Digits) -> None:
@@ -54,7 +54,7 @@ def test_another_data_set_opens_nothing(sweep_store: SweepStore) -> None:
 
 
 def test_another_split_opens_nothing(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digits_core.data.SPLIT_SEED", 1)
+    monkeypatch.setattr("digits_core.data.digits.SPLIT_SEED", 1)
     with pytest.raises(EnvironmentFailure, match="holds images that the sweep was trained on"):
         open_test(sweep_store, sweep_store.ranked()[:1], "a test")
     assert sweep_store.ledger() == []

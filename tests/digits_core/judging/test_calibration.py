@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.calibration import COLDEST, HOTTEST, fit_temperature, scaled
+from digits_core.judging.calibration import COLDEST, HOTTEST, fit_temperature, scaled
 from digits_core.metrics import expected_calibration_error
-from tests.core.test_ensemble import draw
+from tests.digits_core.judging.test_ensemble import draw
 
 
 @given(st.integers(0, 10_000), st.floats(0.2, 5))

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.comparison import compare_runs, our_figures, published_as, reached
-from digits_core.data import Digits, Split
+from digits_core.data.digits import Digits, Split
+from digits_core.judging.comparison import compare_runs, our_figures, published_as, reached
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import RunRecord
-from digits_core.store import SweepStore
+from digits_core.runs.store import SweepStore
 from tests.conftest import make_header
 
 

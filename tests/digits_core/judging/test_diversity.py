@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.diversity import contributions, pairs
+from digits_core.judging.diversity import contributions, pairs
 from digits_core.metrics import image_nll
-from tests.core.test_ensemble import draw
+from tests.digits_core.judging.test_ensemble import draw
 
 
 def test_a_pair_by_hand() -> None:

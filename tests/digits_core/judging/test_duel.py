@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from digits_core.contestants import Answers
-from digits_core.duel import duel
+from digits_core.judging.contestants import Answers
+from digits_core.judging.duel import duel
 
 
 def answers(*wrong: list[int], n: int = 400) -> Answers:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.ensemble import (
+from digits_core.judging.ensemble import (
     combine,
     cross_fitted,
     fit_greedy,

@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.datasets import DATASETS, load_digits
+from digits_core.data.datasets import DATASETS, load_digits
 from digits_core.errors import UsageError
-from digits_core.label_doubt import confidently_another, find_doubts, review
-from digits_core.leaderboard import leaderboard
-from digits_core.store import SweepStore
-from sweeps.finalists import score_winner_on_test
-from tests.core.test_ensemble import draw
+from digits_core.judging.label_doubt import confidently_another, find_doubts, review
+from digits_core.judging.leaderboard import leaderboard
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.finalists import score_winner_on_test
+from tests.digits_core.judging.test_ensemble import draw
 
 
 def test_confident_learning_by_hand() -> None:

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.contestants import contestants, trial_label
-from digits_core.data import Digits, Split
+from digits_core.data.digits import Digits, Split
 from digits_core.errors import UsageError
-from digits_core.leaderboard import leaderboard
+from digits_core.judging.contestants import contestants, trial_label
+from digits_core.judging.leaderboard import leaderboard
+from digits_core.judging.stats import holm, mcnemar_p_value, seed_mean_difference
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
-from digits_core.stats import holm, mcnemar_p_value, seed_mean_difference
-from digits_core.store import SweepStore
+from digits_core.runs.store import SweepStore
 from tests.conftest import make_header
-from tests.core.test_comparison import answers
+from tests.digits_core.judging.test_comparison import answers
 
 
 def add_run(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
+from digits_core.judging.objectives import OBJECTIVES, pareto_front, parse_objectives, values_of
 from digits_core.metrics import Score
-from digits_core.objectives import OBJECTIVES, pareto_front, parse_objectives, values_of
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord
 

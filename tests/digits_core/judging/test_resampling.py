@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits_core.resampling import image_counts, paired_bootstrap, selection_corrected
+from digits_core.judging.resampling import image_counts, paired_bootstrap, selection_corrected
 
 
 def test_every_draw_has_as_many_images_as_there_are() -> None:

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits_core.ensemble import cross_fitted
+from digits_core.judging.ensemble import cross_fitted
+from digits_core.judging.stacking import fit_stack, fit_stacked
 from digits_core.metrics import image_nll
-from digits_core.stacking import fit_stack, fit_stacked
-from tests.core.test_ensemble import draw
+from tests.digits_core.judging.test_ensemble import draw
 
 
 @settings(max_examples=10, deadline=None)

@@ -6,7 +6,7 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from digits_core.stats import (
+from digits_core.judging.stats import (
     accuracy_interval,
     detectable_difference,
     fold_mean_difference,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from digits_core import local_copy
 from digits_core.errors import EnvironmentFailure
-from tests.mirrors import Machine
+from digits_core.remote import local_copy
+from tests.helpers.mirrors import Machine
 
 
 def test_a_copy_that_was_copied_is_another_one(machine: Machine, tmp_path: Path) -> None:

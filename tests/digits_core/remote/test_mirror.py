@@ -7,14 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits_core import claims
-from digits_core.claims import Claim, claim_in
-from digits_core.command_line import runs_option
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.mirror import KeptFresh, Mirror, TakenUp
-from digits_core.object_store import ObjectStore
-from digits_core.ownership import sole_driver
-from tests.mirrors import Machine, files, write
+from digits_core.remote.mirror import KeptFresh, Mirror, TakenUp
+from digits_core.remote.object_store import ObjectStore
+from digits_core.runs import claims
+from digits_core.runs.claims import Claim, claim_in
+from digits_core.runs.command_line import runs_option
+from digits_core.runs.ownership import sole_driver
+from tests.helpers.mirrors import Machine, files, write
 
 KEPT = ("record.json", "validation.npy", "weights.safetensors", "progress.json")
 

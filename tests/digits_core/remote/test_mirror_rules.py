@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.mirror_rules import (
+from digits_core.remote.mirror_rules import (
     FETCHING,
     SENDING,
     Stamps,

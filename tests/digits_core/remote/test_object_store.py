@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.object_store import ObjectStore, url_of
+from digits_core.remote.object_store import ObjectStore, url_of
 
 
 def test_what_was_written_is_listed_read_fetched_and_removed(s3_url: str, tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from digits_core import claims
-from digits_core.claims import Claim, claim_from_elsewhere
 from digits_core.errors import UsageError
-from digits_core.ownership import check_free, is_running
-from tests.mirrors import Machine, files, write
+from digits_core.runs import claims
+from digits_core.runs.claims import Claim, claim_from_elsewhere
+from digits_core.runs.ownership import check_free, is_running
+from tests.helpers.mirrors import Machine, files, write
 
 
 def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.journal import FILE_NAME, Journal, read_journal
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
+from digits_core.runs.journal import FILE_NAME, Journal, read_journal
 
 FIRST = Assignment(trial=0, recipe=Recipe(), label="the default", point={"model.name": "cnn"})
 SECOND = Assignment(trial=1, recipe=Recipe().with_overrides({"training.seed": 1}))

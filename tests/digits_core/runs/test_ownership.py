@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import UsageError
-from digits_core.ownership import check_free, is_running, sole_driver
+from digits_core.runs.ownership import check_free, is_running, sole_driver
 
 HOLD = """
 import sys, pathlib
-from digits_core.ownership import sole_driver
+from digits_core.runs.ownership import sole_driver
 with sole_driver(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

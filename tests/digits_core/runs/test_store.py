@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.data import Digits, Split
-from digits_core.durable import write_atomically
+from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import RunRecord
-from digits_core.store import SweepStore, check_name, check_new, sweep_names
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
+from digits_core.runs.durable import write_atomically
+from digits_core.runs.store import SweepStore, check_name, check_new, sweep_names
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.plans.config import EnsembleConfig
 from tests.conftest import HOSTILE, make_header
 
 
@@ -195,7 +195,7 @@ def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: p
         done.append(target.name)
         replace_file(source, target)
 
-    monkeypatch.setattr("digits_core.durable.os.replace", fill_up_after_one)
+    monkeypatch.setattr("digits_core.runs.durable.os.replace", fill_up_after_one)
     with pytest.raises(OSError, match=r"No space left on device: .*ensemble_test\.npy"):
         sweep_store.write_ensemble(record, np.zeros((360, 10)), np.zeros((359, 10)))
     assert done == ["ensemble_validation.npy"]

@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 
-from digits_core import allocator
-from digits_core.allocator import freed_memory_kept
+from digits_core.training import allocator
+from digits_core.training.allocator import freed_memory_kept
 
 
 def page_faults() -> int:

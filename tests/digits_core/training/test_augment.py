@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from digits_core.augment import augmented
 from digits_core.recipe import Augmentation
+from digits_core.training.augment import augmented
 
 NONE = Augmentation(rotation_degrees=0, shear_degrees=0, zoom_fraction=0, shift_fraction=0)
 ALL = Augmentation(rotation_degrees=30, shear_degrees=20, zoom_fraction=0.3, shift_fraction=0.2)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from digits_core.averaging import WeightAverage
+from digits_core.training.averaging import WeightAverage
 
 
 def test_the_average_is_that_of_the_weights() -> None:

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from digits_core.capture import CapturedStep, why_not_captured
-from digits_core.optim import build_optimizers, capturable, keep_rate_on_device, set_learning_rate
 from digits_core.recipe import Optimizer
+from digits_core.training.capture import CapturedStep, why_not_captured
+from digits_core.training.optim import build_optimizers, capturable, keep_rate_on_device, set_learning_rate
 
 CPU = torch.device("cpu")
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.cross_validation import FoldsTrainer, fitted, folded, pooled, trainer_for, upload
-from digits_core.data import Digits
-from digits_core.engine import DeviceSplit, Trainer
+from digits_core.data.digits import Digits
+from digits_core.data.folds import fold_digits
 from digits_core.errors import UsageError
-from digits_core.folds import fold_digits
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.recipes import named_recipe
+from digits_core.training.cross_validation import FoldsTrainer, fitted, folded, pooled, trainer_for, upload
+from digits_core.training.engine import DeviceSplit, Trainer
 
 CPU = torch.device("cpu")
 
@@ -91,7 +91,7 @@ def test_one_network_or_one_a_fold(small: Digits, tiny_split: object) -> None:
 @pytest.mark.mnist
 @pytest.mark.slow
 def test_the_scaler_is_fitted_on_each_folds_own_training_images() -> None:
-    from digits_core.datasets import load_digits
+    from digits_core.data.datasets import load_digits
 
     folds = fold_digits(load_digits("optdigits-pooled"), 4)
     trainer = FoldsTrainer(folded(named_recipe("kfold-cnn").build()), upload(folds, CPU), CPU)  # type: ignore[arg-type]

@@ -4,13 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.data import Split
-from digits_core.engine import DeviceSplit, Diverged, Trainer, resolve_precision, seed_for, split_order, train
+from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.evaluate import load_weights, predict
 from digits_core.metrics import score
-from digits_core.models import build_model
 from digits_core.recipe import LOSSES, OPTIMIZERS, SCHEDULES, Recipe, Scalar
+from digits_core.training.engine import (
+    DeviceSplit,
+    Diverged,
+    Trainer,
+    resolve_precision,
+    seed_for,
+    split_order,
+    train,
+)
+from digits_core.training.evaluate import load_weights, predict
+from digits_core.training.models import build_model
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Scalar] = {"training.epochs": 3, "model.width": 8, "model.hidden_units": 32}
@@ -119,14 +127,14 @@ def test_zero_epochs_train_nothing(tiny_split: Split) -> None:
 
 
 def test_precision_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digits_core.engine.has_native_bfloat16", lambda device: True)
+    monkeypatch.setattr("digits_core.training.engine.has_native_bfloat16", lambda device: True)
     assert resolve_precision(small(training__precision="float32"), 28, CPU) == torch.float32
     assert resolve_precision(small(training__precision="bfloat16"), 8, CPU) == torch.bfloat16
     assert resolve_precision(small(), 28, CPU) == torch.bfloat16
     assert resolve_precision(small(), 8, CPU) == torch.float32
     assert resolve_precision(small(input__side=28), 8, CPU) == torch.bfloat16
     assert resolve_precision(small(model__name="mlp"), 28, CPU) == torch.float32
-    monkeypatch.setattr("digits_core.engine.has_native_bfloat16", lambda device: False)
+    monkeypatch.setattr("digits_core.training.engine.has_native_bfloat16", lambda device: False)
     assert resolve_precision(small(), 28, CPU) == torch.float32
 
 
@@ -215,7 +223,7 @@ def test_a_gpu_that_is_too_small_is_one_line_that_names_the_batch_size(
     monkeypatch.setattr(trainer, "forward", full)
     with pytest.raises(EnvironmentFailure, match=r"training\.batch_size=64 .* try 32"):
         trainer.run_epoch()
-    monkeypatch.setattr("digits_core.engine.fit_preprocessing", full)
+    monkeypatch.setattr("digits_core.training.engine.fit_preprocessing", full)
     with pytest.raises(EnvironmentFailure, match=rf"this network of {trainer.parameter_count:,} parameters; end what"):
         Trainer(small(), trainer.data, CPU)
     monkeypatch.setattr(torch.Tensor, "to", full)

@@ -1,10 +1,10 @@
 import pytest
 
-from digits_core.datasets import DATASETS
+from digits_core.data.datasets import DATASETS
 from digits_core.errors import UsageError
-from digits_core.layers import layer_rows
-from digits_core.models import build_model, count_parameters
 from digits_core.recipes import RECIPES, named_recipe
+from digits_core.training.layers import layer_rows
+from digits_core.training.models import build_model, count_parameters
 
 
 def test_lenets_layers_are_the_published_ones() -> None:

@@ -3,9 +3,9 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from digits_core.losses import training_loss
 from digits_core.metrics import score
 from digits_core.recipe import LOSSES, Loss
+from digits_core.training.losses import training_loss
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from digits_core.errors import UsageError
-from digits_core.models import MODELS, Preprocessing, build_model, count_parameters, fit_preprocessing
 from digits_core.recipe import ARCHITECTURES, INITIALISERS, Input, Recipe, Scalar
+from digits_core.training.models import MODELS, Preprocessing, build_model, count_parameters, fit_preprocessing
 
 SMALL: dict[str, Scalar] = {"model.width": 4, "model.hidden_units": 16, "model.dropout": 0.0}
 NEEDS_ROOM = {"nguetsop-cnn": 16, "simple-cnn": 21}  # smallest side, kernel 3

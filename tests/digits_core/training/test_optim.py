@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.optim import SCHEDULES, Progress, build_optimizers, learning_rate_factor
 from digits_core.recipe import OPTIMIZERS, Optimizer, Schedule
 from digits_core.recipe import SCHEDULES as SCHEDULE_NAMES
+from digits_core.training.optim import SCHEDULES, Progress, build_optimizers, learning_rate_factor
 
 CPU = torch.device("cpu")
 

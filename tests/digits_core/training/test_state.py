@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.cross_validation import folded, trainer_for, upload
-from digits_core.data import Digits, Split
-from digits_core.folds import Folds, cut_digits
+from digits_core.data.digits import Digits, Split
+from digits_core.data.folds import Folds, cut_digits
 from digits_core.recipe import OPTIMIZERS, Recipe, Scalar
 from digits_core.records import Bundle
-from digits_core.training_state import resume, state_of
-from digits_core.trial_folder import TrialFolder
+from digits_core.runs.trial_folder import TrialFolder
+from digits_core.training.cross_validation import folded, trainer_for, upload
+from digits_core.training.state import resume, state_of
 
 CPU = torch.device("cpu")
 SMALL = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from digits_core import engine
-from digits_core.data import Split
-from digits_core.engine import DevicePart, DeviceSplit, Trainer, set_learning_rate
-from digits_core.models import MODELS
-from digits_core.optim import OPTIMIZERS, capturable
+from digits_core.data.digits import Split
 from digits_core.recipe import LOSSES, SCHEDULES, Recipe, Scalar
+from digits_core.training import engine
+from digits_core.training.engine import DevicePart, DeviceSplit, Trainer, set_learning_rate
+from digits_core.training.models import MODELS
+from digits_core.training.optim import OPTIMIZERS, capturable
 
 CUDA = torch.device("cuda")
 EVERYTHING: dict[str, Scalar] = {

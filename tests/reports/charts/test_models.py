@@ -2,19 +2,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from digits_core.ensemble_records import PairOfMembers
-from digits_core.store import SweepStore
-from reports.inside_rows import InsideModel, Scatter
-from reports.model_charts import (
+from digits_core.runs.ensemble_records import PairOfMembers
+from digits_core.runs.store import SweepStore
+from reports.charts.models import (
     accuracy_curves,
     calibration_chart,
     disagreement_chart,
     embedding_chart,
     learning_curves,
 )
-from reports.views import view_of
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
+from reports.rows.inside import InsideModel, Scatter
+from reports.rows.views import view_of
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.plans.config import EnsembleConfig
 
 
 def test_curves_mark_the_epoch_that_counts(sweep_store: SweepStore) -> None:

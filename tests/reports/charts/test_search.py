@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from digits_core.store import SweepStore
-from reports.charts import (
+from digits_core.runs.store import SweepStore
+from reports.charts.search import (
     by_importance,
     contour_chart,
     cost_chart,
@@ -13,9 +13,9 @@ from reports.charts import (
     slice_chart,
     time_line,
 )
-from reports.importance import Importance, Importances
-from reports.search_rows import Dimension, LaneBar, Rung, costs, history
-from tests.reports.test_search_rows import record
+from reports.rows.importance import Importance, Importances
+from reports.rows.search import Dimension, LaneBar, Rung, costs, history
+from tests.reports.rows.test_search import record
 
 RATE = Dimension(name="optimizer.learning_rate", numeric=True, log=True, values=(0.1, 0.01, 0.001))
 NAME = Dimension(name="optimizer.name", numeric=False, log=False, values=("sgd", "adam", "sgd"))

@@ -11,17 +11,17 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from benchmarks.made_up import made_up_sweep
-from digits_core.store import SweepStore
-from reports.pages import write_report
-from reports.plotly_library import PlotlyMode
-from reports.tables import ReportData, collect
-from reports.versus_page import write_versus
-from reports.views import View
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
-from sweeps.insight import keep_inside
+from digits_core.runs.store import SweepStore
+from reports.charts.plotly_library import PlotlyMode
+from reports.pages.report import write_report
+from reports.pages.versus import write_versus
+from reports.rows.tables import ReportData, collect
+from reports.rows.views import View
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.finishing.insight import keep_inside
+from sweeps.plans.config import EnsembleConfig
 from tests.conftest import HOSTILE
-from tests.reports.test_pages import hostile_store  # noqa: F401 - the fixture
+from tests.reports.pages.test_report import hostile_store  # noqa: F401 - the fixture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, sealed_test_part, split_digits
-from digits_core.datasets import load_digits
+from digits_core.data.datasets import load_digits
+from digits_core.data.digits import Digits, sealed_test_part, split_digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from reports.dataset_page import summary_document, summary_lines, write_dataset_page
-from reports.dataset_rows import strip, summary_of
-from tests.reports.test_pages import Page
+from reports.pages.dataset import summary_document, summary_lines, write_dataset_page
+from reports.rows.dataset import strip, summary_of
+from tests.reports.pages.test_report import Page
 
 
 def test_counts_are_those_of_the_parts_that_may_be_seen(digits: Digits) -> None:

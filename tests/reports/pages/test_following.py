@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import UsageError
-from digits_core.ownership import sole_driver
-from digits_core.store import SweepStore
-from reports.following import REFRESH_SECONDS, follow_report
-from tests.reports.test_pages import Page
+from digits_core.runs.ownership import sole_driver
+from digits_core.runs.store import SweepStore
+from reports.pages.following import REFRESH_SECONDS, follow_report
+from tests.reports.pages.test_report import Page
 
 
 def refreshes(path: Path) -> list[str | None]:

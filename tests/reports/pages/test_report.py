@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from digits_core.data import Split
+from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.recipe import Recipe
 from digits_core.records import SearchPlan, SweepSummary
-from digits_core.store import SweepStore
-from reports.pages import cell_strength, render, write_report
-from reports.plotly_library import PlotlyMode
-from reports.tables import collect
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
-from sweeps.finalists import score_all_on_test
-from sweeps.insight import keep_inside
+from digits_core.runs.store import SweepStore
+from reports.charts.plotly_library import PlotlyMode
+from reports.pages.report import cell_strength, render, write_report
+from reports.rows.tables import collect
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.finishing.finalists import score_all_on_test
+from sweeps.finishing.insight import keep_inside
+from sweeps.plans.config import EnsembleConfig
 from tests.conftest import HOSTILE, train_into
 
 

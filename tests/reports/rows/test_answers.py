@@ -3,15 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, Split
-from digits_core.datasets import MNIST_CONTESTED_TESTS
+from digits_core.data.datasets import MNIST_CONTESTED_TESTS
+from digits_core.data.digits import Digits, Split
 from digits_core.metrics import score
-from digits_core.store import SweepStore
-from reports.answers import _pictures, _Tally, answered
-from reports.tables import collect
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
-from sweeps.finalists import score_all_on_test, score_winner_on_test
+from digits_core.runs.store import SweepStore
+from reports.rows.answers import _pictures, _Tally, answered
+from reports.rows.tables import collect
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.finishing.finalists import score_all_on_test, score_winner_on_test
+from sweeps.plans.config import EnsembleConfig
 from tests.conftest import train_into
 
 
@@ -98,7 +98,7 @@ def test_disputed_labels_are_marked(digits: Digits) -> None:
 
 
 def test_only_the_best_trials_bring_their_mistakes(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.answers.DETAILED_TRIALS", 2)
+    monkeypatch.setattr("reports.rows.answers.DETAILED_TRIALS", 2)
     found = answered(sweep_store, sweep_store.ranked(), None, None, None)
     assert [len(view.mistakes) > 0 for view in found.trials] == [True, True, False, False]
     assert all(view.confusion.sum() == len(sweep_store.validation_labels()) for view in found.trials)

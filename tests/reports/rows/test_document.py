@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.store import SweepStore
-from reports.document import SCHEMA, is_report, read_report, report_document
-from reports.pages import write_report
-from reports.tables import collect
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
+from digits_core.runs.store import SweepStore
+from reports.pages.report import write_report
+from reports.rows.document import SCHEMA, is_report, read_report, report_document
+from reports.rows.tables import collect
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.plans.config import EnsembleConfig
 
-SCHEMA_TEXT = (Path(__file__).parents[2] / "docs" / "report-data.md").read_text()
+SCHEMA_TEXT = (Path(__file__).parents[3] / "docs" / "report-data.md").read_text()
 
 
 def test_the_page_gives_back_what_it_was_made_of(sweep_store: SweepStore) -> None:

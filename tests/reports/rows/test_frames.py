@@ -3,11 +3,11 @@ import io
 import pandas as pd
 
 from digits_core.recipe import FIELD_TYPES
-from digits_core.store import SweepStore
-from reports.frames import leaderboard_frame
-from reports.pages import write_report
-from reports.tables import collect
-from sweeps.finalists import score_winner_on_test
+from digits_core.runs.store import SweepStore
+from reports.pages.report import write_report
+from reports.rows.frames import leaderboard_frame
+from reports.rows.tables import collect
+from sweeps.finishing.finalists import score_winner_on_test
 
 
 def test_table_holds_every_figure_and_survives_csv(sweep_store: SweepStore) -> None:

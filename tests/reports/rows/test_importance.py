@@ -1,7 +1,7 @@
 import numpy as np
 
-from reports.importance import Importances, importances
-from reports.search_rows import Dimension
+from reports.rows.importance import Importances, importances
+from reports.rows.search import Dimension
 
 
 def made_up(count: int, seed: int = 0) -> tuple[list[Dimension], list[float]]:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits_core.data import Digits
-from reports.pictures import NO_PICTURES, png_uri, sheet_of
+from digits_core.data.digits import Digits
+from reports.rows.pictures import NO_PICTURES, png_uri, sheet_of
 
 
 def pixels_of(uri: str) -> np.ndarray:

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, SearchPlan, Status
-from digits_core.store import SweepStore
-from reports.search_rows import costs, dimensions, footing, history, lanes, rungs, search_clock
+from digits_core.runs.store import SweepStore
+from reports.rows.search import costs, dimensions, footing, history, lanes, rungs, search_clock
 
 
 def epoch_row(epoch: int, nll: float, seconds: float = 2.0) -> EpochRow:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.data import Digits, Split
+from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.store import SweepStore
-from reports.tables import collect
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
-from sweeps.finalists import score_winner_on_test
+from digits_core.runs.store import SweepStore
+from reports.rows.tables import collect
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.finishing.finalists import score_winner_on_test
+from sweeps.plans.config import EnsembleConfig
 from tests.conftest import make_header
 
 
@@ -53,7 +53,7 @@ def test_a_report_never_downloads(sweep_store: SweepStore, data_folder: Path, mo
     def fail(*arguments: object) -> None:
         raise AssertionError("a download was tried")
 
-    monkeypatch.setattr("digits_core.files._download", fail)
+    monkeypatch.setattr("digits_core.data.files._download", fail)
     header = replace(sweep_store.header, dataset="mnist")
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
     data = collect(sweep_store)

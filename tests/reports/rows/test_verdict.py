@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from digits_core.leaderboard import leaderboard
-from digits_core.store import SweepStore
-from reports.pages import render
-from reports.tables import ReportData, collect
-from reports.verdict import _model_text, sweep_headline
-from sweeps.config import EnsembleConfig
-from sweeps.ensembling import build_ensemble
-from tests.reports.test_pages import Page
+from digits_core.judging.leaderboard import leaderboard
+from digits_core.runs.store import SweepStore
+from reports.pages.report import render
+from reports.rows.tables import ReportData, collect
+from reports.rows.verdict import _model_text, sweep_headline
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.plans.config import EnsembleConfig
+from tests.reports.pages.test_report import Page
 
 
 def headline(data: ReportData) -> str:

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_core.data import Split
-from digits_core.duel import duel
+from digits_core.data.digits import Split
 from digits_core.errors import UsageError
-from digits_core.store import SweepStore
-from reports.versus import collect_versus
-from reports.versus_page import default_output, incumbents_chart, versus_document, versus_lines, write_versus
-from sweeps.finalists import score_all_on_test, score_winner_on_test
+from digits_core.judging.duel import duel
+from digits_core.runs.store import SweepStore
+from reports.pages.versus import default_output, incumbents_chart, versus_document, versus_lines, write_versus
+from reports.rows.versus import collect_versus
+from sweeps.finishing.finalists import score_all_on_test, score_winner_on_test
 from tests.conftest import HOSTILE, train_into
-from tests.reports.test_pages import Page
+from tests.reports.pages.test_report import Page
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
+from digits_core.judging.stats import accuracy_interval
 from digits_core.metrics import expected_calibration_error
-from digits_core.stats import accuracy_interval
-from reports.views import FEWEST_OF_A_CELL, calibration_bins, mistakes, view_of
+from reports.rows.views import FEWEST_OF_A_CELL, calibration_bins, mistakes, view_of
 
 
 def test_mistakes_by_hand() -> None:

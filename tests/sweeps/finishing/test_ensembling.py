@@ -3,16 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits_core.calibration import scaled
-from digits_core.data import Digits, Split
-from digits_core.ensemble import combine, majority
+from digits_cli.printed.ensemble import ensemble_document, ensemble_lines
+from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.judging.calibration import scaled
+from digits_core.judging.ensemble import combine, majority
+from digits_core.judging.stats import mcnemar_p_value
 from digits_core.metrics import score
-from digits_core.stats import mcnemar_p_value
-from digits_core.store import SweepStore
-from sweeps.config import EnsembleConfig
-from sweeps.ensemble_results import ensemble_document, ensemble_lines
-from sweeps.ensembling import build_ensemble, candidates_of, choose
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.ensembling import build_ensemble, candidates_of, choose
+from sweeps.plans.config import EnsembleConfig
 from tests.conftest import make_header, train_into
 
 

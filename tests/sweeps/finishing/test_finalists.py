@@ -1,7 +1,7 @@
-from digits_core.data import Digits, Split
+from digits_core.data.digits import Digits, Split
 from digits_core.metrics import score
-from digits_core.store import SweepStore
-from sweeps.finalists import score_winner_on_test
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.finalists import score_winner_on_test
 from tests.conftest import make_header
 
 

@@ -4,12 +4,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from digits_core.contestants import leading_record
-from digits_core.data import Digits, Split
-from digits_core.store import SweepStore
-from reports.inside_rows import filter_picture, read_inside
-from reports.pages import write_report
-from sweeps.insight import keep_inside
+from digits_core.data.digits import Digits, Split
+from digits_core.judging.contestants import leading_record
+from digits_core.runs.store import SweepStore
+from reports.pages.report import write_report
+from reports.rows.inside import filter_picture, read_inside
+from sweeps.finishing.insight import keep_inside
 from tests.conftest import train_into
 
 

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from digits_cli.printed.comparison import ComparisonOutcome, comparisons_document, comparisons_lines
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
 from digits_core.recipes import best_parameters
-from digits_core.store import SweepStore
-from reports.pages import render
-from reports.tables import collect
-from sweeps.assignments import Given
-from sweeps.comparing import plan_comparison
-from sweeps.comparison_results import ComparisonOutcome, comparisons_document, comparisons_lines
-from sweeps.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
-from sweeps.finalists import score_all_on_test
-from sweeps.runner import run_trials
-from tests.sweeps.test_runner import Recorder
+from digits_core.runs.store import SweepStore
+from reports.pages.report import render
+from reports.rows.tables import collect
+from sweeps.finishing.finalists import score_all_on_test
+from sweeps.plans.comparing import plan_comparison
+from sweeps.plans.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
+from sweeps.running.runner import run_trials
+from sweeps.space.assignments import Given
+from tests.sweeps.running.test_runner import Recorder
 
 
 def config(runs: Path, **changes: object) -> ComparisonConfig:

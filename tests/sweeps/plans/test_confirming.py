@@ -3,26 +3,22 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.data import Digits, Split
+from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
+from digits_cli.printed.refit import refit_document, refit_lines
+from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.leaderboard import leaderboard
-from digits_core.leaderboard_document import leaderboard_document
-from digits_core.ownership import sole_driver
-from digits_core.store import SweepStore
-from sweeps.assignments import Given
-from sweeps.config import ConfirmConfig
-from sweeps.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
-from sweeps.finalists import open_test_for
-from sweeps.leaderboard_results import (
-    ConfirmationOutcome,
-    confirmation_document,
-    confirmation_lines,
-)
-from sweeps.refit_results import refit_document, refit_lines
-from sweeps.run_state import RunState, check_removable
-from sweeps.runner import run_trials
+from digits_core.judging.leaderboard import leaderboard
+from digits_core.judging.leaderboard_document import leaderboard_document
+from digits_core.runs.ownership import sole_driver
+from digits_core.runs.store import SweepStore
+from sweeps.finishing.finalists import open_test_for
+from sweeps.plans.config import ConfirmConfig
+from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
+from sweeps.running.runner import run_trials
+from sweeps.space.assignments import Given
+from sweeps.view.run_state import RunState, check_removable
 from tests.conftest import make_header, train_into
-from tests.sweeps.test_runner import Recorder
+from tests.sweeps.running.test_runner import Recorder
 
 
 def config(store: SweepStore, **changes: object) -> ConfirmConfig:

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from digits_core.errors import UsageError
-from sweeps.ending import Ending, parse_target
+from sweeps.plans.ending import Ending, parse_target
 
 
 def test_the_budget_counts_from_the_beginning_of_the_command_and_holds_what_comes_after() -> None:

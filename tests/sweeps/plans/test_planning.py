@@ -6,12 +6,12 @@ import pytest
 
 from digits_core.errors import UsageError
 from digits_core.recipes import named_recipe
-from digits_core.store import SweepStore
-from digits_core.trial_folder import MOST_TRIALS
-from sweeps.assignments import Drawn, Given
-from sweeps.config import SweepConfig
-from sweeps.planning import RunPlan, plan_sweep
-from sweeps.space import default_recipe
+from digits_core.runs.store import SweepStore
+from digits_core.runs.trial_folder import MOST_TRIALS
+from sweeps.plans.config import SweepConfig
+from sweeps.plans.planning import RunPlan, plan_sweep
+from sweeps.space.assignments import Drawn, Given
+from sweeps.space.spaces import default_recipe
 
 GRID = """
 [optimizer.learning_rate]

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from sweeps.addresses import check_address
+from sweeps.running.addresses import check_address
 
 
 @pytest.mark.parametrize("address", ["", "head", ":6379", "head:", "head:x", "head:0", "head:70000", "[]:1"])

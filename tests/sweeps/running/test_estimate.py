@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.models import build_model, count_parameters
-from sweeps.config import SweepConfig
-from sweeps.estimate import epochs_a_trial, estimate, estimate_document, estimate_lines
-from sweeps.planning import plan_sweep
-from sweeps.space import default_recipe
+from digits_core.training.models import build_model, count_parameters
+from sweeps.plans.config import SweepConfig
+from sweeps.plans.planning import plan_sweep
+from sweeps.running.estimate import epochs_a_trial, estimate, estimate_document, estimate_lines
+from sweeps.space.spaces import default_recipe
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.data import Split
-from digits_core.engine import DeviceSplit, Diverged, train
+from digits_core.data.digits import Split
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
-from digits_core.trial_folder import TrialFolder
-from sweeps.objective import TrialRun
+from digits_core.runs.trial_folder import TrialFolder
+from digits_core.training.engine import DeviceSplit, Diverged, train
+from sweeps.running.objective import TrialRun
 
 CPU = torch.device("cpu")
 RECIPE = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
@@ -69,7 +69,7 @@ def test_a_recipe_that_cannot_start_is_kept_too(tiny_split: Split, tmp_path: Pat
 def test_a_trial_goes_on_where_it_was_cut_off_and_reaches_the_same_bits(
     tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.objective.SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
     cut = start(RECIPE, tiny_split, tmp_path)
     for _ in range(2):
         cut.advance()
@@ -91,7 +91,7 @@ def test_a_trial_goes_on_where_it_was_cut_off_and_reaches_the_same_bits(
 def test_a_state_that_does_not_fit_is_not_used(
     tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.objective.SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
     start(RECIPE, tiny_split, tmp_path).advance()
     assert start(RECIPE.with_overrides({"model.width": 5}), tiny_split, tmp_path).epoch == 0
     path = tmp_path / "00007" / "state.safetensors"

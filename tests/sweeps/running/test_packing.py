@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
-from digits_core.data import Split
-from digits_core.engine import DeviceSplit
+from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.gpu_memory import free_bytes, peak_bytes
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
-from sweeps import packing
-from sweeps.assignments import Drawn, Given
-from sweeps.config import AUTO, parse_gpus_per_trial
-from sweeps.planning import plan_sweep
-from sweeps.runner import reservation, run_trials
-from sweeps.space import Space, default_recipe, default_space, narrowed
-from tests.sweeps.test_runner import Recorder, config
+from digits_core.training.engine import DeviceSplit
+from digits_core.training.gpu_memory import free_bytes, peak_bytes
+from sweeps.plans.config import AUTO, parse_gpus_per_trial
+from sweeps.plans.planning import plan_sweep
+from sweeps.running import packing
+from sweeps.running.runner import reservation, run_trials
+from sweeps.space.assignments import Drawn, Given
+from sweeps.space.spaces import Space, default_recipe, default_space, narrowed
+from tests.sweeps.running.test_runner import Recorder, config
 
 GB = 10**9
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 LISTENERS = """
 import os, signal, subprocess, sys
 from pathlib import Path
 before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-from sweeps.ray_session import local_ray
-from sweeps.scratch import scratch_folder
+from sweeps.running.ray_session import local_ray
+from sweeps.running.scratch import scratch_folder
 
 def listening():
     # Sockets in state LISTEN (0A) of this network namespace, as /proc shows them: address in hexadecimal.
@@ -77,7 +77,7 @@ def test_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path: Path)
 
 def test_a_ray_that_was_imported_first_is_not_started() -> None:
     code = (
-        "import ray\nfrom sweeps.ray_session import local_ray\n"
+        "import ray\nfrom sweeps.running.ray_session import local_ray\n"
         "try:\n    local_ray(None, 1).__enter__()\nexcept Exception as error:\n    print(type(error).__name__, error)"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

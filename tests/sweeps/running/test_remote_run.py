@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.claims import FILE_NAME, Claim
 from digits_core.errors import UsageError
-from digits_core.mirror import Mirror, TakenUp
-from digits_core.object_store import ObjectStore
-from digits_core.store import SweepStore
-from sweeps import remote_run
-from sweeps.config import ResumeConfig
-from sweeps.planning import plan_resumption, plan_sweep
-from sweeps.ray_session import SearchEnded
-from sweeps.remote_run import RemoteRun, sent_along
-from sweeps.runner import run_trials
-from tests.sweeps.test_runner import Interrupter, Recorder, WorkerKiller, config, outcomes
+from digits_core.remote.mirror import Mirror, TakenUp
+from digits_core.remote.object_store import ObjectStore
+from digits_core.runs.claims import FILE_NAME, Claim
+from digits_core.runs.store import SweepStore
+from sweeps.plans.config import ResumeConfig
+from sweeps.plans.planning import plan_resumption, plan_sweep
+from sweeps.running import remote_run
+from sweeps.running.ray_session import SearchEnded
+from sweeps.running.remote_run import RemoteRun, sent_along
+from sweeps.running.runner import run_trials
+from tests.sweeps.running.test_runner import Interrupter, Recorder, WorkerKiller, config, outcomes
 from tests.test_resume import digits, epochs_told, killed_after
 
 ALONE = {"trials": 3, "max_epochs": 4, "concurrency": 1, "scheduler": "none", "search": "random"}

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.store import SweepStore
-from sweeps.config import TrainingConfig
-from sweeps.replay import choose_trial, replay
-from sweeps.training import plan_training, run_training
+from digits_core.runs.store import SweepStore
+from sweeps.plans.config import TrainingConfig
+from sweeps.running.replay import choose_trial, replay
+from sweeps.running.training_run import plan_training, run_training
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import os
 import threading
 from pathlib import Path
 
-from sweeps.roll_call import RollCall
+from sweeps.running.roll_call import RollCall
 
 
 def test_nobody_begins_before_the_last_one_is_there(tmp_path: Path) -> None:

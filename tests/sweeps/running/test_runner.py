@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.journal import read_journal
 from digits_core.metrics import score
-from digits_core.ownership import sole_driver
 from digits_core.records import RunRecord
-from digits_core.store import SweepStore
-from sweeps.assignments import Drawn
-from sweeps.config import ResumeConfig, SweepConfig
-from sweeps.ending import Ending
-from sweeps.planning import plan_resumption, plan_sweep
-from sweeps.runner import run_trials
-from sweeps.space import Choice, Float, Space
-from tests.processes import children_of
+from digits_core.runs.journal import read_journal
+from digits_core.runs.ownership import sole_driver
+from digits_core.runs.store import SweepStore
+from sweeps.plans.config import ResumeConfig, SweepConfig
+from sweeps.plans.ending import Ending
+from sweeps.plans.planning import plan_resumption, plan_sweep
+from sweeps.running.runner import run_trials
+from sweeps.space.assignments import Drawn
+from sweeps.space.spaces import Choice, Float, Space
+from tests.helpers.processes import children_of
 
 
 class Recorder:
@@ -254,7 +254,7 @@ def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
 @pytest.mark.usefixtures("ray_session")
 def test_a_resumed_search_is_the_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # One at a time, for what TPE draws and ASHA stops depends on which result comes first.
-    monkeypatch.setattr("sweeps.objective.SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
     asked = {"trials": 14, "max_epochs": 4, "concurrency": 1}
     undisturbed, summary = run_trials(plan_sweep(config(tmp_path, name="undisturbed", **asked)), Recorder())
     assert not summary.interrupted

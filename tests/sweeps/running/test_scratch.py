@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.scratch import LOCK, PREFIX, scratch_folder
+from sweeps.running.scratch import LOCK, PREFIX, scratch_folder
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys, time
-from sweeps.scratch import scratch_folder
+from sweeps.running.scratch import scratch_folder
 with scratch_folder() as folder:
     (folder / "socket").write_text("")
     print(folder, flush=True)
@@ -20,7 +20,7 @@ with scratch_folder() as folder:
 
 @pytest.fixture(autouse=True)
 def _parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.scratch._parent", lambda: tmp_path)
+    monkeypatch.setattr("sweeps.running.scratch._parent", lambda: tmp_path)
 
 
 def test_the_folder_goes_with_its_owner(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(monkeypatch: pytest.M
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True, cwd=ROOT) as holder:
         assert holder.stdout is not None
         left = Path(holder.stdout.readline().strip())
-        monkeypatch.setattr("sweeps.scratch._parent", lambda: left.parent)
+        monkeypatch.setattr("sweeps.running.scratch._parent", lambda: left.parent)
         with scratch_folder():
             assert left.is_dir()
         holder.send_signal(signal.SIGKILL)

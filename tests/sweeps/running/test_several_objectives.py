@@ -3,15 +3,15 @@ from pathlib import Path
 import optuna
 import pytest
 
-from digits_core.objectives import pareto_front
-from reports.pages import write_report
-from reports.tables import Front, collect
-from sweeps.config import ResumeConfig
-from sweeps.planning import plan_resumption, plan_sweep
-from sweeps.results import SweepOutcome, sweep_document
-from sweeps.runner import run_trials
-from sweeps.study_copy import make_storage
-from tests.sweeps.test_runner import Recorder, config
+from digits_cli.printed.sweep import SweepOutcome, sweep_document
+from digits_core.judging.objectives import pareto_front
+from reports.pages.report import write_report
+from reports.rows.tables import Front, collect
+from sweeps.plans.config import ResumeConfig
+from sweeps.plans.planning import plan_resumption, plan_sweep
+from sweeps.running.runner import run_trials
+from sweeps.search.study_copy import make_storage
+from tests.sweeps.running.test_runner import Recorder, config
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sweeps.time_limit import TimeLimit
+from sweeps.running.time_limit import TimeLimit
 
 HANG = """
 import sys, time, pathlib
-from sweeps.time_limit import TimeLimit
+from sweeps.running.time_limit import TimeLimit
 limit = TimeLimit(pathlib.Path(sys.argv[1]), 1.0)
 for seconds in (0.4, 0.4, 60.0):  # in all too long
     with limit:

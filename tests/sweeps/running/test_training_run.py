@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from digits_core.data import Digits
+from digits_cli.printed.runs import run_lines
+from digits_cli.printed.training import training_document, training_lines
+from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import score
 from digits_core.recipe import Scalar
 from digits_core.records import EpochRow
-from digits_core.store import SweepStore
-from reports.pages import render
-from reports.tables import collect
-from sweeps.config import EnsembleConfig, TrainingConfig
-from sweeps.ensembling import build_ensemble
-from sweeps.inspecting import run_lines
-from sweeps.replay import replay
-from sweeps.run_state import RunState
-from sweeps.training import plan_training, run_training
-from sweeps.training_results import training_document, training_lines
+from digits_core.runs.store import SweepStore
+from reports.pages.report import render
+from reports.rows.tables import collect
+from sweeps.finishing.ensembling import build_ensemble
+from sweeps.plans.config import EnsembleConfig, TrainingConfig
+from sweeps.running.replay import replay
+from sweeps.running.training_run import plan_training, run_training
+from sweeps.view.run_state import RunState
 
 
 def config(runs: Path, **overrides: Scalar) -> TrainingConfig:
@@ -107,7 +107,7 @@ def test_a_network_that_cannot_be_built_leaves_a_sealed_record(tmp_path: Path, m
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     plan = plan_training(config(tmp_path))
-    monkeypatch.setattr("digits_core.engine.fit_preprocessing", full)
+    monkeypatch.setattr("digits_core.training.engine.fit_preprocessing", full)
     with pytest.raises(EnvironmentFailure, match="the GPU's memory is too small for this network of "):
         run_training(plan, lambda row: None)
     state = RunState.of(SweepStore.open(tmp_path, "run"))

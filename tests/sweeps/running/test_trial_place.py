@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.object_store import ObjectStore
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, Bundle
-from sweeps import trial_place
-from sweeps.trial_place import OwnPlace, SharedPlace
+from digits_core.remote.object_store import ObjectStore
+from sweeps.running import trial_place
+from sweeps.running.trial_place import OwnPlace, SharedPlace
 
 
 def test_a_store_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
-from digits_core.journal import History, Journal, read_journal
 from digits_core.records import Assignment
-from digits_core.store import SweepStore
-from sweeps.assignments import Drawn
-from sweeps.config import ResumeConfig
-from sweeps.generations import Generations
-from sweeps.planning import plan_resumption, plan_sweep
-from sweeps.population import PopulationSearch, nudged
-from sweeps.replay import replay
-from sweeps.runner import run_trials
-from sweeps.space import Choice, Float, Int, Space, default_recipe, is_active
-from tests.sweeps.test_runner import Interrupter, Recorder, config
+from digits_core.runs.journal import History, Journal, read_journal
+from digits_core.runs.store import SweepStore
+from sweeps.plans.config import ResumeConfig
+from sweeps.plans.planning import plan_resumption, plan_sweep
+from sweeps.running.replay import replay
+from sweeps.running.runner import run_trials
+from sweeps.search.population import PopulationSearch, nudged
+from sweeps.space.assignments import Drawn
+from sweeps.space.generations import Generations
+from sweeps.space.spaces import Choice, Float, Int, Space, default_recipe, is_active
+from tests.sweeps.running.test_runner import Interrupter, Recorder, config
 
 SPACE: Space = {
     "schedule.name": Choice(options=("cosine", "constant")),

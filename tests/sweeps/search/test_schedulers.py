@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import TrialScheduler
 
-from digits_core.journal import History, TrialHistory
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
-from sweeps.config import SCHEDULERS
-from sweeps.reported import EPOCH, FAILED, METRIC
-from sweeps.schedulers import BUILDERS, SparingScheduler, scheduler_for
+from digits_core.runs.journal import History, TrialHistory
+from sweeps.plans.config import SCHEDULERS
+from sweeps.search.reported import EPOCH, FAILED, METRIC
+from sweeps.search.schedulers import BUILDERS, SparingScheduler, scheduler_for
 
 
 class Reporting:
@@ -39,7 +39,7 @@ def outcome(scheduler: SparingScheduler, number: int, curve: list[float]) -> int
 
 
 def test_every_scheduler_has_a_name_and_a_word_about_it() -> None:
-    assert {*BUILDERS, "pbt"} == set(SCHEDULERS)  # a population is a search (tests/sweeps/test_population.py)
+    assert {*BUILDERS, "pbt"} == set(SCHEDULERS)  # a population is a search (tests/sweeps/search/test_population.py)
 
 
 @pytest.mark.parametrize(("max_epochs", "rungs"), [(40, [6, 12, 24]), (12, [2, 4, 8]), (8, [1, 3]), (2, [1]), (1, [])])

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_core.journal import History, Journal, TrialHistory, read_journal
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
-from sweeps import study as study_module
-from sweeps.assignments import Drawn
-from sweeps.config import SEARCHES
-from sweeps.reported import EPOCH, FAILED, FINISHED, METRIC
-from sweeps.search import HandOut, StudySearch
-from sweeps.space import Choice, Float, Space, default_recipe, default_space, point_of
-from sweeps.study import SAMPLERS, frozen_trial, worth_knowing
+from digits_core.runs.journal import History, Journal, TrialHistory, read_journal
+from sweeps.plans.config import SEARCHES
+from sweeps.search import study as study_module
+from sweeps.search.reported import EPOCH, FAILED, FINISHED, METRIC
+from sweeps.search.searchers import HandOut, StudySearch
+from sweeps.search.study import SAMPLERS, frozen_trial, worth_knowing
+from sweeps.space.assignments import Drawn
+from sweeps.space.spaces import Choice, Float, Space, default_recipe, default_space, point_of
 
 _, SPACE = default_space("cpu", 8)
 DEFAULT = default_recipe("cpu", 8, 9)

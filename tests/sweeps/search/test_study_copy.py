@@ -12,13 +12,13 @@ import optuna
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.store import SweepStore
-from sweeps.config import ResumeConfig
-from sweeps.planning import plan_resumption, plan_sweep
-from sweeps.runner import run_trials
-from sweeps.space import Choice, Float, Space
-from sweeps.study_copy import StudyCopy, check_storage, database_of, make_storage, without_password
-from tests.sweeps.test_runner import Interrupter, Recorder, config
+from digits_core.runs.store import SweepStore
+from sweeps.plans.config import ResumeConfig
+from sweeps.plans.planning import plan_resumption, plan_sweep
+from sweeps.running.runner import run_trials
+from sweeps.search.study_copy import StudyCopy, check_storage, database_of, make_storage, without_password
+from sweeps.space.spaces import Choice, Float, Space
+from tests.sweeps.running.test_runner import Interrupter, Recorder, config
 
 SPACE: Space = {
     "model.name": Choice(options=("cnn", "mlp")),

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
-from sweeps.space import (
+from sweeps.space.spaces import (
     Choice,
     Float,
     Int,

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
-from sweeps.space import Choice, Float, Int, Space, When, default_space
-from sweeps.space_file import document_of, read_space, space_of, toml_of
+from sweeps.space.spaces import Choice, Float, Int, Space, When, default_space
+from sweeps.space.toml_file import document_of, read_space, space_of, toml_of
 
 OWN = """
 [optimizer.name]

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from digits_core.store import SweepStore
-from sweeps.progress import (
+from digits_core.runs.store import SweepStore
+from sweeps.view.progress import (
     LiveView,
     PlainView,
     Tally,
@@ -116,7 +116,7 @@ def test_rates_and_disk_are_told_once_there_is_enough_to_go_by(
     sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("sweeps.tally.time.monotonic", lambda: now)
+    monkeypatch.setattr("sweeps.view.tally.time.monotonic", lambda: now)
     tally = Tally(trial_count=10, max_epochs=3, concurrency=2, folder=sweep_store.folder)
     tally.recall(sweep_store.records())
     tally.start(5)

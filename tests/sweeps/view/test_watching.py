@@ -3,12 +3,12 @@ import time
 
 import pytest
 
-from digits_core.journal import Journal
-from digits_core.ownership import sole_driver
 from digits_core.records import Assignment
-from digits_core.store import SweepStore
-from sweeps.watching import JournalTail, watch
-from tests.sweeps.test_runner import Recorder
+from digits_core.runs.journal import Journal
+from digits_core.runs.ownership import sole_driver
+from digits_core.runs.store import SweepStore
+from sweeps.view.watching import JournalTail, watch
+from tests.sweeps.running.test_runner import Recorder
 
 
 class Following(Recorder):

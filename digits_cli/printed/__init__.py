@@ -1,0 +1,1 @@
+"""What the commands print: a document for `--json`, lines for people."""

@@ -1,0 +1,1 @@
+"""Data sets as arrays: published ones, your own, mixtures, splits, folds, corruptions."""

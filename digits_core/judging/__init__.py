@@ -1,0 +1,1 @@
+"""Intervals, tests, resampling, the leaderboard, ensembles, label doubts: arrays in, numbers out."""

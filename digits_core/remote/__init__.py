@@ -1,0 +1,1 @@
+"""Runs that lie in a bucket."""

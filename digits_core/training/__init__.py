@@ -1,0 +1,1 @@
+"""How one recipe is trained: networks, augmentation, losses, optimizers and the one loop."""

@@ -1,0 +1,1 @@
+"""Rows and figures as one HTML file."""

@@ -1,0 +1,1 @@
+"""What happens once the trials are over."""

@@ -1,0 +1,1 @@
+"""Search spaces, and which recipe a trial gets."""
