@@ -24,8 +24,8 @@ from benchmarks.papers import LARGE, SHEETS, Mask, Pen, Sheet, finished, picture
 from digits_core.data.datasets import load_digits
 from digits_core.data.digits import LabelledImages, split_digits
 from digits_core.delivery.reader import Reader
-from digits_core.handwriting.answers import Picture
 from digits_core.handwriting.decode import _on_ground
+from digits_core.handwriting.reading import Picture
 from digits_core.inference.classifier import open_classifier
 from digits_core.judging.stats import accuracy_interval
 

@@ -93,5 +93,5 @@ def made_up_sweep(runs: Path, models: int, images: int, dataset: str = "sklearn-
         folder = store.trial(trial)
         folder.create()
         folder.write_best(probabilities, {"none": np.zeros(1, dtype=np.float32)})
-        folder.seal(record_of(trial, labels, probabilities))
+        folder.complete(record_of(trial, labels, probabilities))
     return store

@@ -24,7 +24,7 @@ from digits_core.records import Assignment
 from digits_core.runs.journal import History
 from sweeps.search.reported import EPOCH, FAILED, FINISHED, METRIC
 from sweeps.search.schedulers import first_rung, scheduler_for
-from sweeps.search.searchers import Asked, StudySearch
+from sweeps.search.searchers import AskedTrial, StudySearch
 from sweeps.search.study import STATES
 from sweeps.space.assignments import Drawn
 from sweeps.space.spaces import default_recipe
@@ -113,7 +113,7 @@ def _move(searcher: StudySearch, name: str, point: dict[str, Scalar]) -> None:
     asked = searcher.running[name]
     assert asked.trial is not None
     searcher.study.tell(asked.trial, STATES.FAIL)
-    searcher.running[name] = Asked(asked.assignment, searcher.study.ask_known(point))
+    searcher.running[name] = AskedTrial(asked.assignment, searcher.study.ask_known(point))
 
 
 def goal_of(table: CurveTable) -> float:

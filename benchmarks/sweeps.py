@@ -125,7 +125,7 @@ def usual(script: str, folder: str) -> float:
 
 
 def ours(folder: str, count: int) -> float:
-    """Wall seconds of `digits sweep --configs`, the winner's test and the report included."""
+    """Wall seconds of `digits sweep --configs`, the leader's test and the report included."""
     path = Path(folder, "configs.jsonl")
     path.write_text("\n".join(map(json.dumps, CONFIGS)))
     digits = Path(sys.executable).with_name("digits")

@@ -122,7 +122,7 @@ def transfer(
     from digits_core.delivery.transfer import default_datasets
     from digits_core.delivery.transfer import transfer as run_transfer
     from digits_core.inference.classifier import open_classifier
-    from reports.pages.transfer import write_transfer_page
+    from reports.pages.plain import write_transfer_page
 
     selectors: list[str | None] = list(dict.fromkeys(models)) if models else [None]
     classifiers = [open_classifier(runs, selector) for selector in selectors]

@@ -131,8 +131,8 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
     from digits_cli.printed.refit import refit_document, refit_lines
     from digits_core.judging.leaderboard import leaderboard as judge
     from reports.pages.report import report_after_result
-    from sweeps.finishing.finalists import keep_best_parameters, open_test_for
     from sweeps.finishing.insight import keep_inside
+    from sweeps.finishing.opening import keep_best_parameters, open_test_for
     from sweeps.plans.confirming import plan_confirmation
     from sweeps.view.progress import progress_console, view_of
 

@@ -56,7 +56,7 @@ def predict(
     if output is not None and not explain:
         raise UsageError("--output is where --explain writes its page; add --explain")
     from digits_core.delivery.inputs import pictures_of
-    from digits_core.handwriting.answers import printable
+    from digits_core.handwriting.reading import printable
 
     pictures = pictures_of(images, labels_from_name=labels_from_name)
     from digits_cli.printed.predict import predict_document, reading_lines, summary_lines
@@ -76,7 +76,7 @@ def predict(
     page = None
     if explain:
         from digits_core.runs.command_line import open_command
-        from reports.pages.reading import write_reading_page
+        from reports.pages.plain import write_reading_page
 
         page = write_reading_page(
             readings, reader.classifier.name, reader.classifier.header, output or runs / "predictions.html"

@@ -113,7 +113,7 @@ def sweep(
 
     Ray Tune runs the trials, Optuna chooses them, ASHA stops the weak ones; trial 0 is a known-good default. Searched
     are the architecture and its size, optimizer, learning rate, weight decay, schedule, batch size, dropout and
-    augmentation. The winner, by validation, is then scored once on the sealed test part, and a report is written.
+    augmentation. The leader, by validation, is then scored once on the sealed test part, and a report is written.
     Missing data is downloaded into DIGITS_DATA_DIR (`digits doctor` shows where that is). Ctrl-C keeps everything that
     is finished; `digits resume` goes on, also after a crash.
 
@@ -138,7 +138,7 @@ def sweep(
     from sweeps import for_a_cluster
     from sweeps.plans.config import SweepConfig, parse_gpus_per_trial
     from sweeps.plans.ending import parse_target
-    from sweeps.running.addresses import check_address
+    from sweeps.running.ray_session import check_address
     from sweeps.words import optional_seconds_of
 
     # Checked before anything that takes seconds to import.
@@ -179,8 +179,9 @@ def _search(config: "SweepConfig", *, as_json: bool) -> None:
 
 
 def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
+    from digits_cli.printed.sweep import estimate_document, estimate_lines
     from sweeps.plans.planning import plan_sweep
-    from sweeps.running.estimate import estimate, estimate_document, estimate_lines
+    from sweeps.running.estimate import estimate
 
     plan = plan_sweep(config)
     about = estimate(plan)
@@ -188,18 +189,18 @@ def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
 
 
 def run_search(plan: "RunPlan", *, as_json: bool) -> None:
-    """Run what a plan says, score the winner, write the report, print the result."""
+    """Run what a plan says, score the leader, write the report, print the result."""
     from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
     from reports.pages.report import report_after_result
-    from sweeps.finishing.finalists import score_winner_on_test
     from sweeps.finishing.insight import keep_inside
+    from sweeps.finishing.opening import score_leader_on_test
     from sweeps.running.runner import run_trials
     from sweeps.view.progress import progress_console, view_of
 
     say(plan.line)
     view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
     store, summary = run_trials(plan, view)
-    test = None if summary.interrupted else score_winner_on_test(store)
+    test = None if summary.interrupted else score_leader_on_test(store)
     if not summary.interrupted:
         keep_inside(store)
     with report_after_result(store) as report:
@@ -276,7 +277,7 @@ def resume(
     from sweeps import for_a_cluster
     from sweeps.plans.config import ResumeConfig, parse_gpus_per_trial
     from sweeps.plans.ending import parse_target
-    from sweeps.running.addresses import check_address
+    from sweeps.running.ray_session import check_address
     from sweeps.words import optional_seconds_of
 
     config = ResumeConfig(
@@ -298,10 +299,11 @@ def resume(
 
 def _resume(config: "ResumeConfig", *, as_json: bool) -> None:
     from digits_cli.training import run_comparisons
+    from digits_core.records import RunKind
     from sweeps.plans.planning import plan_resumption
 
     plan = plan_resumption(config)
-    if plan.header.kind == "comparison":
+    if plan.header.kind == RunKind.COMPARISON:
         run_comparisons([plan], as_json=as_json)
     else:
         run_search(plan, as_json=as_json)

@@ -71,8 +71,9 @@ def show_dataset(
     from digits_core.data.datasets import absolute, check_dataset, load_digits
 
     check_dataset(name)
+    from digits_cli.printed.datasets import summary_document, summary_lines
     from digits_core.runs.command_line import open_command
-    from reports.pages.dataset import summary_document, summary_lines, write_dataset_page
+    from reports.pages.plain import write_dataset_page
     from reports.rows.dataset import summary_of
 
     summary = summary_of(load_digits(absolute(name)))
@@ -97,7 +98,7 @@ def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
         digits datasets check mnist+folder:mine --json
 
     """
-    from digits_cli.printed.data_check import check_document, check_lines
+    from digits_cli.printed.datasets import check_document, check_lines
     from digits_core.data.checks import check_data
     from digits_core.data.datasets import absolute
 
@@ -135,7 +136,7 @@ def report(
     """Write the HTML report of a run, or of several side by side.
 
     It is one file that opens from disk, without a network; `digits leaderboard report.html` reads it back. Several
-    runs: their leaderboards, their best so far, and paired tests between their winners.
+    runs: their leaderboards, their best so far, and paired tests between their leaders.
 
     Examples:
 
@@ -196,8 +197,9 @@ def _report_one(
 
 
 def _report_several(names: list[str], output: Path | None, plotly: "PlotlyMode", runs: Path, *, as_json: bool) -> Path:
+    from digits_cli.printed.versus import versus_document, versus_lines
     from digits_core.runs.store import SweepStore
-    from reports.pages.versus import default_output, versus_document, versus_lines, write_versus
+    from reports.pages.versus import default_output, write_versus
 
     stores = [SweepStore.open(runs, name) for name in names]
     data, path = write_versus(stores, output or default_output(runs, names), plotly)

@@ -93,8 +93,7 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
     from reports.pages.report import report_after_result
     from sweeps.finishing.insight import keep_inside
     from sweeps.running.training_run import plan_training, run_training
-    from sweeps.view.epochs import epoch_progress
-    from sweeps.view.progress import progress_console
+    from sweeps.view.progress import epoch_progress, progress_console
 
     plan = plan_training(config)
     say(plan.line)
@@ -206,8 +205,8 @@ def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:
 def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
     from digits_cli.printed.comparison import ComparisonOutcome
     from reports.pages.report import report_after_result
-    from sweeps.finishing.finalists import score_all_on_test
     from sweeps.finishing.insight import keep_inside
+    from sweeps.finishing.opening import score_all_on_test
     from sweeps.running.runner import run_trials
     from sweeps.view.progress import progress_console, view_of
 
@@ -224,7 +223,7 @@ def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
 @errors_in_one_line
 def replay(
     run: Annotated[str, typer.Argument(help="Name of a sweep or training run.")],
-    trial: Annotated[int | None, typer.Option(help="Number of the trial.", show_default="the winner")] = None,
+    trial: Annotated[int | None, typer.Option(help="Number of the trial.", show_default="the leader")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -244,8 +243,7 @@ def replay(
     from digits_core.runs.store import SweepStore
     from sweeps.running.replay import choose_trial
     from sweeps.running.replay import replay as train_again
-    from sweeps.view.epochs import epoch_progress
-    from sweeps.view.progress import progress_console
+    from sweeps.view.progress import epoch_progress, progress_console
 
     store = SweepStore.open(runs, run)
     record = choose_trial(store, trial)

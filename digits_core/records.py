@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal, get_args, get_origin
 
 import numpy.typing as npt
@@ -19,6 +20,16 @@ DEFAULT_OBJECTIVES = (
 
 Status = Literal["finished", "stopped", "failed"]
 """finished: all epochs done; stopped: ended early by the scheduler; failed: see the record's error."""
+
+
+class RunKind(StrEnum):
+    """What a run was made for."""
+
+    SWEEP = "sweep"  # a search
+    TRAINING = "training"  # one recipe, trained in the command's own process
+    COMPARISON = "comparison"  # named recipes over seeds; nothing was searched
+    CONFIRMATION = "confirmation"  # a sweep's best recipes again, on fresh seeds; lies inside the sweep
+    REFIT = "refit"  # the same, trained on the validation images as well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,9 +242,7 @@ class SweepHeader:
     space: dict[str, str]  # dotted field -> readable range
     hardware: str
     versions: dict[str, str]
-    kind: str = (
-        "sweep"  # "training", "comparison" (named recipes, nothing was searched) or "confirmation" (of a sweep's)
-    )
+    kind: RunKind = RunKind.SWEEP
     fold_count: int = 0  # with cross-validation; validation is then every image, each judged by a network that did not
     # see it, and there is no sealed part to open
     policy: Policy = Policy()
@@ -249,7 +258,8 @@ class SweepHeader:
         """Inverse of `dataclasses.asdict` after a trip through JSON."""
         _check_types(values)
         policy, plan = Policy(**values.get("policy", {})), values.get("plan")
-        return SweepHeader(**{**values, "policy": policy, "plan": plan and SearchPlan.from_dict(plan)})
+        kind = RunKind(values.get("kind", RunKind.SWEEP))
+        return SweepHeader(**{**values, "kind": kind, "policy": policy, "plan": plan and SearchPlan.from_dict(plan)})
 
 
 @dataclass(frozen=True, kw_only=True)

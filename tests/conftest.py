@@ -14,14 +14,12 @@ from digits_core.data.datasets import MNIST_FILES, OPTDIGITS_FILES, load_digits
 from digits_core.data.digits import Digits, LabelledImages, Split, split_digits
 from digits_core.data.files import is_at_hand
 from digits_core.recipe import Recipe
-from digits_core.records import Assignment, RunRecord, SweepHeader
+from digits_core.records import Assignment
 from digits_core.runs.store import SweepStore
-from digits_core.training.engine import DeviceSplit
-from sweeps.running.objective import TrialRun, failed_record
+from sweeps.running.objective import failed_record
 from tests.helpers.mirrors import machine  # noqa: F401 - a fixture
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
-
-HOSTILE = "</script><img src=x onerror=alert(1)>"
+from tests.helpers.runs import HOSTILE, make_header, train_into
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,30 +74,6 @@ def tiny_split(split: Split) -> Split:
     )
 
 
-def make_header(digits: Digits, split: Split, name: str = "tiny", created_at: float = 1_000_000.0) -> SweepHeader:
-    """The header of a small sweep."""
-    return SweepHeader(
-        name=name, created_at=created_at, dataset=digits.name, side=digits.side, data_checksum=digits.checksum,
-        split_id=split.split_id, train_n=len(split.train), validation_n=len(split.validation), trial_count=5,
-        max_epochs=3, seed=0, concurrency=1, device="cpu", space={"model.name": "cnn | mlp"},
-        hardware="a test", versions={"python": "3"},
-    )  # fmt: skip
-
-
-def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epochs: int, label: str = "") -> RunRecord:
-    """Run a real trial in this process for some epochs and seal it."""
-    device = torch.device("cpu")
-    folder = store.trial(trial)
-    run = TrialRun(
-        Assignment(trial=trial, recipe=recipe, label=label), DeviceSplit.from_split(split, device), device, folder
-    )
-    for _ in range(epochs):
-        run.advance()
-    record = run.record("finished" if run.finished else "stopped")
-    folder.seal(record)
-    return record
-
-
 @pytest.fixture(scope="session")
 def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, split: Split) -> Path:
     """Three trained trials, one stopped early, one failed with a hostile error."""
@@ -109,7 +83,7 @@ def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, spl
     train_into(store, split, 1, base.with_overrides({"model.name": "mlp", "training.seed": 1}), 3)
     train_into(store, split, 2, base.with_overrides({"training.seed": 2}), 3)
     train_into(store, split, 3, base.with_overrides({"model.name": "lenet", "training.seed": 3}), 1)
-    store.trial(4).seal(failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"))
+    store.trial(4).complete(failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"))
     return store.folder
 
 

@@ -69,7 +69,7 @@ def test_only_the_seal_touches_the_test_part() -> None:
     }
     assert writers == {"sealed.py"}
     openers = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_test")}
-    assert openers == {"finalists.py"}
+    assert openers == {"opening.py"}
     foreign = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_foreign_test_images")}
     assert foreign == {"transfer.py"}
     lookers = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_test_images")}

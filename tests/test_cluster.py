@@ -17,8 +17,8 @@ import pytest
 from digits_core.remote.mirror import Mirror
 from digits_core.runs.journal import read_journal
 from digits_core.runs.store import SweepStore
+from tests.helpers.drivers import epochs_told
 from tests.helpers.object_stores import CREDENTIALS
-from tests.test_resume import epochs_told
 
 pytestmark = pytest.mark.slow
 

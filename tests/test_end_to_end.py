@@ -18,8 +18,8 @@ from digits_core.runs.store import SweepStore
 from reports.rows.tables import collect
 from sweeps.signals import STOP_SIGNALS, restored_handlers
 from sweeps.space.spaces import Choice, Float, Space, default_recipe
+from tests.helpers.pages import Page
 from tests.helpers.processes import children_of
-from tests.reports.pages.test_report import Page
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
     labels = [line[:14].strip() for line in result.stdout.splitlines()]
-    assert labels == ["winner", "validation", "sealed test", "trials", "folder", "report", "next"]
+    assert labels == ["leader", "validation", "sealed test", "trials", "folder", "report", "next"]
     assert f"next           digits ensemble --top 5 --sweep seen --runs '{runs}'" in result.stdout
     assert "3 of 3 trials" in result.stderr
     assert "\x1b" not in result.stdout + result.stderr

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,42 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from digits_core.runs.journal import FILE_NAME
 from digits_core.runs.store import SweepStore
-from tests.sweeps.running.test_runner import outcomes
+from tests.helpers.drivers import DIGITS, SWEEP, digits, epochs_told, killed_after
+from tests.helpers.sweeps import outcomes
 
 pytestmark = pytest.mark.slow
-
-DIGITS = str(Path(sys.executable).with_name("digits"))
-# Draws that depend on nothing but the seed, and no early stopping: whatever runs beside whatever, the same results.
-SWEEP = ["sweep", "--trials", "6", "--max-epochs", "12", "--search", "random", "--scheduler", "none", "--seed", "3"]
-
-
-def digits(*arguments: object, expected: int = 0) -> str:
-    """Run a command to its end and return what it said on stderr."""
-    ended = subprocess.run([DIGITS, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == expected, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
-
-
-def killed_after(epochs: int, folder: Path, *arguments: object) -> None:
-    """Run a command and kill it with SIGKILL once its journal tells of so many epochs, those before it included."""
-    with subprocess.Popen(
-        [DIGITS, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        deadline = time.monotonic() + 120
-        while epochs_told(folder) < epochs:
-            assert process.poll() is None, "it ended by itself"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.kill()
-
-
-def epochs_told(folder: Path) -> int:
-    """Lines of that kind in a run's journal."""
-    path = folder / FILE_NAME
-    return path.read_bytes().count(b'"event": "epoch"') if path.exists() else 0
 
 
 @pytest.mark.usefixtures("ray_session")

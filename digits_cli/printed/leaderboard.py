@@ -10,7 +10,7 @@ from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.judging.stats import p_value_text
 from digits_core.recipe import Recipe
-from digits_core.records import RunRecord, SweepSummary, status_counts
+from digits_core.records import RunKind, RunRecord, SweepSummary, status_counts
 from digits_core.runs.command_line import digits_command, open_command, runs_option
 from digits_core.runs.store import SweepStore
 from sweeps.view.progress import describe_recipe
@@ -117,9 +117,9 @@ def next_after(store: SweepStore, board: Leaderboard) -> str:
     """The command that comes after a leaderboard."""
     folder = store.sealed_by.folder
     name, runs = folder.name, runs_option(folder)
-    if store.header.kind == "sweep" and not board.rows[0].contestant.confirmed:
+    if store.header.kind == RunKind.SWEEP and not board.rows[0].candidate.confirmed:
         return digits_command("confirm", "--top", 5, "--seeds", 5, "--sweep", name, *runs)
-    if store.header.kind == "sweep":
+    if store.header.kind == RunKind.SWEEP:
         return digits_command("ensemble", "--pool", "confirmed", "--sweep", name, *runs)
     return digits_command("report", name, *runs)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digits_core.data.digits import CLASS_COUNT
-from digits_core.handwriting.answers import ReadDigit, Reading, confusion_of, digit_document, printable
+from digits_core.handwriting.reading import ReadDigit, Reading, confusion_of, digit_document, printable
 from digits_core.inference.classifier import Classifier
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 
 from digits_cli.printed.comparison import difference_text
 from digits_cli.printed.leaderboard import ConfirmationOutcome, answers_text, runs_document
-from digits_core.judging.contestants import Answers, answers_on_test
+from digits_core.judging.candidates import Answers, answers_on_test
 from digits_core.judging.leaderboard_document import answers_document
 from digits_core.judging.stats import MeanDifference, seed_mean_difference
 from digits_core.records import status_counts

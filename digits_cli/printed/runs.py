@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_cli.printed.sweep import score_document, score_text
-from digits_core.records import RunRecord, rank, status_counts
+from digits_core.records import RunKind, RunRecord, rank, status_counts
 from digits_core.runs.command_line import digits_command, replay_command, runs_option
 from sweeps.view.progress import describe
 from sweeps.view.run_state import RunState, list_runs
@@ -89,7 +89,7 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
     for record in rank(state.records)[:TOP_COUNT]:
         assert record.validation is not None
         lines.append((f"  trial {record.trial}", f"{score_text(record.validation)}; {describe(record)}"))
-    if header.kind == "training" and counts["failed"]:
+    if header.kind == RunKind.TRAINING and counts["failed"]:
         lines += [("failed", record.failure) for record in state.records]
     took = (
         f"{duration(state.history.seconds)} in {counted(len(state.history.sessions), 'session')}, "

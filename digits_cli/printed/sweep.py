@@ -1,6 +1,7 @@
 """What a sweep prints: a JSON document for scripts, labelled lines for people."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from digits_core.metrics import Score
 from digits_core.records import RunRecord, SweepHeader, SweepSummary, rank, status_counts
 from digits_core.runs.command_line import digits_command, resume_command, runs_option
 from digits_core.runs.store import SweepStore
+from digits_core.runs.trial_folder import MOST_TRIALS
+from sweeps.plans.planning import RunPlan
+from sweeps.running.estimate import Estimate
 from sweeps.view.progress import describe
 from sweeps.words import counted, duration
 
@@ -26,7 +30,7 @@ class SweepOutcome:
     records: tuple[RunRecord, ...]
     test_openings: int
     report: Path | None  # None where no trial counts
-    test: Score | None  # the winner's; None where the sealed test part was not opened
+    test: Score | None  # the leader's; None where the sealed test part was not opened
 
     @staticmethod
     def of(store: SweepStore, summary: SweepSummary, report: Path | None, test: Score | None) -> "SweepOutcome":
@@ -42,7 +46,7 @@ class SweepOutcome:
         )
 
     @property
-    def winner(self) -> RunRecord | None:
+    def leader(self) -> RunRecord | None:
         """The trial with the lowest validation NLL."""
         return next(iter(rank(self.records)), None)
 
@@ -51,7 +55,7 @@ class SweepOutcome:
         if self.summary.error:
             kept = f"{len(self.records)} of {counted(self.header.trial_count, 'trial')} are kept"
             raise EnvironmentFailure(f"{self.summary.error}; {kept}")
-        if self.winner is None and not self.summary.interrupted:
+        if self.leader is None and not self.summary.interrupted:
             raise EnvironmentFailure(
                 f"all {counted(len(self.records), 'trial')} failed; the last one: {self.records[-1].failure}"
             )
@@ -59,12 +63,12 @@ class SweepOutcome:
 
 def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
     """What `sweep --json` prints. `report` and `best` are null where no trial counts, `front` with one objective."""
-    winner, header, summary = outcome.winner, outcome.header, outcome.summary
-    best = winner and {
-        "trial": winner.trial,
-        "recipe_id": winner.recipe.recipe_id,
-        "recipe": dataclasses.asdict(winner.recipe),
-        "validation": winner.validation and score_document(winner.validation),
+    leader, header, summary = outcome.leader, outcome.header, outcome.summary
+    best = leader and {
+        "trial": leader.trial,
+        "recipe_id": leader.recipe.recipe_id,
+        "recipe": dataclasses.asdict(leader.recipe),
+        "validation": leader.validation and score_document(leader.validation),
         "test": outcome.test and score_document(outcome.test),
     }
     return {
@@ -113,16 +117,16 @@ def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
 
 def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     """What `sweep` prints for people."""
-    header, summary, winner = outcome.header, outcome.summary, outcome.winner
+    header, summary, leader = outcome.header, outcome.summary, outcome.leader
     counts, lines = status_counts(outcome.records), []
     if summary.interrupted:
         lines.append(("interrupted", f"{len(outcome.records)} of {header.trial_count} trials are kept"))
-    if winner is not None and winner.validation is not None:
+    if leader is not None and leader.validation is not None:
         tested = "not opened, because the sweep was interrupted"
         if outcome.test:
             tested = f"{score_text(outcome.test)}; opened {counted(outcome.test_openings, 'time')}"
-        lines.append(("winner", f"trial {winner.trial}: {describe(winner)}"))
-        lines.append(("  validation", score_text(winner.validation)))
+        lines.append(("leader", f"trial {leader.trial}: {describe(leader)}"))
+        lines.append(("  validation", score_text(leader.validation)))
         lines.append(("  sealed test", tested))
     lines += front_lines(outcome)
     if summary.limit:
@@ -163,3 +167,33 @@ def spread_text(spread: Spread) -> str:
         return f"{spread.mean:.2%} (n = 1)"
     deviation = f"{100 * spread.standard_deviation:.2f}"
     return f"mean {spread.mean:.2%}, standard deviation {deviation} points, best {spread.best:.2%} (n = {spread.n})"
+
+
+def estimate_document(plan: RunPlan, about: Estimate) -> dict[str, Any]:
+    """What `sweep --dry-run --json` prints."""
+    return {
+        "sweep": plan.header.name,
+        "trials": plan.header.trial_count,
+        "space": plan.header.space,
+        "size": about.size,
+        "epochs": about.epochs,
+        "epoch_seconds": about.epoch_seconds,
+        "seconds": about.seconds,
+        "bytes": about.byte_count,
+    }
+
+
+def estimate_lines(plan: RunPlan, about: Estimate) -> list[tuple[str, str]]:
+    """What `sweep --dry-run` prints for people."""
+    header = plan.header
+    lines = [("space", about.size)]
+    lines += [(f"  {name}", text) for name, text in header.space.items()]
+    if header.trial_count < MOST_TRIALS:
+        lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in all"))
+        lines.append(
+            ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")
+        )
+        lines.append(("disk", f"about {about.byte_count / 1e6:.0f} MB in {plan.folder}"))
+    lines.append(("an epoch", f"{about.epoch_seconds:.2f} s of the default recipe, measured now on one thread"))
+    lines.append(("next", "the same command without --dry-run"))
+    return lines

@@ -7,12 +7,12 @@ from typing import Any
 
 from digits_cli.printed.sweep import score_document, score_text, spread_text
 from digits_core.data.datasets import DATASETS
+from digits_core.inference.inside import LayerRow, layer_rows
 from digits_core.judging.comparison import is_as_published, our_figures
 from digits_core.judging.stats import spread_of
 from digits_core.recipes import RECIPES
 from digits_core.runs.command_line import digits_command, open_command, runs_option
 from digits_core.runs.store import SweepStore
-from digits_core.training.layers import LayerRow, layer_rows
 from sweeps.running.replay import Replay
 from sweeps.running.training_run import TrainingOutcome
 from sweeps.view.progress import describe

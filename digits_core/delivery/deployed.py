@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from digits_core.inference.classifier import Classifier
-from digits_core.judging.stacking import Stack
+from digits_core.judging.ensemble import Stack
 from digits_core.metrics import SMALLEST_PROBABILITY
 
 CHUNK = 500  # images at a time

@@ -23,7 +23,7 @@ from digits_core.runs.durable import write_atomically
 
 CLOSE = 1e-3  # between probabilities of the same model in two formats: rounding, summed in another order
 TIMED_COUNT = 1_000  # images that are answered side by side for the times
-Answers = npt.NDArray[np.float32]  # (N, 10)
+Probabilities = npt.NDArray[np.float32]  # (N, 10)
 
 
 def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Callable[[str], None]) -> Export:
@@ -55,7 +55,7 @@ def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Call
     return Export(**{**vars(result), "files": files})
 
 
-Converted = tuple[dict[str, bytes], Callable[[npt.NDArray[np.uint8]], Answers]]  # files by name, how they answer
+Converted = tuple[dict[str, bytes], Callable[[npt.NDArray[np.uint8]], Probabilities]]  # files by name, how they answer
 
 
 def _converted(classifier: Classifier, model: Deployed, config: ExportConfig) -> Converted:
@@ -98,7 +98,7 @@ def _check_flash(footprint: Footprint, config: ExportConfig) -> None:
         )
 
 
-def _parity(test: LabelledImages, expected: Answers, said: Answers) -> Parity:
+def _parity(test: LabelledImages, expected: Probabilities, said: Probabilities) -> Parity:
     if said.shape != expected.shape or not np.isfinite(said).all():
         raise EnvironmentFailure("the exported model does not answer with probabilities; nothing was written")
     wrong, torch_wrong = said.argmax(axis=1) != test.labels, expected.argmax(axis=1) != test.labels
@@ -113,7 +113,7 @@ def _parity(test: LabelledImages, expected: Answers, said: Answers) -> Parity:
 
 
 def _side_by_side(
-    model: Deployed, answer: Callable[[npt.NDArray[np.uint8]], Answers], test: LabelledImages
+    model: Deployed, answer: Callable[[npt.NDArray[np.uint8]], Probabilities], test: LabelledImages
 ) -> tuple[float, float]:
     """Seconds for the same images, the best of three turns each, one after the other."""
     images = test.images[:TIMED_COUNT]

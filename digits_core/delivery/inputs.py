@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digits_core.errors import UsageError
-from digits_core.handwriting.answers import Picture
 from digits_core.handwriting.decode import SUFFIXES
+from digits_core.handwriting.reading import Picture
 
 MOST_FILES = 1_000_000
 

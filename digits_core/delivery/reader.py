@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.handwriting.answers import Picture, ReadDigit, Reading
 from digits_core.handwriting.cutting import best_chain
 from digits_core.handwriting.decode import Pixels, UnreadablePicture, read_picture
-from digits_core.handwriting.frame import frame_for
+from digits_core.handwriting.framing import frame_for
 from digits_core.handwriting.pipeline import FoundMark, find_marks
+from digits_core.handwriting.reading import Picture, ReadDigit, Reading
 from digits_core.inference.classifier import Classifier
 
 AT_ONCE = 128  # pictures that are answered together

@@ -22,8 +22,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from digits_core.delivery.reader import NOTHING_FOUND, Reader
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.handwriting.answers import Reading, digit_document
 from digits_core.handwriting.decode import UnreadablePicture, decode
+from digits_core.handwriting.reading import Reading, digit_document
 
 LARGEST_BODY = 8 * 2**20  # bytes
 LARGEST_PICTURE = 16_000_000  # pixels: what a stranger may make this machine look through

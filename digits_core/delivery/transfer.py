@@ -12,8 +12,7 @@ from digits_core.data.corruptions import CORRUPTIONS, corrupted
 from digits_core.data.datasets import DATASETS, is_loadable, load_digits
 from digits_core.data.digits import LabelledImages
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.handwriting.frame import frame_for
-from digits_core.handwriting.framing import reframed
+from digits_core.handwriting.framing import frame_for, reframed
 from digits_core.inference.classifier import Classifier
 from digits_core.inference.sealed import open_foreign_test_images
 from digits_core.judging.stats import accuracy_interval

@@ -1,16 +1,48 @@
 """A digit's ink in a data set's own frame: how large, where, how thick."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from digits_core.handwriting.decode import Pixels
-from digits_core.handwriting.frame import MNIST_FRAME, Frame
 from digits_core.handwriting.ink import Mask, stroke_width
 
 GROUND = 60  # of 255: brighter is ink, in a picture that is framed already
 LEAST_COLOUR = 8  # of 255: less difference between red, green and blue is grey
 FINE = 8  # points for a pixel of the frame: ink is laid out so finely, then averaged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """All in pixels. `fitted`: the side of the box that the digit fills."""
+
+    side: int
+    fitted: int
+    by_mass: bool  # centred by its mass, else by its box
+    thinnest: float  # stroke: what is thinner is grown, what is thicker worn down
+    thickest: float
+
+
+MNIST_FRAME = Frame(side=28, fitted=20, by_mass=True, thinnest=2.0, thickest=3.6)  # MNIST's own: 1.7 to 4.1
+OPTDIGITS_FRAME = Frame(side=8, fitted=8, by_mass=False, thinnest=1.2, thickest=2.0)
+USPS_FRAME = Frame(side=16, fitted=16, by_mass=False, thinnest=1.8, thickest=3.2)
+FRAMES = {frame.side: frame for frame in (MNIST_FRAME, OPTDIGITS_FRAME, USPS_FRAME)}
+
+
+def frame_for(side: int) -> Frame:
+    """The frame of data sets with images of this side: MNIST's in proportion where there is none of its own."""
+    if side in FRAMES:
+        return FRAMES[side]
+    scale = side / MNIST_FRAME.side
+    return Frame(
+        side=side,
+        fitted=max(1, round(MNIST_FRAME.fitted * scale)),
+        by_mass=True,
+        thinnest=MNIST_FRAME.thinnest * scale,
+        thickest=MNIST_FRAME.thickest * scale,
+    )
 
 
 def framed(ink: Mask, frame: Frame = MNIST_FRAME) -> npt.NDArray[np.uint8]:

@@ -7,8 +7,7 @@ import numpy.typing as npt
 
 from digits_core.handwriting.cutting import Piece, pieces_of
 from digits_core.handwriting.decode import Pixels
-from digits_core.handwriting.frame import MNIST_FRAME, Frame
-from digits_core.handwriting.framing import already_framed, framed
+from digits_core.handwriting.framing import MNIST_FRAME, Frame, already_framed, framed
 from digits_core.handwriting.ink import find_ink
 from digits_core.handwriting.marks import Box, Cutout, part, the_one
 from digits_core.handwriting.rulings import without_rulings

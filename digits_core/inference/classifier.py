@@ -11,9 +11,7 @@ from torch import nn
 
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.inference.stored_model import stored_model, stored_precision
-from digits_core.judging.calibration import scaled
-from digits_core.judging.ensemble import combine, majority
-from digits_core.judging.stacking import Stack, fit_stack
+from digits_core.judging.ensemble import Stack, combine, fit_stack, majority, scaled
 from digits_core.records import RunRecord, SweepHeader
 from digits_core.runs.ensemble_records import EnsembleRecord
 from digits_core.runs.store import REFITTED, SweepStore, confirmation_name, sweep_names
@@ -127,7 +125,7 @@ def _record(store: SweepStore, trial: int) -> RunRecord:
 
 
 def _leader(store: SweepStore) -> Classifier:
-    from digits_core.judging.contestants import leading_record  # its statistics take half a second to import
+    from digits_core.judging.candidates import leading_record  # its statistics take half a second to import
 
     record = leading_record(store)
     if record is None:

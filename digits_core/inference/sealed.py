@@ -51,7 +51,7 @@ def _digits_of(store: SweepStore) -> Digits:
     return digits
 
 
-def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
+def open_test(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
     """Test probabilities (M, N, 10) of stored models, computed once and kept; every call is a ledger line.
 
     Raises EnvironmentFailure where weights are missing or the data set is not the one the sweep was run on, UsageError
@@ -69,13 +69,13 @@ def open_test(store: SweepStore, finalists: Sequence[RunRecord], purpose: str) -
     # All models stand ready, or nothing is opened.
     unseen = [
         (record, stored_model(store, record, digits.side).to(device))
-        for record in finalists
+        for record in records
         if store.test_probabilities(record.trial) is None
     ]
-    store.append_to_ledger(purpose, tuple(record.trial for record in finalists))
+    store.append_to_ledger(purpose, tuple(record.trial for record in records))
     for keeper in (store, store.sealed_by):  # an ensemble of confirmed runs lies in the sweep's own folder
         keeper.write_test_part(test.labels, indices)
     images = torch.from_numpy(test.images).unsqueeze(1).to(device)
     for record, model in unseen:
         store.write_test(record.trial, predict(model, images, stored_precision(record, device)))
-    return np.stack([store.opened_test_probabilities(record.trial) for record in finalists])
+    return np.stack([store.opened_test_probabilities(record.trial) for record in records])

@@ -19,7 +19,7 @@ from digits_core.judging.stats import (
 )
 from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, NamedRecipe
-from digits_core.records import RunRecord, SweepHeader, by_label
+from digits_core.records import RunKind, RunRecord, SweepHeader, by_label
 from digits_core.runs.store import SweepStore, sweep_names
 
 
@@ -107,7 +107,7 @@ def our_figures(runs: Path) -> dict[str, Ours]:
 def _published_runs(store: SweepStore) -> list[tuple[str, int, tuple[float, int, float]]]:
     """(recipe, seed, (accuracy, images, seconds)) of every run that was trained as published and judged."""
     header = store.header
-    if header.kind == "sweep":
+    if header.kind == RunKind.SWEEP:
         return []
     judged = []
     for record in store.ranked():

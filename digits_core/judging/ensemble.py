@@ -1,6 +1,8 @@
 """Combining stored probabilities of several models: (labels, probabilities by model) -> weights. numpy only."""
 
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,12 @@ GREEDY_ROUNDS = 50
 BAG_COUNT = 20
 BAG_SEED = 0
 FOLD_COUNT = 5  # of cross-fitting
+
+INVERSE_PENALTY = 0.01  # scikit-learn's C; of 0.0001 to 1, the lowest cross-fitted NLL on MNIST (docs/lab-log.md)
+
+COLDEST, HOTTEST = 0.05, 20.0  # where the fit stops: all right, or all wrong, has no finite best temperature
+
+Wrong = npt.NDArray[np.bool_]  # (M, N): which images each model gets wrong
 
 
 def uniform_weights(model_count: int) -> Weights:
@@ -116,3 +124,135 @@ def nll_difference(
 ) -> npt.NDArray[np.float64]:
     """(N,): per-image NLL of the first minus the second; negative where the first is better."""
     return image_nll(labels, first) - image_nll(labels, second)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A fitted regression. coefficients: (C, M * C), intercepts: (C,)."""
+
+    coefficients: npt.NDArray[np.float64]
+    intercepts: npt.NDArray[np.float64]
+
+    def combine(self, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """(M, N, C) -> (N, C)."""
+        logits = _features(probabilities) @ self.coefficients.T + self.intercepts
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        combined: npt.NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+        return combined
+
+    def weights(self, model_count: int) -> npt.NDArray[np.float64]:
+        """(M,): how much of the coefficients' absolute sum is each member's; for people to read, not to combine by."""
+        shares = np.abs(self.coefficients).reshape(len(self.intercepts), model_count, -1).sum(axis=(0, 2))
+        normalised: npt.NDArray[np.float64] = shares / shares.sum()
+        return normalised
+
+
+def fit_stack(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> Stack:
+    """Fit on log probabilities, with an L2 penalty. labels: (N,), probabilities: (M, N, C).
+
+    A class that no label names keeps an intercept so low that it is never answered.
+    """
+    from sklearn.exceptions import ConvergenceWarning  # these two take a second to import
+    from sklearn.linear_model import LogisticRegression
+
+    class_count = probabilities.shape[2]
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=2_000)
+    with warnings.catch_warnings():  # close to the optimum is good enough for what has to beat a plain mean
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(_features(probabilities), labels)
+    coefficients = np.zeros((class_count, regression.coef_.shape[1]))
+    intercepts = np.full(class_count, -1e3)
+    if len(regression.classes_) == 2:  # scikit-learn then has one row, for the second class
+        coefficients[regression.classes_[1]] = regression.coef_[0]
+        intercepts[regression.classes_] = [0.0, regression.intercept_[0]]
+    else:
+        coefficients[regression.classes_], intercepts[regression.classes_] = regression.coef_, regression.intercept_
+    return Stack(coefficients, intercepts)
+
+
+def fit_stacked(
+    labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]
+) -> Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]:
+    """Stacking as something that can be cross-fitted."""
+    return fit_stack(labels, probabilities).combine
+
+
+def _features(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """(M, N, C) -> (N, M * C) log probabilities."""
+    logarithms = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+    features: npt.NDArray[np.float64] = logarithms.transpose(1, 0, 2).reshape(probabilities.shape[1], -1)
+    return features
+
+
+def scaled(probabilities: npt.NDArray[np.floating], temperature: float) -> npt.NDArray[np.float64]:
+    """The softmax of log probabilities (N, C) over the temperature; above one, less confident."""
+    logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY)) / temperature
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: npt.NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return result
+
+
+def fit_temperature(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> float:
+    """The temperature with the lowest NLL. labels: (N,), probabilities: (N, C)."""
+    from scipy import optimize  # takes a fifth of a second to import: whoever only scales needs none of it
+
+    def nll(log_temperature: float) -> float:
+        return float(image_nll(labels, scaled(probabilities, float(np.exp(log_temperature)))).mean())
+
+    bounds = (np.log(COLDEST), np.log(HOTTEST))
+    return float(np.exp(optimize.minimize_scalar(nll, bounds=bounds, method="bounded").x))
+
+
+def fit_scaled(
+    labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]
+) -> Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]:
+    """Temperature scaling of a single model, (1, N, C), as something that can be cross-fitted."""
+    temperature = fit_temperature(labels, probabilities[0])
+    return lambda others: scaled(others[0], temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two members on the same images (Kuncheva and Whitaker 2003, Machine Learning 51, sec. 2)."""
+
+    first: int  # their places
+    second: int
+    disagreement: float  # share of images that one of the two alone gets right
+    double_fault: float  # share that both get wrong
+    yule_q: float | None  # -1..1: 1 where they are right on the same images; None where it is 0/0
+
+
+def pairs(wrong: Wrong) -> tuple[Pair, ...]:
+    """Every pair once."""
+    found = []
+    for first in range(len(wrong)):
+        for second in range(first + 1, len(wrong)):
+            a, b = wrong[first], wrong[second]
+            both, neither = int((a & b).sum()), int((~a & ~b).sum())
+            only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+            alike, unlike = both * neither, only_a * only_b
+            found.append(
+                Pair(
+                    first=first,
+                    second=second,
+                    disagreement=(only_a + only_b) / len(a),
+                    double_fault=both / len(a),
+                    yule_q=(alike - unlike) / (alike + unlike) if alike + unlike else None,
+                )
+            )
+    return tuple(found)
+
+
+def contributions(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> tuple[float, ...]:
+    """By how much the uniform vote's mean NLL rises without each member; positive where it helps. One member: 0.
+
+    labels: (N,), probabilities: (M, N, C).
+    """
+    count = len(probabilities)
+    if count == 1:
+        return (0.0,)
+    exact = probabilities.astype(np.float64)
+    whole = float(image_nll(labels, exact.mean(axis=0)).mean())
+    # Summed anew for each: what a subtraction leaves of a small probability is rounding.
+    others = (np.delete(exact, place, axis=0).mean(axis=0) for place in range(count))
+    return tuple(float(image_nll(labels, without).mean()) - whole for without in others)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from digits_core.data.datasets import contested_images
 from digits_core.errors import UsageError, unknown_name
-from digits_core.judging.contestants import Contestant
+from digits_core.judging.candidates import Candidate
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.runs.store import SweepStore
 
@@ -53,7 +53,7 @@ def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> R
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
     confirmed = store.confirmation()
-    tied = [row.contestant for row in leaderboard(store, draws=FEW_DRAWS).tie]
+    tied = [row.candidate for row in leaderboard(store, draws=FEW_DRAWS).tie]
     asked = [run for one in tied for run in _runs_of(one, store, confirmed, part)][:top]
     if not asked:
         raise UsageError(f"{store.header.name!r}: the sealed test part was not opened yet for any of its best models")
@@ -68,7 +68,7 @@ def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> R
 
 
 def _runs_of(
-    one: Contestant, store: SweepStore, confirmed: SweepStore | None, part: str
+    one: Candidate, store: SweepStore, confirmed: SweepStore | None, part: str
 ) -> list[tuple[SweepStore, int]]:
     """Where a recipe's predictions for the part lie: in what confirms it, else in the run itself."""
     runs = [(confirmed, run.trial) for run in one.runs] if one.confirmed and confirmed else []

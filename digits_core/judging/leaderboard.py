@@ -1,4 +1,4 @@
-"""Contestants -> rows that say which differences are real. Arrays in, numbers out; loads neither torch nor ray.
+"""Candidates -> rows that say which differences are real. Arrays in, numbers out; loads neither torch nor ray.
 
 Rows are ranked by validation NLL. Whether one is told from the leader is decided by their mistakes, which is what
 people mean by better: a row is tied with the leader where a test of its error rate against the leader's, corrected for
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from digits_core.errors import UsageError
-from digits_core.judging.contestants import Answers, Contestant, contestants
+from digits_core.judging.candidates import Answers, Candidate, candidates
 from digits_core.judging.resampling import DRAWS, Matrix, Paired, Selected, paired_bootstrap, selection_corrected
 from digits_core.judging.stats import (
     CONFIDENCE,
@@ -25,6 +25,7 @@ from digits_core.judging.stats import (
     mcnemar_p_value,
     seed_mean_difference,
 )
+from digits_core.records import RunKind
 from digits_core.runs.store import SweepStore
 
 Method = Literal["mcnemar", "seeds", "folds"]
@@ -64,7 +65,7 @@ class Row:
 
     rank: int  # 1 leads
     ranks: tuple[int, int]  # 95 % of the bootstrap's
-    contestant: Contestant
+    candidate: Candidate
     to_leader: ToLeader | None  # None for the leader
 
     @property
@@ -95,7 +96,7 @@ class Leaderboard:
 
 def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
     """Judge a run's recipes. Raises UsageError where none of its trials counts."""
-    header, found = store.header, contestants(store, store.confirmation())
+    header, found = store.header, candidates(store, store.confirmation())
     if not found:
         raise UsageError(f"{header.name!r} has no validated trial to rank; `digits show {header.name}` says why")
     n, leader = found[0].validation.n, found[0]
@@ -105,7 +106,7 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
     folds = _Folds(train_n=header.train_n, held_out_n=n // header.fold_count) if header.fold_count else None
     differences = [_differences(leader, other, folds) for other in found[1:]]
     corrected = holm([one.p_value for one in differences])
-    picked = [_own_answers(store, one) for one in found] if header.kind == "sweep" and len(found) > 1 else []
+    picked = [_own_answers(store, one) for one in found] if header.kind == RunKind.SWEEP and len(found) > 1 else []
     selected = _selected(picked, draws) if picked and n > 1 else None
     return Leaderboard(
         run=header.name,
@@ -116,10 +117,10 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
             Row(
                 rank=place + 1,
                 ranks=resampled["nll"].ranks[place],
-                contestant=contestant,
+                candidate=candidate,
                 to_leader=_to_leader(differences[place - 1], corrected[place - 1], resampled, place) if place else None,
             )
-            for place, contestant in enumerate(found)
+            for place, candidate in enumerate(found)
         ),
         selected=selected,
         picked_from=len(picked),
@@ -128,8 +129,8 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
     )
 
 
-def _seed_means(found: Sequence[Contestant], figure: Figure) -> Matrix:
-    """(M, N): a figure of each contestant on each image, the mean over its seeds."""
+def _seed_means(found: Sequence[Candidate], figure: Figure) -> Matrix:
+    """(M, N): a figure of each candidate on each image, the mean over its seeds."""
     return np.stack([_runs(one.validation, figure).mean(axis=0) for one in found])
 
 
@@ -148,7 +149,7 @@ class _Folds:
 
 @dataclass(frozen=True, kw_only=True)
 class _Differences:
-    """Another contestant minus the leader. By seeds or folds None where only images vary: the bootstrap then says."""
+    """Another candidate minus the leader. By seeds or folds None where only images vary: the bootstrap then says."""
 
     means: dict[Figure, float]
     intervals: dict[Figure, Interval] | None
@@ -156,7 +157,7 @@ class _Differences:
     method: Method
 
 
-def _differences(leader: Contestant, other: Contestant, folds: _Folds | None) -> _Differences:
+def _differences(leader: Candidate, other: Candidate, folds: _Folds | None) -> _Differences:
     means = {figure: _mean(other, figure) - _mean(leader, figure) for figure in FIGURES}
     several: dict[Figure, MeanDifference] = {}
     if folds is not None:
@@ -174,19 +175,19 @@ def _differences(leader: Contestant, other: Contestant, folds: _Folds | None) ->
     )
 
 
-def _mean(contestant: Contestant, figure: Figure) -> float:
-    answers = contestant.validation
+def _mean(candidate: Candidate, figure: Figure) -> float:
+    answers = candidate.validation
     return answers.mean_nll if figure == "nll" else 1 - answers.accuracy.mean
 
 
-def _over_seeds(leader: Contestant, other: Contestant) -> dict[Figure, MeanDifference]:
+def _over_seeds(leader: Candidate, other: Candidate) -> dict[Figure, MeanDifference]:
     return {
         figure: seed_mean_difference(_runs(other.validation, figure), _runs(leader.validation, figure))
         for figure in FIGURES
     }
 
 
-def _over_folds(leader: Contestant, other: Contestant, folds: _Folds) -> dict[Figure, MeanDifference]:
+def _over_folds(leader: Candidate, other: Candidate, folds: _Folds) -> dict[Figure, MeanDifference]:
     """Paired by fold, over the seeds that both have."""
     by_seed = {run.recipe.training.seed: run.fold_scores for run in leader.runs}
     pairs = [
@@ -225,11 +226,11 @@ def _to_leader(found: _Differences, corrected: float, resampled: dict[Figure, Pa
     )
 
 
-def _own_answers(store: SweepStore, contestant: Contestant) -> Answers:
+def _own_answers(store: SweepStore, candidate: Candidate) -> Answers:
     """What the sweep's own run answered, which is what the search picked from."""
-    if not contestant.confirmed:
-        return contestant.validation
-    return Answers.of(store.validation_labels(), [store.validation_probabilities(contestant.record.trial)])
+    if not candidate.confirmed:
+        return candidate.validation
+    return Answers.of(store.validation_labels(), [store.validation_probabilities(candidate.record.trial)])
 
 
 def _selected(picked: Sequence[Answers], draws: int) -> Selected:
@@ -237,7 +238,7 @@ def _selected(picked: Sequence[Answers], draws: int) -> Selected:
     return selection_corrected(nll, wrong, draws)
 
 
-def _detectable(found: Sequence[Contestant], second: _Differences) -> float | None:
+def _detectable(found: Sequence[Candidate], second: _Differences) -> float | None:
     """The smallest true difference in accuracy between the first two that is found in four of five cases.
 
     None where no difference could be: they differ on too few images.
@@ -247,3 +248,39 @@ def _detectable(found: Sequence[Contestant], second: _Differences) -> float | No
         return detectable_difference(len(first), float((first != other).mean()))
     interval = second.intervals["error_rate"]
     return (interval.high - interval.low) / 2 * DETECTABLE_OF_HALF_WIDTH or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duel:
+    """The second minus the first; positive is worse. An uncorrected p-value: correct it for the number of duels."""
+
+    n: int
+    first_accuracy: float
+    second_accuracy: float
+    error_rate: float
+    interval: Interval
+    p_value: float
+    method: Method
+
+
+def duel(first: Answers, second: Answers) -> Duel:
+    """McNemar's exact test between single runs, a Student test over images and seeds where either has several."""
+    if first.n != second.n:
+        raise ValueError(f"{first.n} and {second.n} answers are not to the same images")
+    ours, theirs = (one.wrong.astype(np.float64) for one in (first, second))
+    method: Method = "mcnemar" if len(ours) == len(theirs) == 1 else "seeds"
+    if method == "mcnemar":
+        interval = paired_bootstrap(np.concatenate([ours, theirs]))[0].to_leader[1]
+        p_value = mcnemar_p_value(second.wrong[0], first.wrong[0])
+    else:
+        difference = seed_mean_difference(theirs, ours)
+        interval, p_value = difference.interval, difference.p_value
+    return Duel(
+        n=first.n,
+        first_accuracy=first.accuracy.mean,
+        second_accuracy=second.accuracy.mean,
+        error_rate=float(theirs.mean() - ours.mean()),
+        interval=interval,
+        p_value=p_value,
+        method=method,
+    )

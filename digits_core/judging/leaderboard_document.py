@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from digits_core.judging.contestants import Answers
+from digits_core.judging.candidates import Answers
 from digits_core.judging.leaderboard import Leaderboard, Row, ToLeader
 from digits_core.judging.stats import Interval
 from digits_core.runs.command_line import replay_command
@@ -54,25 +54,25 @@ def _to_leader_document(difference: ToLeader) -> dict[str, Any]:
 
 
 def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
-    contestant = row.contestant
+    candidate = row.candidate
     return {
-        "trial": contestant.trial,
-        "label": contestant.record.label,
-        "parent": contestant.record.parent,
+        "trial": candidate.trial,
+        "label": candidate.record.label,
+        "parent": candidate.record.parent,
         "rank": row.rank,
         "rank_interval": list(row.ranks),
         "tied_with_leader": row.tied_with_leader,
         "verdict": row.to_leader.verdict if row.to_leader else "leads",
         "to_leader": row.to_leader and _to_leader_document(row.to_leader),
-        "validation": answers_document(contestant.validation),
-        "test": contestant.test and answers_document(contestant.test),
-        "seeds": list(contestant.seeds),
-        "confirmed": contestant.confirmed,
-        "parameters": contestant.record.parameter_count,
-        "train_seconds": contestant.train_seconds,
-        "image_seconds": contestant.record.image_seconds,
-        "recipe": dataclasses.asdict(contestant.record.recipe),
-        "reproduce": replay_command(store.sealed_by.folder, contestant.trial),
+        "validation": answers_document(candidate.validation),
+        "test": candidate.test and answers_document(candidate.test),
+        "seeds": list(candidate.seeds),
+        "confirmed": candidate.confirmed,
+        "parameters": candidate.record.parameter_count,
+        "train_seconds": candidate.train_seconds,
+        "image_seconds": candidate.record.image_seconds,
+        "recipe": dataclasses.asdict(candidate.record.recipe),
+        "reproduce": replay_command(store.sealed_by.folder, candidate.trial),
     }
 
 

@@ -5,7 +5,7 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /driver.lock              who runs it: see ownership.py; in a bucket driver.json, see claims.py
          /study.db                 the trials as an Optuna study, for optuna-dashboard: see sweeps.search.study_copy
          /summary.json             SweepSummary, written after the last one
-         /best_parameters.json     the winner's recipe, for `digits train FILE`; written beside the summary
+         /best_parameters.json     the leader's recipe, for `digits train FILE`; written beside the summary
          /validation_labels.npy, validation_indices.npy
          /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
                       /weights.safetensors  weights of the best epoch; only the best trials keep theirs
@@ -114,14 +114,14 @@ class SweepStore:
         """Say how the search went."""
         write_atomically(self.folder / "summary.json", json_bytes(dataclasses.asdict(summary)))
 
-    def write_best_parameters(self, winner: RunRecord) -> None:
-        """Leave a winner's recipe as a file of its own, which `digits train` takes."""
+    def write_best_parameters(self, leader: RunRecord) -> None:
+        """Leave a leader's recipe as a file of its own, which `digits train` takes."""
         header = self.header
         best = best_parameters(
-            winner.recipe,
-            name=f"{header.name}, trial {winner.trial}",
+            leader.recipe,
+            name=f"{header.name}, trial {leader.trial}",
             dataset=header.dataset,
-            validation=dataclasses.asdict(winner.validation) if winner.validation else {},
+            validation=dataclasses.asdict(leader.validation) if leader.validation else {},
         )
         write_atomically(self.folder / "best_parameters.json", json_bytes(best))
 
@@ -178,7 +178,7 @@ class SweepStore:
         append_to_ledger(ledger, opening)
 
     def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
-        """Keep a named finalist's test probabilities (N, 10)."""
+        """Keep a named candidate's test probabilities (N, 10)."""
         write_array(self.trial(trial).folder / "test.npy", probabilities)
 
     def write_test_part(self, labels: npt.NDArray[np.uint8], indices: npt.NDArray[np.int64]) -> None:

@@ -104,7 +104,7 @@ class TrialFolder:
         """The sealed record, or the one of the last epoch so far."""
         return self.read_record() or self.read_progress()
 
-    def seal(self, record: RunRecord) -> None:
+    def complete(self, record: RunRecord) -> None:
         """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
         self.create()
         for name in ("validation.npy", WEIGHTS, STATE, "."):

@@ -23,16 +23,15 @@ from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
-from digits_core.training.allocator import freed_memory_kept
 from digits_core.training.augment import augmented
-from digits_core.training.averaging import WeightAverage
-from digits_core.training.capture import CapturedStep, why_not_captured
 from digits_core.training.device import default_device, has_native_bfloat16, room_for
 from digits_core.training.evaluate import predict, to_model_input
+from digits_core.training.fast_steps import CapturedStep, freed_memory_kept, why_not_captured
 from digits_core.training.losses import training_loss
 from digits_core.training.models import build_model, count_parameters, fit_preprocessing
 from digits_core.training.optim import (
     Progress,
+    WeightAverage,
     build_optimizers,
     keep_rate_on_device,
     learning_rate_factor,

@@ -50,8 +50,8 @@ def _shown_runs(data: ReportData) -> list[tuple[str, RunRecord]]:
     shown = []
     for row in data.leaderboard:
         standing = row.standing
-        if standing is not None and standing.contestant.confirmed:
-            run = standing.contestant.runs[0]
+        if standing is not None and standing.candidate.confirmed:
+            run = standing.candidate.runs[0]
             shown.append((f"trial {row.record.trial}, seed {run.recipe.training.seed}", run))
         else:
             shown.append((trial_title(row.record), row.record))

@@ -16,6 +16,7 @@ from reports.charts.style import BLUE, GREEN, ORANGE, SERIES_COLOURS, SKY, STATU
 from reports.rows.importance import Importances
 from reports.rows.search import CostPoint, Dimension, HistoryPoint, LaneBar, Rung
 from reports.rows.tables import Front
+from reports.rows.versus import RunColumn
 
 T = TypeVar("T")
 MOST_DIMENSIONS = 8
@@ -306,4 +307,25 @@ def cost_chart(points: Sequence[CostPoint]) -> go.Figure:
     figure.update_xaxes(type="category", row=2, col=1)
     sizes = sorted({point.batch_size for point in points})
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=sizes, row=1, col=1)
+    return figure
+
+
+def incumbents_chart(columns: Sequence[RunColumn]) -> go.Figure:
+    """The best validation NLL so far of each run, against seconds of search and against epochs trained."""
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
+    for place, column in enumerate(columns):
+        colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
+        incumbents = np.array([point.incumbent_nll for point in column.history])
+        for panel, passed in enumerate(("ended_seconds", "epochs"), start=1):
+            figure.add_scatter(
+                x=np.array([getattr(point, passed) for point in column.history]), y=incumbents, mode="lines+markers",
+                name=plain(column.header.name), legendgroup=str(place), showlegend=panel == 1, row=1, col=panel,
+                line={"color": colour, "shape": "hv", "width": 2}, marker={"size": 4},
+                hovertemplate="%{y:.4f}<extra></extra>",
+            )  # fmt: skip
+    laid_out(figure, "", "", height=420)
+    figure.update_xaxes(title="seconds of search", rangemode="tozero", row=1, col=1)
+    figure.update_xaxes(title="epochs of all trials together", rangemode="tozero", row=1, col=2)
+    log_axis(figure, [point.incumbent_nll for column in columns for point in column.history])
+    figure.update_yaxes(title="best validation NLL so far (log scale)", row=1, col=1)
     return figure

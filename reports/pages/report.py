@@ -14,8 +14,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.judging.candidates import Answers
 from digits_core.judging.comparison import PartResult
-from digits_core.judging.contestants import Answers
 from digits_core.judging.objectives import OBJECTIVES
 from digits_core.judging.resampling import Selected
 from digits_core.judging.stats import p_value_text
@@ -65,17 +65,6 @@ def write_page(path: Path, files: Mapping[str, bytes], plotly: PlotlyMode) -> No
         raise EnvironmentFailure(
             f"cannot write {path}: {error.strerror}; `digits report --output FILE` writes it elsewhere"
         ) from error
-
-
-def write_plain_page(page: str, output: Path) -> Path:
-    """Put a page without charts where it is wanted and return its absolute path."""
-    path = checked_output(output)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page.encode("utf-8", "replace"))  # a file's name may hold what is no letter
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
-    return path
 
 
 def _check_library(path: Path) -> None:

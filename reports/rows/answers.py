@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from digits_core.data.datasets import contested_images
 from digits_core.data.digits import Digits
-from digits_core.judging.contestants import Contestant
+from digits_core.judging.candidates import Candidate
 from digits_core.records import RunRecord
 from digits_core.runs.durable import unusable
 from digits_core.runs.ensemble_records import EnsembleRecord
@@ -28,7 +28,7 @@ class Missed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class MissedImage:
     """One image that some view of the page misses."""
 
     index: int  # its number in the data set
@@ -42,7 +42,7 @@ class Picture:
 class WorstImage:
     """A mistake as the page shows it."""
 
-    picture: Picture
+    picture: MissedImage
     p_true: float
     likeliest: tuple[tuple[int, float], ...]  # digits with their probabilities, the predicted one first
 
@@ -53,12 +53,12 @@ class Answered:
 
     featured: tuple[View, ...]
     trials: tuple[View, ...]  # each trial on validation, best first, and on the test part where it was opened for it
-    pictures: tuple[Picture, ...]  # those of the featured views first
-    rescued: tuple[Picture, ...] = ()  # test images that the ensemble alone gets right
-    broken: tuple[Picture, ...] = ()  # that the best single model alone gets right
+    pictures: tuple[MissedImage, ...]  # those of the featured views first
+    rescued: tuple[MissedImage, ...] = ()  # test images that the ensemble alone gets right
+    broken: tuple[MissedImage, ...] = ()  # that the best single model alone gets right
 
     @cached_property
-    def _by_index(self) -> dict[int, Picture]:
+    def _by_index(self) -> dict[int, MissedImage]:
         return {picture.index: picture for picture in self.pictures}
 
     def name_of(self, index: int) -> str:
@@ -96,7 +96,7 @@ class Answered:
 def answered(
     store: SweepStore,
     ranked: Sequence[RunRecord],
-    leader: Contestant | None,
+    leader: Candidate | None,
     ensemble: EnsembleRecord | None,
     digits: Digits | None,
 ) -> Answered:
@@ -223,13 +223,13 @@ def trial_title(record: RunRecord) -> str:
     return f"{record.label} (trial {record.trial})" if record.label else f"trial {record.trial}"
 
 
-def _leader_view(store: SweepStore, winner: RunRecord, leader: Contestant | None) -> View:
-    title, run, record = winner.label or f"Winner (trial {winner.trial})", store, winner
+def _leader_view(store: SweepStore, best: RunRecord, leader: Candidate | None) -> View:
+    title, run, record = best.label or f"Leader (trial {best.trial})", store, best
     confirmed = store.confirmation() if leader is not None and leader.confirmed else None
     if leader is not None and confirmed is not None:
         run, record = confirmed, leader.runs[0]
         title = f"Leader (trial {leader.record.trial}), the first of {len(leader.runs)} fresh seeds"
-    trial = leader.record.trial if leader is not None else winner.trial
+    trial = leader.record.trial if leader is not None else best.trial
     if run.has_opened_test(record.trial):
         said = run.opened_test_probabilities(record.trial)
         return view_of("leader", title, "sealed test", run.test_labels(), said, run.test_indices(), trial=trial)
@@ -247,10 +247,10 @@ def _ensemble_view(store: SweepStore, ensemble: EnsembleRecord) -> View:
 
 def _pictures(
     labels: dict[int, int], tally: _Tally, digits: Digits | None, contested: Sequence[int]
-) -> Iterator[Picture]:
+) -> Iterator[MissedImage]:
     disputed = frozenset(contested)
     for index, label in labels.items():
-        yield Picture(
+        yield MissedImage(
             index=index,
             name=digits.published_name(index) if digits else f"{index} of the whole data set",
             label=label,

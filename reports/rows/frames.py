@@ -47,7 +47,7 @@ def _standing(row: Row) -> dict[str, float | int | bool | None]:
         "standing_high": row.ranks[1],
         "tied_with_leader": row.tied_with_leader,
         "corrected_p_value": row.to_leader.corrected_p_value if row.to_leader else None,
-        "confirmed_seeds": len(row.contestant.runs) if row.contestant.confirmed else 0,
-        "mean_nll": row.contestant.validation.mean_nll,
-        "mean_accuracy": row.contestant.validation.accuracy.mean,
+        "confirmed_seeds": len(row.candidate.runs) if row.candidate.confirmed else 0,
+        "mean_nll": row.candidate.validation.mean_nll,
+        "mean_accuracy": row.candidate.validation.accuracy.mean,
     }

@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.data.digits import Digits
-from digits_core.handwriting.answers import ReadDigit, Reading, confusion_of
 from digits_core.handwriting.decode import UnreadablePicture, read_picture
-from digits_core.handwriting.nearest import nearest
+from digits_core.handwriting.reading import ReadDigit, Reading, confusion_of
 
 MOST_PICTURES = 100  # on a page; the doubtful and the wrong ones come first
 MOST_DIGITS = 2_000
 NEIGHBOURS = 5
 LONGEST_SIDE = 720  # pixels of a picture on the page
+
+CHUNK = 10_000  # images at a time: float32 copies of 28x28 take 31 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,3 +152,21 @@ def _shown(reading: Reading) -> npt.NDArray[np.uint8] | None:
         size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     return pixels
+
+
+def nearest(
+    seen: npt.NDArray[np.uint8], images: npt.NDArray[np.uint8], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Numbers (Q, count) and distances of the nearest images, by the pixels' squared difference.
+
+    seen: uint8 (Q, H, W); images: uint8 (N, H, W).
+    """
+    queries = seen.reshape(len(seen), -1).astype(np.float32) / 255
+    distances = np.empty((len(seen), len(images)), np.float32)
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK].reshape(-1, queries.shape[1]).astype(np.float32) / 255
+        squares = (chunk**2).sum(axis=1)
+        distances[:, start : start + len(chunk)] = squares - 2 * queries @ chunk.T
+    distances += (queries**2).sum(axis=1, keepdims=True)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :count]
+    return order, np.sqrt(np.maximum(np.take_along_axis(distances, order, axis=1), 0))

@@ -12,7 +12,7 @@ from digits_core.judging.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.judging.objectives import pareto_front
 from digits_core.judging.stats import mcnemar_p_value
-from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
+from digits_core.records import Opening, RunKind, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.runs.command_line import digits_command
 from digits_core.runs.ensemble_records import EnsembleRecord
 from digits_core.runs.store import SweepStore
@@ -128,7 +128,7 @@ class ReportData:
     @property
     def searched(self) -> bool:
         """Whether recipes were searched for, not given."""
-        return self.header.kind == "sweep"
+        return self.header.kind == RunKind.SWEEP
 
 
 def collect(store: SweepStore) -> ReportData:
@@ -142,9 +142,9 @@ def collect(store: SweepStore) -> ReportData:
         )
     ensemble, board = store.ensemble(), leaderboard(store)
     digits, images_missing = _images(header)
-    leader = board.rows[0].contestant if header.kind == "sweep" else None
+    leader = board.rows[0].candidate if header.kind == RunKind.SWEEP else None
     found = answered(store, ranked, leader, ensemble, digits)
-    rows = _leaderboard_rows(ranked, board, found.test_results, searched=header.kind == "sweep")
+    rows = _leaderboard_rows(ranked, board, found.test_results, searched=header.kind == RunKind.SWEEP)
     return ReportData(
         header=header,
         summary=store.summary(),
@@ -160,7 +160,7 @@ def collect(store: SweepStore) -> ReportData:
         ensemble_p_value=_ensemble_p_value(store, ensemble),
         answered=found,
         sheet=sheet_of(digits.images, [picture.index for picture in found.pictures]) if digits else NO_PICTURES,
-        compared=_compared(store) if header.kind == "comparison" else (),
+        compared=_compared(store) if header.kind == RunKind.COMPARISON else (),
         front=_front(header, records),
         dataset=summary_of(digits) if digits else None,
         images_missing=images_missing,
@@ -173,8 +173,8 @@ def _leaderboard_rows(
     ranked: Sequence[RunRecord], board: Leaderboard, tested: Mapping[int, Result], *, searched: bool
 ) -> tuple[LeaderboardRow, ...]:
     """Every trial that counts. Those of a sweep in the order of the leaderboard, where confirmed ones come first."""
-    standings = {row.contestant.record.trial: row for row in board.rows} if searched else {}
-    ordered = [row.contestant.record for row in board.rows] if searched else ranked
+    standings = {row.candidate.record.trial: row for row in board.rows} if searched else {}
+    ordered = [row.candidate.record for row in board.rows] if searched else ranked
     ranks = {record.trial: place for place, record in enumerate(ranked, start=1)}
     return tuple(
         LeaderboardRow(
@@ -191,7 +191,7 @@ def _leaderboard_rows(
 
 def _search(store: SweepStore, records: list[RunRecord], ranked: list[RunRecord]) -> SearchRows:
     clock = search_clock(sessions_of(store), records)
-    fields = dimensions(store.header, ranked) if store.header.kind == "sweep" else ()
+    fields = dimensions(store.header, ranked) if store.header.kind == RunKind.SWEEP else ()
     epoch, nlls = footing(ranked)
     return SearchRows(
         history=history(records, clock),

@@ -1,6 +1,6 @@
 """The page's first sentence: who won, by how much, is it real. Rows in, text out."""
 
-from digits_core.judging.contestants import Answers
+from digits_core.judging.candidates import Answers
 from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.stats import p_value_text
 from digits_core.records import RunRecord
@@ -23,7 +23,7 @@ def sweep_headline(
     p: McNemar's, of the ensemble against the best of its members; began_with: the trial of the default recipe.
     """
     parts = [_leader(board), _tie(board)]
-    if len(board.rows) > 1 and began_with == board.rows[0].contestant.trial:
+    if len(board.rows) > 1 and began_with == board.rows[0].candidate.trial:
         parts.append("It is the recipe that the search began with: nothing that was drawn beat it.")
     if ensemble is not None and len(answered.featured) > 1:
         parts.append(_gain(answered.featured[1], ensemble, p))
@@ -31,7 +31,7 @@ def sweep_headline(
 
 
 def _leader(board: Leaderboard) -> str:
-    leader = board.rows[0].contestant
+    leader = board.rows[0].candidate
     part = "sealed test" if leader.test else board.part
     answers = leader.test or leader.validation
     seeds = f", in the mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""

@@ -1,4 +1,4 @@
-"""Several runs side by side: rows. Their leaderboards, their best so far, paired tests between their winners."""
+"""Several runs side by side: rows. Their leaderboards, their best so far, paired tests between their leaders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from digits_core.judging.contestants import Answers, Contestant
-from digits_core.judging.duel import Duel, duel
-from digits_core.judging.leaderboard import Leaderboard, leaderboard
+from digits_core.judging.candidates import Answers, Candidate
+from digits_core.judging.leaderboard import Duel, Leaderboard, duel, leaderboard
 from digits_core.judging.stats import holm
 from digits_core.records import SweepHeader, SweepSummary, status_counts
 from digits_core.runs.store import SweepStore
@@ -29,9 +28,9 @@ class RunColumn:
     history: tuple[HistoryPoint, ...]
 
     @property
-    def winner(self) -> Contestant:
+    def leader(self) -> Candidate:
         """What its leaderboard begins with."""
-        return self.board.rows[0].contestant
+        return self.board.rows[0].candidate
 
     @property
     def epochs(self) -> int:
@@ -40,8 +39,8 @@ class RunColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WinnerTest:
-    """The winners of two runs on the same images; `duel` is None where there is none, for the reason given."""
+class LeaderTest:
+    """The leaders of two runs on the same images; `duel` is None where there is none, for the reason given."""
 
     first: str
     second: str
@@ -65,12 +64,12 @@ class VersusData:
     """Everything on the page."""
 
     columns: tuple[RunColumn, ...]
-    tests: tuple[WinnerTest, ...]
+    tests: tuple[LeaderTest, ...]
 
     @property
     def same_recipe(self) -> bool:
-        """Whether all winners are one recipe, but for the seed."""
-        return len({column.winner.record.recipe.recipe_id for column in self.columns}) == 1
+        """Whether all leaders are one recipe, but for the seed."""
+        return len({column.leader.record.recipe.recipe_id for column in self.columns}) == 1
 
 
 def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
@@ -82,7 +81,7 @@ def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
     return VersusData(
         columns=columns,
         tests=tuple(
-            WinnerTest(
+            LeaderTest(
                 first=first,
                 second=second,
                 part=part,
@@ -111,10 +110,10 @@ def _column(store: SweepStore) -> RunColumn:
 def _tests(first: RunColumn, second: RunColumn) -> list[tuple[str, str, str, Duel | str]]:
     names = first.header.name, second.header.name
     if first.header.data_checksum != second.header.data_checksum:
-        return [(*names, first.board.part, "other data: their winners answered other images")]
-    pairs = [(first.board.part, first.winner.validation, second.winner.validation, _same_validation(first, second))]
-    if first.winner.test is not None and second.winner.test is not None:
-        pairs.append(("sealed test", first.winner.test, second.winner.test, _same_test(first, second)))
+        return [(*names, first.board.part, "other data: their leaders answered other images")]
+    pairs = [(first.board.part, first.leader.validation, second.leader.validation, _same_validation(first, second))]
+    if first.leader.test is not None and second.leader.test is not None:
+        pairs.append(("sealed test", first.leader.test, second.leader.test, _same_test(first, second)))
     return [(*names, part, _duel(ours, theirs, same=same)) for part, ours, theirs, same in pairs]
 
 
@@ -132,6 +131,6 @@ def _same_test(first: RunColumn, second: RunColumn) -> bool:
 
 
 def _tested(column: RunColumn) -> SweepStore:
-    """Where the winner's test answers lie."""
-    confirmed = column.store.confirmation() if column.winner.confirmed else None
+    """Where the leader's test answers lie."""
+    confirmed = column.store.confirmation() if column.leader.confirmed else None
     return confirmed or column.store

@@ -8,19 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.errors import UsageError
-from digits_core.judging.calibration import fit_scaled, fit_temperature, scaled
-from digits_core.judging.contestants import contestants
-from digits_core.judging.diversity import contributions, pairs
+from digits_core.judging.candidates import candidates
 from digits_core.judging.ensemble import (
     combine,
+    contributions,
     cross_fitted,
     fit_greedy,
+    fit_scaled,
+    fit_stack,
+    fit_stacked,
+    fit_temperature,
     greedy_weights,
     majority,
     nll_difference,
+    pairs,
+    scaled,
     uniform_weights,
 )
-from digits_core.judging.stacking import fit_stack, fit_stacked
 from digits_core.judging.stats import Interval, mcnemar_p_value, paired_mean_interval
 from digits_core.metrics import image_nll, score
 from digits_core.records import RunRecord
@@ -33,7 +37,7 @@ from digits_core.runs.ensemble_records import (
     PairOfMembers,
 )
 from digits_core.runs.store import SweepStore
-from sweeps.finishing.finalists import open_test_for_ensemble
+from sweeps.finishing.opening import open_test_for_ensemble
 from sweeps.plans.config import EnsembleConfig
 
 ROUNDING = 1e-6  # of NLL: what is less is the sum's, not a model's
@@ -59,7 +63,7 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
             raise UsageError(f"sweep {sweep.header.name!r} has no finished trial to combine; run a sweep first")
         return Pool(store=sweep, records=tuple(records), names=tuple(f"trial {record.trial}" for record in records))
     confirmed = sweep.confirmation()
-    best = [one for one in contestants(sweep, confirmed) if one.confirmed][: config.top]
+    best = [one for one in candidates(sweep, confirmed) if one.confirmed][: config.top]
     if confirmed is None or not best:
         raise UsageError(
             f"nothing of {sweep.header.name!r} was confirmed yet; run `digits confirm` first, or leave out --pool"
@@ -71,7 +75,7 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Combination:
     """One way to combine the pool: for fitted ones, `validation` is cross-fitted."""
 
     method: str
@@ -91,10 +95,10 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
     validation = np.stack([pool.store.validation_probabilities(record.trial) for record in pool.records])
     test = open_test_for_ensemble(pool.store, pool.records)
     test_labels = pool.store.test_labels()
-    candidates = candidates_of(config.method, labels, validation, test)
-    method, reason = choose(labels, candidates)
-    used = next(candidate for candidate in candidates if candidate.method == method)
-    single = candidates[0]
+    combinations = combinations_of(config.method, labels, validation, test)
+    method, reason = choose(labels, combinations)
+    used = next(combination for combination in combinations if combination.method == method)
+    single = combinations[0]
     calibrated, used_validation, used_test = None, used.validation, used.test
     if config.calibrate == "temperature":
         used_validation = cross_fitted(labels, used.validation[np.newaxis], fit_scaled)
@@ -108,7 +112,7 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
         method=method,
         reason=reason + _against_single(labels, used, single),
         created_at=time.time(),
-        contenders=tuple(_contender(one, pool, labels, test_labels) for one in candidates),
+        contenders=tuple(_contender(one, pool, labels, test_labels) for one in combinations),
         pool=config.pool,
         members=_members(pool, labels, validation),
         pairs=_pairs(pool, labels, validation),
@@ -121,35 +125,35 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
     return record
 
 
-def candidates_of(method: str, labels: Labels, validation: Members, test: Members) -> list[Candidate]:
+def combinations_of(method: str, labels: Labels, validation: Members, test: Members) -> list[Combination]:
     """The best single model, the uniform vote, and what else was asked for."""
     count = len(validation)
     nlls = [float(image_nll(labels, one).mean()) for one in validation]
     weights = {"single": np.eye(count)[int(np.argmin(nlls))], "uniform": uniform_weights(count)}
     found = [
-        Candidate(method=name, weights=each, validation=combine(validation, each), test=combine(test, each))
+        Combination(method=name, weights=each, validation=combine(validation, each), test=combine(test, each))
         for name, each in weights.items()
     ]
     if method == "greedy":
         greedy = greedy_weights(labels, validation)
         honest = cross_fitted(labels, validation, fit_greedy)
-        found.append(Candidate(method=method, weights=greedy, validation=honest, test=combine(test, greedy)))
+        found.append(Combination(method=method, weights=greedy, validation=honest, test=combine(test, greedy)))
     elif method == "stack":
         stack = fit_stack(labels, validation)
         honest = cross_fitted(labels, validation, fit_stacked)
         found.append(
-            Candidate(method=method, weights=stack.weights(count), validation=honest, test=stack.combine(test))
+            Combination(method=method, weights=stack.weights(count), validation=honest, test=stack.combine(test))
         )
     elif method == "vote":
         found.append(
-            Candidate(method=method, weights=weights["uniform"], validation=majority(validation), test=majority(test))
+            Combination(method=method, weights=weights["uniform"], validation=majority(validation), test=majority(test))
         )
     return found
 
 
-def choose(labels: Labels, candidates: Sequence[Candidate]) -> tuple[str, str]:
+def choose(labels: Labels, combinations: Sequence[Combination]) -> tuple[str, str]:
     """Which of them is used, and why: a fitted one has to beat the uniform vote."""
-    uniform, last = candidates[1], candidates[-1]
+    uniform, last = combinations[1], combinations[-1]
     if last.method == "uniform":
         return "uniform", "as asked"
     difference = paired_mean_interval(nll_difference(labels, last.validation, uniform.validation))
@@ -165,7 +169,7 @@ def _interval_text(interval: Interval) -> str:
     return f"95 % interval {interval.low:+.5f} .. {interval.high:+.5f}"
 
 
-def _against_single(labels: Labels, used: Candidate, single: Candidate) -> str:
+def _against_single(labels: Labels, used: Combination, single: Combination) -> str:
     ours, its = score(labels, used.validation).nll, score(labels, single.validation).nll
     if ours < its + ROUNDING:
         return ""
@@ -173,16 +177,16 @@ def _against_single(labels: Labels, used: Candidate, single: Candidate) -> str:
     return f"; the best single model shows a lower NLL on validation ({shown}), but by that it was picked"
 
 
-def _contender(candidate: Candidate, pool: Pool, labels: Labels, test_labels: Labels) -> Contender:
+def _contender(combination: Combination, pool: Pool, labels: Labels, test_labels: Labels) -> Contender:
     return Contender(
-        method=candidate.method,
+        method=combination.method,
         weights={
             record.trial: float(weight)
-            for record, weight in zip(pool.records, candidate.weights, strict=True)
+            for record, weight in zip(pool.records, combination.weights, strict=True)
             if weight > 0
         },
-        validation=score(labels, candidate.validation),
-        test=score(test_labels, candidate.test),
+        validation=score(labels, combination.validation),
+        test=score(test_labels, combination.test),
     )
 
 

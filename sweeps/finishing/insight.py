@@ -8,9 +8,9 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.inference.inside import Inside, as_tensor, look_inside
 from digits_core.inference.projection import Projection, project
 from digits_core.inference.stored_model import stored_model
-from digits_core.judging.contestants import leading_record
+from digits_core.judging.candidates import leading_record
 from digits_core.metrics import wrong_margin
-from digits_core.records import Bundle
+from digits_core.records import Bundle, RunKind
 from digits_core.runs.store import SweepStore
 
 POINTS = 600  # validation images whose embedding is shown: t-SNE takes a second and a half
@@ -22,7 +22,7 @@ def keep_inside(store: SweepStore) -> str:
     A picture is never worth a run's result: missing weights or data are said, not raised.
     """
     header, record = store.header, leading_record(store)
-    if record is None or header.fold_count or header.kind == "refit":
+    if record is None or header.fold_count or header.kind == RunKind.REFIT:
         return "a cross-validation has a network for every fold, and none to look into" if header.fold_count else ""
     folder = store.trial(record.trial)
     if folder.read_inside() is not None:

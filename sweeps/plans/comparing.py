@@ -4,7 +4,7 @@ import itertools
 
 from digits_core.data.datasets import load_digits
 from digits_core.data.folds import cut_digits
-from digits_core.records import Assignment, Policy
+from digits_core.records import Assignment, Policy, RunKind
 from digits_core.runs.store import check_new
 from digits_core.training.cross_validation import fitted
 from digits_core.training.device import default_device
@@ -37,7 +37,7 @@ def plan_comparison(config: ComparisonConfig) -> RunPlan:
             digits,
             split,
             name=config.name,
-            kind="comparison",
+            kind=RunKind.COMPARISON,
             trial_count=len(recipes.assignments),
             max_epochs=recipes.max_epochs,
             seed=0,

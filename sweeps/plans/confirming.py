@@ -7,9 +7,9 @@ from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Digits, Split, refit_digits
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import UsageError
-from digits_core.judging.contestants import contestants, trial_label
+from digits_core.judging.candidates import candidates, trial_label
 from digits_core.recipe import Recipe
-from digits_core.records import Assignment, Policy, RunRecord, SweepHeader
+from digits_core.records import Assignment, Policy, RunKind, RunRecord, SweepHeader
 from digits_core.runs.journal import History
 from digits_core.runs.ownership import check_free
 from digits_core.runs.store import REFITTED, SweepStore, confirmation_name
@@ -49,20 +49,20 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     """
     sweep = SweepStore.open(config.runs, config.sweep)
     header = sweep.header
-    if header.kind != "sweep" and not (config.refit and header.kind == "training"):
+    if header.kind != RunKind.SWEEP and not (config.refit and header.kind == RunKind.TRAINING):
         raise UsageError(
             f"{header.name!r} is no sweep; `digits compare` trains recipes on several seeds (--refit makes final models"
             " of a training run as well)"
         )
-    finalists = best_recipes(sweep, config.top)
+    chosen = best_recipes(sweep, config.top)
     split = data_of(header, otherwise="was run on; restore them, or begin a new sweep")
     digits = load_digits(header.dataset)
     data: Split | Folds = cut_digits(digits, config.folds) if config.folds else split
     if config.refit:
-        data, finalists = refit_digits(digits), [replace(one, recipe=folded(one.recipe)) for one in finalists]
+        data, chosen = refit_digits(digits), [replace(one, recipe=folded(one.recipe)) for one in chosen]
     wanted = [
         (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
-        for seed, record in itertools.product(fresh_seeds(sweep, config.seeds), finalists)
+        for seed, record in itertools.product(fresh_seeds(sweep, config.seeds), chosen)
     ]
     earlier = sweep.refitted() if config.refit else sweep.confirmation(config.folds)
     if earlier is not None:
@@ -82,12 +82,12 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             concurrency_asked=config.concurrency,
             is_resumed=earlier is not None,
             line=(
-                f"confirming the best {counted(len(finalists), 'recipe')} of {header.name} on"
+                f"confirming the best {counted(len(chosen), 'recipe')} of {header.name} on"
                 f" {counted(config.seeds, 'fresh seed')}{_how(config)}:"
                 f" {counted(run.trial_count - over, 'run')} left, {run.concurrency} at a time on {run.device}"
             ),
         ),
-        recipe_count=len(finalists),
+        recipe_count=len(chosen),
         left=run.trial_count - over,
     )
 
@@ -122,7 +122,7 @@ def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
     Raises UsageError where there are none that can be run again.
     """
     by_recipe: dict[str, RunRecord] = {}
-    for one in contestants(sweep, sweep.confirmation()):
+    for one in candidates(sweep, sweep.confirmation()):
         by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
     chosen = list(by_recipe.values())[:top]
     if not chosen:
@@ -153,7 +153,7 @@ def _header(
         digits,
         data,
         name=REFITTED if config.refit else confirmation_name(config.folds),
-        kind="refit" if config.refit else "confirmation",
+        kind=RunKind.REFIT if config.refit else RunKind.CONFIRMATION,
         trial_count=count,
         max_epochs=recipes.max_epochs,
         seed=FIRST_FRESH_SEED,

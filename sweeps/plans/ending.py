@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from digits_core.errors import UsageError
 
 SECONDS_FOR_THE_REST, SECONDS_A_MILLION_PIXELS = 8.0, 6.0
-"""From the end of the search to the end of the commands: Ray's end, the winner on the sealed part, the report; and then
+"""From the end of the search to the end of the commands: Ray's end, the leader on the sealed part, the report; and then
 `digits ensemble`, which tests five more. The second figure is for the size of the sealed part, for which that of the
 validation part stands (docs/lab-log.md)."""
 

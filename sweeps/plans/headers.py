@@ -7,7 +7,7 @@ from digits_core.data.digits import Digits, Split
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure
-from digits_core.records import Policy, SearchPlan, SweepHeader
+from digits_core.records import Policy, RunKind, SearchPlan, SweepHeader
 
 
 def data_of(header: SweepHeader, *, otherwise: str) -> Split | Folds:
@@ -29,7 +29,7 @@ def header_of(
     split: Split | Folds,
     *,
     name: str,
-    kind: str,
+    kind: RunKind,
     trial_count: int,
     max_epochs: int,
     seed: int,

@@ -9,7 +9,7 @@ from digits_core.data.folds import Folds
 from digits_core.environment import processor_count
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
-from digits_core.records import Policy, SearchPlan, SweepHeader
+from digits_core.records import Policy, RunKind, SearchPlan, SweepHeader
 from digits_core.runs.journal import History
 from digits_core.runs.ownership import check_free
 from digits_core.runs.store import SweepStore, check_new
@@ -52,7 +52,7 @@ class RunPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class TrialPlan:
     """What a sweep is going to try: a search and its space, or a list of recipes."""
 
     plan: SearchPlan | None
@@ -77,7 +77,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
             digits,
             split,
             name=config.name,
-            kind="sweep",
+            kind=RunKind.SWEEP,
             trial_count=asked.trial_count,
             max_epochs=max_epochs,
             seed=config.seed,
@@ -109,7 +109,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
     )
 
 
-def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> Asked:
+def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> TrialPlan:
     """A search. Raises UsageError for a space in which something could not be trained."""
     name, default = default_space(device_type, digits.side)
     words = f"the space of {config.space_file}" if config.space_file else f"the {name} space"
@@ -131,7 +131,7 @@ def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digit
         first=first,
         objectives=config.objectives,
     )
-    return Asked(
+    return TrialPlan(
         plan=plan,
         recipes=drawn_from(plan, config.seed),
         trial_count=_trial_count(config, len(first), base),
@@ -139,7 +139,7 @@ def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digit
     )
 
 
-def _given(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> Asked:
+def _given(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> TrialPlan:
     """A list of recipes. Raises UsageError for one that could not be trained."""
     del device_type
     assert config.configs is not None
@@ -148,7 +148,7 @@ def _given(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, 
         raise UsageError(f"{config.configs} has no recipe in it")
     for assignment in given:
         check_fit(assignment.recipe, digits.side, split.train_count)
-    return Asked(
+    return TrialPlan(
         plan=None, recipes=Given(assignments=given), trial_count=len(given), words=f"as {config.configs} has them"
     )
 
@@ -188,7 +188,7 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
     """What is left of a run. Raises UsageError or EnvironmentFailure where it cannot go on; writes nothing."""
     store = SweepStore.open(config.runs, config.name)
     header = store.header
-    if header.kind == "training":
+    if header.kind == RunKind.TRAINING:
         raise UsageError(f"{header.name!r} is a training run, which keeps no journal to go on from; train it again")
     check_free(store.folder)
     history = known_history(store)

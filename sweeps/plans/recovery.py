@@ -32,7 +32,7 @@ def recovered(store: SweepStore, journal: Journal) -> History:
     for trial in history.unfinished:
         record = store.trial(trial.assignment.trial).read_progress()
         if record is not None and record.status == "finished":
-            store.trial(record.trial).seal(record)
+            store.trial(record.trial).complete(record)
             trial.status = record.status
     for trial in history.over:
         if trial.assignment.trial not in told:

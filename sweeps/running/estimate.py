@@ -1,12 +1,9 @@
 """What a sweep would take, before anything is started: `digits sweep --dry-run`."""
 
-import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from digits_core.data.folds import Folds
-from digits_core.runs.trial_folder import MOST_TRIALS
 from digits_core.training.device import default_device
 from digits_core.training.engine import DeviceSplit, Trainer
 from sweeps.plans.planning import RunPlan
@@ -15,7 +12,7 @@ from sweeps.search.schedulers import first_rung
 from sweeps.space.assignments import Drawn
 from sweeps.space.generations import Generations
 from sweeps.space.spaces import dimension
-from sweeps.words import counted, duration
+from sweeps.words import counted
 
 IMAGES_TO_TIME = 2_000
 BYTES_A_PROBABILITY, BYTES_A_WEIGHT, BYTES_AN_EPOCH, BYTES_A_TRIAL = 4, 4, 600, 6_000
@@ -82,33 +79,3 @@ def epochs_a_trial(scheduler: str, max_epochs: int) -> float:
         longer = min(rung * reduction, max_epochs)
         epochs, share, rung = epochs + share * (longer - rung), share / reduction, longer
     return epochs
-
-
-def estimate_document(plan: RunPlan, about: Estimate) -> dict[str, Any]:
-    """What `sweep --dry-run --json` prints."""
-    return {
-        "sweep": plan.header.name,
-        "trials": plan.header.trial_count,
-        "space": plan.header.space,
-        "size": about.size,
-        "epochs": about.epochs,
-        "epoch_seconds": about.epoch_seconds,
-        "seconds": about.seconds,
-        "bytes": about.byte_count,
-    }
-
-
-def estimate_lines(plan: RunPlan, about: Estimate) -> list[tuple[str, str]]:
-    """What `sweep --dry-run` prints for people."""
-    header = plan.header
-    lines = [("space", about.size)]
-    lines += [(f"  {name}", text) for name, text in header.space.items()]
-    if header.trial_count < MOST_TRIALS:
-        lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in all"))
-        lines.append(
-            ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")
-        )
-        lines.append(("disk", f"about {about.byte_count / 1e6:.0f} MB in {plan.folder}"))
-    lines.append(("an epoch", f"{about.epoch_seconds:.2f} s of the default recipe, measured now on one thread"))
-    lines.append(("next", "the same command without --dry-run"))
-    return lines

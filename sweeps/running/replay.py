@@ -32,7 +32,7 @@ class Replay:
 
 
 def choose_trial(store: SweepStore, trial: int | None) -> RunRecord:
-    """The record of a trial that has predictions, or of the winner. Raises UsageError where there is none."""
+    """The record of a trial that has predictions, or of the leader. Raises UsageError where there is none."""
     ranked = store.ranked()
     if not ranked:
         raise UsageError(f"{store.header.name!r} has no trial with predictions to compare")

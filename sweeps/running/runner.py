@@ -23,17 +23,16 @@ from digits_core.runs.journal import History, Journal
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
 from digits_core.training.device import accelerator_count
-from sweeps.finishing.finalists import keep_best_parameters
+from sweeps.finishing.opening import keep_best_parameters
 from sweeps.plans.config import AUTO
 from sweeps.plans.planning import RunPlan
 from sweeps.plans.recovery import known_history, recovered
 from sweeps.running import packing
 from sweeps.running.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
+from sweeps.running.recording import SearchOver, TrialRecorder
 from sweeps.running.remote_run import RemoteRun, place_of, sent_along
-from sweeps.running.roll_call import RollCall
 from sweeps.running.scratch import scratch_folder
-from sweeps.running.sealing import Sealer, SearchOver
-from sweeps.running.worker import Worker
+from sweeps.running.worker import RollCall, Worker
 from sweeps.search.population import PopulationSearch
 from sweeps.search.reported import METRIC
 from sweeps.search.schedulers import scheduler_for
@@ -100,23 +99,23 @@ def _run_what_is_left(
             journal.session(len(history.sessions) + 1, started)
             records = store.records()
             view.recall(records)
-            sealer = Sealer(plan, store, view, journal, remote)
-            sealer.copy.add(records, {n: trial.assignment.point for n, trial in history.trials.items()})
+            recorder = TrialRecorder(plan, store, view, journal, remote)
+            recorder.copy.add(records, {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
-                _fit(plan, sealer, history, scratch)
+                _fit(plan, recorder, history, scratch)
             except SearchOver as limit:
-                sealer.seal_running()
-                return Outcome(limit=str(limit), database=sealer.copy.problem)
+                recorder.record_running()
+                return Outcome(limit=str(limit), database=recorder.copy.problem)
             finally:
-                sealer.end_workers()
-                sealer.copy.close()
+                recorder.end_workers()
+                recorder.copy.close()
     except KeyboardInterrupt:
         return Outcome()
     except SearchEnded as error:
         return Outcome(error=str(error))
     except OSError as error:
         return Outcome(error=f"cannot write to {store.folder}: {error.strerror}")
-    return Outcome(database=sealer.copy.problem)
+    return Outcome(database=recorder.copy.problem)
 
 
 def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary:
@@ -172,17 +171,17 @@ def _starting_together(plan: RunPlan, left: int) -> int:
     return min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
 
 
-def _search(plan: RunPlan, history: History, sealer: Sealer) -> tuple[Searcher, TrialScheduler]:
+def _search(plan: RunPlan, history: History, recorder: TrialRecorder) -> tuple[Searcher, TrialScheduler]:
     """How the trials are chosen and when they are stopped."""
-    journal = sealer.journal
+    journal = recorder.journal
     if isinstance(plan.recipes, Given):
         waiting = [given for given in plan.recipes.assignments if given.trial not in history.trials]
         journal.drawn(*waiting)
         return HandOut([*(trial.assignment for trial in history.unfinished), *waiting]), FIFOScheduler()
-    store, objectives = sealer.store, plan.recipes.objectives
+    store, objectives = recorder.store, plan.recipes.objectives
 
     def values(trial: int) -> tuple[float, ...] | None:
-        record = sealer.trial(trial).latest_record()
+        record = recorder.trial(trial).latest_record()
         return None if record is None else values_of(record, objectives)
 
     if plan.recipes.scheduler == "pbt":
@@ -195,20 +194,20 @@ def _search(plan: RunPlan, history: History, sealer: Sealer) -> tuple[Searcher, 
     return searcher, scheduler_for(plan.recipes.scheduler, plan.recipes.max_epochs, history)
 
 
-def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> None:
+def _fit(plan: RunPlan, recorder: "TrialRecorder", history: History, scratch: Path) -> None:
     left = plan.header.trial_count - len(history.over)
     if not left:
         return
-    searcher, scheduler = _search(plan, history, sealer)
+    searcher, scheduler = _search(plan, history, recorder)
     worker = tune.with_parameters(
         Worker,
         split=plan.split,
-        place=place_of(plan.folder, sealer.remote),
+        place=place_of(plan.folder, recorder.remote),
         timeout_seconds=plan.header.policy.trial_timeout_seconds,
         roll_call=RollCall(folder=scratch / "workers", expected=_starting_together(plan, left)),
     )
     tuner = tune.Tuner(
-        tune.with_resources(worker, reservation(plan, sealer.view)),
+        tune.with_resources(worker, reservation(plan, recorder.view)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -222,7 +221,7 @@ def _fit(plan: RunPlan, sealer: "Sealer", history: History, scratch: Path) -> No
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            callbacks=[sealer],
+            callbacks=[recorder],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=plan.header.policy.max_failures),
         ),

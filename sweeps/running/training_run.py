@@ -11,12 +11,12 @@ from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
-from digits_core.records import Assignment, EpochRow, RunRecord, SweepSummary
+from digits_core.records import Assignment, EpochRow, RunKind, RunRecord, SweepSummary
 from digits_core.runs.store import SweepStore, check_new
 from digits_core.training.cross_validation import fitted, upload
 from digits_core.training.device import check_device, default_device
 from digits_core.training.engine import Diverged
-from sweeps.finishing.finalists import keep_best_parameters, score_winner_on_test
+from sweeps.finishing.opening import keep_best_parameters, score_leader_on_test
 from sweeps.plans.config import TrainingConfig
 from sweeps.plans.headers import header_of
 from sweeps.running.objective import TrialRun
@@ -76,7 +76,7 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
         plan.digits,
         plan.split,
         name=plan.config.name,
-        kind="training",
+        kind=RunKind.TRAINING,
         trial_count=1,
         max_epochs=plan.recipe.training.epochs,
         seed=plan.recipe.training.seed,
@@ -101,12 +101,12 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     finally:
         with ignored_interrupt():
             record = folder.read_progress() or run.record("stopped")  # a network that cannot be built has left its own
-            folder.seal(record)
+            folder.complete(record)
             store.write_summary(_summary(record, time.time() - started))
     if record.counts:
         keep_best_parameters(store)
     is_testable = record.status == "finished" and not header.fold_count
-    test = score_winner_on_test(store, f"end of training {record.label}") if is_testable else None
+    test = score_leader_on_test(store, f"end of training {record.label}") if is_testable else None
     return TrainingOutcome(store=store, record=record, test=test)
 
 

@@ -1,9 +1,15 @@
 """A process of Ray's that trains one trial after another."""
 
 import contextlib
+import faulthandler
 import math
+import os
+import time
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
 
 from ray import tune
 
@@ -14,10 +20,60 @@ from digits_core.runs.trial_folder import TIMEOUT_NOTE
 from digits_core.training.cross_validation import upload
 from digits_core.training.device import default_device
 from sweeps.running.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
-from sweeps.running.roll_call import RollCall
-from sweeps.running.time_limit import TimeLimit
 from sweeps.running.trial_place import TrialPlace
 from sweeps.search.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
+
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollCall:
+    """A folder in which every process leaves a file once it is there, and how many are to be waited for."""
+
+    folder: Path
+    expected: int
+    limit_seconds: float = 60.0  # a process that died on the way is not waited for longer
+
+    def answer(self) -> None:
+        """Say that this process is there, and wait until all are. One that comes later finds them there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / str(os.getpid())).touch()
+        deadline = time.monotonic() + self.limit_seconds
+        while len(list(self.folder.iterdir())) < self.expected and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+
+class TimeLimit:
+    """A context in which this process may spend so many seconds in all; where it would be more, the process ends.
+
+    A watchdog thread of the interpreter's does it, without needing the interpreter: also a call that never comes back
+    from compiled code is ended. It leaves in `note` where every thread stood. Only one limit at a time is in force.
+    """
+
+    def __init__(self, note: Path, seconds: float | None) -> None:
+        self.note, self.seconds, self.spent = note, seconds, 0.0
+        self.stream: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        self.entered_at = time.monotonic()
+        if self.seconds is None:
+            return
+        if self.stream is None:
+            self.note.parent.mkdir(parents=True, exist_ok=True)
+            self.stream = self.note.open("w", encoding="utf-8")
+        faulthandler.dump_traceback_later(max(self.seconds - self.spent, 0.001), exit=True, file=self.stream)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.seconds is not None:
+            faulthandler.cancel_dump_traceback_later()
+        self.spent += time.monotonic() - self.entered_at
+
+    def close(self) -> None:
+        """The note is not needed any more."""
+        if self.stream is not None:
+            self.stream.close()
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]

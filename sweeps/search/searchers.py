@@ -57,7 +57,7 @@ class HandOut(QuietSearcher):
 
 
 @dataclass
-class Asked:
+class AskedTrial:
     """A running trial, and the study's side of it."""
 
     assignment: Assignment
@@ -82,7 +82,7 @@ class StudySearch(QuietSearcher):
         super().__init__()
         self.drawn, self.trial_count, self.journal, self.values = drawn, trial_count, journal, values
         self.study = SearchStudy(drawn)
-        self.running: dict[str, Asked] = {}
+        self.running: dict[str, AskedTrial] = {}
         self.unfinished = deque(history.unfinished)
         self.first = deque(assignment for assignment in drawn.first if assignment.trial not in history.trials)
         self.next_trial = max(history.trials, default=-1) + 1
@@ -110,25 +110,25 @@ class StudySearch(QuietSearcher):
         self.running[trial_id] = asked
         return asked.assignment.to_dict()
 
-    def _new(self) -> Asked:
+    def _new(self) -> AskedTrial:
         trial, point = self.study.ask(self.next_trial)
         return self._described(self.drawn.assignment(self.next_trial, point), trial)
 
-    def _known(self, assignment: Assignment) -> Asked:
+    def _known(self, assignment: Assignment) -> AskedTrial:
         if assignment.point is None:
-            return Asked(assignment, None)
+            return AskedTrial(assignment, None)
         return self._described(assignment, self.study.ask_known(assignment.point))
 
-    def _again(self, history: TrialHistory) -> Asked:
+    def _again(self, history: TrialHistory) -> AskedTrial:
         asked = self._known(history.assignment)
         for epoch, nll in history.nlls.items():
             asked.report(epoch, nll)
         return asked
 
-    def _described(self, assignment: Assignment, trial: optuna.Trial) -> Asked:
+    def _described(self, assignment: Assignment, trial: optuna.Trial) -> AskedTrial:
         for name, value in _attributes(assignment).items():
             trial.set_user_attr(name, value)
-        return Asked(assignment, trial)
+        return AskedTrial(assignment, trial)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report an intermediate value, if it is one."""

@@ -2,18 +2,20 @@
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from digits_core.judging.stats import accuracy_interval
 from digits_core.recipe import Recipe
-from digits_core.records import RunRecord, SweepHeader
+from digits_core.records import EpochRow, RunRecord, SweepHeader
 from digits_core.runs.trial_folder import MOST_TRIALS
 from sweeps.view.tally import Tally
 from sweeps.words import counted, duration
@@ -244,3 +246,40 @@ def view_of(header: SweepHeader, folder: Path, console: Console) -> SweepView:
         ),
         console,
     )
+
+
+@contextlib.contextmanager
+def epoch_progress(epochs: int, console: Console) -> Iterator[Callable[[EpochRow], None]]:
+    """Yield what is to be called after every epoch."""
+    if console.is_terminal:
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("the first epoch runs", total=epochs)
+
+            def advance(row: EpochRow) -> None:
+                progress.update(task, completed=row.epoch, description=epoch_text(row))
+
+            yield advance
+        return
+    shown_at = time.monotonic()
+
+    def line(row: EpochRow) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= PLAIN_INTERVAL_SECONDS or row.epoch == epochs:
+            shown_at = time.monotonic()
+            text = f"  epoch {row.epoch} of {epochs}: {epoch_text(row)}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    yield line
+
+
+def epoch_text(row: EpochRow) -> str:
+    """An epoch in a few words."""
+    wrong = f"{row.validation_error_count} of {counted(row.validation_n, 'validation image')} wrong"
+    return f"{wrong}, NLL {row.validation_nll:.4f}, {row.seconds:.1f} s"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.records import RunRecord, SweepHeader, rank
+from digits_core.records import RunKind, RunRecord, SweepHeader, rank
 from digits_core.remote.mirror import Mirror
 from digits_core.runs.journal import History, read_journal
 from digits_core.runs.ownership import check_free, is_running
@@ -34,7 +34,7 @@ class RunState:
         state = "over"
         if any(map(is_running, (store.folder, *store.inner_folders))):
             state = "running"
-        elif summary is None or summary.interrupted or (summary.error and store.header.kind != "training"):
+        elif summary is None or summary.interrupted or (summary.error and store.header.kind != RunKind.TRAINING):
             state = "interrupted"  # a training run that failed has its record: there is nothing left to take up
         return RunState(
             folder=store.folder,

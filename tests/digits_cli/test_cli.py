@@ -12,15 +12,7 @@ from cli import app
 from digits_core.data.datasets import DATASETS
 from digits_core.runs.store import SweepStore
 from sweeps.space.spaces import default_max_epochs
-
-RUNNER = CliRunner()
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    result = RUNNER.invoke(app, list(arguments))
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+from tests.helpers.command_line import RUNNER, run
 
 
 @pytest.mark.parametrize(
@@ -90,11 +82,11 @@ def test_bad_input_is_one_clear_line(
 
 
 def test_damaged_sweep_is_one_clear_line(sweep_store: SweepStore) -> None:
-    winner = sweep_store.ranked()[0].trial
-    (sweep_store.trial(winner).folder / "weights.safetensors").write_bytes(b"not weights")
+    leader = sweep_store.ranked()[0].trial
+    (sweep_store.trial(leader).folder / "weights.safetensors").write_bytes(b"not weights")
     code, out, err = run("ensemble", "--runs", str(sweep_store.folder.parent))
     assert (code, out) == (1, "")
-    assert f"delete the folder {sweep_store.trial(winner).folder} to go on without that trial" in err
+    assert f"delete the folder {sweep_store.trial(leader).folder} to go on without that trial" in err
 
 
 def test_no_sweep_yet(tmp_path: Path) -> None:

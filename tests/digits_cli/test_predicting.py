@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.hands import AUTHORS, written
-from benchmarks.papers import SHEETS, picture
+from benchmarks.hands import AUTHORS
+from benchmarks.papers import SHEETS
 from digits_core.runs.store import SweepStore
-from tests.digits_cli.test_cli import run
+from tests.helpers.command_line import run
+from tests.helpers.pictures import draw
 
 HOSTILE_NAME = "<img src=x onerror=alert(1)>.png"
-
-
-def draw(path: Path, digit: int, sheet: int = 0, author: int = 0, seed: int = 0) -> None:
-    stream = np.random.default_rng(seed)
-    pixels = picture(lambda height, pen: written(AUTHORS[author], digit, height, pen, stream), SHEETS[sheet], stream)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 def predict(store: SweepStore, *arguments: object) -> tuple[int, str, str]:
@@ -129,7 +123,7 @@ def test_the_page_explains_every_digit(sweep_store: SweepStore, tmp_path: Path) 
 def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path, digits: object) -> None:
     from digits_core.data.datasets import load_digits
     from digits_core.delivery.reader import Reader
-    from digits_core.handwriting.answers import Picture
+    from digits_core.handwriting.reading import Picture
     from digits_core.inference.classifier import open_classifier
     from reports.rows.reading import reading_page
 

@@ -7,7 +7,7 @@ from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
 from digits_core.records import SweepSummary
 from digits_core.runs.command_line import resume_command
 from digits_core.runs.store import SweepStore
-from sweeps.finishing.finalists import score_winner_on_test
+from sweeps.finishing.opening import score_leader_on_test
 
 SUMMARY = SweepSummary(seconds=63.2, training_share=0.8, interrupted=False)
 
@@ -22,13 +22,13 @@ def test_resume_command_names_the_runs_folder_unless_it_is_where_commands_look(
 
 
 def test_lines_and_document_tell_the_same(sweep_store: SweepStore) -> None:
-    winner, test = sweep_store.ranked()[0], score_winner_on_test(sweep_store)
-    assert winner.validation is not None
+    leader, test = sweep_store.ranked()[0], score_leader_on_test(sweep_store)
+    assert leader.validation is not None
     outcome = SweepOutcome.of(sweep_store, SUMMARY, None, test)
     document, lines = sweep_document(outcome), dict(sweep_lines(outcome))
-    assert document["best"]["trial"] == winner.trial
-    assert lines["winner"].startswith(f"trial {winner.trial}: ")
-    assert f"{winner.validation.error_count} of 360 wrong" in lines["  validation"]
+    assert document["best"]["trial"] == leader.trial
+    assert lines["leader"].startswith(f"trial {leader.trial}: ")
+    assert f"{leader.validation.error_count} of 360 wrong" in lines["  validation"]
     assert f"{document['best']['test']['error_count']} of 359 wrong" in lines["  sealed test"]
     assert document["trials"] == {"finished": 3, "stopped": 1, "failed": 1}
     assert lines["trials"] == (

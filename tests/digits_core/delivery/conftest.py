@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.digits_cli.test_cli import run
+from tests.helpers.command_line import run
 
 
 @pytest.fixture(scope="session")

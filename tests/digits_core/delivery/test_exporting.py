@@ -13,7 +13,7 @@ from digits_core.inference.classifier import open_classifier
 from digits_core.runs.store import SweepStore
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.plans.config import EnsembleConfig
-from tests.digits_cli.test_cli import run
+from tests.helpers.command_line import run
 
 
 def export(store: SweepStore, *arguments: object) -> tuple[int, str, str]:

@@ -26,8 +26,8 @@ from digits_core.delivery.server import LARGEST_BODY, Bucket, is_loopback, liste
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.classifier import open_classifier
 from digits_core.runs.store import SweepStore
-from tests.digits_cli.test_cli import run
-from tests.digits_cli.test_predicting import draw
+from tests.helpers.command_line import run
+from tests.helpers.pictures import draw
 
 PNG = {"Content-Type": "image/png"}
 FREE = Bucket(1e9, 10**9)
@@ -177,7 +177,7 @@ def mnist_address(mnist_runs: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_seven_that_is_drawn_is_read_as_seven(mnist_address: str) -> None:
-    from tests.reports.pages.test_browser import CHROMIUM
+    from tests.helpers.pages import CHROMIUM
 
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")

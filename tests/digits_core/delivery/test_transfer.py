@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from digits_core.data.digits import Digits
-from digits_core.handwriting.frame import MNIST_FRAME, OPTDIGITS_FRAME
-from digits_core.handwriting.framing import reframed
+from digits_core.handwriting.framing import MNIST_FRAME, OPTDIGITS_FRAME, reframed
 from digits_core.inference.classifier import open_classifier
 from digits_core.runs.store import SweepStore
 from digits_core.runs.transfer_records import read_transfer
 from reports.pages.report import write_report
-from tests.digits_cli.test_cli import run
+from tests.helpers.command_line import run
 
 
 def transfer(store: SweepStore, *arguments: object) -> dict:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.hands import AUTHORS, FORMS, written
 from benchmarks.papers import LARGE, SHEETS, Sheet, finished, picture
 from digits_core.handwriting.decode import _on_ground
-from digits_core.handwriting.frame import MNIST_FRAME, OPTDIGITS_FRAME, frame_for
+from digits_core.handwriting.framing import MNIST_FRAME, OPTDIGITS_FRAME, frame_for
 from digits_core.handwriting.ink import find_ink, stroke_width
 from digits_core.handwriting.pipeline import find_marks
 from digits_core.handwriting.rulings import without_rulings

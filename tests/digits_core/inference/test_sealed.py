@@ -12,33 +12,33 @@ from digits_core.runs.store import SweepStore
 
 
 def test_opening_is_counted_and_kept(sweep_store: SweepStore, digits: Digits) -> None:
-    finalists = sweep_store.ranked()[:2]
-    assert sweep_store.test_probabilities(finalists[0].trial) is None
-    probabilities = open_test(sweep_store, finalists, "a test")
+    records = sweep_store.ranked()[:2]
+    assert sweep_store.test_probabilities(records[0].trial) is None
+    probabilities = open_test(sweep_store, records, "a test")
     test, indices = sealed_test_part(digits)
     assert probabilities.shape == (2, len(test), 10)
     assert np.array_equal(sweep_store.test_labels(), test.labels)
     assert np.array_equal(sweep_store.test_indices(), indices)
     assert score(sweep_store.test_labels(), probabilities[0]).accuracy > 0.7  # three epochs of training
-    again = open_test(sweep_store, finalists[:1], "another")
+    again = open_test(sweep_store, records[:1], "another")
     assert np.array_equal(again[0], probabilities[0])
     assert [(o.number, o.purpose, o.trials) for o in sweep_store.ledger()] == [
-        (1, "a test", tuple(f.trial for f in finalists)),
-        (2, "another", (finalists[0].trial,)),
+        (1, "a test", tuple(f.trial for f in records)),
+        (2, "another", (records[0].trial,)),
     ]
 
 
 def test_missing_weights_open_nothing(sweep_store: SweepStore) -> None:
-    winner = sweep_store.ranked()[0]
-    (sweep_store.trial(winner.trial).folder / "weights.safetensors").unlink()
+    leader = sweep_store.ranked()[0]
+    (sweep_store.trial(leader.trial).folder / "weights.safetensors").unlink()
     with pytest.raises(EnvironmentFailure, match="weights"):
-        open_test(sweep_store, [winner], "a test")
+        open_test(sweep_store, [leader], "a test")
     assert sweep_store.ledger() == []
 
 
 def test_weights_of_another_network_open_nothing(sweep_store: SweepStore) -> None:
-    winner, other = sweep_store.trial(0), sweep_store.trial(1)  # a cnn and an mlp
-    (winner.folder / "weights.safetensors").write_bytes((other.folder / "weights.safetensors").read_bytes())
+    leader, other = sweep_store.trial(0), sweep_store.trial(1)  # a cnn and an mlp
+    (leader.folder / "weights.safetensors").write_bytes((other.folder / "weights.safetensors").read_bytes())
     records = [record for record in sweep_store.records() if record.trial == 0]
     with pytest.raises(EnvironmentFailure, match=r"not this recipe's weights\); delete the folder .*00000"):
         open_test(sweep_store, records, "a test")

@@ -12,16 +12,8 @@ from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import RunRecord
 from digits_core.runs.store import SweepStore
-from tests.conftest import make_header
-
-
-def answers(labels: np.ndarray, wrong: list[int], confidence: float) -> np.ndarray:
-    """(N, 10): right with that confidence, but for some images."""
-    digits = labels.copy()
-    digits[wrong] = (digits[wrong] + 1) % 10
-    probabilities = np.full((len(labels), 10), (1 - confidence) / 9, dtype=np.float32)
-    probabilities[np.arange(len(labels)), digits] = confidence
-    return probabilities
+from tests.helpers.models import answers
+from tests.helpers.runs import make_header
 
 
 @pytest.fixture
@@ -37,14 +29,14 @@ def store(tmp_path: object, digits: Digits, split: Split) -> SweepStore:
         folder.create()
         folder.write_best(probabilities, {"w": np.zeros(1)})
         recipe = Recipe().with_overrides({"training.seed": seed})
-        folder.seal(
+        folder.complete(
             RunRecord(
                 trial=trial, status="finished", recipe=recipe, started_at=0.0, ended_at=1.0, best_epoch=1,
                 validation=score(labels, probabilities), label=label,
             )
         )  # fmt: skip
     failed = RunRecord(trial=4, status="failed", recipe=Recipe(), started_at=0.0, ended_at=1.0, error="x", label="none")
-    store.trial(4).seal(failed)
+    store.trial(4).complete(failed)
     return store
 
 
@@ -105,7 +97,7 @@ def test_ours_are_the_judged_runs_that_did_as_published(tmp_path: Path, digits: 
         store.write_test_part(test_labels, np.arange(100))
         store.write_test(0, answers(test_labels, list(range(errors)), 0.8))
         validation = score(labels, answers(labels, [], 0.9))
-        folder.seal(
+        folder.complete(
             RunRecord(
                 trial=0, status="finished", recipe=recipe, started_at=0.0, ended_at=1.0, best_epoch=1,
                 validation=validation, label="lenet",

@@ -1,28 +1,32 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_core.judging.ensemble import (
+    COLDEST,
+    HOTTEST,
     combine,
+    contributions,
     cross_fitted,
     fit_greedy,
+    fit_stack,
+    fit_stacked,
+    fit_temperature,
     greedy_weights,
     majority,
     nll_difference,
+    pairs,
+    scaled,
     uniform_weights,
 )
-from digits_core.metrics import image_nll
-
-
-def draw(seed: int, models: int = 4, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    return random.integers(0, 10, n), random.dirichlet(np.full(10, 0.3), (models, n))
+from digits_core.metrics import expected_calibration_error, image_nll
+from tests.helpers.models import random_models
 
 
 @given(st.integers(0, 10_000), st.integers(1, 6))
 def test_weights_are_a_distribution_and_combinations_are_probabilities(seed: int, models: int) -> None:
-    labels, probabilities = draw(seed, models)
+    labels, probabilities = random_models(seed, models)
     for weights in (uniform_weights(models), greedy_weights(labels, probabilities)):
         assert weights.shape == (models,)
         assert weights.min() >= 0
@@ -34,13 +38,13 @@ def test_weights_are_a_distribution_and_combinations_are_probabilities(seed: int
 
 @given(st.integers(0, 10_000))
 def test_two_models_greedy_is_at_least_as_good_as_the_better_one(seed: int) -> None:
-    labels, probabilities = draw(seed, models=2)
+    labels, probabilities = random_models(seed, models=2)
     combined = image_nll(labels, combine(probabilities, greedy_weights(labels, probabilities))).mean()
     assert combined <= min(image_nll(labels, p).mean() for p in probabilities) + 1e-12
 
 
 def test_a_useless_model_counts_only_in_bags_without_a_useful_one() -> None:
-    labels, probabilities = draw(1)
+    labels, probabilities = random_models(1)
     useful = 0.9 * np.eye(10)[labels] + 0.01
     assert greedy_weights(labels, np.stack([useful, probabilities[0]])).tolist() == [1.0, 0.0]
     weights = greedy_weights(labels, np.stack([useful, probabilities[0], useful, probabilities[1]]))
@@ -48,13 +52,13 @@ def test_a_useless_model_counts_only_in_bags_without_a_useful_one() -> None:
 
 
 def test_order_of_models_does_not_decide_for_two() -> None:
-    labels, probabilities = draw(2, models=2)
+    labels, probabilities = random_models(2, models=2)
     assert np.allclose(greedy_weights(labels, probabilities)[::-1], greedy_weights(labels, probabilities[::-1]))
 
 
 def test_cross_fitted_figures_do_not_flatter() -> None:
     # Twenty equally worthless models: fitted weights look better on the images they were fitted on.
-    labels, probabilities = draw(3, models=20, n=200)
+    labels, probabilities = random_models(3, models=20, n=200)
     fitted = image_nll(labels, combine(probabilities, greedy_weights(labels, probabilities))).mean()
     honest = image_nll(labels, cross_fitted(labels, probabilities, fit_greedy)).mean()
     assert honest > fitted
@@ -80,7 +84,7 @@ def test_a_vote_of_three_by_hand() -> None:
 
 @given(st.integers(0, 10_000), st.integers(1, 5))
 def test_cross_fitting_leaves_every_image_to_what_others_taught(seed: int, models: int) -> None:
-    labels, probabilities = draw(seed, models)
+    labels, probabilities = random_models(seed, models)
     seen: list[int] = []
 
     def fit(some_labels: np.ndarray, some: np.ndarray) -> object:
@@ -99,3 +103,97 @@ def test_the_best_few_together_are_where_greedy_begins() -> None:
     probabilities = np.zeros((2, 40, 2))
     probabilities[:, :, 0], probabilities[:, :, 1] = true_class, 1 - true_class
     assert greedy_weights(labels, probabilities) == pytest.approx([0.5, 0.5])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_a_stack_answers_with_probabilities(seed: int, models: int) -> None:
+    labels, probabilities = random_models(seed, models)
+    stack = fit_stack(labels, probabilities)
+    combined = stack.combine(probabilities)
+    assert combined.shape == (50, 10)
+    assert combined.sum(axis=1) == pytest.approx(1.0)
+    assert stack.weights(models).sum() == pytest.approx(1.0)
+
+
+def test_it_learns_that_a_model_mixes_two_digits_up() -> None:
+    """A model that says 1 for 7 and 7 for 1 is wrong in every vote; a regression turns it round."""
+    stream = np.random.default_rng(0)
+    labels = stream.choice([1, 7], 400)
+    swapped = np.where(labels == 1, 7, 1)
+    probabilities = np.full((1, 400, 10), 0.01)
+    probabilities[0, np.arange(400), swapped] = 0.91
+    combined = cross_fitted(labels, probabilities, fit_stacked)
+    assert (combined.argmax(axis=1) == labels).all()
+    assert image_nll(labels, combined).mean() < 0.3 < image_nll(labels, probabilities[0]).mean()
+
+
+def test_a_digit_that_validation_does_not_have_is_never_answered() -> None:
+    labels, probabilities = random_models(3, 2)
+    labels = labels % 9
+    combined = fit_stack(labels, probabilities).combine(probabilities)
+    assert combined[:, 9].max() == 0.0
+    assert np.isfinite(combined).all()
+
+
+@given(st.integers(0, 10_000), st.floats(0.2, 5))
+def test_scaling_changes_confidence_and_no_answer(seed: int, temperature: float) -> None:
+    _, (probabilities,) = random_models(seed, 1)
+    after = scaled(probabilities, temperature)
+    assert after.sum(axis=1) == pytest.approx(1.0)
+    before_top, after_top = probabilities.max(axis=1), after.max(axis=1)
+    assert after[np.arange(50), probabilities.argmax(axis=1)] == pytest.approx(after_top)
+    assert (after_top <= before_top + 1e-6).all() if temperature >= 1 else (after_top >= before_top - 1e-6).all()
+
+
+def test_an_overconfident_model_is_cooled_to_what_is_true() -> None:
+    """Labels drawn from the probabilities, and a model that raises them to the square."""
+    stream = np.random.default_rng(0)
+    truth = stream.dirichlet(np.full(10, 0.5), 5_000)
+    labels = np.array([stream.choice(10, p=row) for row in truth])
+    sure = scaled(truth, 0.5)
+    temperature = fit_temperature(labels, sure)
+    assert temperature == pytest.approx(2.0, rel=0.05)
+    before, after = (expected_calibration_error(labels, one) for one in (sure, scaled(sure, temperature)))
+    assert after < 0.03 < before
+
+
+def test_all_right_or_all_wrong_ends_at_the_bounds() -> None:
+    right = np.full((20, 10), 0.05)
+    right[:, 3] = 0.55
+    assert COLDEST <= fit_temperature(np.full(20, 3), right) < 0.1  # colder makes no difference that can be seen
+    assert fit_temperature(np.full(20, 4), right) == pytest.approx(HOTTEST, rel=0.01)
+
+
+def test_a_pair_by_hand() -> None:
+    wrong = np.array([[1, 1, 0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0, 0]], dtype=bool)
+    (pair,) = pairs(wrong)
+    assert (pair.first, pair.second, pair.disagreement, pair.double_fault) == (0, 1, 2 / 8, 1 / 8)
+    assert pair.yule_q == pytest.approx((1 * 5 - 1 * 1) / (1 * 5 + 1 * 1))
+
+
+def test_perfect_twins_have_no_q() -> None:
+    (pair,) = pairs(np.zeros((2, 5), dtype=bool))
+    assert (pair.disagreement, pair.double_fault, pair.yule_q) == (0.0, 0.0, None)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5))
+def test_contributions_are_what_leaving_one_out_costs(seed: int, models: int) -> None:
+    labels, probabilities = random_models(seed, models)
+    found = contributions(labels, probabilities)
+    assert len(found) == models
+    if models == 1:
+        assert found == (0.0,)
+        return
+    whole = image_nll(labels, probabilities.mean(axis=0)).mean()
+    for place, contribution in enumerate(found):
+        without = np.delete(probabilities, place, axis=0).mean(axis=0)
+        assert contribution == pytest.approx(image_nll(labels, without).mean() - whole, abs=1e-9)
+
+
+@given(st.integers(0, 10_000))
+def test_pairs_count_every_two_once(seed: int) -> None:
+    wrong = np.random.default_rng(seed).random((4, 30)) < 0.3
+    found = pairs(wrong)
+    assert [(pair.first, pair.second) for pair in found] == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert all(pair.disagreement == (wrong[pair.first] != wrong[pair.second]).mean() for pair in found)

@@ -8,8 +8,8 @@ from digits_core.errors import UsageError
 from digits_core.judging.label_doubt import confidently_another, find_doubts, review
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.runs.store import SweepStore
-from sweeps.finishing.finalists import score_winner_on_test
-from tests.digits_core.judging.test_ensemble import draw
+from sweeps.finishing.opening import score_leader_on_test
+from tests.helpers.models import random_models
 
 
 def test_confident_learning_by_hand() -> None:
@@ -23,7 +23,7 @@ def test_confident_learning_by_hand() -> None:
 
 @given(st.integers(0, 10_000))
 def test_right_and_sure_is_never_doubted(seed: int) -> None:
-    labels, (probabilities,) = draw(seed, 1)
+    labels, (probabilities,) = random_models(seed, 1)
     sure = 0.1 * probabilities + 0.9 * np.eye(10)[labels]
     assert not confidently_another(labels, sure).any()
 
@@ -66,7 +66,7 @@ def test_of_a_sweep(sweep_store: SweepStore) -> None:
     assert {doubt.index for doubt in found.doubts} <= set(sweep_store.validation_indices().tolist())
     with pytest.raises(UsageError, match="the sealed test part was not opened yet for any of its best models"):
         find_doubts(sweep_store, "test")
-    score_winner_on_test(sweep_store)
+    score_leader_on_test(sweep_store)
     tested = find_doubts(sweep_store, "test")
     assert (tested.n, tested.model_count) == (359, 1)
     with pytest.raises(UsageError, match="did you mean 'validation'"):

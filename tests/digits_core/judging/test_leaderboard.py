@@ -4,18 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import UsageError
-from digits_core.judging.contestants import contestants, trial_label
-from digits_core.judging.leaderboard import leaderboard
+from digits_core.judging.candidates import Answers, candidates, trial_label
+from digits_core.judging.leaderboard import duel, leaderboard
 from digits_core.judging.stats import holm, mcnemar_p_value, seed_mean_difference
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
 from digits_core.runs.store import SweepStore
-from tests.conftest import make_header
-from tests.digits_core.judging.test_comparison import answers
+from tests.helpers.models import answers
+from tests.helpers.runs import make_header
 
 
 def add_run(
@@ -33,7 +34,7 @@ def add_run(
     folder.create()
     folder.write_best(probabilities, {"w": np.zeros(1)})
     parts = np.array_split(np.arange(len(labels)), folds) if folds else []
-    folder.seal(
+    folder.complete(
         RunRecord(
             trial=trial, status="finished", recipe=Recipe().with_overrides({"training.seed": seed}), started_at=0.0,
             ended_at=1.0, best_epoch=1, validation=score(labels, probabilities), label=label,
@@ -55,9 +56,9 @@ def store(tmp_path: Path, digits: Digits, split: Split) -> SweepStore:
 
 def test_rows_of_single_runs(store: SweepStore) -> None:
     board = leaderboard(store, draws=500)
-    assert [row.contestant.record.trial for row in board.rows] == [1, 0, 2, 3]
+    assert [row.candidate.record.trial for row in board.rows] == [1, 0, 2, 3]
     assert (board.n, board.part, board.test_openings, board.picked_from) == (360, "validation", 0, 4)
-    wrong = {row.contestant.record.trial: row.contestant.validation.wrong[0] for row in board.rows}
+    wrong = {row.candidate.record.trial: row.candidate.validation.wrong[0] for row in board.rows}
     p_values = [mcnemar_p_value(wrong[trial], wrong[1]) for trial in (0, 2, 3)]
     found = [row.to_leader for row in board.rows[1:] if row.to_leader]
     assert [one.p_value for one in found] == p_values
@@ -88,10 +89,10 @@ def test_fresh_seeds_outrank_a_lucky_run(store: SweepStore, split: Split) -> Non
     add_run(confirmed, 2, range(9), 0.99, seed=100, label=trial_label(1))
     add_run(confirmed, 3, range(11), 0.99, seed=101, label=trial_label(1))
     board = leaderboard(store, draws=500)
-    assert [(row.contestant.record.trial, row.contestant.confirmed) for row in board.rows] == [
+    assert [(row.candidate.record.trial, row.candidate.confirmed) for row in board.rows] == [
         (0, True), (1, True), (2, False), (3, False),
     ]  # fmt: skip
-    first, second = (row.contestant for row in board.rows[:2])
+    first, second = (row.candidate for row in board.rows[:2])
     assert first.validation.error_counts == (6, 4)
     assert first.seeds == (100, 101)
     beside = board.rows[1].to_leader
@@ -110,7 +111,7 @@ def test_a_recipe_does_not_lead_because_its_worse_seed_is_missing(store: SweepSt
     add_run(versus, 0, range(2), 0.99, label="lucky")
     add_run(versus, 1, range(5), 0.99, label="whole")
     add_run(versus, 2, range(6), 0.99, seed=1, label="whole")
-    assert [one.record.label for one in contestants(versus, None)] == ["whole", "lucky"]
+    assert [one.record.label for one in candidates(versus, None)] == ["whole", "lucky"]
     assert leaderboard(versus, draws=100).selected is None
 
 
@@ -144,7 +145,7 @@ def test_identical_and_perfect_models_are_tied(tmp_path: Path, digits: Digits, s
     beside = board.rows[1].to_leader
     assert beside is not None
     assert (beside.p_value, beside.error_rate, beside.tied) == (1.0, 0.0, True)
-    assert board.rows[0].contestant.validation.interval.high == 1.0
+    assert board.rows[0].candidate.validation.interval.high == 1.0
 
 
 def test_one_trial_and_none(tmp_path: Path, digits: Digits, split: Split) -> None:
@@ -154,3 +155,41 @@ def test_one_trial_and_none(tmp_path: Path, digits: Digits, split: Split) -> Non
     add_run(store, 0, [1], 0.9)
     board = leaderboard(store)
     assert (len(board.rows), board.selected, board.detectable) == (1, None, None)
+
+
+def sure_runs(*wrong: list[int], n: int = 400) -> Answers:
+    """Runs that are sure, and wrong on the named images."""
+    labels, runs = np.zeros(n, dtype=np.int64), []
+    for places in wrong:
+        said = np.full((n, 10), 0.01, dtype=np.float32)
+        said[:, 0] = 0.91
+        said[places] = np.roll(said[places], 1, axis=1)
+        runs.append(said)
+    return Answers.of(labels, runs)
+
+
+def test_single_runs_meet_in_mcnemars_test() -> None:
+    first, second = sure_runs(list(range(4))), sure_runs(list(range(2, 20)))
+    found = duel(first, second)
+    assert found.method == "mcnemar"
+    assert found.p_value == pytest.approx(binomtest(2, 18).pvalue)
+    assert found.error_rate == pytest.approx(14 / 400)
+    assert found.interval.low < 14 / 400 < found.interval.high
+    assert (found.first_accuracy, found.second_accuracy) == pytest.approx((0.99, 0.955))
+    back = duel(second, first)
+    assert (back.error_rate, back.p_value) == pytest.approx((-found.error_rate, found.p_value))
+
+
+def test_several_seeds_meet_in_a_t_test() -> None:
+    first, second = sure_runs([1, 2], [2, 3], [1, 4]), sure_runs(list(range(30)), list(range(28)))
+    found = duel(first, second)
+    assert found.method == "seeds"
+    assert found.error_rate == pytest.approx((29 - 2) / 400)
+    assert 0 < found.interval.low < found.error_rate < found.interval.high
+    assert found.p_value < 0.001
+    assert duel(first, first).p_value == 1
+
+
+def test_answers_to_other_images_do_not_meet() -> None:
+    with pytest.raises(ValueError, match="not to the same images"):
+        duel(sure_runs([1]), sure_runs([1], n=300))

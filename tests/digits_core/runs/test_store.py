@@ -18,7 +18,7 @@ from digits_core.runs.durable import write_atomically
 from digits_core.runs.store import SweepStore, check_name, check_new, sweep_names
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.plans.config import EnsembleConfig
-from tests.conftest import HOSTILE, make_header
+from tests.helpers.runs import HOSTILE, make_header
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a\nb", "a" * 81, HOSTILE, "a\0", "C:x", "é"])
@@ -61,7 +61,7 @@ def test_sealing_removes_the_progress(sweep_store: SweepStore) -> None:
     folder.write_progress(record)
     assert folder.read_progress() == record
     assert 9 not in [r.trial for r in sweep_store.records()]
-    folder.seal(record)
+    folder.complete(record)
     assert folder.read_progress() is None
     assert sweep_store.records()[-1] == record
 
@@ -204,7 +204,7 @@ def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: p
 
 def test_a_failed_trial_never_wins(sweep_store: SweepStore) -> None:
     best = sweep_store.ranked()[0]
-    sweep_store.trial(best.trial).seal(replace(best, status="failed", error="the worker process died"))
+    sweep_store.trial(best.trial).complete(replace(best, status="failed", error="the worker process died"))
     assert best.trial not in [record.trial for record in sweep_store.ranked()]
 
 

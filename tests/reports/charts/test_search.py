@@ -15,7 +15,7 @@ from reports.charts.search import (
 )
 from reports.rows.importance import Importance, Importances
 from reports.rows.search import Dimension, LaneBar, Rung, costs, history
-from tests.reports.rows.test_search import record
+from tests.helpers.records import record
 
 RATE = Dimension(name="optimizer.learning_rate", numeric=True, log=True, values=(0.1, 0.01, 0.001))
 NAME = Dimension(name="optimizer.name", numeric=False, log=False, values=("sgd", "adam", "sgd"))

@@ -20,10 +20,9 @@ from reports.rows.views import View
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.finishing.insight import keep_inside
 from sweeps.plans.config import EnsembleConfig
-from tests.conftest import HOSTILE
-from tests.reports.pages.test_report import hostile_store  # noqa: F401 - the fixture
+from tests.helpers.pages import CHROMIUM
+from tests.helpers.runs import HOSTILE
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
@@ -287,7 +286,7 @@ def test_runs_side_by_side(versus: Path, opened: Open) -> None:
     assert found.page.locator(".scatterlayer .trace").count() == 4
 
 
-def test_hostile_names_and_errors_stay_text(hostile_store: SweepStore, opened: Open, tmp_path: Path) -> None:  # noqa: F811
+def test_hostile_names_and_errors_stay_text(hostile_store: SweepStore, opened: Open, tmp_path: Path) -> None:
     found = opened(write_report(hostile_store)).drawn()
     assert found.console == []
     assert found.page.locator("img[onerror]").count() == 0

@@ -7,7 +7,7 @@ from digits_core.errors import UsageError
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
 from reports.pages.following import REFRESH_SECONDS, follow_report
-from tests.reports.pages.test_report import Page
+from tests.helpers.pages import Page
 
 
 def refreshes(path: Path) -> list[str | None]:

@@ -3,8 +3,7 @@ import gzip
 import hashlib
 import json
 import re
-from dataclasses import asdict, replace
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,53 +18,11 @@ from reports.charts.plotly_library import PlotlyMode
 from reports.pages.report import cell_strength, render, write_report
 from reports.rows.tables import collect
 from sweeps.finishing.ensembling import build_ensemble
-from sweeps.finishing.finalists import score_all_on_test
 from sweeps.finishing.insight import keep_inside
+from sweeps.finishing.opening import score_all_on_test
 from sweeps.plans.config import EnsembleConfig
-from tests.conftest import HOSTILE, train_into
-
-
-class Page(HTMLParser):
-    """Collects tags, and the text outside scripts and styles."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.scripts: list[str] = []
-        self.ids: list[str | None] = []
-        self._inside = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._inside = tag
-        if tag == "script":
-            self.scripts.append("")
-            self.ids.append(dict(attrs).get("id"))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside == "script":
-            self.scripts[-1] += data
-        elif self._inside != "style":
-            self.text += data
-
-    def script(self, name: str) -> str:
-        """The script of that id."""
-        return self.scripts[self.ids.index(name)]
-
-
-@pytest.fixture
-def hostile_store(sweep_store: SweepStore) -> SweepStore:
-    """A sweep whose every free text tries to break out of the page."""
-    header = replace(
-        sweep_store.header, name=HOSTILE, hardware=HOSTILE, space={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE}
-    )
-    (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
-    return sweep_store
+from tests.helpers.pages import Page
+from tests.helpers.runs import HOSTILE, train_into
 
 
 def test_page_is_one_file_without_network(sweep_store: SweepStore) -> None:
@@ -208,7 +165,7 @@ def test_page_names_the_search_that_was_asked_for(sweep_store: SweepStore) -> No
 def test_one_trial_is_enough_for_a_page(sweep_store: SweepStore) -> None:
     for trial in (1, 2, 3, 4):
         (sweep_store.trial(trial).folder / "record.json").unlink()
-    assert "Winner (trial 0), validation" in render(collect(sweep_store))
+    assert "Leader (trial 0), validation" in render(collect(sweep_store))
 
 
 def test_output_that_cannot_be_written(sweep_store: SweepStore, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from digits_core.runs.store import SweepStore
 from reports.rows.answers import _pictures, _Tally, answered
 from reports.rows.tables import collect
 from sweeps.finishing.ensembling import build_ensemble
-from sweeps.finishing.finalists import score_all_on_test, score_winner_on_test
+from sweeps.finishing.opening import score_all_on_test, score_leader_on_test
 from sweeps.plans.config import EnsembleConfig
-from tests.conftest import train_into
+from tests.helpers.runs import train_into
 
 
 def test_every_view_agrees_with_the_stored_predictions(sweep_store: SweepStore, digits: Digits) -> None:
@@ -43,7 +43,7 @@ def test_every_view_agrees_with_the_stored_predictions(sweep_store: SweepStore, 
 
 
 def test_images_say_how_many_models_miss_them(sweep_store: SweepStore) -> None:
-    score_winner_on_test(sweep_store)
+    score_leader_on_test(sweep_store)
     found = collect(sweep_store).answered
     labels, indices = sweep_store.validation_labels(), sweep_store.validation_indices().tolist()
     wrong = np.stack(
@@ -58,7 +58,7 @@ def test_images_say_how_many_models_miss_them(sweep_store: SweepStore) -> None:
 
 
 def test_runs_on_fresh_seeds_are_asked_as_well(sweep_store: SweepStore, split: Split) -> None:
-    score_winner_on_test(sweep_store)
+    score_leader_on_test(sweep_store)
     header = replace(sweep_store.header, name="confirmed", kind="confirmation")
     confirmed = SweepStore.create(sweep_store.folder, header, split)
     second = sweep_store.ranked()[1]

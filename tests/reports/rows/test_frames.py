@@ -7,11 +7,11 @@ from digits_core.runs.store import SweepStore
 from reports.pages.report import write_report
 from reports.rows.frames import leaderboard_frame
 from reports.rows.tables import collect
-from sweeps.finishing.finalists import score_winner_on_test
+from sweeps.finishing.opening import score_leader_on_test
 
 
 def test_table_holds_every_figure_and_survives_csv(sweep_store: SweepStore) -> None:
-    score_winner_on_test(sweep_store)
+    score_leader_on_test(sweep_store)
     data = collect(sweep_store)
     rows = data.leaderboard
     frame = leaderboard_frame(rows)

@@ -10,13 +10,13 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.runs.store import SweepStore
 from reports.rows.tables import collect
 from sweeps.finishing.ensembling import build_ensemble
-from sweeps.finishing.finalists import score_winner_on_test
+from sweeps.finishing.opening import score_leader_on_test
 from sweeps.plans.config import EnsembleConfig
-from tests.conftest import make_header
+from tests.helpers.runs import make_header
 
 
 def test_leaderboard_is_ranked_and_test_figures_exist_only_where_opened(sweep_store: SweepStore) -> None:
-    score_winner_on_test(sweep_store)
+    score_leader_on_test(sweep_store)
     data = collect(sweep_store)
     assert [row.rank for row in data.leaderboard] == [1, 2, 3, 4]
     assert [row.record.trial for row in data.leaderboard] == [r.trial for r in sweep_store.ranked()]
@@ -30,9 +30,9 @@ def test_leaderboard_is_ranked_and_test_figures_exist_only_where_opened(sweep_st
 
 def test_unopened_sweep_is_judged_on_validation(sweep_store: SweepStore) -> None:
     data = collect(sweep_store)
-    (winner,) = data.answered.featured
-    assert winner.part == "validation"
-    assert winner.result == data.leaderboard[0].validation
+    (leader,) = data.answered.featured
+    assert leader.part == "validation"
+    assert leader.result == data.leaderboard[0].validation
     assert data.ensemble_p_value is None
 
 

@@ -9,7 +9,7 @@ from reports.rows.tables import ReportData, collect
 from reports.rows.verdict import _model_text, sweep_headline
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.plans.config import EnsembleConfig
-from tests.reports.pages.test_report import Page
+from tests.helpers.pages import Page
 
 
 def headline(data: ReportData) -> str:
@@ -83,6 +83,6 @@ def test_a_gain_that_may_be_chance_is_called_so(
 
 def test_a_search_that_beat_nothing_says_so(sweep_store: SweepStore) -> None:
     data = collect(sweep_store)
-    leader = data.board.rows[0].contestant.trial
+    leader = data.board.rows[0].candidate.trial
     assert "nothing that was drawn beat it" in sweep_headline(data.board, data.answered, None, None, leader)
     assert "nothing that was drawn" not in sweep_headline(data.board, data.answered, None, None, leader + 1)

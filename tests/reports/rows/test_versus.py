@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digits_cli.printed.versus import versus_document, versus_lines
 from digits_core.data.digits import Split
 from digits_core.errors import UsageError
-from digits_core.judging.duel import duel
+from digits_core.judging.leaderboard import duel
 from digits_core.runs.store import SweepStore
-from reports.pages.versus import default_output, incumbents_chart, versus_document, versus_lines, write_versus
+from reports.charts.search import incumbents_chart
+from reports.pages.versus import default_output, write_versus
 from reports.rows.versus import collect_versus
-from sweeps.finishing.finalists import score_all_on_test, score_winner_on_test
-from tests.conftest import HOSTILE, train_into
-from tests.reports.pages.test_report import Page
+from sweeps.finishing.opening import score_all_on_test, score_leader_on_test
+from tests.helpers.pages import Page
+from tests.helpers.runs import HOSTILE, train_into
 
 
 @pytest.fixture
@@ -30,17 +32,17 @@ def rewrite_header(store: SweepStore, **changes: object) -> None:
     (store.folder / "sweep.json").write_text(json.dumps(asdict(replace(store.header, **changes))))  # type: ignore[arg-type]
 
 
-def test_winners_meet_on_the_same_images(sweep_store: SweepStore, other_store: SweepStore) -> None:
+def test_leaders_meet_on_the_same_images(sweep_store: SweepStore, other_store: SweepStore) -> None:
     data = collect_versus([sweep_store, other_store])
-    assert [column.winner.trial for column in data.columns] == [r.trial for r in sweep_store.ranked()[:2]]
+    assert [column.leader.trial for column in data.columns] == [r.trial for r in sweep_store.ranked()[:2]]
     (test,) = data.tests
-    first, second = (column.winner.validation for column in data.columns)
+    first, second = (column.leader.validation for column in data.columns)
     assert test.duel == duel(first, second)
     assert test.corrected_p_value == test.duel.p_value
     assert test.part == "validation"
-    score_winner_on_test(sweep_store)
+    score_leader_on_test(sweep_store)
     assert len(collect_versus([sweep_store, other_store]).tests) == 1
-    score_winner_on_test(other_store)
+    score_leader_on_test(other_store)
     on_validation, on_test = collect_versus([sweep_store, other_store]).tests
     assert (on_test.part, on_test.duel is not None) == ("sealed test", True)
     assert on_validation.corrected_p_value is not None
@@ -48,10 +50,10 @@ def test_winners_meet_on_the_same_images(sweep_store: SweepStore, other_store: S
     assert on_validation.corrected_p_value >= on_validation.duel.p_value
 
 
-def test_a_winner_by_fresh_seeds_meets_with_all_of_them(
+def test_a_leader_by_fresh_seeds_meets_with_all_of_them(
     sweep_store: SweepStore, other_store: SweepStore, split: Split
 ) -> None:
-    score_winner_on_test(other_store)
+    score_leader_on_test(other_store)
     confirmed = SweepStore.create(
         sweep_store.folder, replace(sweep_store.header, name="confirmed", kind="confirmation"), split
     )
@@ -61,7 +63,7 @@ def test_a_winner_by_fresh_seeds_meets_with_all_of_them(
         train_into(confirmed, split, trial, recipe, 3, f"trial {second.trial}")
     score_all_on_test(confirmed, "confirmation")
     data = collect_versus([sweep_store, other_store])
-    assert data.columns[0].winner.trial == second.trial
+    assert data.columns[0].leader.trial == second.trial
     assert [test.duel.method for test in data.tests if test.duel] == ["seeds", "seeds"]
 
 
@@ -71,7 +73,7 @@ def test_other_images_are_said_not_tested(sweep_store: SweepStore, other_store: 
     assert (test.duel, test.verdict) == (None, "other images")
     rewrite_header(other_store, data_checksum="0" * 64)
     (test,) = collect_versus([sweep_store, other_store]).tests
-    assert test.verdict == "other data: their winners answered other images"
+    assert test.verdict == "other data: their leaders answered other images"
 
 
 def test_the_verdict_names_the_better(sweep_store: SweepStore, other_store: SweepStore) -> None:
@@ -87,14 +89,14 @@ def test_page_and_lines_say_the_same(sweep_store: SweepStore, other_store: Sweep
     document = versus_document(data, path)
     assert document["sweeps"] == ["tiny", "other"]
     assert document["tests"][0]["verdict"] == data.tests[0].verdict
-    assert [winner["trial"] for winner in document["winners"]] == [column.winner.trial for column in data.columns]
-    assert [winner["epochs"] for winner in document["winners"]] == [10, 7]
+    assert [leader["trial"] for leader in document["winners"]] == [column.leader.trial for column in data.columns]
+    assert [leader["epochs"] for leader in document["winners"]] == [10, 7]
     text = " ".join(Page(path.read_text()).text.split())
     lines = dict(versus_lines(data, path))
     assert data.tests[0].verdict in text
     assert data.tests[0].verdict in lines["other to tiny"]
     for column in data.columns:
-        assert f"{100 * column.winner.validation.accuracy.mean:.2f} %" in text.replace("\u202f", " ")
+        assert f"{100 * column.leader.validation.accuracy.mean:.2f} %" in text.replace("\u202f", " ")
     seconds, epochs = (
         [trace for trace in incumbents_chart(data.columns).data if trace.xaxis == axis] for axis in ("x", "x2")
     )
@@ -105,7 +107,7 @@ def test_page_and_lines_say_the_same(sweep_store: SweepStore, other_store: Sweep
 
 
 def test_one_recipe_twice_is_said(sweep_store: SweepStore, other_store: SweepStore, tmp_path: Path) -> None:
-    said = "Their winners are the same recipe"
+    said = "Their leaders are the same recipe"
     _, path = write_versus([sweep_store, other_store], tmp_path / "page.html")
     assert said not in path.read_text()
     _, path = write_versus([sweep_store, sweep_store], tmp_path / "page.html")

@@ -6,14 +6,13 @@ import pytest
 from digits_cli.printed.ensemble import ensemble_document, ensemble_lines
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.judging.calibration import scaled
-from digits_core.judging.ensemble import combine, majority
+from digits_core.judging.ensemble import combine, majority, scaled
 from digits_core.judging.stats import mcnemar_p_value
 from digits_core.metrics import score
 from digits_core.runs.store import SweepStore
-from sweeps.finishing.ensembling import build_ensemble, candidates_of, choose
+from sweeps.finishing.ensembling import build_ensemble, choose, combinations_of
 from sweeps.plans.config import EnsembleConfig
-from tests.conftest import make_header, train_into
+from tests.helpers.runs import make_header, train_into
 
 
 @pytest.mark.parametrize(
@@ -32,13 +31,13 @@ def test_bad_input(changes: dict[str, object], message: str) -> None:
 
 def test_ensemble_from_stored_predictions(sweep_store: SweepStore) -> None:
     record = build_ensemble(sweep_store, EnsembleConfig(top=3))
-    finalists = sweep_store.ranked()[:3]
+    records = sweep_store.ranked()[:3]
     uniform = record.contender("uniform")
-    assert uniform.weights == {finalist.trial: pytest.approx(1 / 3) for finalist in finalists}
-    stacked = np.stack([sweep_store.validation_probabilities(finalist.trial) for finalist in finalists])
+    assert uniform.weights == {record.trial: pytest.approx(1 / 3) for record in records}
+    stacked = np.stack([sweep_store.validation_probabilities(record.trial) for record in records])
     expected = score(sweep_store.validation_labels(), combine(stacked, np.full(3, 1 / 3)))
     assert uniform.validation == expected
-    assert record.best_single.validation.nll == pytest.approx(finalists[0].validation.nll)  # type: ignore[union-attr]
+    assert record.best_single.validation.nll == pytest.approx(records[0].validation.nll)  # type: ignore[union-attr]
     assert [contender.method for contender in record.contenders] == ["single", "uniform", "greedy"]
     assert record.method in ("uniform", "greedy")
     better = record.chosen.validation.nll < record.best_single.validation.nll
@@ -154,10 +153,10 @@ def test_a_fitted_method_has_to_beat_the_uniform_vote() -> None:
     alike = stream.dirichlet(np.full(10, 0.5), (3, 600)) + 2 * np.eye(10)[labels]
     alike = (alike / alike.sum(axis=2, keepdims=True)).astype(np.float32)
     for method in ("greedy", "stack"):
-        chosen, reason = choose(labels, candidates_of(method, labels, alike, alike))
+        chosen, reason = choose(labels, combinations_of(method, labels, alike, alike))
         assert chosen == "uniform" or "beats the uniform vote" in reason
     swapped = np.full((2, 600, 10), 0.02, dtype=np.float32)
     swapped[:, np.arange(600), (labels + 1) % 10] = 0.82
-    chosen, reason = choose(labels, candidates_of("stack", labels, swapped, swapped))
+    chosen, reason = choose(labels, combinations_of("stack", labels, swapped, swapped))
     assert chosen == "stack"
     assert reason.startswith("it beats the uniform vote (validation NLL, stack minus uniform: 95 % interval -")

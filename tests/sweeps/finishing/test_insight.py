@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from digits_core.data.digits import Digits, Split
-from digits_core.judging.contestants import leading_record
+from digits_core.judging.candidates import leading_record
 from digits_core.runs.store import SweepStore
 from reports.pages.report import write_report
 from reports.rows.inside import filter_picture, read_inside
 from sweeps.finishing.insight import keep_inside
-from tests.conftest import train_into
+from tests.helpers.runs import train_into
 
 
 @pytest.fixture

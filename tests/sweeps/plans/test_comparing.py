@@ -11,12 +11,12 @@ from digits_core.recipes import best_parameters
 from digits_core.runs.store import SweepStore
 from reports.pages.report import render
 from reports.rows.tables import collect
-from sweeps.finishing.finalists import score_all_on_test
+from sweeps.finishing.opening import score_all_on_test
 from sweeps.plans.comparing import plan_comparison
 from sweeps.plans.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
 from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Given
-from tests.sweeps.running.test_runner import Recorder
+from tests.helpers.sweeps import Recorder
 
 
 def config(runs: Path, **changes: object) -> ComparisonConfig:

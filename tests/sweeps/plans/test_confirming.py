@@ -11,14 +11,14 @@ from digits_core.judging.leaderboard import leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
-from sweeps.finishing.finalists import open_test_for
+from sweeps.finishing.opening import open_test_for
 from sweeps.plans.config import ConfirmConfig
 from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
 from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Given
 from sweeps.view.run_state import RunState, check_removable
-from tests.conftest import make_header, train_into
-from tests.sweeps.running.test_runner import Recorder
+from tests.helpers.runs import make_header, train_into
+from tests.helpers.sweeps import Recorder
 
 
 def config(store: SweepStore, **changes: object) -> ConfirmConfig:
@@ -61,9 +61,9 @@ def test_data_that_has_changed_is_refused(sweep_store: SweepStore) -> None:
 def test_a_recipe_is_confirmed_once_and_a_grown_one_not_at_all(sweep_store: SweepStore) -> None:
     first, second, *_ = sweep_store.ranked()
     twin = second.recipe.with_overrides({"training.seed": 99})
-    sweep_store.trial(second.trial).seal(replace(second, recipe=replace(first.recipe, training=twin.training)))
+    sweep_store.trial(second.trial).complete(replace(second, recipe=replace(first.recipe, training=twin.training)))
     assert [record.trial for record in best_recipes(sweep_store, 4)].count(second.trial) <= 1
-    sweep_store.trial(first.trial).seal(replace(first, inherited_epochs=1, parent=3))
+    sweep_store.trial(first.trial).complete(replace(first, inherited_epochs=1, parent=3))
     with pytest.raises(UsageError, match=f"trial {first.trial} went on from another one's weights"):
         best_recipes(sweep_store, 1)
 
@@ -86,7 +86,7 @@ def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: S
 def test_seeds_that_the_sweep_used_are_not_fresh(sweep_store: SweepStore) -> None:
     _, second, *_ = sweep_store.ranked()
     recipe = second.recipe.with_overrides({"training.seed": FIRST_FRESH_SEED + 1})
-    sweep_store.trial(second.trial).seal(replace(second, recipe=recipe))
+    sweep_store.trial(second.trial).complete(replace(second, recipe=recipe))
     assert fresh_seeds(sweep_store, 3) == [FIRST_FRESH_SEED, FIRST_FRESH_SEED + 2, FIRST_FRESH_SEED + 3]
 
 
@@ -114,8 +114,8 @@ def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_se
     run_trials(planned.plan, Recorder())
     open_test_for(planned)
     board = leaderboard(sweep_store, draws=100)
-    confirmed = [row.contestant for row in board.rows if row.contestant.confirmed]
-    assert [row.contestant for row in board.rows[:2]] == confirmed
+    confirmed = [row.candidate for row in board.rows if row.candidate.confirmed]
+    assert [row.candidate for row in board.rows[:2]] == confirmed
     assert {one.record.trial for one in confirmed} == {record.trial for record in sweep_store.ranked()[:2]}
     assert all(one.seeds == (FIRST_FRESH_SEED, FIRST_FRESH_SEED + 1) for one in confirmed)
     assert all(one.test is not None and len(one.test.error_counts) == 2 for one in confirmed)
@@ -134,8 +134,8 @@ def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_se
     assert [(opening.run, opening.trials) for opening in sweep_store.ledger()][1:] == [("confirmed", (4,))]
     outcome = ConfirmationOutcome.of(sweep_store, more.store)
     board = leaderboard(sweep_store, draws=100)
-    assert [row.contestant.confirmed for row in board.rows] == [True, True, True, False]
-    assert len(board.rows[2].contestant.runs) == 1  # fewer seeds do not lead
+    assert [row.candidate.confirmed for row in board.rows] == [True, True, True, False]
+    assert len(board.rows[2].candidate.runs) == 1  # fewer seeds do not lead
     document = confirmation_document(outcome, board, None)
     assert document["runs"] == {"finished": 5, "stopped": 0, "failed": 0}
     assert document["leaderboard"]["test_openings"] == 2
@@ -155,7 +155,7 @@ def test_over_folds(sweep_store: SweepStore, ray_session: None) -> None:
     assert board.rows[1].to_leader.method == "folds"
     assert sweep_store.confirmation() is None
     row = leaderboard_document(store, board)["rows"][1]
-    assert row["trial"] == board.rows[1].contestant.trial == int(row["label"].removeprefix("trial "))
+    assert row["trial"] == board.rows[1].candidate.trial == int(row["label"].removeprefix("trial "))
     assert f"replay tiny --trial {row['trial']}" in row["reproduce"]
     lines = confirmation_lines(ConfirmationOutcome.of(sweep_store, store), board, Path("report.html"))
     assert lines[-1][0] == "next"
@@ -177,7 +177,7 @@ def test_final_models_train_on_validation_and_only_the_test_part_judges_them(
     ]
     with pytest.raises(UsageError, match="'refitted' was trained on the validation images: they cannot rank it"):
         leaderboard(store)
-    assert leaderboard(sweep_store, draws=50).rows[0].contestant.confirmed is False
+    assert leaderboard(sweep_store, draws=50).rows[0].candidate.confirmed is False
     outcome = ConfirmationOutcome.of(sweep_store, store)
     (row,) = refit_document(outcome, None)["rows"]
     assert row["test"]["error_counts"] == [

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from digits_cli.printed.sweep import estimate_document, estimate_lines
 from digits_core.training.models import build_model, count_parameters
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.planning import plan_sweep
-from sweeps.running.estimate import epochs_a_trial, estimate, estimate_document, estimate_lines
+from sweeps.running.estimate import epochs_a_trial, estimate
 from sweeps.space.spaces import default_recipe
 
 

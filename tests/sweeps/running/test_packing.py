@@ -19,7 +19,7 @@ from sweeps.running import packing
 from sweeps.running.runner import reservation, run_trials
 from sweeps.space.assignments import Drawn, Given
 from sweeps.space.spaces import Space, default_recipe, default_space, narrowed
-from tests.sweeps.running.test_runner import Recorder, config
+from tests.helpers.sweeps import Recorder, config
 
 GB = 10**9
 

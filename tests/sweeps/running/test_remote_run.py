@@ -17,8 +17,8 @@ from sweeps.running import remote_run
 from sweeps.running.ray_session import SearchEnded
 from sweeps.running.remote_run import RemoteRun, sent_along
 from sweeps.running.runner import run_trials
-from tests.sweeps.running.test_runner import Interrupter, Recorder, WorkerKiller, config, outcomes
-from tests.test_resume import digits, epochs_told, killed_after
+from tests.helpers.drivers import digits, epochs_told, killed_after
+from tests.helpers.sweeps import Interrupter, Recorder, WorkerKiller, config, outcomes
 
 ALONE = {"trials": 3, "max_epochs": 4, "concurrency": 1, "scheduler": "none", "search": "random"}
 

@@ -1,5 +1,3 @@
-import os
-import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,57 +5,16 @@ import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import score
-from digits_core.records import RunRecord
 from digits_core.runs.journal import read_journal
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
-from sweeps.plans.config import ResumeConfig, SweepConfig
+from sweeps.plans.config import ResumeConfig
 from sweeps.plans.ending import Ending
 from sweeps.plans.planning import plan_resumption, plan_sweep
 from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Drawn
 from sweeps.space.spaces import Choice, Float, Space
-from tests.helpers.processes import children_of
-
-
-class Recorder:
-    """A view that remembers its events."""
-
-    def __init__(self) -> None:
-        self.started: list[int] = []
-        self.epochs: dict[int, list[int]] = {}
-        self.over: list[RunRecord] = []
-        self.recalled: list[RunRecord] = []
-        self.retried: list[int] = []
-        self.closed = False
-
-    def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
-        self.recalled, self.seconds_ago = records, seconds_ago
-
-    def trial_retried(self, trial: int) -> None:
-        self.retried.append(trial)
-
-    def trial_started(self, trial: int) -> None:
-        self.started.append(trial)
-
-    def trial_advanced(self, trial: int, epoch: int) -> None:
-        self.epochs.setdefault(trial, []).append(epoch)
-
-    def trial_over(self, record: RunRecord) -> None:
-        self.over.append(record)
-
-    def tick(self) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def config(runs: Path, **changes: object) -> SweepConfig:
-    return SweepConfig(**{"runs": runs, "name": "test", "trials": 6, "max_epochs": 3, "concurrency": 2, **changes})  # type: ignore[arg-type]
+from tests.helpers.sweeps import Interrupter, Recorder, WorkerKiller, config, outcomes
 
 
 @pytest.mark.parametrize(
@@ -145,30 +102,6 @@ def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path, capfd: pyt
     assert capfd.readouterr() == ("", "")  # rows, not log lines
 
 
-class WorkerKiller(Recorder):
-    """Kills the process of the first trial that reports an epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.victims: list[int] = []
-
-    def trial_advanced(self, trial: int, epoch: int) -> None:
-        super().trial_advanced(trial, epoch)
-        if not self.victims:
-            self.victims = own_workers()
-            os.kill(self.victims[0], signal.SIGKILL)
-
-
-def own_workers() -> list[int]:
-    """Processes of Ray's workers whose raylet is a child of this process."""
-    return [
-        worker
-        for child in children_of(os.getpid())
-        for worker in children_of(child)
-        if b"ray::Worker" in Path(f"/proc/{worker}/cmdline").read_bytes()
-    ]
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
 @pytest.mark.usefixtures("ray_session")
@@ -221,33 +154,6 @@ def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
     kept = {record.trial for record in store.records() if store.trial(record.trial).has_weights}
     assert kept == {record.trial for record in store.ranked()[:2]}
     assert all(len(store.validation_probabilities(trial)) == 360 for trial in range(6))
-
-
-class Interrupter(Recorder):
-    """Presses Ctrl-C after so many epochs of all trials."""
-
-    def __init__(self, epochs: int) -> None:
-        super().__init__()
-        self.left = epochs
-
-    def trial_advanced(self, trial: int, epoch: int) -> None:
-        super().trial_advanced(trial, epoch)
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
-
-
-def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
-    """What must not depend on interruptions, by trial."""
-    return {
-        record.trial: (
-            record.status,
-            record.recipe,
-            [row.validation_nll for row in record.curve],
-            store.validation_probabilities(record.trial).tobytes(),
-        )
-        for record in store.records()
-    }
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from sweeps.plans.config import ResumeConfig
 from sweeps.plans.planning import plan_resumption, plan_sweep
 from sweeps.running.runner import run_trials
 from sweeps.search.study_copy import make_storage
-from tests.sweeps.running.test_runner import Recorder, config
+from tests.helpers.sweeps import Recorder, config
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from sweeps.search.population import PopulationSearch, nudged
 from sweeps.space.assignments import Drawn
 from sweeps.space.generations import Generations
 from sweeps.space.spaces import Choice, Float, Int, Space, default_recipe, is_active
-from tests.sweeps.running.test_runner import Interrupter, Recorder, config
+from tests.helpers.sweeps import Interrupter, Recorder, config
 
 SPACE: Space = {
     "schedule.name": Choice(options=("cosine", "constant")),

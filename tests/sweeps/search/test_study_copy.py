@@ -18,7 +18,7 @@ from sweeps.plans.planning import plan_resumption, plan_sweep
 from sweeps.running.runner import run_trials
 from sweeps.search.study_copy import StudyCopy, check_storage, database_of, make_storage, without_password
 from sweeps.space.spaces import Choice, Float, Space
-from tests.sweeps.running.test_runner import Interrupter, Recorder, config
+from tests.helpers.sweeps import Interrupter, Recorder, config
 
 SPACE: Space = {
     "model.name": Choice(options=("cnn", "mlp")),

@@ -18,7 +18,7 @@ from sweeps.view.progress import (
     progress_console,
     status_line,
 )
-from tests.conftest import HOSTILE
+from tests.helpers.runs import HOSTILE
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from digits_core.runs.journal import Journal
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
 from sweeps.view.watching import JournalTail, watch
-from tests.sweeps.running.test_runner import Recorder
+from tests.helpers.sweeps import Recorder
 
 
 class Following(Recorder):

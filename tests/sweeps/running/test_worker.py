@@ -1,12 +1,14 @@
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-from sweeps.running.time_limit import TimeLimit
+from sweeps.running.worker import RollCall, TimeLimit
 
 HANG = """
 import sys, time, pathlib
-from sweeps.running.time_limit import TimeLimit
+from sweeps.running.worker import TimeLimit
 limit = TimeLimit(pathlib.Path(sys.argv[1]), 1.0)
 for seconds in (0.4, 0.4, 60.0):  # in all too long
     with limit:
@@ -32,3 +34,24 @@ def test_nothing_is_armed_outside_or_without_a_limit(tmp_path: Path) -> None:
     limit.close()
     assert limit.spent < 60.0
     assert (tmp_path / "some").read_text() == ""
+
+
+def test_nobody_begins_before_the_last_one_is_there(tmp_path: Path) -> None:
+    roll_call = RollCall(folder=tmp_path / "workers", expected=2)
+    begun = threading.Event()
+
+    def first() -> None:
+        roll_call.answer()
+        begun.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert not begun.wait(0.2)
+    (tmp_path / "workers" / "another process").touch()
+    thread.join()
+    assert begun.is_set()
+
+
+def test_one_that_died_on_the_way_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    RollCall(folder=tmp_path, expected=2, limit_seconds=0.1).answer()
+    assert [path.name for path in tmp_path.iterdir()] == [str(os.getpid())]

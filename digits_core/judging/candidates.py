@@ -10,7 +10,7 @@ import numpy.typing as npt
 from digits_core.errors import UsageError
 from digits_core.judging.stats import Interval, Spread, mean_accuracy_interval, spread_of
 from digits_core.metrics import Score, image_nll, score
-from digits_core.records import RunRecord, by_label
+from digits_core.records import RunKind, RunRecord, by_label
 from digits_core.runs.durable import unusable
 from digits_core.runs.store import SweepStore
 
@@ -73,7 +73,7 @@ class Answers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
+class Candidate:
     """One recipe: a trial of a sweep, or all runs of a comparison that go by one name."""
 
     trial: int  # its number in the sweep; of a comparison that of the first run
@@ -94,24 +94,24 @@ class Contestant:
         return float(np.mean([run.train_seconds for run in self.runs]))
 
 
-def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contestant]:
+def candidates(store: SweepStore, confirmed: SweepStore | None) -> list[Candidate]:
     """All that count, best first.
 
     The trials that were run again on fresh seeds come before the others: a mean over seeds is worth more than one lucky
     run. A recipe must not lead because its worse seeds failed or were not reached. Raises UsageError for final models,
     which validation cannot judge.
     """
-    if store.header.kind == "refit":
+    if store.header.kind == RunKind.REFIT:
         raise UsageError(f"{store.header.name!r} was trained on the validation images: they cannot rank it")
-    if store.header.kind in ("comparison", "confirmation"):
+    if store.header.kind in (RunKind.COMPARISON, RunKind.CONFIRMATION):
         groups = by_label(store.ranked())
-        found = [_contestant(store, runs[0], runs, confirmed=False) for runs in groups.values()]
+        found = [_candidate(store, runs[0], runs, confirmed=False) for runs in groups.values()]
     else:
         groups = by_label(confirmed.ranked()) if confirmed is not None else {}
         found = [_trial(store, record, confirmed, groups.get(trial_label(record.trial))) for record in store.ranked()]
     most = max(map(len, groups.values()), default=0)
 
-    def order(one: Contestant) -> tuple[bool, bool, float, int]:
+    def order(one: Candidate) -> tuple[bool, bool, float, int]:
         return not one.confirmed, len(one.runs) < most, one.validation.mean_nll, one.record.trial
 
     return sorted(found, key=order)
@@ -119,24 +119,24 @@ def contestants(store: SweepStore, confirmed: SweepStore | None) -> list[Contest
 
 def leading_record(store: SweepStore) -> RunRecord | None:
     """The trial that the leaderboard begins with; None where none counts."""
-    confirmed = store.confirmation() if store.header.kind == "sweep" else None
+    confirmed = store.confirmation() if store.header.kind == RunKind.SWEEP else None
     ranked = store.ranked()
     if confirmed is None or not ranked:
         return ranked[0] if ranked else None
-    return contestants(store, confirmed)[0].record
+    return candidates(store, confirmed)[0].record
 
 
 def _trial(
     store: SweepStore, record: RunRecord, confirmed: SweepStore | None, again: list[RunRecord] | None
-) -> Contestant:
+) -> Candidate:
     """A sweep's trial by its runs on fresh seeds, or by its own where there are none."""
     if confirmed is None or not again:
-        return _contestant(store, record, [record], confirmed=False)
+        return _candidate(store, record, [record], confirmed=False)
     if any(run.recipe.recipe_id != record.recipe.recipe_id for run in again):
         raise unusable(
             confirmed.folder / "sweep.json", f"what it calls trial {record.trial} is another recipe than the sweep's"
         )
-    return _contestant(confirmed, record, again, confirmed=True)
+    return _candidate(confirmed, record, again, confirmed=True)
 
 
 def trial_label(trial: int) -> str:
@@ -154,14 +154,14 @@ def answers_on_test(store: SweepStore) -> dict[str, Answers]:
     }
 
 
-def _contestant(store: SweepStore, record: RunRecord, runs: list[RunRecord], *, confirmed: bool) -> Contestant:
+def _candidate(store: SweepStore, record: RunRecord, runs: list[RunRecord], *, confirmed: bool) -> Candidate:
     def answers(labels: npt.NDArray[np.int64], probabilities: Callable[[int], Probabilities]) -> Answers:
         return Answers.of(labels, (probabilities(run.trial) for run in runs))
 
     opened = all(store.has_opened_test(run.trial) for run in runs)
     # The runs that confirm a sweep are numbered on their own, and named after its trials.
-    is_named = store.header.kind == "confirmation" and record.label.removeprefix(TRIAL_LABEL).isdecimal()
-    return Contestant(
+    is_named = store.header.kind == RunKind.CONFIRMATION and record.label.removeprefix(TRIAL_LABEL).isdecimal()
+    return Candidate(
         trial=int(record.label.removeprefix(TRIAL_LABEL)) if is_named else record.trial,
         record=record,
         runs=tuple(runs),

@@ -1,4 +1,4 @@
-"""The page of `digits predict --explain`."""
+"""Pages without charts or scripts: of a data set, of `digits transfer`, of `digits predict --explain`."""
 
 import base64
 import io
@@ -11,10 +11,13 @@ from PIL import Image
 
 from digits_core.data.datasets import load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.handwriting.answers import Reading, printable
+from digits_core.handwriting.reading import Reading, printable
 from digits_core.judging.stats import accuracy_interval
 from digits_core.records import SweepHeader
-from reports.pages.report import checked_output, page_environment, page_style, write_plain_page
+from digits_core.runs.durable import write_atomically
+from digits_core.runs.transfer_records import Transfer
+from reports.pages.report import checked_output, page_environment, page_style
+from reports.rows.dataset import DatasetSummary
 from reports.rows.reading import ReadingPage, reading_page
 
 JPEG_QUALITY = 80
@@ -47,3 +50,26 @@ def jpeg_uri(pixels: npt.NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_plain_page(page: str, output: Path) -> Path:
+    """Put a page without charts where it is wanted and return its absolute path."""
+    path = checked_output(output)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, page.encode("utf-8", "replace"))  # a file's name may hold what is no letter
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
+    return path
+
+
+def write_dataset_page(summary: DatasetSummary, output: Path) -> Path:
+    """Write the page and return its absolute path."""
+    page = page_environment().get_template("dataset.html.j2").render(summary=summary, style=page_style())
+    return write_plain_page(page, output)
+
+
+def write_transfer_page(transfer: Transfer, output: Path) -> Path:
+    """Write the page and return its absolute path."""
+    page = page_environment().get_template("transfer.html.j2").render(transfer=transfer, style=page_style())
+    return write_plain_page(page, output)

@@ -1,8 +1,12 @@
+import resource
+import sys
+
 import pytest
 import torch
 
 from digits_core.recipe import Optimizer
-from digits_core.training.capture import CapturedStep, why_not_captured
+from digits_core.training import fast_steps
+from digits_core.training.fast_steps import CapturedStep, freed_memory_kept, why_not_captured
 from digits_core.training.optim import build_optimizers, capturable, keep_rate_on_device, set_learning_rate
 
 CPU = torch.device("cpu")
@@ -86,3 +90,39 @@ def test_a_learning_rate_on_the_device_moves_weights_as_a_number_does() -> None:
         results.append(weight.detach().clone())
         assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor) == on_device
     assert torch.allclose(results[0], results[1])
+
+
+def page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+@pytest.mark.skipif(fast_steps._glibc() is None, reason="the C library is not glibc")
+def test_memory_that_was_freed_is_there_for_the_next_step() -> None:
+    pages = 4 * 2**20 // resource.getpagesize()
+
+    def step() -> None:
+        torch.ones(4 * 2**20, dtype=torch.uint8)
+
+    with freed_memory_kept():
+        for _ in range(10):  # the first ones find their place, among what other tests have left
+            step()
+        before = page_faults()
+        for _ in range(10):
+            step()
+        assert page_faults() - before <= pages  # not ten times as many
+
+
+def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    fast_steps._glibc.cache_clear()
+    try:
+        with freed_memory_kept():
+            assert fast_steps._glibc() is None
+    finally:
+        monkeypatch.undo()
+        fast_steps._glibc.cache_clear()
+
+
+def test_an_error_inside_comes_out() -> None:
+    with pytest.raises(RuntimeError, match="inside"), freed_memory_kept():
+        raise RuntimeError("inside")

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.inference.sealed import open_test
-from digits_core.judging.contestants import contestants
+from digits_core.judging.candidates import candidates
 from digits_core.metrics import Score, score
-from digits_core.records import RunRecord
+from digits_core.records import RunKind, RunRecord
 from digits_core.runs.store import SweepStore
 from sweeps.plans.confirming import Confirmation
 from sweeps.words import counted
@@ -16,18 +16,18 @@ from sweeps.words import counted
 
 def keep_best_parameters(store: SweepStore) -> None:
     """Leave the leader's recipe as a file: of a comparison or a confirmed sweep, of the best mean over seeds."""
-    if store.header.kind == "refit":  # nothing but the test part could say which is the best
+    if store.header.kind == RunKind.REFIT:  # nothing but the test part could say which is the best
         return
     confirmed = store.confirmation()
-    if confirmed is None and store.header.kind != "comparison":
+    if confirmed is None and store.header.kind != RunKind.COMPARISON:
         leaders = store.ranked()[:1]
     else:
-        leaders = [one.record for one in contestants(store, confirmed)[:1]]
+        leaders = [one.record for one in candidates(store, confirmed)[:1]]
     for leader in leaders:
         store.write_best_parameters(leader)
 
 
-def score_winner_on_test(store: SweepStore, purpose: str = "winner of the sweep") -> Score | None:
+def score_leader_on_test(store: SweepStore, purpose: str = "leader of the sweep") -> Score | None:
     """Open the sealed test part for the trial with the lowest validation NLL; None if no trial has one."""
     ranked = store.ranked()
     if not ranked:
@@ -52,5 +52,5 @@ def open_test_for(confirmation: Confirmation) -> None:
     """Open the sealed test part for all runs that it is still closed for; nothing is picked by it."""
     store = confirmation.store
     if not store.header.fold_count:
-        what = "final models" if store.header.kind == "refit" else "confirmation"
+        what = "final models" if store.header.kind == RunKind.REFIT else "confirmation"
         score_all_on_test(store, f"{what} of {counted(confirmation.recipe_count, 'recipe')}")

@@ -1,10 +1,12 @@
 """What `digits datasets check` prints."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from digits_core.data.checks import DataCheck
 from digits_core.runs.command_line import digits_command
+from reports.rows.dataset import DatasetSummary
 
 MOST_FILES = 20  # that are named
 
@@ -31,4 +33,25 @@ def check_lines(check: DataCheck) -> list[tuple[str, str]]:
     lines += [("problem", problem) for problem in check.problems]
     if not check.problems:
         lines.append(("next", digits_command("sweep", "--dataset", check.name)))
+    return lines
+
+
+def summary_document(summary: DatasetSummary, page: Path) -> dict[str, Any]:
+    """What `datasets show --json` prints."""
+    fields = [field.name for field in dataclasses.fields(summary) if field.name != "examples"]
+    return {**{name: getattr(summary, name) for name in fields}, "page": str(page)}
+
+
+def summary_lines(summary: DatasetSummary, page: Path) -> list[tuple[str, str]]:
+    """What `datasets show` prints for people, but for the next command."""
+    lines = [
+        (summary.name, f"{summary.provenance}; {summary.side}x{summary.side} pixels"),
+        ("digit", f"{'training':>9}{'validation':>12}{'mean ink':>10}"),
+    ]
+    rows = zip(summary.train_counts, summary.validation_counts, summary.ink, strict=True)
+    for digit, (train, validation, ink) in enumerate(rows):
+        lines.append((f"  {digit}", f"{train:>9,}{validation:>12,}{ink:>10.1%}"))
+    lines.append(("all", f"{sum(summary.train_counts):>9,}{sum(summary.validation_counts):>12,}"))
+    lines.append(("sealed test", f"{summary.test_n:,} images, not looked at"))
+    lines.append(("page", str(page)))
     return lines

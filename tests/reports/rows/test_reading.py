@@ -1,6 +1,6 @@
 import numpy as np
 
-from digits_core.handwriting.nearest import nearest
+from reports.rows.reading import nearest
 
 
 def test_an_image_is_nearest_to_itself() -> None:

@@ -39,7 +39,7 @@ class SearchOver(Exception):
     """
 
 
-class Sealer(tune.Callback):  # type: ignore[misc]
+class TrialRecorder(tune.Callback):  # type: ignore[misc]
     """Turns Tune's events into sealed records and the view's events. Lives in the driver."""
 
     def __init__(
@@ -108,7 +108,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
 
     def _seal(self, trial: Trial, record: RunRecord) -> None:
         with held_interrupt():
-            self._write(lambda: self.store.trial(record.trial).seal(record))
+            self._write(lambda: self.store.trial(record.trial).complete(record))
             self._write(lambda: self.journal.over(record.trial, record.status))
             self._drop_weights(record)
         self.view.trial_over(record)
@@ -170,7 +170,7 @@ class Sealer(tune.Callback):  # type: ignore[misc]
                 with contextlib.suppress(ray.exceptions.RayError):
                     ray.get(actor.__ray_ready__.remote(), timeout=SECONDS_TO_DIE)
 
-    def seal_running(self) -> None:
+    def record_running(self) -> None:
         """What the search had no time for any more counts as stopped early, where it has validated at all."""
         for trial in self.running:
             try:

@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digits_cli.printed.datasets import summary_document, summary_lines
 from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Digits, sealed_test_part, split_digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from reports.pages.dataset import summary_document, summary_lines, write_dataset_page
+from reports.pages.plain import write_dataset_page
 from reports.rows.dataset import strip, summary_of
-from tests.reports.pages.test_report import Page
+from tests.helpers.pages import Page
 
 
 def test_counts_are_those_of_the_parts_that_may_be_seen(digits: Digits) -> None:

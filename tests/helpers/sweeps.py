@@ -1,0 +1,101 @@
+"""Small sweeps, those who watch them, and those who disturb them."""
+
+import os
+import signal
+from pathlib import Path
+
+from digits_core.records import RunRecord
+from digits_core.runs.store import SweepStore
+from sweeps.plans.config import SweepConfig
+from tests.helpers.processes import children_of
+
+
+class Recorder:
+    """A view that remembers its events."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.epochs: dict[int, list[int]] = {}
+        self.over: list[RunRecord] = []
+        self.recalled: list[RunRecord] = []
+        self.retried: list[int] = []
+        self.closed = False
+
+    def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
+        self.recalled, self.seconds_ago = records, seconds_ago
+
+    def trial_retried(self, trial: int) -> None:
+        self.retried.append(trial)
+
+    def trial_started(self, trial: int) -> None:
+        self.started.append(trial)
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        self.epochs.setdefault(trial, []).append(epoch)
+
+    def trial_over(self, record: RunRecord) -> None:
+        self.over.append(record)
+
+    def tick(self) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def config(runs: Path, **changes: object) -> SweepConfig:
+    return SweepConfig(**{"runs": runs, "name": "test", "trials": 6, "max_epochs": 3, "concurrency": 2, **changes})  # type: ignore[arg-type]
+
+
+class WorkerKiller(Recorder):
+    """Kills the process of the first trial that reports an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.victims: list[int] = []
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        super().trial_advanced(trial, epoch)
+        if not self.victims:
+            self.victims = own_workers()
+            os.kill(self.victims[0], signal.SIGKILL)
+
+
+def own_workers() -> list[int]:
+    """Processes of Ray's workers whose raylet is a child of this process."""
+    return [
+        worker
+        for child in children_of(os.getpid())
+        for worker in children_of(child)
+        if b"ray::Worker" in Path(f"/proc/{worker}/cmdline").read_bytes()
+    ]
+
+
+class Interrupter(Recorder):
+    """Presses Ctrl-C after so many epochs of all trials."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.left = epochs
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        super().trial_advanced(trial, epoch)
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
+    """What must not depend on interruptions, by trial."""
+    return {
+        record.trial: (
+            record.status,
+            record.recipe,
+            [row.validation_nll for row in record.curve],
+            store.validation_probabilities(record.trial).tobytes(),
+        )
+        for record in store.records()
+    }
