@@ -52,7 +52,7 @@ def export(
     if ensemble and model is not None and "/" in model:
         raise UsageError(f"--ensemble is of a sweep; write --model {model.partition('/')[0]} --ensemble")
     selector = (f"{model}/ensemble" if model not in (None, "ensemble") else "ensemble") if ensemble else model
-    from digits_cli.printed.export import export_document, export_lines
+    from digits_cli.printed.delivering import export_document, export_lines
     from digits_core.delivery.exporting import export as write_export
     from digits_core.inference.classifier import open_classifier
 
@@ -118,7 +118,7 @@ def transfer(
 
     for name in on or []:
         check_dataset(name)
-    from digits_cli.printed.transfer import transfer_document, transfer_lines
+    from digits_cli.printed.delivering import transfer_document, transfer_lines
     from digits_core.delivery.transfer import default_datasets
     from digits_core.delivery.transfer import transfer as run_transfer
     from digits_core.inference.classifier import open_classifier
