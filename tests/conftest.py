@@ -17,6 +17,7 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment
 from digits_core.runs.store import SweepStore
 from sweeps.running.objective import failed_record
+from tests.helpers.command_line import run
 from tests.helpers.mirrors import machine  # noqa: F401 - a fixture
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 from tests.helpers.runs import HOSTILE, make_header, train_into
@@ -122,3 +123,12 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data"
     monkeypatch.setitem(os.environ, "DIGITS_DATA_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def mnist_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with a network that was trained on MNIST for some seconds."""
+    runs = tmp_path_factory.mktemp("mnist") / "runs"
+    code, _, err = run("train", "speedrun-99", "--name", "quick", "--runs", str(runs), "--json")
+    assert code == 0, err
+    return runs
