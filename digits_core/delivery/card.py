@@ -9,36 +9,36 @@ from digits_core.judging.stats import accuracy_interval
 from digits_core.metrics import Score
 
 LIMITS = (
-    "It answers with a digit whatever it is shown: there is no class for anything else.",
-    "It knows handwriting like that of the data set above. Digits must be cropped, scaled and centred as those are:"
-    " `digits predict` does that for pictures.",
-    "Measured on the data set's own sealed test part; other people's handwriting is read less well than that.",
+    "It predicts a digit whatever it is shown: there is no class for anything else.",
+    "It knows handwriting like that of the data set above. Digits must be cropped, scaled and centred in the"
+    " same way; `digits predict` does that for pictures.",
+    "It was measured on the data set's own sealed test set; it makes more errors on other people's handwriting.",
 )
 
 
 def model_card(classifier: Classifier, export: Export) -> str:
-    """Markdown: what it is, how it was made, what it is worth, what it cannot do."""
+    """The model card as Markdown: use, training, evaluation, limits."""
     sections = [
-        f"# {classifier.name}, as {_format(export)}",
+        f"# {classifier.name} as {_format(export)}",
         _use(classifier, export),
         "## Training\n\n" + "\n".join(_training(classifier)),
-        "## What it is worth\n\n" + "\n".join(_worth(classifier, export)),
+        "## Evaluation\n\n" + "\n".join(_worth(classifier, export)),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
     ]
     return "\n\n".join(sections) + "\n"
 
 
 def _format(export: Export) -> str:
-    return export.config.format + (", eight-bit integers" if export.config.int8 else "")
+    return export.config.format + (", int8" if export.config.int8 else "")
 
 
 def _use(classifier: Classifier, export: Export) -> str:
     side = classifier.side
     if export.config.takes_bytes:
-        takes = "`image`, uint8 (N, 1, height, width) of any size, light on dark or dark on light; it scales by itself"
+        takes = "`image`, uint8 (N, 1, height, width) of any size, light on dark or dark on light; the model scales it"
     else:
         takes = f"`image`, float32 (N, 1, {side}, {side}), 0 for paper and 1 for ink"
-    return f"Takes {takes}. Answers with `probabilities`, float32 (N, 10), of the digits 0 to 9."
+    return f"Takes {takes}. Returns `probabilities`, float32 (N, 10), for the digits 0 to 9."
 
 
 def _training(classifier: Classifier) -> list[str]:
@@ -46,7 +46,7 @@ def _training(classifier: Classifier) -> list[str]:
     lines = [
         f"- Data: {header.dataset} ({load_digits(header.dataset).provenance}), {header.train_n:,} training and"
         f" {header.validation_n:,} validation images, SHA-256 {header.data_checksum[:12]}, split {header.split_id}",
-        f"- Made {time.strftime('%Y-%m-%d', time.localtime(header.created_at))} on {header.hardware}, with"
+        f"- Run started {time.strftime('%Y-%m-%d', time.localtime(header.created_at))} on {header.hardware}, with"
         f" {', '.join(f'{package} {version}' for package, version in header.versions.items())}",
     ]
     for record, weight in zip(classifier.records, classifier.combine.weights, strict=True):
@@ -63,10 +63,10 @@ def _worth(classifier: Classifier, export: Export) -> list[str]:
     parity, lines = export.parity, []
     for part, score in _scores(classifier):
         lines.append(f"- {part}: {_score_text(score.error_count, score.n)}, NLL {score.nll:.4f}, ECE {score.ece:.4f}")
-    lines.append(f"- This file on the sealed test part: {_score_text(parity.error_count, parity.n)}")
+    lines.append(f"- Sealed test set, this file: {_score_text(parity.error_count, parity.n)}")
     lines.append(
-        f"- Beside torch in single precision: {parity.disagreements} of {parity.n:,} answers differ, the largest"
-        f" difference of a probability is {parity.largest_difference:.2g}; torch has {parity.torch_error_count} wrong"
+        f"- Against torch in single precision: {parity.disagreements} of {parity.n:,} predictions differ, probabilities"
+        f" by at most {parity.largest_difference:.2g}; torch gets {parity.torch_error_count} wrong"
         f" (McNemar p {parity.p_value:.2g})"
     )
     if export.footprint is not None:
@@ -80,9 +80,9 @@ def _worth(classifier: Classifier, export: Export) -> list[str]:
 def _scores(classifier: Classifier) -> list[tuple[str, Score]]:
     ensemble = classifier.ensemble
     if ensemble is not None:
-        return [("Validation, by which it was chosen", ensemble.chosen.validation)]
+        return [("Validation set, used to choose it", ensemble.chosen.validation)]
     (record,) = classifier.records
-    return [] if record.validation is None else [("Validation, by which it was chosen", record.validation)]
+    return [] if record.validation is None else [("Validation set, used to choose it", record.validation)]
 
 
 def _score_text(error_count: int, n: int) -> str:

@@ -1,4 +1,4 @@
-"""A classifier as one torch module, with everything inside that turns an image into probabilities."""
+"""A classifier as one torch module that contains every step from image to probabilities."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,14 +12,14 @@ from digits_core.inference.classifier import Classifier
 from digits_core.judging.ensemble import Stack
 from digits_core.metrics import SMALLEST_PROBABILITY
 
-CHUNK = 500  # images at a time
+CHUNK = 500  # images per batch
 
 
 class Deployed(nn.Module):
     """Images -> probabilities (N, 10), in single precision on the CPU.
 
-    Takes float32 (N, 1, side, side), 0 for paper and 1 for ink; with `takes_bytes` uint8 (N, 1, height, width) of any
-    size and either polarity, which it scales and inverts itself: light paper is what the border is.
+    Takes float32 (N, 1, side, side), 0 for paper and 1 for ink. With `takes_bytes` it takes uint8 (N, 1, height, width)
+    of any size and either polarity, scales them and inverts those with a light border.
     """
 
     def __init__(self, classifier: Classifier, *, takes_bytes: bool = False) -> None:
@@ -33,7 +33,6 @@ class Deployed(nn.Module):
         self.stack = None if combination.stack is None else _linear(combination.stack)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """See the class."""
         x = self.prepared(image) if self.takes_bytes else image
         said = [torch.softmax(network(x), dim=1) for network in self.networks]
         together = said[0] if len(said) == 1 and self.stack is None else self.combined(said)
@@ -42,7 +41,7 @@ class Deployed(nn.Module):
         return torch.softmax(torch.log(together.clamp_min(SMALLEST_PROBABILITY)) / self.temperature, dim=1)
 
     def combined(self, said: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Members' probabilities (N, 10) as one."""
+        """Combine the members' probabilities, M of (N, 10), into one (N, 10)."""
         if self.stack is not None:
             logits: torch.Tensor = self.stack(torch.log(torch.cat(list(said), dim=1).clamp_min(SMALLEST_PROBABILITY)))
             return torch.softmax(logits, dim=1)
@@ -53,7 +52,7 @@ class Deployed(nn.Module):
         return torch.stack([one * weight for one, weight in zip(said, weights, strict=True)]).sum(dim=0)
 
     def prepared(self, image: torch.Tensor) -> torch.Tensor:
-        """uint8 of any size -> what the networks take."""
+        """uint8 (N, 1, height, width) -> float32 (N, 1, side, side), ink bright."""
         x = image.float() / 255
         edges = (x[:, :, :1].mean((2, 3), True), x[:, :, -1:].mean((2, 3), True))
         sides = (x[:, :, :, :1].mean((2, 3), True), x[:, :, :, -1:].mean((2, 3), True))
@@ -62,7 +61,7 @@ class Deployed(nn.Module):
         return F.interpolate(x, size=(self.side, self.side), mode="bilinear", align_corners=False)
 
     def answers(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """(N, 10) for uint8 (N, side, side)."""
+        """Probabilities, (N, 10), for images, uint8 (N, side, side)."""
         return in_chunks(self, images, self.takes_bytes)
 
 
@@ -70,19 +69,19 @@ class Deployed(nn.Module):
 def in_chunks(
     answer: Callable[[torch.Tensor], torch.Tensor], images: npt.NDArray[np.uint8], takes_bytes: bool
 ) -> npt.NDArray[np.float32]:
-    """(N, 10) for uint8 (N, side, side), from whatever answers some images at a time."""
+    """Probabilities, (N, 10), for images, uint8 (N, side, side): calls `answer` on one batch after another."""
     chunks = [answer(as_input(images[at : at + CHUNK], takes_bytes)) for at in range(0, len(images), CHUNK)]
     return torch.cat(chunks).numpy()
 
 
 def as_input(images: npt.NDArray[np.uint8], takes_bytes: bool) -> torch.Tensor:
-    """uint8 (N, H, W) as the module takes them."""
+    """Images, uint8 (N, H, W), as a tensor that the module takes, (N, 1, H, W)."""
     tensor = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1)
     return tensor if takes_bytes else tensor.float() / 255
 
 
 def _linear(stack: Stack) -> nn.Linear:
-    """The regression over members' log probabilities, which lie side by side in both."""
+    """The stack's regression as a layer. Its inputs are the members' log probabilities, concatenated."""
     outputs, inputs = stack.coefficients.shape
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():

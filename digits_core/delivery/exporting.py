@@ -1,4 +1,4 @@
-"""`digits export`: a classifier as files of other formats, each checked on every test image before it is kept."""
+"""`digits export`: a classifier as files in other formats, each checked on every test image before it is written."""
 
 import time
 from collections.abc import Callable
@@ -21,19 +21,19 @@ from digits_core.inference.sealed import open_test_images
 from digits_core.judging.stats import mcnemar_p_value
 from digits_core.runs.durable import write_atomically
 
-CLOSE = 1e-3  # between probabilities of the same model in two formats: rounding, summed in another order
-TIMED_COUNT = 1_000  # images that are answered side by side for the times
+CLOSE = 1e-3  # allowed difference of probabilities between two formats of a model: rounding, other summation orders
+TIMED_COUNT = 1_000  # images for the side-by-side timing
 Probabilities = npt.NDArray[np.float32]  # (N, 10)
 
 
 def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Callable[[str], None]) -> Export:
-    """Convert, check, measure, write. Raises EnvironmentFailure where the check fails or the flash does not do."""
+    """Convert, check, measure, write. Raises EnvironmentFailure if the check fails or the model exceeds --max-flash."""
     if config.format == "c":
-        c_source.compiler_of()  # before minutes are spent
+        c_source.compiler_of()  # fail before minutes are spent
     name = classifier.name
     test = open_test_images(classifier.store, classifier.records, f"export of {name} as {config.format}")
     model = Deployed(classifier, takes_bytes=config.takes_bytes).eval()
-    say(f"converting {name} to {config.format}{', eight-bit integers' if config.int8 else ''}")
+    say(f"converting {name} to {config.format}{', int8' if config.int8 else ''}")
     contents, answer = _converted(classifier, model, config)
     footprint = None
     if config.format == "c":
@@ -43,8 +43,8 @@ def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Call
     parity = _parity(test, model.answers(test.images), answer(test.images))
     if not config.int8 and (parity.disagreements or parity.largest_difference > CLOSE):
         raise EnvironmentFailure(
-            f"the {config.format} file answers otherwise than torch on {parity.disagreements} of {parity.n:,} test"
-            f" images (largest difference of a probability {parity.largest_difference:.2g}); nothing was written"
+            f"the {config.format} file's predictions differ from torch's on {parity.disagreements} of {parity.n:,} test"
+            f" images (probabilities by at most {parity.largest_difference:.2g}); nothing was written"
         )
     seconds = _side_by_side(model, answer, test) if config.format != "c" else None
     result = Export(
@@ -55,7 +55,8 @@ def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Call
     return Export(**{**vars(result), "files": files})
 
 
-Converted = tuple[dict[str, bytes], Callable[[npt.NDArray[np.uint8]], Probabilities]]  # files by name, how they answer
+Converted = tuple[dict[str, bytes], Callable[[npt.NDArray[np.uint8]], Probabilities]]
+"""The files by name, and a function that predicts with them."""
 
 
 def _converted(classifier: Classifier, model: Deployed, config: ExportConfig) -> Converted:
@@ -78,7 +79,7 @@ def _as_torchscript(model: Deployed) -> Converted:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch would rather have torch.export used, which other programs cannot read
+        warnings.simplefilter("ignore")  # torch recommends torch.export, whose files other programs cannot read
         traced = torch.jit.freeze(
             torch.jit.trace(model, as_input(np.zeros((2, model.side, model.side), np.uint8), model.takes_bytes))  # type: ignore[no-untyped-call]
         )
@@ -93,14 +94,15 @@ def _check_flash(footprint: Footprint, config: ExportConfig) -> None:
     if config.max_flash is not None and footprint.flash > config.max_flash:
         fix = "take a smaller --model" if config.int8 else "add --int8, or take a smaller --model"
         raise EnvironmentFailure(
-            f"it needs {footprint.flash / 1024:.1f} KB of flash, --max-flash allows {config.max_flash / 1024:.1f} KB:"
-            f" {fix} (`digits sweep --objective nll,params` finds good small ones); nothing was written"
+            f"the model needs {footprint.flash / 1024:.1f} KB of flash, --max-flash allows"
+            f" {config.max_flash / 1024:.1f} KB: {fix} (`digits sweep --objective nll,params` finds good small ones);"
+            " nothing was written"
         )
 
 
 def _parity(test: LabelledImages, expected: Probabilities, said: Probabilities) -> Parity:
     if said.shape != expected.shape or not np.isfinite(said).all():
-        raise EnvironmentFailure("the exported model does not answer with probabilities; nothing was written")
+        raise EnvironmentFailure("the exported model does not output probabilities; nothing was written")
     wrong, torch_wrong = said.argmax(axis=1) != test.labels, expected.argmax(axis=1) != test.labels
     return Parity(
         n=len(test),
@@ -115,7 +117,7 @@ def _parity(test: LabelledImages, expected: Probabilities, said: Probabilities) 
 def _side_by_side(
     model: Deployed, answer: Callable[[npt.NDArray[np.uint8]], Probabilities], test: LabelledImages
 ) -> tuple[float, float]:
-    """Seconds for the same images, the best of three turns each, one after the other."""
+    """Seconds for the same images, of the file and of torch: the best of three runs each, alternating."""
     images = test.images[:TIMED_COUNT]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""What an export is: what was asked for, how the file answers, what was written."""
+"""What was asked of an export and what came of it, as plain values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ FORMATS = ("onnx", "torchscript", "c")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """What was asked for. takes_bytes: the preprocessing is inside."""
+    """What was asked for. Raises UsageError for options that exclude each other."""
 
     format: str = "onnx"
     int8: bool = False
-    takes_bytes: bool = False
+    takes_bytes: bool = False  # preprocessing is part of the model
     max_flash: int | None = None  # bytes
 
     def __post_init__(self) -> None:
@@ -24,7 +24,7 @@ class ExportConfig:
         if self.int8 and self.format == "torchscript":
             raise UsageError("--int8 is for onnx and c; leave it out, or choose --format onnx")
         if self.int8 and self.takes_bytes:
-            raise UsageError("--int8 and --preprocess cannot be had at once; leave one out")
+            raise UsageError("--int8 and --preprocess cannot be combined; leave one out")
         if self.takes_bytes and self.format == "c":
             raise UsageError("--preprocess is for onnx and torchscript: the C source takes images of the model's size")
         if self.max_flash is not None and self.format != "c":
@@ -33,19 +33,19 @@ class ExportConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """The file's answers beside torch's, in single precision, on all test images."""
+    """The file's predictions against torch's in single precision, on all test images."""
 
     n: int
-    disagreements: int
-    largest_difference: float  # of a probability
-    error_count: int  # of the file
+    disagreements: int  # images with different predictions
+    largest_difference: float  # between two probabilities
+    error_count: int  # the file's
     torch_error_count: int
-    p_value: float  # McNemar's exact test of the two
+    p_value: float  # McNemar's exact test between the two
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What was written. seconds: for so many images, of the file and of torch, side by side; None for C."""
+    """What was written. `seconds`: of the file and of torch for the same images (up to 1,000); None for C."""
 
     model: str
     config: ExportConfig

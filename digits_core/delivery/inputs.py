@@ -1,4 +1,4 @@
-"""Which files `digits predict` is asked to read, and what they are known to show."""
+"""Which files `digits predict` is to read, and their labels where known."""
 
 import glob
 import re
@@ -13,11 +13,11 @@ MOST_FILES = 1_000_000
 
 
 def pictures_of(arguments: Sequence[str], *, labels_from_name: bool) -> list[Picture]:
-    """The files that paths, folders and patterns stand for, each once, folders in natural order.
+    """The files that paths, folders and patterns match, each once; files of a folder in natural order.
 
-    A folder means the pictures in it and below it. One with a sub-folder for each digit ("0", "1", ...) names their
-    labels; with `labels_from_name` the first character of a file's name does. Raises UsageError for an argument that
-    stands for nothing, and for a file without a label where names are to give them.
+    A folder means all pictures in and below it. Those in a sub-folder named after a digit ("0", "1", ...) get that
+    label. With `labels_from_name` the first character of a file's name is its label instead. Raises UsageError if an
+    argument matches nothing, or if a name should begin with a digit and does not.
     """
     found: dict[Path, Picture] = {}
     for argument in arguments:
@@ -37,7 +37,7 @@ def _of_argument(argument: str) -> list[Picture]:
             raise UsageError(f"there is no picture ({', '.join(SUFFIXES)}) in the folder {path}")
         return inside
     if path.exists() or not glob.has_magic(argument):
-        return [Picture(path=path)]  # what is wrong with it is said beside the other files' answers
+        return [Picture(path=path)]  # a missing or bad file is reported with the other files' results
     matches = sorted(glob.glob(str(path), recursive=True), key=_natural)
     if not matches:
         raise UsageError(f"no file matches {argument!r}")
@@ -56,7 +56,7 @@ def _pictures_below(folder: Path) -> list[Picture]:
 
 
 def _class_of(path: Path, folder: Path) -> int | None:
-    """The digit whose folder this is in."""
+    """The digit that the file's folder is named after; None if it isn't named after one."""
     within = path.relative_to(folder).parts[:-1] or (folder.name,)
     return int(within[0]) if re.fullmatch("[0-9]", within[0]) else None
 
@@ -65,11 +65,11 @@ def _labelled(picture: Picture) -> Picture:
     first = picture.path.name[:1]
     if not re.fullmatch("[0-9]", first):
         raise UsageError(
-            f"--labels-from-name: the name of {picture.path} does not begin with the digit that it shows, as 7-ana.png"
+            f"--labels-from-name: the name of {picture.path} does not begin with the digit it shows, as in 7-ana.png"
         )
     return Picture(path=picture.path, label=int(first))
 
 
 def _natural(path: str) -> list[tuple[int, int, str]]:
-    """img2 before img10."""
+    """Sort key for natural order: img2 before img10."""
     return [(1, int(piece), "") if piece.isdigit() else (0, 0, piece) for piece in re.split(r"([0-9]{1,18})", path)]

@@ -1,4 +1,4 @@
-"""A classifier as an ONNX file, whole or in eight-bit integers, and what onnxruntime answers with it."""
+"""A classifier as an ONNX file, in float32 or int8, and its predictions in onnxruntime."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from digits_core.delivery.deployed import Deployed, as_input, in_chunks
 
 INPUT, OUTPUT = "image", "probabilities"
-CALIBRATION_COUNT = 512  # training images that the ranges of eight-bit integers are read off
+CALIBRATION_COUNT = 512  # training images that calibrate the int8 ranges
 QUANTISED = [
     "Conv",
     "Gemm",
@@ -34,7 +34,7 @@ QUANTISED = [
 
 
 def to_onnx(model: Deployed, *, batch: int | None = None) -> bytes:
-    """The graph, for batches of any size, or of just this one."""
+    """The ONNX graph, for batches of any size, or of size `batch` only."""
     side = model.side
     example = as_input(np.zeros((batch or 2, side, side), np.uint8), model.takes_bytes)
     dynamic = None if batch else {"image": {0: torch.export.Dim("n"), **_any_size(model)}}
@@ -45,7 +45,7 @@ def to_onnx(model: Deployed, *, batch: int | None = None) -> bytes:
             dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
         graph = onnx.load(path)
-    for node in [*graph.graph.node, graph]:  # where each node was written down in Python is nobody's business
+    for node in [*graph.graph.node, graph]:  # drop the Python source locations that the exporter adds
         del node.metadata_props[:]
         node.doc_string = ""
     return bytes(graph.SerializeToString())
@@ -57,7 +57,7 @@ def _any_size(model: Deployed) -> dict[int, object]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports every step."""
+    """Silence the exporter, which reports every step."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -68,7 +68,7 @@ def _quiet() -> Iterator[None]:
 
 
 def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Ready to answer on the CPU."""
+    """An onnxruntime session on the CPU; with `threads` 0 onnxruntime chooses how many."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -76,7 +76,7 @@ def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 def answers(content: bytes, images: npt.NDArray[np.uint8], *, takes_bytes: bool) -> npt.NDArray[np.float32]:
-    """(N, 10) for uint8 (N, side, side)."""
+    """Probabilities, (N, 10), for images, uint8 (N, side, side)."""
     ready = session(content)
     return in_chunks(lambda x: torch.from_numpy(ready.run([OUTPUT], {INPUT: x.numpy()})[0]), images, takes_bytes)
 
@@ -86,13 +86,13 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
         self.rest = iter([images[at : at + batch] for at in range(0, len(images), batch)])
 
     def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """The next batch, as the graph takes it."""
+        """The next batch, as the graph takes it; None at the end."""
         images = next(self.rest, None)
         return None if images is None else {INPUT: as_input(images, takes_bytes=False).numpy()}
 
 
 def quantised(content: bytes, training_images: npt.NDArray[np.uint8], *, batch: int | None = None) -> bytes:
-    """The same in eight-bit integers, their ranges read off training images (uint8 (N, side, side))."""
+    """The graph quantised to int8, its ranges calibrated on training images, uint8 (N, side, side)."""
     images = training_images[np.linspace(0, len(training_images) - 1, CALIBRATION_COUNT).astype(int)]
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"

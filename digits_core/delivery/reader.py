@@ -1,4 +1,4 @@
-"""Pictures of handwriting read by a classifier."""
+"""Pictures of handwriting read by a classifier, in batches."""
 
 import contextlib
 import os
@@ -20,31 +20,31 @@ from digits_core.handwriting.pipeline import FoundMark, find_marks
 from digits_core.handwriting.reading import Picture, ReadDigit, Reading
 from digits_core.inference.classifier import Classifier
 
-AT_ONCE = 128  # pictures that are answered together
-NOTHING_FOUND = "no digit found: the picture is empty, or without contrast"
+AT_ONCE = 128  # pictures per batch
+NOTHING_FOUND = "no digit found: the picture is blank or has no contrast"
 
 
 class Reader:
-    """Reads pictures one batch after another."""
+    """Finds and classifies the digits in pictures."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self.frame = frame_for(classifier.side)
-        cv2.setNumThreads(1)  # pictures are spread over processors, not the pieces of one
+        cv2.setNumThreads(1)  # each processor takes a picture of its own; OpenCV does not split one
 
     def read_files(self, pictures: Sequence[Picture]) -> Iterator[Reading]:
-        """Every picture in its order; one that cannot be read says so and holds up no other."""
+        """Read every picture, in order. One that cannot be read gives a Reading with an error and stops no other."""
         batches = [pictures[start : start + AT_ONCE] for start in range(0, len(pictures), AT_ONCE)]
         with _one_thread(len(batches) > 1), ThreadPoolExecutor(_processor_count()) as pool:
             ahead = pool.map(self._found, batches[0]) if batches else iter(())
             for number, batch in enumerate(batches):
                 found = list(ahead)
                 if number + 1 < len(batches):
-                    ahead = pool.map(self._found, batches[number + 1])  # goes on while this one is answered
+                    ahead = pool.map(self._found, batches[number + 1])  # prepared while this batch is classified
                 yield from self._answered(batch, found)
 
     def read_pixels(self, pixels: Pixels, *, one_digit: bool = False) -> Reading:
-        """One picture that is already decoded."""
+        """Read one picture that is already decoded."""
         picture = Picture(path=Path())
         marks = find_marks(pixels, self.frame, one_digit=one_digit)
         (reading,) = self._answered([picture], [_Found(marks=marks, shape=pixels.shape[:2])])
@@ -57,8 +57,8 @@ class Reader:
             return _Found(error=str(error))
         try:
             marks = find_marks(pixels, self.frame, one_digit=picture.label is not None)
-        except (cv2.error, ValueError) as error:  # a shape that nobody thought of holds up no other picture
-            return _Found(error=f"cannot be searched for digits ({str(error).splitlines()[0][:100]})")
+        except (cv2.error, ValueError) as error:  # an unforeseen shape must not stop the other pictures
+            return _Found(error=f"cannot search it for digits ({str(error).splitlines()[0][:100]})")
         return _Found(marks=marks, shape=pixels.shape[:2])
 
     def _answered(self, pictures: Sequence[Picture], found: Sequence["_Found"]) -> Iterator[Reading]:
@@ -66,7 +66,9 @@ class Reader:
         if marks:
             said = self.classifier.probabilities(np.concatenate([mark.images for mark in marks]))
             if not np.isfinite(said).all():
-                raise EnvironmentFailure(f"{self.classifier.name} answers with what are no probabilities")
+                raise EnvironmentFailure(
+                    f"{self.classifier.name} outputs probabilities that are not finite; use another --model"
+                )
         place = 0
         for picture, one in zip(pictures, found, strict=True):
             digits: list[ReadDigit] = []
@@ -88,7 +90,7 @@ class _Found:
 
 @contextlib.contextmanager
 def _one_thread(wanted: bool) -> Iterator[None]:
-    """The networks on one thread: beside busy processors two wait for each other, and take three times as long."""
+    """Run the networks on one thread if `wanted`: on busy processors two threads take three times as long."""
     before = torch.get_num_threads()
     if wanted:
         torch.set_num_threads(1)
@@ -99,7 +101,7 @@ def _one_thread(wanted: bool) -> Iterator[None]:
 
 
 def _processor_count() -> int:
-    """That this process may use."""
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

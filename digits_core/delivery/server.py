@@ -1,4 +1,4 @@
-"""`digits serve`: a page to draw a digit on, and an endpoint that reads pictures. Loopback only unless asked."""
+"""`digits serve`: a page to draw digits on and an endpoint that reads pictures. Loopback only by default."""
 
 import asyncio
 import base64
@@ -26,10 +26,10 @@ from digits_core.handwriting.decode import UnreadablePicture, decode
 from digits_core.handwriting.reading import Reading, digit_document
 
 LARGEST_BODY = 8 * 2**20  # bytes
-LARGEST_PICTURE = 16_000_000  # pixels: what a stranger may make this machine look through
-REQUESTS_PER_SECOND, BURST = 20.0, 40  # of all callers together; a drawn line asks ten times a second
+LARGEST_PICTURE = 16_000_000  # pixels: limits the work that one request can cause
+REQUESTS_PER_SECOND, BURST = 20.0, 40  # for all clients together; the drawing page sends ten a second
 MOST_CONNECTIONS = 32
-BODY_SECONDS = 20.0  # that a body may take to arrive
+BODY_SECONDS = 20.0  # for a request's body to arrive
 TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp")
 PAGES = {
     "/": ("draw.html", "text/html"),
@@ -46,28 +46,28 @@ HEADERS = {
 
 
 class DigitAnswer(BaseModel):
-    """One digit that was found."""
+    """One digit found in a picture."""
 
-    box: Annotated[list[int], Field(description="left, top, right, bottom in the picture's pixels")]
+    box: Annotated[list[int], Field(description="left, top, right, bottom, in pixels of the picture")]
     row: int
     digit: Annotated[int, Field(ge=0, le=9)]
-    probabilities: Annotated[list[float], Field(description="of the digits 0 to 9")]
-    unsure: Annotated[list[int], Field(description="the digits it may be; empty where the answer is clear")]
+    probabilities: Annotated[list[float], Field(description="for the digits 0 to 9")]
+    unsure: Annotated[list[int], Field(description="the digits it could be; empty if the prediction is clear")]
     seen: Annotated[str, Field(description="what the network saw: a PNG as a data URI")]
 
 
 class PictureAnswer(BaseModel):
-    """What a picture says."""
+    """The digits read in a picture."""
 
     model: str
-    text: Annotated[str, Field(description="the digits in reading order, rows parted by a slash")]
+    text: Annotated[str, Field(description="the digits in reading order, rows separated by a slash")]
     width: int
     height: int
     digits: list[DigitAnswer]
 
 
 class ModelAnswer(BaseModel):
-    """Which model answers."""
+    """The model that is served."""
 
     model: str
     trained_on: str
@@ -75,20 +75,20 @@ class ModelAnswer(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why there is no answer."""
+    """Why a request was refused."""
 
     error: str
 
 
 class Bucket:
-    """So many requests a second, and some more at once."""
+    """A token bucket: `per_second` requests a second on average, up to `burst` at once."""
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_second, self.burst, self.clock = per_second, burst, clock
         self.level, self.at = float(burst), clock()
 
     def take(self) -> bool:
-        """Whether one more may pass."""
+        """Take a token. Returns False if the bucket is empty."""
         now = self.clock()
         self.level, self.at = min(self.burst, self.level + (now - self.at) * self.per_second), now
         if self.level < 1:
@@ -104,23 +104,23 @@ class _Refused(Exception):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    403: {"model": Problem, "description": "asked by another site's page"},
+    403: {"model": Problem, "description": "request from another site's page"},
     408: {"model": Problem, "description": "the body did not arrive in time"},
     413: {"model": Problem, "description": "too large"},
-    415: {"model": Problem, "description": "not a type that is read"},
-    422: {"model": Problem, "description": "no picture, or nothing found in it"},
+    415: {"model": Problem, "description": "unsupported type"},
+    422: {"model": Problem, "description": "not a picture, or no digit found in it"},
     429: {"model": Problem, "description": "too many requests"},
 }
 BODY = {"required": True, "content": {each: {"schema": {"type": "string", "format": "binary"}} for each in TYPES}}
 
 
 def make_app(reader: Reader, *, hosts: list[str] | None = None, bucket: Bucket | None = None) -> FastAPI:
-    """The application. `hosts`: the names that it may be asked by (against DNS rebinding); None for any."""
+    """The application. `hosts`: the Host headers that it accepts, against DNS rebinding; None accepts any."""
     app = FastAPI(
         title="digits", version="1", description="Reads handwritten digits in pictures.", docs_url=None, redoc_url=None
     )
     limit = bucket or Bucket(REQUESTS_PER_SECOND, BURST)
-    one_at_a_time = asyncio.Semaphore(1)  # the networks use all processors as it is
+    one_at_a_time = asyncio.Semaphore(1)  # one prediction already uses all processors
 
     @app.exception_handler(_Refused)
     async def refused(_: Request, error: _Refused) -> JSONResponse:
@@ -147,7 +147,7 @@ def make_app(reader: Reader, *, hosts: list[str] | None = None, bucket: Bucket |
 
     @app.get("/model", response_model=ModelAnswer)
     async def model() -> ModelAnswer:
-        """Which model answers."""
+        """The model that is served."""
         one = reader.classifier
         return ModelAnswer(model=one.name, trained_on=one.dataset, networks=len(one.records))
 
@@ -169,23 +169,23 @@ def _page_of(path: str) -> Callable[[], Awaitable[Response]]:
 
 
 def _check_origin(request: Request) -> None:
-    """A page of another site may not use this one through its visitor's browser."""
+    """Refuse requests that another site's page makes through its visitor's browser."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
-        raise _Refused(403, "this page belongs to another site")
+        raise _Refused(403, "request from another site's page; use the page of this server")
 
 
 async def _body(request: Request) -> bytes:
-    """The body, never more than is allowed, and not for ever."""
+    """The request's body, limited in size and time."""
     content = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for piece in request.stream():
                 content += piece
                 if len(content) > LARGEST_BODY:
-                    raise _Refused(413, f"more than {LARGEST_BODY // 2**20} MB")
+                    raise _Refused(413, f"the picture is larger than {LARGEST_BODY // 2**20} MB; send a smaller one")
     except TimeoutError:
-        raise _Refused(408, f"the picture did not arrive within {BODY_SECONDS:.0f} seconds") from None
+        raise _Refused(408, f"the picture did not arrive within {BODY_SECONDS:.0f} seconds; try again") from None
     return bytes(content)
 
 
@@ -197,7 +197,7 @@ def _read(reader: Reader, content: bytes) -> Reading:
     try:
         return reader.read_pixels(pixels)
     except (cv2.error, ValueError) as error:
-        raise _Refused(422, "this picture cannot be searched for digits") from error
+        raise _Refused(422, "cannot search this picture for digits; try another one") from error
 
 
 def _answer(reader: Reader, reading: Reading) -> PictureAnswer:
@@ -215,18 +215,21 @@ def _answer(reader: Reader, reading: Reading) -> PictureAnswer:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket on this address; 0 takes any free port. Raises UsageError or EnvironmentFailure."""
+    """A listening socket; port 0 takes any free port.
+
+    Raises UsageError for a bad host or port, EnvironmentFailure if the address cannot be listened on.
+    """
     if not 0 <= port <= 65_535:
         raise UsageError(f"--port must be between 0 and 65,535, got {port:,}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError) as error:
-        raise UsageError(f"--host {host!r} is no address of this machine; 127.0.0.1 is") from error
+        raise UsageError(f"--host {host!r} is not an address of this machine; use 127.0.0.1") from error
     opened = socket.socket(family, kind, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
-        opened.listen()  # whoever asks from now on waits for the answer
+        opened.listen()  # from now on clients wait instead of being refused
     except (OSError, OverflowError) as error:
         opened.close()
         said = getattr(error, "strerror", None) or str(error)
@@ -235,18 +238,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(opened: socket.socket) -> str:
-    """Where a browser finds it."""
+    """The URL to open in a browser."""
     host, port = opened.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def is_loopback(opened: socket.socket) -> bool:
-    """Whether nothing but this machine reaches it."""
+    """Whether only this machine can reach the socket."""
     return ipaddress.ip_address(opened.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def serve(reader: Reader, opened: socket.socket) -> None:
-    """Answer until the process is told to stop."""
+    """Serve until the process is told to stop."""
     hosts = ["localhost", "127.0.0.1", "[::1]"] if is_loopback(opened) else None
     config = uvicorn.Config(
         make_app(reader, hosts=hosts), log_level="warning", access_log=False, limit_concurrency=MOST_CONNECTIONS,

@@ -1,4 +1,4 @@
-"""`digits transfer`: models on the test parts of data sets that they were not trained on."""
+"""`digits transfer`: models on the test sets of data sets that they were not trained on."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from digits_core.runs.transfer_records import Transfer, TransferCell, TransferCo
 
 
 def default_datasets(classifiers: Sequence[Classifier]) -> list[str]:
-    """What the models were trained on, and all that is at hand but for pools."""
+    """The data sets that the models were trained on, then every other one on this machine except optdigits-pooled."""
     own = [one.dataset for one in classifiers]
     others = [name for name in DATASETS if is_loadable(name) and name != "optdigits-pooled"]
     return list(dict.fromkeys([*own, *others]))
@@ -30,15 +30,19 @@ def default_datasets(classifiers: Sequence[Classifier]) -> list[str]:
 def transfer(
     classifiers: Sequence[Classifier], datasets: Sequence[str], *, corruptions: bool, say: Callable[[str], None]
 ) -> Transfer:
-    """Every model on every data set's test part, and with `corruptions` on its own, corrupted in fifteen ways.
+    """Test every model on every data set's test set; with `corruptions` also on its own, corrupted in fifteen ways.
 
-    Nothing is chosen by the figures. Kept in the folder of each model's run.
+    No model is chosen by the results. They are written to the folder of each model's run. Raises EnvironmentFailure if
+    a data set on this machine is not the one that a model was trained on, UsageError for `corruptions` with models of
+    several data sets.
     """
     for one in classifiers:
         if load_digits(one.dataset).checksum != one.header.data_checksum:
-            raise EnvironmentFailure(f"the data set {one.dataset!r} at hand is not the one {one.name} was trained on")
+            raise EnvironmentFailure(
+                f"the data set {one.dataset!r} on this machine is not the one {one.name} was trained on"
+            )
     if corruptions and len({one.dataset for one in classifiers}) > 1:
-        raise UsageError("--corruptions needs models of one data set, whose images are then corrupted")
+        raise UsageError("--corruptions needs models that were trained on one data set; leave the others out")
     asked = _by_run(classifiers)
     parts: list[tuple[str, LabelledImages]] = []
     for name in datasets:
@@ -58,7 +62,7 @@ def transfer(
 
 
 def _by_run(classifiers: Sequence[Classifier]) -> list[tuple[SweepStore, tuple[int, ...]]]:
-    """The runs that these are of, each once, with the trials of it that they are made of."""
+    """Each run that the models belong to, once, with the trials that they consist of."""
     trials: dict[Path, dict[int, None]] = {}
     for one in classifiers:
         trials.setdefault(one.store.folder, {}).update(dict.fromkeys(record.trial for record in one.records))
@@ -90,5 +94,5 @@ def _row(
 
 
 def _fitting(images: npt.NDArray[np.uint8], classifier: Classifier) -> npt.NDArray[np.uint8]:
-    """As they are where the model takes their size, else laid out anew (`reframed`)."""
+    """The images in the model's size: unchanged if they have it, else `reframed`."""
     return images if images.shape[1] == classifier.side else reframed(images, frame_for(classifier.side))

@@ -1,4 +1,4 @@
-"""The local side of a mirror: its files, its notes of what was known when both sides were the same, its lock."""
+"""The local side of a mirror: its files, its notes of the state when both sides last agreed, its lock."""
 
 import contextlib
 import fcntl
@@ -21,13 +21,13 @@ SECONDS_TO_WAIT = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCopy:
-    """A runs folder whose `.mirror` says whose copy it is."""
+    """A runs folder whose `.mirror` folder says what it is a copy of."""
 
     folder: Path
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """One process at a time looks through a copy. Raises EnvironmentFailure where another does for too long."""
+        """Hold the copy's lock: one process at a time. Raises EnvironmentFailure if another holds it for too long."""
         deadline = time.monotonic() + SECONDS_TO_WAIT
         with (self.folder / ".mirror" / "lock").open("a") as stream:
             while True:
@@ -37,19 +37,19 @@ class LocalCopy:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise EnvironmentFailure(
-                            f"another command has been at work on the local copy {self.folder} for"
-                            f" {SECONDS_TO_WAIT:.0f} s; wait for it, or end it"
+                            f"another command has been using the local copy {self.folder} for"
+                            f" {SECONDS_TO_WAIT:.0f} s; wait for it or stop it"
                         ) from None
                     time.sleep(0.02)
             yield
 
     def is_held(self, run: str) -> bool:
-        """Whether a process of this machine is at work on a run, or on one inside it."""
+        """Whether a process on this machine drives a run, or one inside it."""
         folder = self.folder / run
         return any(is_held_here(lock.parent) for lock in (folder / LOCK_NAME, *folder.glob(f"*/{LOCK_NAME}")))
 
     def stamps(self, run: str) -> Stamps:
-        """How the files of a run look, by their path in this folder; those that are of this machine alone left out."""
+        """The stamps of a run's files, by path in this folder, without files that are never uploaded."""
         stamps = {}
         for path in (self.folder / run).rglob("*"):
             name = path.relative_to(self.folder).as_posix()
@@ -59,42 +59,42 @@ class LocalCopy:
         return stamps
 
     def runs(self) -> list[str]:
-        """Folders that could be runs."""
+        """Names of the folders that could be runs."""
         return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and SAFE_NAME.fullmatch(path.name))
 
     def known_runs(self) -> list[str]:
-        """Runs of which something is noted."""
+        """Names of the runs that have notes."""
         return [path.stem for path in (self.folder / ".mirror").glob("runs/*.json")]
 
     def known(self, run: str) -> Known:
-        """What is noted of a run."""
+        """A run's notes."""
         return read_known(self._manifest(run), run)
 
     def keep_known(self, run: str, known: Known) -> None:
-        """Note it. A run of which nothing is known and nothing here goes altogether."""
+        """Write a run's notes. Without notes and files, the run's folder is deleted."""
         if known:
             self._manifest(run).parent.mkdir(exist_ok=True)
             write_atomically(self._manifest(run), json.dumps(known).encode(), durable=False)
             return
         self.forget(run)
         if not any(path.is_file() and path.name != LOCK_NAME for path in (self.folder / run).rglob("*")):
-            shutil.rmtree(self.folder / run, ignore_errors=True)  # removed elsewhere: empty folders are left
+            shutil.rmtree(self.folder / run, ignore_errors=True)  # it was removed elsewhere; only empty folders remain
 
     def forget(self, run: str) -> None:
-        """Note nothing of a run any more."""
+        """Delete a run's notes."""
         self._manifest(run).unlink(missing_ok=True)
 
     def _manifest(self, run: str) -> Path:
         return self.folder / ".mirror" / "runs" / f"{run}.json"
 
     def aside(self, path: str) -> Path:
-        """Where a version of a file is kept that another one takes the place of."""
+        """Where to move a version of a file that is about to be replaced; creates the folder."""
         target = self.folder / ".mirror" / "aside" / time.strftime("%Y%m%d-%H%M%S") / path
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
 
 def stamp_of(path: Path) -> Stamp:
-    """How a file looks now."""
+    """A file's present stamp."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns

@@ -1,13 +1,13 @@
-"""A runs folder in an object store, worked on through a local copy of it.
+"""A runs folder in an object store, worked on through a local copy.
 
-Everything in this project reads and writes folders. A command whose `--runs` is s3://... first fetches what is newer
-there (`pull`), works in the local copy, and then sends what it changed (`push`); while a sweep runs, its driver
-sends every few seconds (sweeps.running.remote_run). For each run the copy keeps what both sides looked like when they
-were last the same, so that it is clear whose version of a file counts: see digits_core.remote.mirror_rules.
+Everything in this project reads and writes folders. A command whose `--runs` is s3://... first downloads what is newer
+in the store (`pull`), works in the local copy, then uploads what it changed (`push`). While a sweep runs, its driver
+uploads every few seconds (sweeps.running.remote_run). For each run the copy notes the state of every file when both
+sides last agreed; that decides which side's version wins: see digits_core.remote.mirror_rules.
 
-Of ours that was never sent nothing is overwritten or removed: it is set aside, in `.mirror/aside`. A file that is
-missing here is never taken for one to be removed there: `digits rm` says so (`remove`), and a driver drops what a
-sealed trial needs no more.
+Local changes that were never uploaded are moved aside, to `.mirror/aside`, never overwritten or deleted. A file that is
+missing here is not deleted from the store. Only `digits rm` deletes there (`remove`), and a driver: files that it
+dropped on purpose or that a completed trial no longer needs.
 """
 
 import contextlib
@@ -41,33 +41,32 @@ from digits_core.remote.object_store import ObjectStore, Stamp, url_of
 from digits_core.runs import claims
 from digits_core.runs.durable import json_bytes, write_atomically
 
-LEDGER_NAME = "ledger.jsonl"  # only ever appended to: both sides' lines count
+LEDGER_NAME = "ledger.jsonl"  # append-only: lines of both sides are kept
 SECONDS_BETWEEN_FETCHES = 5.0
 SECONDS_TO_SETTLE = 5.0
 
 
 class TakenUp(EnvironmentFailure):
-    """Another copy's driver has gone on with the run meanwhile."""
+    """Another machine has resumed or removed the run in the meantime."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """A local copy: `folder` is a runs folder like any other, with a note of whose copy it is."""
+    """A local copy of a folder in a store. `folder` is an ordinary runs folder with a note that marks it as a copy."""
 
     store: ObjectStore
     folder: Path
-    copy: str  # tells this copy from those of other machines
+    copy: str  # this copy's id; copies on other machines have others
 
     @property
     def local(self) -> LocalCopy:
-        """The files, and what is known of them."""
         return LocalCopy(folder=self.folder)
 
     @staticmethod
     def of(runs: Path) -> "Mirror | None":
-        """The copy that stands for a `--runs`, made if need be; None for a folder of its own. Fetches nothing.
+        """The local copy for a `--runs` value, created if need be; None for an ordinary folder. Downloads nothing.
 
-        Raises UsageError for an address that is none.
+        Raises UsageError for a malformed address.
         """
         url = url_of(runs)
         if url is None:
@@ -78,25 +77,25 @@ class Mirror:
             note.parent.mkdir(parents=True, exist_ok=True)
             draft = note.with_name(f"{os.getpid()}.json")
             write_atomically(draft, json_bytes({"url": url, "copy": secrets.token_hex(8)}))
-            with contextlib.suppress(FileExistsError):  # of two processes the first one's note counts
+            with contextlib.suppress(FileExistsError):  # if two processes race, the first one's note counts
                 os.link(draft, note)
             draft.unlink()
         return Mirror.around(folder)
 
     @staticmethod
     def around(folder: Path) -> "Mirror | None":
-        """The copy that a folder is, or lies in."""
+        """The local copy that a folder is or lies in; None if it isn't part of one."""
         note = claims.mirror_note(folder)
         if note is None:
             return None
         return Mirror(store=ObjectStore(url=url_of(Path(note.url)) or ""), folder=note.folder, copy=note.copy)
 
-    # --- fetching ---
+    # --- downloading ---
 
     def pull(self) -> list[Path]:
-        """Fetch what is newer there, of every run that no process here is at work on.
+        """Download what is newer in the store, for every run that no process here drives.
 
-        Returns what was set aside: files of ours that were never sent and are not there any more.
+        Returns the files that were moved aside: local changes that were never uploaded.
         """
         aside: list[Path] = []
         with self.local.alone():
@@ -108,7 +107,7 @@ class Mirror:
         return aside
 
     def _differs(self, run: str, there: Stamps) -> bool:
-        """Whether there is anything to be done for a run: most have not changed on either side."""
+        """Whether a run needs a closer look: most have not changed on either side."""
         known = self.local.known(run)
         same = there == {path: theirs for path, (theirs, _) in known.items()}
         return not same or not known.keys() <= self.local.stamps(run).keys()
@@ -126,7 +125,7 @@ class Mirror:
         return self._take(run, wanted, there, known, here)
 
     def bring(self, folder: Path) -> None:
-        """Fetch a folder inside a run as it is there, whatever is here: what a worker has sent of its trial."""
+        """Make a folder inside a run equal to the store's, whatever is here: for a trial that a worker has uploaded."""
         run, *inside = folder.relative_to(self.folder).parts
         under = "/".join((run, *inside, ""))
         with self.local.alone():
@@ -135,7 +134,7 @@ class Mirror:
             self._take(run, sorted(paths, key=order_of_files), there, known, {})
 
     def _take(self, run: str, paths: list[str], there: Stamps, known: Known, here: Stamps) -> list[Path]:
-        """Make these files theirs. What differs from what was last sent is set aside; `here` says how ours look."""
+        """Replace these files with the store's. Those in `here` that changed since the last upload are moved aside."""
         never_sent = {
             path
             for path in paths
@@ -158,7 +157,7 @@ class Mirror:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(target, content, durable=False)
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
-                known.pop(path)  # a/b beside a/b/c: a bucket can hold both, a folder cannot, and we write neither
+                known.pop(path)  # a bucket can hold both a/b and a/b/c, a folder cannot; we never write both
                 continue
             settled = time.time() - stamp[1] / 1e9 > SECONDS_TO_SETTLE
             known[path] = (stamp if settled else UNSETTLED, stamp_of(target))
@@ -166,7 +165,7 @@ class Mirror:
         return aside
 
     def _overtaken(self, run: str, there: Stamps, here: Stamps) -> set[str]:
-        """The folders, of a run and of those in it, that another copy's driver has been at work on since ours was."""
+        """The folders, the run's and those of runs inside it, that another copy's driver has claimed since ours did."""
         found = set()
         for path, theirs in self._claims(there):
             ours = claims.claim_in((self.folder / path).parent)
@@ -175,18 +174,18 @@ class Mirror:
         return found
 
     def _claims(self, there: Stamps) -> Iterator[tuple[str, claims.Claim]]:
-        """The claims among these files of the store, by path."""
+        """The claims among these files of the store, with their paths."""
         for path in (name for name in there if Path(name).name == claims.FILE_NAME):
             claim = claims.Claim.parse(self.store.read(path))
             if claim is not None:
                 yield path, claim
 
-    # --- sending ---
+    # --- uploading ---
 
     def push(self) -> bool:
-        """Send what changed here, of every run that no process here is at work on; whether there was anything.
+        """Upload what changed here, for every run that no process here drives. Returns whether anything was uploaded.
 
-        Raises TakenUp, all else being sent, where another machine has gone on with a run that was changed here.
+        Raises TakenUp, after everything else is uploaded, if another machine has resumed a run that changed here.
         """
         problems, sent = [], False
         with self.local.alone():
@@ -208,10 +207,11 @@ class Mirror:
         dropped: Iterable[str] = (),
         before_each: Callable[[], None] = lambda: None,
     ) -> None:
-        """Send what changed in the run that this process drives, and remove what sealed trials need no more.
+        """Upload what changed in the run that this process drives; delete there what completed trials no longer need.
 
-        `but` names files that have to wait, `dropped` such as were removed on purpose, both by their path in the
-        folder. Raises TakenUp where another machine has taken up this very folder, or removed the run.
+        `but`: files to leave for later. `dropped`: files that were deleted on purpose. Both are paths in the folder.
+        `before_each` is called before each upload. Raises TakenUp if another machine has resumed this very folder or
+        removed the run.
         """
         run, own = folder.relative_to(self.folder).parts[0], folder.relative_to(self.folder).as_posix()
         with self.local.alone():
@@ -240,7 +240,7 @@ class Mirror:
         overtaken = self._overtaken(run, there, here)
         header = f"{run}/sweep.json"
         if header in known and header not in there:
-            raise TakenUp(f"{run!r} was removed by another machine, so nothing more of it is sent from here")
+            raise TakenUp(f"{run!r} was removed by another machine, so nothing more of it is uploaded from here")
         contested = {
             path
             for path in changed
@@ -254,22 +254,22 @@ class Mirror:
         sent: Stamps = {}
         for path in sorted(free, key=order_of_files) if own not in overtaken else []:
             before_each()
-            with contextlib.suppress(FileNotFoundError):  # dropped a moment ago
+            with contextlib.suppress(FileNotFoundError):  # deleted a moment ago
                 sent[path] = self._send(path, is_contested=path in contested)
         there = self.store.entries(run) if sent else there
         known.update({path: (there.get(path, UNSETTLED), stamp) for path, stamp in sent.items()})
         self.local.keep_known(run, known)
         if own in overtaken or (not own and len(free) < len(changed)):
             raise TakenUp(
-                f"another machine has taken up {own or run!r} since, so nothing more of it is sent from here;"
-                " the next command fetches what it has become, and sets aside what was not sent"
+                f"another machine has resumed {own or run!r} since, so nothing more of it is uploaded from here;"
+                " the next command downloads that version and moves changes that were never uploaded aside"
             )
         return bool(sent)
 
     def _send(self, path: str, *, is_contested: bool) -> Stamp:
-        """Send a file and return how it looked before it was read: what is written to it from then on is a change.
+        """Upload a file. Returns its stamp from before it was read, so anything written to it later counts as a change.
 
-        What changed there meanwhile is set aside, or joined.
+        If it changed in the store too, the store's version is moved aside here; a ledger's lines are merged.
         """
         source, is_ledger = self.folder / path, Path(path).name == LEDGER_NAME
         stamp, content = stamp_of(source), source.read_bytes()
@@ -285,9 +285,9 @@ class Mirror:
         return stamp
 
     def remove(self, run: str) -> None:
-        """Remove a run there, for good; its header last, so that what is cut off can be repeated.
+        """Delete a run from the store, for good; its header goes last, so an interrupted removal can be repeated.
 
-        Raises UsageError where another machine is at work on it.
+        Raises UsageError if a driver on another machine holds it.
         """
         with self.local.alone():
             there = self.store.entries(run)
@@ -300,15 +300,15 @@ class Mirror:
 
 
 class KeptFresh:
-    """For those who look on: fetches what is newer every few seconds, where a run's folder is a copy of another."""
+    """For watching a run: downloads what is newer every few seconds if the run's folder is part of a local copy."""
 
     def __init__(self, folder: Path) -> None:
         self.mirror, self.fetched_at = Mirror.around(folder), time.monotonic()
 
     def refresh(self) -> None:
-        """Fetch, if it is time to."""
+        """Download, if the last time was a few seconds ago."""
         if self.mirror is not None and time.monotonic() - self.fetched_at > SECONDS_BETWEEN_FETCHES:
-            with contextlib.suppress(EnvironmentFailure):  # who only looks on need not stop for that
+            with contextlib.suppress(EnvironmentFailure):  # watching goes on without the store
                 self.mirror.pull()
             self.fetched_at = time.monotonic()
 

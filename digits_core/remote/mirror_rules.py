@@ -1,13 +1,13 @@
-"""Whose version of a file counts, where a run lies in a bucket and in a local copy: rules without any traffic.
+"""Which side's version of a file wins when a run lies in a bucket and in a local copy. Rules only, no traffic.
 
-For each file the copy notes what both sides looked like when they were last the same:
+For each file the copy notes its state on both sides when they last agreed:
 
-| changed since    | `pull` does                                                                    |
-| ---------------- | ------------------------------------------------------------------------------ |
-| there alone      | fetches it, or removes it here                                                 |
-| here alone       | leaves it, for the next `push`; but what is gone here is fetched again         |
-| on both sides    | leaves ours, unless another driver has taken the run up since: then theirs     |
-| nobody knows     | fetches theirs: a copy whose notes are lost, or a fetch that was cut off       |
+| changed since    | `pull`                                                                                   |
+| ---------------- | ---------------------------------------------------------------------------------------- |
+| in the store     | downloads it, or deletes it here                                                         |
+| here             | leaves it for the next `push`; but a file missing here is downloaded again               |
+| on both sides    | keeps ours, unless another machine's driver has resumed the run since: then theirs       |
+| unknown          | downloads theirs: the notes are lost, or a download was interrupted                      |
 """
 
 import json
@@ -19,25 +19,25 @@ from digits_core.runs.ownership import FILE_NAME as LOCK_NAME
 
 STAYS_HERE = (LOCK_NAME, "study.db-journal", "study.db-wal", "study.db-shm")
 NEEDLESS = ("progress.json", "state.safetensors", "timeout.txt")
-"""What a trial needs no more once its record is sealed."""
+"""Files that a trial no longer needs once its record is complete."""
 
 MADE_AGAIN = (claims.FILE_NAME, "study.db", "report.html", "leaderboard.csv")
-"""What a command makes again from the rest: not worth setting aside."""
+"""Files that commands regenerate from the others: not worth moving aside."""
 
 UNSETTLED: Stamp = (-1, -1)
-"""The store's clock counts whole seconds: a file that has just changed may change again without looking different."""
+"""Noted for a file that changed just now: the store's times are whole seconds, so it may change again unnoticed."""
 
 FETCHING: Stamp = (-2, -2)
 SENDING: Stamp = (-3, -3)
-"""How a file looked here, noted before it is touched: should this be cut off, it is known whose version counts."""
+"""Local stamps noted before a transfer: if it is interrupted, they still tell which side's version wins."""
 
 Stamps = dict[str, Stamp]
 Known = dict[str, tuple[Stamp, Stamp]]
-"""Path -> how a file looked there and here when both were last the same."""
+"""Path -> a file's stamps in the store and here when both sides last agreed."""
 
 
 def read_known(note: Path, run: str) -> Known:
-    """What is noted of a run; nothing where the note is damaged: then theirs count."""
+    """A run's notes. Empty if they are missing or damaged: then the store's versions win."""
     try:
         files = json.loads(note.read_bytes())
         return {
@@ -50,9 +50,9 @@ def read_known(note: Path, run: str) -> Known:
 
 
 def is_theirs(theirs: Stamp | None, ours: Stamp | None, known: tuple[Stamp, Stamp] | None, overtaken: bool) -> bool:
-    """Whether a file here is to become what it is there: see the table above.
+    """Whether the store's version of a file replaces ours: see the table above. A stamp is None for a missing file.
 
-    `overtaken`: another machine's driver has taken the run up since.
+    `overtaken`: another machine's driver has resumed the run since.
     """
     if known is None:
         return theirs is not None or overtaken
@@ -64,25 +64,25 @@ def is_theirs(theirs: Stamp | None, ours: Stamp | None, known: tuple[Stamp, Stam
 
 
 def scope_of(path: str, run: str, there: Stamps, here: Stamps) -> str:
-    """The folder of the run that a file belongs to: one inside another's folder is a run of its own."""
+    """The folder of the run that a file belongs to. A run inside another run's folder is a run of its own."""
     inner = "/".join(path.split("/")[:2])
     is_run = any(f"{inner}/{name}" in files for name in ("sweep.json", claims.FILE_NAME) for files in (there, here))
     return inner if is_run else run
 
 
 def is_needless(path: str, here: Stamps) -> bool:
-    """Whether a file that is gone here may go there as well: of a trial that is sealed."""
+    """Whether a file deleted here may be deleted from the store as well: its trial is complete and does not need it."""
     folder, _, name = path.rpartition("/")
     return name in NEEDLESS and f"{folder}/record.json" in here
 
 
 def merged_lines(theirs: bytes, ours: bytes) -> bytes:
-    """Both sides' lines of a file that is only ever appended to, each once."""
+    """The lines of both sides of an append-only file, each once."""
     return b"".join(dict.fromkeys([*theirs.splitlines(keepends=True), *ours.splitlines(keepends=True)]))
 
 
 def by_run(entries: Stamps) -> dict[str, Stamps]:
-    """Files by the run that they belong to; what lies beside the runs is not ours."""
+    """The files of each run. Files that belong to no run are left out: they are not ours."""
     runs: dict[str, Stamps] = {}
     for path, stamp in entries.items():
         run, slash, _ = path.partition("/")
@@ -92,7 +92,10 @@ def by_run(entries: Stamps) -> dict[str, Stamps]:
 
 
 def order_of_files(path: str) -> tuple[int, str]:
-    """What others go by comes after what it vouches for; the claim, which may say that all is over, at the end."""
+    """Sort key for transfers: a record comes after the files that it stands for, the claim after everything.
+
+    The claim comes last because it may say that the driver is done.
+    """
     name = Path(path).name
     last = ("progress.json", "record.json", "ensemble.json", "sweep.json", "journal.jsonl", "summary.json")
     if name == claims.FILE_NAME:

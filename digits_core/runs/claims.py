@@ -1,7 +1,7 @@
-"""Who drives a run that lies in an object store, where no lock reaches: a note with a sign of life.
+"""A claim on a run in an object store, where no lock reaches: a file that its driver renews by a heartbeat.
 
-`driver.json` in the run's folder travels with it. A claim whose last sign of life is two minutes old is nobody's. One
-that was made from the same local copy says nothing: there the lock does (digits_core.runs.ownership).
+The claim is `driver.json` in the run's folder and is uploaded with it. It expires two minutes after its last heartbeat.
+A claim made from the same local copy bars nobody: there the lock decides (digits_core.runs.ownership).
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from pathlib import Path
 from digits_core.runs.durable import json_bytes, read_json, write_atomically
 
 FILE_NAME = "driver.json"
-MIRROR_NOTE = Path(".mirror") / "where.json"  # in a runs folder that is a local copy: whose, and which of them
-LATEST_TIME = 1e10  # seconds since 1970: some three hundred years
-SECONDS_WITHOUT_LIFE = 120.0  # a heartbeat comes every few seconds; clocks may be a minute apart
+MIRROR_NOTE = Path(".mirror") / "where.json"  # marks a runs folder as a local copy: its URL and its id
+LATEST_TIME = 1e10  # seconds since 1970: about the year 2286
+SECONDS_WITHOUT_LIFE = 120.0  # heartbeats come every few seconds; the machines' clocks may differ by a minute
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """`copy` is the local copy that the driver works in, `token` this one claim, `after` the one that it replaces."""
+    """`copy`: the id of the driver's local copy. `token`: identifies this claim. `after`: the token it replaces."""
 
     token: str
     after: str
@@ -38,7 +38,7 @@ class Claim:
 
     @staticmethod
     def new(copy: str, before: "Claim | None") -> "Claim":
-        """One of this process, from now on; `before` is the last one that it knows of."""
+        """A claim by this process, starting now. `before`: the last claim that it knows of."""
         now = time.time()
         return Claim(
             token=secrets.token_hex(8),
@@ -52,7 +52,7 @@ class Claim:
 
     @staticmethod
     def parse(content: bytes | None) -> "Claim | None":
-        """What a note says; None where there is none, or none that a driver would write."""
+        """Read a claim from JSON. None if there isn't one, or if no driver would have written it."""
         try:
             claim = Claim(**json.loads(content)) if content else None
         except (ValueError, TypeError, RecursionError):
@@ -66,39 +66,38 @@ class Claim:
         return claim if is_sound and isinstance(claim.process, int) and isinstance(claim.is_over, bool) else None
 
     def write(self, folder: Path) -> None:
-        """Leave it in the run's folder."""
         write_atomically(folder / FILE_NAME, json_bytes(dataclasses.asdict(self)), durable=False)
 
     def renewed(self, *, is_over: bool = False) -> "Claim":
-        """The same with a sign of life of now."""
+        """The same claim with a heartbeat of now."""
         return dataclasses.replace(self, alive_at=time.time(), is_over=is_over)
 
     def knows(self, other: "Claim") -> bool:
-        """Whether the other is this claim, or the one before it."""
+        """Whether `other` is this claim or the one that it replaced."""
         return other.token in (self.token, self.after)
 
     @property
     def lives(self) -> bool:
-        """Whether its driver was there a moment ago."""
+        """Whether its driver has renewed it recently."""
         return not self.is_over and abs(time.time() - self.alive_at) < SECONDS_WITHOUT_LIFE
 
     def bars(self, copy: str) -> bool:
-        """Whether who works in this copy has to keep out: a driver in another one lives."""
+        """Whether a process working in the local copy `copy` must keep out: a driver in another copy is alive."""
         return self.lives and self.copy != copy
 
     def words(self) -> str:
-        """Who it is, for an error."""
+        """Who holds the run and since when, for an error message."""
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         silent = max(0.0, time.time() - self.alive_at)
         return (
-            f"process {self.process} on {self.host} has it since {since} (last sign of life {silent:.0f} s ago;"
-            f" after {SECONDS_WITHOUT_LIFE:.0f} it is free)"
+            f"process {self.process} on {self.host} has held it since {since} (last heartbeat {silent:.0f} s ago;"
+            f" the claim expires after {SECONDS_WITHOUT_LIFE:.0f} s)"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorNote:
-    """What a local copy says of itself. `copy` tells it from the copies on other machines, also from copies of it."""
+    """What marks a folder as a local copy. `copy` is unique to it, even if its files are copied to another machine."""
 
     url: str
     copy: str
@@ -106,19 +105,19 @@ class MirrorNote:
 
 
 def claim_in(folder: Path) -> Claim | None:
-    """The claim on a run's folder, as of when it was last fetched."""
+    """The claim on a run, as it was when the folder was last downloaded."""
     path = folder / FILE_NAME
     return Claim.parse(path.read_bytes()) if path.is_file() else None
 
 
 def claim_from_elsewhere(folder: Path) -> Claim | None:
-    """A living claim that was made from another copy of the run."""
+    """The claim of a live driver in another copy of the run, if there is one."""
     claim, note = claim_in(folder), mirror_note(folder)
     return claim if claim is not None and note is not None and claim.bars(note.copy) else None
 
 
 def mirror_note(folder: Path) -> MirrorNote | None:
-    """Of the local copy that this is, or that it lies in; None for a folder of its own."""
+    """The note of the local copy that this folder is or lies in; None if it isn't part of a local copy."""
     for parent in (folder, *folder.parents[:2]):
         path = parent / MIRROR_NOTE
         if path.is_file():
@@ -129,7 +128,7 @@ def mirror_note(folder: Path) -> MirrorNote | None:
 
 
 def _machine() -> str:
-    """What tells this machine from one that has a copy of its files."""
+    """Host name and machine id: tells this machine from another that has a copy of its files."""
     try:
         number = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
     except OSError:

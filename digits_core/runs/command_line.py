@@ -1,4 +1,4 @@
-"""The command lines that results and pages tell people to run next. Text only: nothing is run here."""
+"""The commands that results and pages suggest running next. Text only: nothing is run here."""
 
 import os
 import shlex
@@ -11,26 +11,26 @@ from digits_core.runs.claims import mirror_note
 
 
 def runs_option(folder: Path) -> list[str]:
-    """What a command needs to find a sweep's folder, if it is not where commands look by themselves."""
+    """The `--runs` option that a command needs to find a run's folder; empty if it is in the default place."""
     default, note = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS, mirror_note(folder.parent)
     runs = str(folder.parent) if note is None else note.url
     return [] if Path(runs) == Path(default) else ["--runs", runs]
 
 
 def digits_command(*words: object) -> str:
-    """A command line that can be pasted into a shell, also where `digits` was called by its path."""
+    """A command line to paste into a shell. Starts with the path of `digits` if it is not on PATH."""
     called = Path(sys.argv[0])
     program = str(called) if called.name == "digits" and shutil.which("digits") is None else "digits"
     return shlex.join([program, *map(str, words)])
 
 
 def resume_command(folder: Path) -> str:
-    """The command that runs what an interrupted run did not get to."""
+    """The command that continues an interrupted run."""
     return digits_command("resume", folder.name, *runs_option(folder))
 
 
 def open_command(path: Path) -> str:
-    """The command that opens a file in the browser on this platform."""
+    """The command that opens a file in this platform's browser."""
     opener = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
     return shlex.join([opener, str(path)])
 

@@ -1,4 +1,4 @@
-"""Files that are read back complete or not at all, and the error that says how to go on without one."""
+"""Files that are read back complete or not at all, and the error that says what to do about a damaged one."""
 
 import contextlib
 import io
@@ -16,11 +16,14 @@ from digits_core.data.digits import CLASS_COUNT
 from digits_core.errors import EnvironmentFailure
 
 T = TypeVar("T")
-LARGEST_GAP = 1e-3  # between the sum of an image's probabilities and one; single precision stays far below
+LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write under a temporary name in the same folder, sync, rename: readers see all of it or none."""
+    """Write under a temporary name in the same folder, sync, rename: readers see the old file or all of the new one.
+
+    With `durable=False` it is not synced: a crash of the machine may lose it.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -34,12 +37,12 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error  # names what could not be written
+            raise OSError(error.errno, error.strerror, str(path)) from error  # name the target, not the temporary file
         raise
 
 
 def sync(path: Path) -> None:
-    """Return once the file or folder is on the disk."""
+    """Return once the file or folder is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -48,19 +51,18 @@ def sync(path: Path) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A JSON document as it is kept."""
+    """A JSON document with a final newline. Raises ValueError for NaN and infinity."""
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
 def write_array(path: Path, array: npt.NDArray[Any], *, durable: bool = True) -> None:
-    """Keep an array as .npy."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_atomically(path, buffer.getvalue(), durable=durable)
 
 
 def read_array(path: Path) -> npt.NDArray[Any]:
-    """An array from .npy; never unpickles."""
+    """Read an .npy file; never unpickles. Raises EnvironmentFailure if it is missing or damaged."""
     try:
         with path.open("rb") as stream:
             array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
@@ -70,7 +72,7 @@ def read_array(path: Path) -> npt.NDArray[Any]:
 
 
 def read_labels(path: Path) -> npt.NDArray[np.int64]:
-    """(N,), checked to be digits."""
+    """Labels, (N,). Raises EnvironmentFailure unless they are digits."""
     array = read_array(path)
     if array.ndim != 1 or array.dtype != np.uint8 or not array.size or int(array.max()) >= CLASS_COUNT:
         raise unusable(path, "it should hold the digits 0 to 9")
@@ -78,7 +80,7 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
 
 
 def read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
-    """(count, 10), checked to be that."""
+    """Probabilities, (count, 10). Raises EnvironmentFailure for another shape or values that are not probabilities."""
     array = read_array(path)
     if array.shape != (count, CLASS_COUNT) or array.dtype != np.float32 or not np.isfinite(array).all():
         raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
@@ -88,7 +90,7 @@ def read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
 
 
 def read_json(path: Path, build: Callable[[Any], T]) -> T:
-    """Read a JSON file and build a value from it; a half or foreign file is named in one line."""
+    """Read a JSON file and build a value from it. Raises EnvironmentFailure if it is missing, damaged or foreign."""
     try:
         return build(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -96,19 +98,19 @@ def read_json(path: Path, build: Callable[[Any], T]) -> T:
 
 
 def unusable(path: Path, reason: object) -> EnvironmentFailure:
-    """Return (not raise) an error about a damaged file of a sweep that says how to go on without it."""
+    """Return (not raise) the error for a damaged file of a run, with what to do about it."""
     if path.name == "test.npy":
-        remedy = "delete it: it is computed again when the test part is next opened for that trial"
+        remedy = "delete it: it is computed again when the test set is next opened for that trial"
     elif path.parent.parent.name == "trials":
-        remedy = f"delete the folder {path.parent} to go on without that trial"
+        remedy = f"delete the folder {path.parent} to continue without that trial"
     elif path.name.startswith("ensemble"):
         remedy = f"delete {path.with_name('ensemble.json')} and run `digits ensemble` again"
     elif path.name == "summary.json":
         remedy = "delete it: it only says how long the sweep took"
     elif path.name == "journal.jsonl":
         remedy = (
-            "restore it from a copy, or begin a new sweep with --start-from this one; what is finished here can still"
-            " be combined and reported"
+            "restore it from a copy, or start a new sweep with --start-from this one; its finished trials can still be"
+            " combined and reported"
         )
     else:
         remedy = f"restore it from a copy, or delete the folder {path.parent} and run the sweep again"

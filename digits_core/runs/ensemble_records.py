@@ -1,4 +1,4 @@
-"""What is kept of a combination of models, as plain frozen values."""
+"""What is kept of an ensemble, as plain frozen values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from digits_core.records import check_fields, score_from
 
 
 def share_text(weight: float) -> str:
-    """A weight in two digits; a small one is not shown as none."""
+    """A weight to two decimals; "<0.01" rather than "0.00" for a small one."""
     return f"{weight:.2f}" if weight >= 0.005 else "<0.01"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """One way to answer: a single model or a weighted vote. `weights` are by trial and sum to one."""
+    """One way to predict: a single model or a weighted vote. `weights` are by trial and sum to one."""
 
     method: str  # "single", "uniform", "greedy", "vote" or "stack"
     weights: dict[int, float]
@@ -24,12 +24,12 @@ class Contender:
 
     @property
     def shares(self) -> dict[int, str]:
-        """The weights in two digits, by trial; a small one is not shown as none."""
+        """The weights as text, by trial: see `share_text`."""
         return {trial: share_text(weight) for trial, weight in self.weights.items()}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Contender":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        """Inverse of `dataclasses.asdict`, from JSON values."""
         return Contender(
             method=values["method"],
             weights={int(trial): weight for trial, weight in values["weights"].items()},
@@ -42,15 +42,15 @@ class Contender:
 class Member:
     """One model of an ensemble."""
 
-    trial: int  # its number among the runs of the pool
-    name: str  # for people
+    trial: int  # its number among the trials of the pool
+    name: str  # to show
     validation: Score
-    contribution: float  # by how much the uniform vote's validation NLL rises without it
+    contribution: float  # how much the uniform vote's validation NLL rises without it
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairOfMembers:
-    """Two members on the validation images: see digits_core.judging.diversity."""
+    """How differently two members err on the validation images: see digits_core.judging.ensemble."""
 
     trials: tuple[int, int]
     disagreement: float
@@ -60,16 +60,16 @@ class PairOfMembers:
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstSingle:
-    """The ensemble beside the best single model, on the sealed test part."""
+    """The ensemble against the best single model, on the sealed test set."""
 
-    rescued: tuple[int, ...]  # places, in the test part, of images that the ensemble alone gets right
-    broken: tuple[int, ...]  # that the single model alone gets right
+    rescued: tuple[int, ...]  # positions in the test set of the images that only the ensemble gets right
+    broken: tuple[int, ...]  # positions of those that only the single model gets right
     p_value: float  # McNemar's exact test
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrated:
-    """The ensemble that is used, with its confidences scaled by a temperature."""
+    """The chosen ensemble after temperature scaling."""
 
     temperature: float
     validation: Score  # cross-fitted
@@ -78,27 +78,25 @@ class Calibrated:
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleRecord:
-    """The stored combination: which contender is used, why, and the others beside it."""
+    """The stored ensemble: which contender is used and why, and the others for comparison."""
 
     method: str
     reason: str
     created_at: float
-    contenders: tuple[Contender, ...]  # the best single model first
-    pool: str = "all"  # "confirmed": the runs of `digits confirm`, whose numbers then count
+    contenders: tuple[Contender, ...]  # the best single model comes first
+    pool: str = "all"  # "confirmed": the trials of `digits confirm`; trial numbers are then of that run
     members: tuple[Member, ...] = ()
     pairs: tuple[PairOfMembers, ...] = ()
     against_single: AgainstSingle | None = None
     calibrated: Calibrated | None = None
-    parameter_count: int = 0  # of the members that have a weight, together
-    image_seconds: float | None = None  # the same
+    parameter_count: int = 0  # sum over the members with a non-zero weight
+    image_seconds: float | None = None  # sum over the same members
 
     def contender(self, method: str) -> Contender:
-        """The contender of that method."""
         return next(contender for contender in self.contenders if contender.method == method)
 
     @property
     def chosen(self) -> Contender:
-        """The contender that is used."""
         return self.contender(self.method)
 
     @property
@@ -107,12 +105,12 @@ class EnsembleRecord:
         return self.contender("single")
 
     def name_of(self, trial: int) -> str:
-        """What people call a member."""
+        """A member's name to show."""
         return next((member.name for member in self.members if member.trial == trial), f"trial {trial}")
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "EnsembleRecord":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        """Inverse of `dataclasses.asdict`, from JSON values."""
         fields = dict(values)
         check_fields(EnsembleRecord, fields)
         for kind, name in ((Member, "members"), (PairOfMembers, "pairs")):

@@ -1,17 +1,17 @@
-"""A run's journal: an append-only file from which a search can go on after whatever ended it.
+"""A run's journal: an append-only file from which an interrupted search is resumed.
 
-One JSON document a line, each with `event` and `at` (seconds since 1970):
+One JSON document per line, each with `event` and `at` (seconds since 1970):
 
-| event   | says                                                                          | synced |
+| event   | meaning                                                                       | synced |
 | ------- | ----------------------------------------------------------------------------- | ------ |
-| session | a driver took the run up: number, start, host, process                              | yes    |
-| drawn   | an Assignment: a trial's number, its recipe, its point of the search space    | yes    |
+| session | a driver started or resumed the run: number, start, host, process             | yes    |
+| drawn   | an Assignment: a trial's number, its recipe, its point in the search space    | yes    |
 | epoch   | a trial finished an epoch: the lowest validation NLL so far                   | no     |
-| retried | a trial's process was lost; it goes on from its last epoch                    | no     |
-| over    | a trial's record is sealed, with this status                                  | no     |
+| retried | a trial's process was lost; it continues from its last epoch                  | no     |
+| over    | a trial ended and its record is complete, with this status                    | no     |
 
-What is not synced is on disk elsewhere: a sealed record says more than its line here. A torn last line is ignored by
-readers and cut by the next writer.
+Lines that are not synced repeat what other files hold: a trial's record says more than its line here. Readers ignore a
+torn last line; the next writer cuts it off.
 """
 
 import json
@@ -32,34 +32,37 @@ FILE_NAME = "journal.jsonl"
 
 @dataclass
 class TrialHistory:
-    """What the journal tells of one trial."""
+    """What the journal says about one trial."""
 
     assignment: Assignment
     nlls: dict[int, float] = field(default_factory=dict)  # epoch -> the lowest validation NLL so far
-    status: str | None = None  # None: it was not over when the journal ended
+    status: str | None = None  # None: it had not ended when the journal was last written
     retries: int = 0
 
 
 @dataclass
 class History:
-    """What a journal tells. `trials` is in the order in which they were drawn."""
+    """What a journal says. `trials` is in the order in which they were drawn."""
 
     trials: dict[int, TrialHistory] = field(default_factory=dict)
-    order: list[tuple[int, int | None]] = field(default_factory=list)  # trial, and epoch or None for its end, as told
-    sessions: list[tuple[float, float]] = field(default_factory=list)  # first and last sign of life of each driver
+    order: list[tuple[int, int | None]] = field(default_factory=list)  # (trial, epoch or None for its end), in order
+    sessions: list[tuple[float, float]] = field(default_factory=list)  # times of each driver's first and last event
 
     @property
     def unfinished(self) -> list[TrialHistory]:
-        """Trials that were drawn and are not over."""
+        """Trials that were drawn and have not ended."""
         return [trial for trial in self.trials.values() if trial.status is None]
 
     @property
     def over(self) -> list[TrialHistory]:
-        """Trials that will not run again."""
+        """Trials that ended: they will not run again."""
         return [trial for trial in self.trials.values() if trial.status is not None]
 
     def working_seconds(self, started: Iterable[float]) -> float:
-        """Of all sessions, from the first start of a trial in it to its end; `started` has the trials' starts."""
+        """Seconds of all sessions, each from its first start of a trial to its last event.
+
+        `started`: when each trial started.
+        """
         starts = sorted(started)
         return sum(
             last - next((start for start in starts if first <= start <= last), first) for first, last in self.sessions
@@ -71,7 +74,7 @@ class History:
         return sum(last - first for first, last in self.sessions)
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Take one line of the journal in. Lines of a kind that this version does not know are passed over."""
+        """Add one line of the journal. Events that this version does not know are ignored."""
         event, at = line["event"], float(line["at"])
         if event == "session":
             self.sessions.append((float(line["started_at"]), at))
@@ -92,7 +95,7 @@ class History:
 
 
 def read_journal(folder: Path) -> History:
-    """What the journal in a run's folder tells; an empty history where there is none."""
+    """The history of a run; an empty one if it has no journal. Raises EnvironmentFailure if the journal is damaged."""
     history, path = History(), folder / FILE_NAME
     try:
         content = path.read_bytes() if path.exists() else b""
@@ -112,25 +115,25 @@ class Journal:
         self.stream.truncate(self.stream.read().rfind(b"\n") + 1)
 
     def session(self, number: int, started_at: float) -> None:
-        """A driver takes the run up; `started_at` is when it began to look for its workers."""
+        """A driver starts or resumes the run. `started_at`: when it began to look for its workers."""
         owner = {"host": socket.gethostname(), "process": os.getpid()}
         self._append("session", {"number": number, "started_at": started_at, **owner}, durable=True)
 
     def drawn(self, *assignments: Assignment) -> None:
-        """These trials are going to be trained."""
+        """These trials will be trained. Only the last line is synced, which syncs those before it."""
         for assignment in assignments:
             self._append("drawn", assignment.to_dict(), durable=assignment is assignments[-1])
 
     def epoch(self, trial: int, epoch: int, nll: float) -> None:
-        """A trial finished an epoch."""
+        """A trial finished an epoch. `nll`: its lowest validation NLL so far."""
         self._append("epoch", {"trial": trial, "epoch": epoch, "nll": nll})
 
     def retried(self, trial: int) -> None:
-        """A trial's process was lost, and it begins again from its last epoch."""
+        """A trial's process was lost; it continues from its last epoch."""
         self._append("retried", {"trial": trial})
 
     def over(self, trial: int, status: str) -> None:
-        """A trial's record is sealed."""
+        """A trial ended and its record is complete."""
         self._append("over", {"trial": trial, "status": status})
 
     def _append(self, event: str, facts: Mapping[str, Any], *, durable: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The ledger of a run: one line for every opening of its sealed test part."""
+"""The ledger of a run: one line for every opening of its sealed test set."""
 
 import dataclasses
 import json
@@ -14,9 +14,9 @@ FILE_NAME = "ledger.jsonl"
 
 
 def read_ledger(folder: Path, runs: Sequence[str]) -> list[Opening]:
-    """Every opening so far; `runs` are the folders that it speaks of: "" for the run itself, names of those in it.
+    """Every opening so far. `runs`: folders that the ledger covers, "" for the run itself or the name of an inner one.
 
-    Raises EnvironmentFailure where it cannot be read, and where test predictions lie in them that no line names.
+    Raises EnvironmentFailure if it cannot be read, or if one of these folders has test predictions that no line names.
     """
     path = folder / FILE_NAME
     openings = []
@@ -33,12 +33,12 @@ def read_ledger(folder: Path, runs: Sequence[str]) -> list[Opening]:
         if found - named:
             trial = min(found - named)[1]
             where = f"trial {trial} of {run}" if run else f"trial {trial}"
-            raise unusable(path, f"it does not name {where}, for which the test part was opened")
+            raise unusable(path, f"it does not name {where}, for which the test set was opened")
     return openings
 
 
 def append_to_ledger(folder: Path, opening: Opening) -> None:
-    """Add a line, on disk before this returns, and so before anything is opened. A torn last line is cut."""
+    """Add a line. It is on disk when this returns, so before anything is opened. Cuts off a torn last line."""
     path = folder / FILE_NAME
     try:
         with path.open("a+b") as stream:

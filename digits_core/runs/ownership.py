@@ -1,4 +1,4 @@
-"""One driver a run: a lock that says whose it is, and that the system frees when its owner dies."""
+"""One driver per run: a lock that names its owner and that the operating system frees when the owner dies."""
 
 import contextlib
 import fcntl
@@ -19,10 +19,10 @@ TRIES = 5
 
 @contextlib.contextmanager
 def sole_driver(folder: Path) -> Iterator[None]:
-    """Hold a run's folder. Raises UsageError, with the owner in it, where another process holds it.
+    """Hold a run's folder. Raises UsageError, naming the owner, if another process holds it.
 
-    The lock of a process that was killed, or of a machine that died, is free: the file may say what it likes. It never
-    goes away, because a lock on a file that somebody else could remove would not be one.
+    Once the owner is killed or its machine dies the lock is free, whatever the file says. The file is never deleted: a
+    lock on a file that another process may delete protects nothing.
     """
     with (folder / FILE_NAME).open("a+", encoding="utf-8") as stream:
         if not _locked(stream):
@@ -34,7 +34,7 @@ def sole_driver(folder: Path) -> Iterator[None]:
 
 
 def _locked(stream: IO[str]) -> bool:
-    """Take the lock; a moment's patience for those who only ask whether it is taken."""
+    """Try to take the lock, a few times: `is_held_here` in another process holds it for a moment too."""
     for _ in range(TRIES):
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,18 +46,18 @@ def _locked(stream: IO[str]) -> bool:
 
 
 def check_free(folder: Path) -> None:
-    """Raise UsageError, with the owner in it, where a driver holds the run's folder."""
+    """Raise UsageError, naming the owner, if a driver holds the run's folder."""
     if is_running(folder):
         raise _running(folder)
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a driver holds the run at this moment, in this folder or in another copy of it."""
+    """Whether a driver holds the run now, in this folder or in another copy of it."""
     return is_held_here(folder) or claim_from_elsewhere(folder) is not None
 
 
 def is_held_here(folder: Path) -> bool:
-    """Whether a process holds this very folder."""
+    """Whether a process on this machine holds this very folder."""
     path = folder / FILE_NAME
     if not path.exists():
         return False
@@ -81,6 +81,6 @@ def _owner(folder: Path) -> str:
     try:
         owner = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
-        return f"process {owner['process']} on {owner['host']} has it since {since}"
+        return f"process {owner['process']} on {owner['host']} has held it since {since}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process has it"
+        return "another process holds it"

@@ -1,4 +1,4 @@
-"""What is kept of a transfer: models by rows, data sets by columns, as plain frozen values."""
+"""What is kept of models tested on other data sets: a row per model, a column per data set, as plain frozen values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ FILE_NAME = "transfer.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TransferCell:
-    """One model on one data set's test part."""
+    """One model on one data set's test set."""
 
     n: int
     error_count: int
-    low: float  # Wilson's 95 % interval of the accuracy
+    low: float  # of Wilson's 95 % interval for the accuracy
     high: float
-    seen_count: int  # of these images, how many it was trained or chosen on as well: then the figure says little
-    is_own: bool  # the data set that it was trained on
+    seen_count: int  # how many of these images were also in its training or validation set: then accuracy says little
+    is_own: bool  # this is the data set that the model was trained on
 
     @property
     def accuracy(self) -> float:
-        """0..1."""
+        """Between 0 and 1."""
         return 1 - self.error_count / self.n
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferColumn:
-    """A data set's test part, or a corruption of it."""
+    """A data set's test set, or a corrupted version of it."""
 
     name: str
-    side: int  # pixels; where a model takes another size, images are laid out anew
+    side: int  # pixels; images are reframed for models that take another size
     n: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferRow:
-    """One model. cells: by column."""
+    """One model. `cells`: in the order of the columns."""
 
     model: str
     trained_on: str
@@ -49,7 +49,7 @@ class TransferRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """The whole matrix."""
+    """The whole matrix of models by data sets."""
 
     created_at: float
     columns: tuple[TransferColumn, ...]
@@ -57,7 +57,7 @@ class Transfer:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Transfer":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        """Inverse of `dataclasses.asdict`, from JSON values."""
         check_fields(Transfer, values)
         for row in values["rows"]:
             for cell in row["cells"]:
@@ -71,13 +71,13 @@ class Transfer:
 
 
 def write_transfer(folder: Path, transfer: Transfer) -> None:
-    """Keep it in a run's folder, where its report finds it."""
+    """Write it to a run's folder, where the report reads it."""
     import dataclasses
 
     write_atomically(folder / FILE_NAME, json_bytes(dataclasses.asdict(transfer)))
 
 
 def read_transfer(folder: Path) -> Transfer | None:
-    """What was kept; None where nothing was."""
+    """The transfer kept in a run's folder; None if there isn't one."""
     path = folder / FILE_NAME
     return read_json(path, Transfer.from_dict) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""One trial's files: see digits_core.runs.store for what they are."""
+"""One trial's files. digits_core.runs.store lists them."""
 
 import json
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.records import Bundle, RunRecord
 from digits_core.runs.durable import json_bytes, read_json, sync, unusable, write_array, write_atomically
 
-MOST_TRIALS = 99_999  # of a run: their folders are numbered with five digits
+MOST_TRIALS = 99_999  # per run: trial folders are numbered with five digits
 STATE = "state.safetensors"
 WEIGHTS = "weights.safetensors"
 INSIDE = "inside.safetensors"
-TIMEOUT_NOTE = "timeout.txt"  # where a trial's process stood when it was ended for taking too long
+TIMEOUT_NOTE = "timeout.txt"  # what a trial's process was doing when it was killed for taking too long
 
 
 def folder_name(trial: int) -> str:
-    """Of a trial's folder."""
+    """The trial's folder name: `00017` for trial 17."""
     return f"{trial:05d}"
 
 
 class TrialFolder:
-    """One trial's files. The worker writes them as it goes, the driver seals the record."""
+    """One trial's files. The worker writes them during training; the driver completes the record."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,13 +35,13 @@ class TrialFolder:
         return TrialFolder(self.folder.parent / folder_name(trial))
 
     def create(self) -> None:
-        """Make the folder; an unfinished earlier try leaves its files to be overwritten."""
+        """Create the folder if need be. Files of an unfinished earlier attempt stay and are overwritten."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def write_best(
         self, validation_probabilities: npt.NDArray[np.float32], weights: Mapping[str, npt.NDArray[Any]]
     ) -> None:
-        """Keep the best epoch so far."""
+        """Keep the best epoch so far: its validation probabilities, (N, 10), and weights."""
         from safetensors.numpy import save
 
         write_array(self.folder / "validation.npy", validation_probabilities, durable=False)
@@ -49,23 +49,23 @@ class TrialFolder:
         write_atomically(self.folder / WEIGHTS, content, durable=False)
 
     def write_progress(self, record: RunRecord) -> None:
-        """Keep the record as it stands after an epoch."""
+        """Keep the record so far, after an epoch."""
         write_atomically(self.folder / "progress.json", json_bytes(record.to_dict()), durable=False)
 
     def write_state(self, state: Bundle) -> None:
-        """Keep what training goes on from after this epoch: see digits_core.training.state."""
+        """Keep what training resumes from after this epoch: see digits_core.training.state."""
         self._write_bundle(STATE, state)
 
     def read_state(self) -> Bundle | None:
-        """What training goes on from; None where there is nothing, or nothing whole (it is not synced)."""
+        """What training resumes from; None if it is missing or incomplete (it is not synced)."""
         return self._read_bundle(STATE)
 
     def write_inside(self, inside: Bundle) -> None:
-        """Keep what the page shows of the network's inside: see sweeps.finishing.insight."""
+        """Keep what the report shows of the network's inside: see sweeps.finishing.insight."""
         self._write_bundle(INSIDE, inside)
 
     def read_inside(self) -> Bundle | None:
-        """What the page shows of the network's inside; None where that was not made, or is not whole."""
+        """What the report shows of the network's inside; None if it is missing or incomplete."""
         return self._read_bundle(INSIDE)
 
     def _write_bundle(self, name: str, bundle: Bundle) -> None:
@@ -88,7 +88,7 @@ class TrialFolder:
             return None
 
     def read_progress(self) -> RunRecord | None:
-        """The last record that the worker wrote, if it wrote any and it reached the disk (it is not synced)."""
+        """The record so far, as the worker last wrote it; None if it is missing or incomplete (it is not synced)."""
         path = self.folder / "progress.json"
         try:
             return read_json(path, RunRecord.from_dict) if path.is_file() else None
@@ -96,16 +96,16 @@ class TrialFolder:
             return None
 
     def read_record(self) -> RunRecord | None:
-        """The sealed record; None for a trial that is not over."""
+        """The complete record; None if the trial has not ended."""
         path = self.folder / "record.json"
         return read_json(path, RunRecord.from_dict) if path.is_file() else None
 
     def latest_record(self) -> RunRecord | None:
-        """The sealed record, or the one of the last epoch so far."""
+        """The complete record, or else the record so far."""
         return self.read_record() or self.read_progress()
 
     def complete(self, record: RunRecord) -> None:
-        """Write the final record: from now on the trial counts. What it vouches for reaches the disk first."""
+        """Write the complete record: the trial has ended. The files that it stands for are synced first."""
         self.create()
         for name in ("validation.npy", WEIGHTS, STATE, "."):
             if (self.folder / name).exists():
@@ -115,20 +115,20 @@ class TrialFolder:
             (self.folder / name).unlink(missing_ok=True)
 
     def drop_weights(self) -> None:
-        """Give their room on the disk back."""
+        """Delete the weights to save disk space."""
         (self.folder / WEIGHTS).unlink(missing_ok=True)
 
     def drop_state(self) -> None:
-        """The same for what training would go on from."""
+        """Delete what training would resume from."""
         (self.folder / STATE).unlink(missing_ok=True)
 
     @property
     def has_weights(self) -> bool:
-        """Whether the best epoch's weights are still here."""
+        """Whether the best epoch's weights are still stored."""
         return (self.folder / WEIGHTS).is_file()
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """The best epoch's weights."""
+        """The best epoch's weights. Raises EnvironmentFailure if they are missing or damaged."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 

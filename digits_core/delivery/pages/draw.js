@@ -4,14 +4,14 @@ const pen = paper.getContext("2d", { willReadFrequently: false });
 const answer = document.getElementById("answer");
 const remark = document.getElementById("remark");
 const list = document.getElementById("digits");
-const DELAY = 100; // milliseconds between two questions while a line is drawn
+const DELAY = 100; // milliseconds between requests while drawing
 let strokes = 0, asking = false, again = false, timer = 0, round = 0;
 
 function clear() {
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, paper.width, paper.height);
   strokes = 0;
-  round += 1; // an answer that is still on its way belongs to what is gone
+  round += 1; // a response still on its way belongs to the old drawing
   answer.textContent = "\u00a0";
   remark.textContent = "\u00a0";
   list.replaceChildren();
@@ -40,7 +40,7 @@ function line(event) {
 paper.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   event.preventDefault();
-  try { paper.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
+  try { paper.setPointerCapture(event.pointerId); } catch { /* the pointer is already gone */ }
   last = null;
   line(event);
 });
@@ -62,7 +62,7 @@ async function ask() {
     const said = await response.json();
     if (asked === round) response.ok ? show(said) : tell(said.error);
   } catch {
-    if (asked === round) tell("no answer: is `digits serve` still running?");
+    if (asked === round) tell("no response: is `digits serve` still running?");
   } finally {
     asking = false;
     if (again) { again = false; ask(); }

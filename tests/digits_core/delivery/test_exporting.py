@@ -27,7 +27,7 @@ def exported(store: SweepStore, folder: Path, *arguments: str) -> dict:
 
 
 @pytest.mark.parametrize("method", ["uniform", "greedy", "vote", "stack"])
-def test_one_module_answers_as_the_ensemble(sweep_store: SweepStore, digits: Digits, method: str) -> None:
+def test_one_module_predicts_as_the_ensemble_does(sweep_store: SweepStore, digits: Digits, method: str) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3, method=method, calibrate="temperature"))
     classifier = open_classifier(sweep_store.folder.parent, "ensemble")
     images = digits.take(digits.parts[1]).images
@@ -35,7 +35,7 @@ def test_one_module_answers_as_the_ensemble(sweep_store: SweepStore, digits: Dig
     assert np.abs(Deployed(classifier).answers(images) - expected).max() < 2e-3
 
 
-def test_onnx_answers_as_torch(sweep_store: SweepStore, tmp_path: Path, digits: Digits) -> None:
+def test_onnx_predicts_as_torch_does(sweep_store: SweepStore, tmp_path: Path, digits: Digits) -> None:
     document = exported(sweep_store, tmp_path / "out", "--model", "tiny/0")
     assert document["parity"]["disagreements"] == 0
     assert document["parity"]["n"] == 359
@@ -47,7 +47,7 @@ def test_onnx_answers_as_torch(sweep_store: SweepStore, tmp_path: Path, digits: 
     assert "/" not in str(onnx.load(tmp_path / "out" / "model.onnx").metadata_props)  # no path of this machine
     assert [opening.purpose for opening in sweep_store.ledger()] == ["export of tiny/0 as onnx"]
     card = (tmp_path / "out" / "README.md").read_text()
-    for word in ("tiny/0", "sklearn-digits", "seed 0", "Wilson", "0 of 359 answers differ", "Limits"):
+    for word in ("tiny/0", "sklearn-digits", "seed 0", "Wilson", "0 of 359 predictions differ", "Limits"):
         assert word in card
 
 
@@ -66,7 +66,7 @@ def test_preprocessing_inside_takes_any_size_and_polarity(
     assert np.abs(light - dark).max() < 1e-5
 
 
-def test_eight_bits_cost_is_said(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_int8_is_smaller_and_its_cost_is_reported(sweep_store: SweepStore, tmp_path: Path) -> None:
     whole = exported(sweep_store, tmp_path / "a", "--model", "tiny/0")
     small = exported(sweep_store, tmp_path / "b", "--model", "tiny/0", "--int8")
     sizes = [document["files"][0]["bytes"] for document in (whole, small)]
@@ -87,7 +87,7 @@ def test_torchscript(sweep_store: SweepStore, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
 @pytest.mark.parametrize("int8", [False, True])
-def test_c_without_malloc_answers_the_same(sweep_store: SweepStore, tmp_path: Path, int8: bool) -> None:
+def test_c_without_malloc_predicts_the_same(sweep_store: SweepStore, tmp_path: Path, int8: bool) -> None:
     arguments = ["--int8"] if int8 else []
     document = exported(sweep_store, tmp_path / "a", "--model", "tiny/0", "--format", "c", *arguments)
     assert document["parity"]["disagreements"] <= (18 if int8 else 0)

@@ -28,7 +28,7 @@ def test_patterns_and_names(folder: Path) -> None:
     assert [one.path.name for one in found] == ["a2.png", "a10.png"]
     (one,) = pictures_of([f"{folder}/7-*"], labels_from_name=True)
     assert one.label == 7
-    (missing,) = pictures_of([f"{folder}/none.png"], labels_from_name=False)  # said beside the other files' answers
+    (missing,) = pictures_of([f"{folder}/none.png"], labels_from_name=False)  # reported with the other files' results
     assert missing.label is None
 
 
@@ -36,7 +36,7 @@ def test_patterns_and_names(folder: Path) -> None:
     ("argument", "message"),
     [("{}/none/*.png", "no file matches"), ("{}/empty", "there is no picture"), ("{}/3", "does not begin with")],
 )
-def test_what_stands_for_nothing(folder: Path, argument: str, message: str) -> None:
+def test_arguments_that_match_nothing_are_refused(folder: Path, argument: str, message: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(UsageError, match=message):
         pictures_of([argument.format(folder)], labels_from_name=True)

@@ -67,7 +67,7 @@ def a_picture(tmp_path: Path, digit: int = 7) -> bytes:
     return (tmp_path / "a.png").read_bytes()
 
 
-def test_a_picture_is_answered_as_predict_answers_it(address: str, tmp_path: Path, sweep_store: SweepStore) -> None:
+def test_the_server_reads_a_picture_as_predict_does(address: str, tmp_path: Path, sweep_store: SweepStore) -> None:
     response = post(address, a_picture(tmp_path))
     assert response.status_code == 200
     said = response.json()
@@ -90,12 +90,12 @@ def test_a_picture_is_answered_as_predict_answers_it(address: str, tmp_path: Pat
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, PNG, 422, "not a picture|damaged"),
         (b"x", {"Content-Type": "text/plain"}, 415, "image/png"),
         (b"x", {}, 415, "image/png"),
-        (b"x" * (LARGEST_BODY + 1), PNG, 413, "more than 8 MB"),
+        (b"x" * (LARGEST_BODY + 1), PNG, 413, "larger than 8 MB"),
         (b"x", {**PNG, "Origin": "http://evil.example"}, 403, "another site"),
         (b"x", {**PNG, "Host": "evil.example"}, 400, ""),
     ],
 )
-def test_what_is_hostile_is_one_line(
+def test_hostile_requests_get_a_one_line_error(
     address: str, content: bytes, headers: dict[str, str], status: int, message: str
 ) -> None:
     response = post(address, content, headers)
@@ -105,7 +105,7 @@ def test_what_is_hostile_is_one_line(
         assert "\n" not in response.json()["error"]
 
 
-def test_a_bomb_and_an_empty_sheet(address: str) -> None:
+def test_a_decompression_bomb_and_a_blank_picture(address: str) -> None:
     for size, message in (((20_000, 20_000), "more than the 16 million"), ((200, 200), "no digit found")):
         buffer = io.BytesIO()
         Image.new("1", size, 1).save(buffer, format="PNG")
@@ -114,7 +114,7 @@ def test_a_bomb_and_an_empty_sheet(address: str) -> None:
         assert message in response.json()["error"]
 
 
-def test_too_many_requests_wait(reader: Reader, tmp_path: Path) -> None:
+def test_too_many_requests_are_refused(reader: Reader, tmp_path: Path) -> None:
     moment = [0.0]
     content = a_picture(tmp_path)
     with serving(make_app(reader, bucket=Bucket(2, 3, clock=lambda: moment[0]))) as url:
@@ -123,7 +123,7 @@ def test_too_many_requests_wait(reader: Reader, tmp_path: Path) -> None:
         assert post(url, content).status_code == 200
 
 
-def test_the_page_asks_nobody_else(address: str) -> None:
+def test_the_page_loads_nothing_from_elsewhere(address: str) -> None:
     for path in ("/", "/draw.js", "/draw.css"):
         response = requests.get(address + path, timeout=30)
         assert response.status_code == 200
@@ -137,7 +137,7 @@ def test_the_page_asks_nobody_else(address: str) -> None:
     }
 
 
-def test_where_it_listens() -> None:
+def test_listening_addresses() -> None:
     with listen("127.0.0.1", 0) as opened:
         assert is_loopback(opened)
         port = opened.getsockname()[1]
@@ -146,11 +146,11 @@ def test_where_it_listens() -> None:
             listen("127.0.0.1", port)
     with pytest.raises(UsageError, match="--port must be between"):
         listen("127.0.0.1", 70_000)
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address of this machine"):
         listen("no such host", 0)
 
 
-def test_the_endpoint_keeps_to_its_description(address: str) -> None:
+def test_the_endpoint_matches_its_openapi_schema(address: str) -> None:
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
     paths = set()
     for result in schema.get_all_operations():
@@ -160,7 +160,7 @@ def test_the_endpoint_keeps_to_its_description(address: str) -> None:
         @hypothesis.given(case=operation.as_strategy())
         @hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
         def check(case: schemathesis.Case) -> None:
-            # A schema cannot say which bytes are a picture with a digit in it: refusing some that fit it is right.
+            # A schema cannot say which bytes are a picture with a digit in it, so valid requests may be refused.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         check()
@@ -176,7 +176,7 @@ def mnist_address(mnist_runs: Path) -> Iterator[str]:
 @pytest.mark.mnist
 @pytest.mark.slow
 @pytest.mark.browser
-def test_a_seven_that_is_drawn_is_read_as_seven(mnist_address: str) -> None:
+def test_a_drawn_seven_is_read_as_seven(mnist_address: str) -> None:
     from tests.helpers.pages import CHROMIUM
 
     if CHROMIUM is None:

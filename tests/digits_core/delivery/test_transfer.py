@@ -22,7 +22,7 @@ def transfer(store: SweepStore, *arguments: object) -> dict:
 
 @pytest.fixture
 def other(tmp_path: Path, digits: Digits) -> str:
-    """100 images of the run's own training part and 100 that are darker, as a data set of 8x8."""
+    """A data set of 8x8: 100 images of the run's own training set and 100 darkened ones."""
     train = digits.take(digits.parts[0][:200])
     images = train.images.copy()
     images[100:] = images[100:] // 2
@@ -31,7 +31,7 @@ def other(tmp_path: Path, digits: Digits) -> str:
     return f"npz:{tmp_path / 'other.npz'}"
 
 
-def test_the_matrix_counts_and_marks_what_was_seen(sweep_store: SweepStore, digits: Digits, other: str) -> None:
+def test_the_matrix_counts_errors_and_images_seen_before(sweep_store: SweepStore, digits: Digits, other: str) -> None:
     document = transfer(sweep_store, "tiny/0", "tiny/1", "--on", "sklearn-digits", "--on", other)
     assert [column["name"] for column in document["columns"]] == ["sklearn-digits", other]
     test = digits.take(digits.parts[2])
@@ -51,7 +51,7 @@ def test_the_matrix_counts_and_marks_what_was_seen(sweep_store: SweepStore, digi
     ]
 
 
-def test_every_run_whose_models_are_asked_says_so_in_its_ledger(sweep_store: SweepStore) -> None:
+def test_every_run_whose_models_are_tested_gets_a_ledger_line(sweep_store: SweepStore) -> None:
     copy = sweep_store.folder.with_name("copy")
     shutil.copytree(sweep_store.folder, copy)
     transfer(sweep_store, "tiny/0", "copy/1", "tiny/0", "--on", "sklearn-digits")
@@ -61,7 +61,7 @@ def test_every_run_whose_models_are_asked_says_so_in_its_ledger(sweep_store: Swe
         ]
 
 
-def test_it_is_a_section_of_the_report(sweep_store: SweepStore, other: str) -> None:
+def test_the_transfer_is_a_section_of_the_report(sweep_store: SweepStore, other: str) -> None:
     assert 'id="transfer"' not in write_report(sweep_store).read_text()
     document = transfer(sweep_store, "tiny/0", "--on", other)
     assert read_transfer(sweep_store.folder) is not None
@@ -71,7 +71,7 @@ def test_it_is_a_section_of_the_report(sweep_store: SweepStore, other: str) -> N
         assert "seen-before" in text
 
 
-def test_corruptions_are_of_the_models_own_images(sweep_store: SweepStore) -> None:
+def test_corruptions_are_of_the_models_own_test_set(sweep_store: SweepStore) -> None:
     document = transfer(sweep_store, "tiny/0", "--on", "sklearn-digits", "--corruptions")
     assert len(document["columns"]) == 16
     clean, *corrupted = document["rows"][0]["cells"]
@@ -80,12 +80,12 @@ def test_corruptions_are_of_the_models_own_images(sweep_store: SweepStore) -> No
 
 
 @pytest.mark.mnist
-def test_other_sizes_go_through_one_conversion(sweep_store: SweepStore) -> None:
+def test_images_of_other_sizes_are_reframed(sweep_store: SweepStore) -> None:
     document = transfer(sweep_store, "tiny/1", "--on", "mnist", "--on", "optdigits")
     mnist, optdigits = document["rows"][0]["cells"]
     assert mnist["n"] == 10_000
-    assert mnist["accuracy"] > 0.5  # of a small network that knows 8x8 pixels alone
-    assert optdigits["seen_count"] > 1_000  # scikit-learn's digits are optdigits' test half
+    assert mnist["accuracy"] > 0.5  # a small network that was trained on 8x8 pixels only
+    assert optdigits["seen_count"] > 1_000  # scikit-learn's digits are the test half of optdigits
 
 
 def test_reframed_images_fill_the_frame(digits: Digits) -> None:

@@ -19,7 +19,7 @@ from tests.helpers.mirrors import Machine, files, write
 KEPT = ("record.json", "validation.npy", "weights.safetensors", "progress.json")
 
 
-def test_what_one_machine_sends_another_fetches_and_what_it_removes_is_gone(machine: Machine) -> None:
+def test_uploads_and_removals_reach_other_machines(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     assert ours.folder != theirs.folder
     assert ours.copy != theirs.copy
@@ -27,7 +27,7 @@ def test_what_one_machine_sends_another_fetches_and_what_it_removes_is_gone(mach
     write(ours, "one/trials/00000/record.json", "22")
     write(ours, "two/sweep.json", "333")
     assert ours.push()
-    assert not ours.push()  # nothing has changed since
+    assert not ours.push()  # nothing has changed
     theirs.pull()
     assert files(theirs) == files(ours)
     theirs.remove("one")
@@ -41,12 +41,12 @@ def test_what_one_machine_sends_another_fetches_and_what_it_removes_is_gone(mach
     assert Mirror.around(ours.folder.parent) is None
 
 
-def test_a_copy_that_was_emptied_is_filled_again_and_empties_nothing(machine: Machine) -> None:
+def test_an_emptied_copy_is_refilled_and_deletes_nothing_from_the_store(machine: Machine) -> None:
     ours = machine("a")
     write(ours, "one/sweep.json", "1")
     ours.push()
     for moment in ("between two commands", "during one"):
-        shutil.rmtree(ours.folder / "one")  # by somebody who cleans caches
+        shutil.rmtree(ours.folder / "one")  # somebody cleared the cache
         if moment == "between two commands":
             ours.pull()
         ours.push()
@@ -59,12 +59,12 @@ def test_a_copy_that_was_emptied_is_filled_again_and_empties_nothing(machine: Ma
     assert files(ours) == {"one/sweep.json": "1"}
 
 
-def test_what_could_not_be_sent_is_sent_by_the_next_command(machine: Machine) -> None:
+def test_the_next_command_uploads_what_an_earlier_one_could_not(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "{}")
     write(ours, "one/journal.jsonl", "1")
     ours.push()
-    write(ours, "one/journal.jsonl", "1 2")  # and the process was killed
+    write(ours, "one/journal.jsonl", "1 2")  # then the process was killed
     write(ours, "one/trials/00000/record.json", "sealed")
     ours.store.write("one/trials/00001/progress.json", b"a worker's")
     ours.pull()
@@ -75,7 +75,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_command(machine: Machine) ->
     assert files(ours)["one/trials/00001/progress.json"] == "a worker's"
 
 
-def test_once_another_machine_has_taken_a_run_up_its_state_counts(machine: Machine) -> None:
+def test_once_another_machine_resumes_a_run_its_state_wins(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "{}")
     write(ours, "one/journal.jsonl", "1")
@@ -87,16 +87,16 @@ def test_once_another_machine_has_taken_a_run_up_its_state_counts(machine: Machi
     Claim.new(theirs.copy, claim_in(theirs.folder / "one")).write(theirs.folder / "one")
     write(theirs, "one/journal.jsonl", "1 and another 2")
     theirs.push()
-    with pytest.raises(TakenUp, match="another machine has taken up 'one' since"):
+    with pytest.raises(TakenUp, match="another machine has resumed 'one' since"):
         ours.push()
     aside = ours.pull()
     assert files(ours) == files(theirs)
     assert sorted(path.read_text() for path in aside) == ["1 2 of a machine that went to sleep", "never sent"]
-    write(ours, "one/report.html", "page")  # from here on it may change it again
+    write(ours, "one/report.html", "page")  # from now on it may change the run again
     assert ours.push()
 
 
-def test_a_run_that_a_process_here_is_at_work_on_is_left_alone(machine: Machine) -> None:
+def test_a_run_driven_here_is_left_alone(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "1")
     ours.push()
@@ -116,7 +116,7 @@ def test_a_run_that_a_process_here_is_at_work_on_is_left_alone(machine: Machine)
     assert files(ours)["one/confirmed/journal.jsonl"] == "x"
 
 
-def test_a_file_that_changed_again_within_the_store_s_second_is_noticed(machine: Machine) -> None:
+def test_two_changes_within_one_second_of_the_stores_clock_are_noticed(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "{}")
     for text in ("aa", "bb", "cc"):
@@ -126,7 +126,7 @@ def test_a_file_that_changed_again_within_the_store_s_second_is_noticed(machine:
         assert files(theirs) == {"one/sweep.json": "{}", "one/progress.json": text}
 
 
-def test_bring_takes_what_a_worker_sent_whatever_is_here(machine: Machine) -> None:
+def test_bring_takes_a_workers_upload_whatever_is_here(machine: Machine) -> None:
     ours = machine("a")
     write(ours, "one/sweep.json", "1")
     write(ours, "one/trials/00001/progress.json", "old")
@@ -140,7 +140,7 @@ def test_bring_takes_what_a_worker_sent_whatever_is_here(machine: Machine) -> No
     assert files(ours) == {"one/sweep.json": "changed", "one/trials/00001/progress.json": "new"}
 
 
-def test_files_that_are_of_this_machine_alone_stay(machine: Machine) -> None:
+def test_local_only_files_are_never_transferred(machine: Machine) -> None:
     ours = machine("a")
     write(ours, "one/sweep.json", "1")
     for name in ("driver.lock", "study.db-journal", ".sweep.json.tmp"):
@@ -154,7 +154,7 @@ def test_files_that_are_of_this_machine_alone_stay(machine: Machine) -> None:
     assert ours.store.read("one/driver.lock") == b"by hand"
 
 
-def test_who_looks_on_fetches_every_few_seconds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_downloads_every_few_seconds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "1")
     ours.push()
@@ -164,10 +164,10 @@ def test_who_looks_on_fetches_every_few_seconds(machine: Machine, monkeypatch: p
     fresh.fetched_at -= 6
     fresh.refresh()
     assert files(theirs) == {"one/sweep.json": "1"}
-    KeptFresh(Path()).refresh()  # a folder of its own
+    KeptFresh(Path()).refresh()  # an ordinary folder
 
 
-def test_commands_to_run_next_name_the_address(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suggested_commands_name_the_address(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = machine("a")
     assert runs_option(ours.folder / "one") == ["--runs", ours.store.url]
     monkeypatch.setenv("DIGITS_RUNS", ours.store.url)
@@ -179,7 +179,7 @@ STEP = st.tuples(
 )  # fmt: skip
 
 
-def test_a_fetch_that_is_cut_off_rolls_nothing_back(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_rolls_nothing_back(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = machine("a"), machine("b")
     for name, text in (("sweep.json", "{}"), ("journal.jsonl", "1"), ("a.json", "old")):
         write(ours, f"one/{name}", text)
@@ -199,7 +199,7 @@ def test_a_fetch_that_is_cut_off_rolls_nothing_back(machine: Machine, monkeypatc
         patch.setattr(ObjectStore, "read", cut_off)
         with pytest.raises(KeyboardInterrupt):
             theirs.pull()
-    theirs.push()  # as every command does at its end
+    theirs.push()  # every command ends with a push
     assert ours.store.read("one/journal.jsonl") == b"1 2"
     write(ours, "one/journal.jsonl", "1 2 3")
     write(ours, "one/a.json", "newest")
@@ -212,7 +212,7 @@ def test_a_fetch_that_is_cut_off_rolls_nothing_back(machine: Machine, monkeypatc
     }  # fmt: skip
 
 
-def test_what_is_sent_when_it_is_cut_off_is_sent_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_upload_is_repeated(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = machine("a")
     write(ours, "one/sweep.json", "{}")
     write(ours, "one/journal.jsonl", "1")
@@ -234,7 +234,7 @@ def test_what_is_sent_when_it_is_cut_off_is_sent_again(machine: Machine, monkeyp
     assert ours.store.read("one/journal.jsonl") == b"1 2 3"
 
 
-def test_damaged_notes_cost_nothing_that_was_sent(machine: Machine) -> None:
+def test_damaged_notes_lose_nothing_that_was_uploaded(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "{}")
     write(ours, "one/a.json", "old")
@@ -247,7 +247,7 @@ def test_damaged_notes_cost_nothing_that_was_sent(machine: Machine) -> None:
         aside = ours.pull()
         assert files(ours) == {"one/sweep.json": "{}", "one/a.json": "newer"}
         ours.push()
-    assert aside == []  # the last three times nothing differed
+    assert aside == []  # nothing differed after the first repair
     note = ours.folder / claims.MIRROR_NOTE
     for damage in ("", "{}", "[]", "xx"):
         note.write_text(damage)
@@ -258,7 +258,7 @@ def test_damaged_notes_cost_nothing_that_was_sent(machine: Machine) -> None:
         Mirror.around(ours.folder)
 
 
-def test_a_driver_removes_what_a_sealed_trial_has_dropped_and_nothing_else(machine: Machine) -> None:
+def test_a_driver_deletes_only_what_completed_trials_no_longer_need(machine: Machine) -> None:
     ours = machine("a")
     for name in ("sweep.json", "journal.jsonl", *(f"trials/0000{trial}/{name}" for trial in (1, 2) for name in KEPT)):
         write(ours, f"one/{name}", name)
@@ -278,7 +278,7 @@ def test_a_driver_removes_what_a_sealed_trial_has_dropped_and_nothing_else(machi
     assert len(ours.store.entries()) == 2 + 2 * len(KEPT) - 2
 
 
-def test_one_odd_object_spoils_nothing(machine: Machine) -> None:
+def test_odd_objects_in_the_bucket_do_no_harm(machine: Machine) -> None:
     ours = machine("a")
     for name in ("one/sweep.json", "one/q", "one/q/r", "zz/q", "zz/q/r", "one/" + 300 * "a", "stray.json"):
         ours.store.write(name, b"{}")
@@ -291,7 +291,7 @@ def test_one_odd_object_spoils_nothing(machine: Machine) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=6))
-def test_commands_on_two_machines_one_after_the_other_see_one_folder(
+def test_alternating_commands_on_two_machines_see_one_folder(
     steps: list[tuple[int, str]], s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -308,7 +308,7 @@ def test_commands_on_two_machines_one_after_the_other_see_one_folder(
             assert files(copy) == expected
             if "/" in name:
                 for path in (name, f"{name.partition('/')[0]}/sweep.json"):
-                    expected[path] = "x" * number  # no two of a size: these commands take no second
+                    expected[path] = "x" * number  # sizes must differ: all of this happens within one second
                     write(copy, path, expected[path])
             else:
                 copy.remove(name)
@@ -321,7 +321,7 @@ def test_commands_on_two_machines_one_after_the_other_see_one_folder(
             assert files(copy) == expected
 
 
-def test_what_changed_there_in_the_meantime_is_kept_too(machine: Machine) -> None:
+def test_changes_made_in_the_store_meanwhile_are_merged_or_moved_aside(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     for name in ("sweep.json", "ledger.jsonl", "ensemble.json", "report.html"):
         write(ours, f"one/{name}", "0\n")
@@ -342,7 +342,7 @@ def test_what_changed_there_in_the_meantime_is_kept_too(machine: Machine) -> Non
     assert not ours.push()
 
 
-def test_a_run_that_was_removed_elsewhere_is_not_sent_again(machine: Machine) -> None:
+def test_a_run_that_was_removed_elsewhere_is_not_uploaded_again(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "{}")
     ours.push()
@@ -359,9 +359,7 @@ def test_a_run_that_was_removed_elsewhere_is_not_sent_again(machine: Machine) ->
     assert files(ours) == {"one/my notes.txt": "of nobody's business", "one/trials/00001/record.json": "new"}
 
 
-def test_what_is_written_while_a_file_is_sent_is_sent_next_time(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changes_during_an_upload_are_uploaded_next_time(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = machine("a")
     journal = write(ours, "one/journal.jsonl", "1")
     write_there = ObjectStore.write

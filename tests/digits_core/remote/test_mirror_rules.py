@@ -22,19 +22,19 @@ OLD, NEW, OTHER = (1, 1), (2, 2), (3, 3)
     ("theirs", "ours", "known", "expected", "expected_when_overtaken"),
     [
         (OLD, OLD, (OLD, OLD), False, False),
-        (NEW, OLD, (OLD, OLD), True, True),  # changed there alone
-        (None, OLD, (OLD, OLD), True, True),  # removed there
-        (OLD, NEW, (OLD, OLD), False, True),  # changed here alone
-        (OLD, None, (OLD, OLD), True, True),  # gone here
+        (NEW, OLD, (OLD, OLD), True, True),  # changed in the store
+        (None, OLD, (OLD, OLD), True, True),  # removed from the store
+        (OLD, NEW, (OLD, OLD), False, True),  # changed here
+        (OLD, None, (OLD, OLD), True, True),  # missing here
         (NEW, OTHER, (OLD, OLD), False, True),  # changed on both sides
         (None, NEW, None, False, True),  # new here
-        (NEW, None, None, True, True),  # new there
-        (NEW, OTHER, None, True, True),  # nobody knows
-        (NEW, OTHER, (OLD, FETCHING), True, True),  # a fetch was cut off
-        (NEW, OTHER, (OLD, SENDING), False, True),  # a send was cut off
+        (NEW, None, None, True, True),  # new in the store
+        (NEW, OTHER, None, True, True),  # unknown
+        (NEW, OTHER, (OLD, FETCHING), True, True),  # a download was interrupted
+        (NEW, OTHER, (OLD, SENDING), False, True),  # an upload was interrupted
     ],
 )
-def test_whose_version_counts(
+def test_which_version_wins(
     theirs: tuple[int, int] | None,
     ours: tuple[int, int] | None,
     known: tuple[tuple[int, int], tuple[int, int]] | None,
@@ -45,7 +45,7 @@ def test_whose_version_counts(
     assert is_theirs(theirs, ours, known, overtaken=True) is expected_when_overtaken
 
 
-def test_files_inside_an_inner_run_are_its_own() -> None:
+def test_files_of_an_inner_run_belong_to_it() -> None:
     there: Stamps = {"one/sweep.json": OLD, "one/confirmed/sweep.json": OLD}
     here: Stamps = {"one/refitted/driver.json": OLD}
     for path, scope in {
@@ -55,21 +55,21 @@ def test_files_inside_an_inner_run_are_its_own() -> None:
         assert scope_of(path, "one", there, here) == scope
 
 
-def test_what_vouches_for_others_is_sent_after_them() -> None:
+def test_records_are_uploaded_after_the_files_they_stand_for() -> None:
     names = ["driver.json", "journal.jsonl", "trials/1/record.json", "sweep.json", "trials/1/weights.safetensors"]
     assert sorted((f"one/{name}" for name in names), key=order_of_files) == [
         f"one/{name}" for name in (names[4], names[2], names[3], names[1], names[0])
     ]
 
 
-def test_only_what_a_sealed_trial_needs_no_more_is_needless() -> None:
+def test_only_leftovers_of_a_completed_trial_are_needless() -> None:
     here: Stamps = {"one/trials/1/record.json": OLD}
     assert is_needless("one/trials/1/progress.json", here)
     assert not is_needless("one/trials/1/weights.safetensors", here)
     assert not is_needless("one/trials/2/progress.json", here)
 
 
-def test_lines_of_both_sides_are_joined_each_once() -> None:
+def test_lines_of_both_sides_are_merged() -> None:
     assert merged_lines(b"a\nb\n", b"a\nc\n") == b"a\nb\nc\n"
     assert merged_lines(b"", b"a\n") == b"a\n"
 
@@ -79,7 +79,7 @@ def test_only_folders_with_a_header_are_runs() -> None:
     assert by_run(entries) == {"one": {"one/sweep.json": OLD, "one/a/b": OLD}}
 
 
-def test_notes_of_paths_that_lead_out_of_the_run_are_passed_over(tmp_path: Path) -> None:
+def test_notes_about_paths_outside_the_run_are_ignored(tmp_path: Path) -> None:
     note = tmp_path / "one.json"
     note.write_text('{"one/a": [[1, 1], [2, 2]], "two/a": [[1, 1], [2, 2]], "one/../b": [[1, 1], [2, 2]]}')
     assert read_known(note, "one") == {"one/a": ((1, 1), (2, 2))}

@@ -11,7 +11,7 @@ from digits_core.runs.ownership import check_free, is_running
 from tests.helpers.mirrors import Machine, files, write
 
 
-def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
+def test_a_live_claim_keeps_others_out_and_an_expired_one_does_not(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = machine("a"), machine("b")
@@ -20,12 +20,10 @@ def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
     claim.write(ours.folder / "one")
     ours.push()
     theirs.pull()
-    assert claim_from_elsewhere(ours.folder / "one") is None  # the lock says it there
+    assert claim_from_elsewhere(ours.folder / "one") is None  # in the same copy the lock decides
     assert not is_running(ours.folder / "one")
     assert is_running(theirs.folder / "one")
-    with pytest.raises(
-        UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last sign of life"
-    ):
+    with pytest.raises(UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last heartbeat"):
         check_free(theirs.folder / "one")
     now = time.time()
     dead = [dataclasses.replace(claim, alive_at=at) for at in (now - 121, now + 1000)]
@@ -39,7 +37,7 @@ def test_a_living_claim_keeps_others_out_and_a_dead_one_does_not(
         assert not is_running(theirs.folder / "one")
 
 
-def test_the_claim_on_a_run_within_another_is_its_own(machine: Machine) -> None:
+def test_a_run_inside_another_has_its_own_claim(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "{}")
     ours.push()
@@ -56,7 +54,7 @@ def test_the_claim_on_a_run_within_another_is_its_own(machine: Machine) -> None:
     assert files(ours) == files(theirs)
 
 
-def test_a_run_that_another_machine_is_at_work_on_is_not_removed(machine: Machine) -> None:
+def test_a_run_driven_by_another_machine_is_not_removed(machine: Machine) -> None:
     ours, theirs = machine("a"), machine("b")
     write(ours, "one/sweep.json", "{}")
     ours.push()

@@ -26,7 +26,7 @@ def write_two_sessions(folder: Path) -> None:
         journal.epoch(1, 2, 0.6)
 
 
-def test_a_journal_tells_what_was_written(tmp_path: Path) -> None:
+def test_a_journal_reads_back_what_was_written(tmp_path: Path) -> None:
     assert read_journal(tmp_path).trials == {}
     write_two_sessions(tmp_path)
     history = read_journal(tmp_path)
@@ -44,7 +44,7 @@ def test_working_time_begins_with_the_first_trial_of_a_session(tmp_path: Path) -
     assert history.working_seconds([4.0, 6.0, 120.0]) == 6.0 + 10.0 + 1.0
 
 
-def test_a_torn_line_is_passed_over_by_readers_and_cut_by_the_next_writer(tmp_path: Path) -> None:
+def test_a_torn_line_is_ignored_by_readers_and_cut_off_by_the_next_writer(tmp_path: Path) -> None:
     write_two_sessions(tmp_path)
     path = tmp_path / FILE_NAME
     whole = path.read_bytes()
@@ -69,16 +69,16 @@ def test_a_torn_line_is_passed_over_by_readers_and_cut_by_the_next_writer(tmp_pa
         b'{"event": "epoch", "at": 1, "trial": 0, "epoch": 1, "nll": 1' + b"0" * 400 + b"}",
     ],
 )
-def test_a_damaged_journal_is_named_in_one_line(line: bytes, tmp_path: Path) -> None:
+def test_a_damaged_journal_gives_a_one_line_error(line: bytes, tmp_path: Path) -> None:
     write_two_sessions(tmp_path)
     with (tmp_path / FILE_NAME).open("ab") as stream:
         stream.write(line + b"\n")
-    with pytest.raises(EnvironmentFailure, match=r"cannot use .*journal.jsonl .*begin a new sweep") as caught:
+    with pytest.raises(EnvironmentFailure, match=r"cannot use .*journal.jsonl .*start a new sweep") as caught:
         read_journal(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_events_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+def test_events_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     write_two_sessions(tmp_path)
     with (tmp_path / FILE_NAME).open("ab") as stream:
         stream.write(b'{"event": "applause", "at": 7}\n')

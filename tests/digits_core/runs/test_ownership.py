@@ -16,7 +16,7 @@ with sole_driver(pathlib.Path(sys.argv[1])):
 """
 
 
-def test_a_folder_has_one_driver_and_is_free_again_after_it(tmp_path: Path) -> None:
+def test_a_folder_has_one_driver_at_a_time(tmp_path: Path) -> None:
     assert not is_running(tmp_path)
     with sole_driver(tmp_path):
         assert is_running(tmp_path)
@@ -33,7 +33,7 @@ def test_the_lock_of_a_killed_driver_is_free(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UsageError, match=f"process {holder.pid} on .* has it since 20"):
+        with pytest.raises(UsageError, match=f"process {holder.pid} on .* has held it since 20"):
             check_free(tmp_path)
         holder.kill()
     check_free(tmp_path)
@@ -41,8 +41,8 @@ def test_the_lock_of_a_killed_driver_is_free(tmp_path: Path) -> None:
         pass
 
 
-def test_an_unreadable_owner_is_still_an_owner(tmp_path: Path) -> None:
+def test_a_lock_with_an_unreadable_owner_still_holds(tmp_path: Path) -> None:
     with sole_driver(tmp_path):
         (tmp_path / "driver.lock").write_text("{")
-        with pytest.raises(UsageError, match="another process has it"):
+        with pytest.raises(UsageError, match="another process holds it"):
             check_free(tmp_path)

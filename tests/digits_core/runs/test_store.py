@@ -42,19 +42,19 @@ def test_records_survive_the_trip_to_disk(sweep_store: SweepStore) -> None:
         assert RunRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
-def test_ranking_is_by_validation_nll_and_leaves_out_the_unvalidated(sweep_store: SweepStore) -> None:
+def test_ranking_is_by_validation_nll_and_leaves_out_trials_without_a_score(sweep_store: SweepStore) -> None:
     ranked = sweep_store.ranked()
     nll = [record.validation.nll for record in ranked if record.validation]
     assert len(ranked) == 4
     assert nll == sorted(nll)
 
 
-def test_trial_without_a_record_does_not_exist(sweep_store: SweepStore) -> None:
+def test_a_trial_without_a_record_is_not_listed(sweep_store: SweepStore) -> None:
     (sweep_store.trial(0).folder / "record.json").unlink()
     assert [record.trial for record in sweep_store.records()] == [1, 2, 3, 4]
 
 
-def test_sealing_removes_the_progress(sweep_store: SweepStore) -> None:
+def test_completing_a_trial_removes_its_progress_file(sweep_store: SweepStore) -> None:
     folder = sweep_store.trial(9)
     folder.create()
     record = replace(sweep_store.records()[0], trial=9)
@@ -79,7 +79,7 @@ def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
     weights = sweep_store.trial(0).folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(
-        EnvironmentFailure, match=r"weights\.safetensors .*; delete the folder .*00000 to go on without"
+        EnvironmentFailure, match=r"weights\.safetensors .*; delete the folder .*00000 to continue without"
     ):
         sweep_store.trial(0).weights()
     (sweep_store.folder / "validation_labels.npy").write_bytes(b"\x93NUMPY")
@@ -92,7 +92,7 @@ def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "7", "null", '{"trial": 1}', '{"created_at": "monday"}'])
 @pytest.mark.parametrize("name", ["sweep.json", "summary.json", "ensemble.json", "trials/00000/record.json"])
-def test_half_and_foreign_json_is_named_in_one_line(sweep_store: SweepStore, name: str, content: str) -> None:
+def test_truncated_or_foreign_json_gives_a_one_line_error(sweep_store: SweepStore, name: str, content: str) -> None:
     (sweep_store.folder / name).write_text(content)
     readers = {
         "sweep.json": lambda: sweep_store.header,
@@ -106,7 +106,7 @@ def test_half_and_foreign_json_is_named_in_one_line(sweep_store: SweepStore, nam
     assert sweep_names(sweep_store.folder.parent) == ["tiny"]
 
 
-def test_a_damaged_sweep_is_named_and_no_other_taken_for_it(
+def test_a_damaged_sweep_is_reported_and_no_other_opened_instead(
     sweep_store: SweepStore, digits: Digits, split: Split
 ) -> None:
     runs = sweep_store.folder.parent
@@ -120,31 +120,31 @@ def test_a_damaged_sweep_is_named_and_no_other_taken_for_it(
 
 
 @pytest.mark.parametrize("damage", [np.zeros((359, 10)), np.zeros((360, 9)), np.full((360, 10), np.nan), np.zeros(3)])
-def test_probabilities_of_another_shape_are_named(sweep_store: SweepStore, damage: np.ndarray) -> None:
+def test_probabilities_of_a_wrong_shape_are_reported(sweep_store: SweepStore, damage: np.ndarray) -> None:
     np.save(sweep_store.trial(1).folder / "validation.npy", damage.astype(np.float32))
-    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*360 x 10 .*delete the folder .*00001 to go on"):
+    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*360 x 10 .*delete the folder .*00001 to continue"):
         sweep_store.validation_probabilities(1)
     assert sweep_store.validation_probabilities(0).shape == (360, 10)
 
 
-def test_test_predictions_that_no_ledger_line_names(sweep_store: SweepStore) -> None:
+def test_test_predictions_missing_from_the_ledger_are_reported(sweep_store: SweepStore) -> None:
     sweep_store.append_to_ledger("x", (1,))
     for trial in (1, 2):
         (sweep_store.trial(trial).folder / "test.npy").write_bytes(b"")
-    with pytest.raises(EnvironmentFailure, match="does not name trial 00002, for which the test part was opened"):
+    with pytest.raises(EnvironmentFailure, match="does not name trial 00002, for which the test set was opened"):
         sweep_store.ledger()
 
 
-def test_a_torn_last_ledger_line_was_never_an_opening(sweep_store: SweepStore) -> None:
+def test_a_torn_last_ledger_line_is_not_an_opening(sweep_store: SweepStore) -> None:
     sweep_store.append_to_ledger("first", (1,))
     ledger = sweep_store.folder / "ledger.jsonl"
-    ledger.write_text(ledger.read_text() + '{"number": 2, "at"')  # as a full disk leaves it
+    ledger.write_text(ledger.read_text() + '{"number": 2, "at"')  # what a full disk leaves behind
     assert [opening.purpose for opening in sweep_store.ledger()] == ["first"]
     sweep_store.append_to_ledger("second", (1,))
     assert [(opening.number, opening.purpose) for opening in sweep_store.ledger()] == [(1, "first"), (2, "second")]
 
 
-def test_what_confirms_a_sweep_is_counted_in_the_sweeps_ledger(sweep_store: SweepStore, split: Split) -> None:
+def test_a_confirmation_is_counted_in_its_sweeps_ledger(sweep_store: SweepStore, split: Split) -> None:
     header = dataclasses.replace(sweep_store.header, name="confirmed", kind="confirmation")
     confirmed = SweepStore.create(sweep_store.folder, header, split)
     assert sweep_store.confirmation() is not None
@@ -161,7 +161,7 @@ def test_what_confirms_a_sweep_is_counted_in_the_sweeps_ledger(sweep_store: Swee
         sweep_store.ledger()
 
 
-def test_a_foreign_ledger_line_is_named(sweep_store: SweepStore) -> None:
+def test_a_foreign_ledger_line_is_reported(sweep_store: SweepStore) -> None:
     (sweep_store.folder / "ledger.jsonl").write_text('{"number": 1}\n')
     with pytest.raises(EnvironmentFailure, match=r"cannot use .*ledger\.jsonl"):
         sweep_store.ledger()
@@ -170,13 +170,13 @@ def test_a_foreign_ledger_line_is_named(sweep_store: SweepStore) -> None:
 @pytest.mark.parametrize(
     "labels", [np.zeros(5, np.uint8), np.full(360, 77, np.uint8), np.zeros(360), np.zeros((360, 1), np.uint8)]
 )
-def test_labels_that_are_none_are_named_and_not_the_trials(sweep_store: SweepStore, labels: np.ndarray) -> None:
+def test_bad_labels_are_reported_rather_than_the_trial(sweep_store: SweepStore, labels: np.ndarray) -> None:
     np.save(sweep_store.folder / "validation_labels.npy", labels)
     with pytest.raises(EnvironmentFailure, match=r"cannot use .*tiny/validation_labels\.npy .*it should hold"):
         sweep_store.validation_probabilities(0)
 
 
-def test_an_archive_is_no_array(sweep_store: SweepStore) -> None:
+def test_an_npz_archive_is_not_an_array(sweep_store: SweepStore) -> None:
     path = sweep_store.trial(0).folder / "validation.npy"
     with path.open("wb") as stream:
         np.savez(stream, np.zeros((360, 10)))
@@ -184,7 +184,7 @@ def test_an_archive_is_no_array(sweep_store: SweepStore) -> None:
         sweep_store.validation_probabilities(0)
 
 
-def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_written_ensemble_is_not_read(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     record = build_ensemble(sweep_store, EnsembleConfig(top=2))
     assert sweep_store.ensemble() is not None
     replace_file, done = os.replace, []
@@ -202,7 +202,7 @@ def test_a_half_written_ensemble_is_none(sweep_store: SweepStore, monkeypatch: p
     assert sweep_store.ensemble() is None
 
 
-def test_a_failed_trial_never_wins(sweep_store: SweepStore) -> None:
+def test_a_failed_trial_is_never_ranked(sweep_store: SweepStore) -> None:
     best = sweep_store.ranked()[0]
     sweep_store.trial(best.trial).complete(replace(best, status="failed", error="the worker process died"))
     assert best.trial not in [record.trial for record in sweep_store.ranked()]
@@ -226,14 +226,14 @@ def test_latest_sweep_is_the_one_created_last(tmp_path: Path, digits: Digits, ti
         SweepStore.open(tmp_path, "bb")
 
 
-def test_a_name_is_used_once(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
+def test_a_name_cannot_be_used_twice(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
     header = make_header(digits, tiny_split)
     SweepStore.create(tmp_path, header, tiny_split)
     with pytest.raises(UsageError, match="already a sweep 'tiny'"):
         SweepStore.create(tmp_path, header, tiny_split)
 
 
-def test_runs_folder_that_takes_no_files(tmp_path: Path) -> None:
+def test_an_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(EnvironmentFailure, match="choose another --runs"):
         check_new(tmp_path / "file", "x")
@@ -251,7 +251,7 @@ def test_ledger_keeps_every_opening(sweep_store: SweepStore) -> None:
     assert openings[0].at <= openings[1].at
 
 
-def test_readers_see_all_of_a_file_or_the_one_before(tmp_path: Path) -> None:
+def test_readers_see_the_old_file_or_all_of_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "value"
     contents = [bytes([i]) * 200_000 for i in range(2)]
     write_atomically(path, contents[0])
@@ -280,7 +280,7 @@ def test_readers_see_all_of_a_file_or_the_one_before(tmp_path: Path) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_header_with_wrong_types_is_one_line(sweep_store: SweepStore, changes: dict[str, object]) -> None:
+def test_a_header_with_wrong_types_gives_a_one_line_error(sweep_store: SweepStore, changes: dict[str, object]) -> None:
     path = sweep_store.folder / "sweep.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(EnvironmentFailure, match=r"cannot use .*sweep\.json"):
@@ -288,12 +288,12 @@ def test_a_header_with_wrong_types_is_one_line(sweep_store: SweepStore, changes:
     assert sweep_names(sweep_store.folder.parent) == ["tiny"]
 
 
-def test_a_run_goes_by_its_folders_name(sweep_store: SweepStore) -> None:
+def test_renaming_the_folder_renames_the_run(sweep_store: SweepStore) -> None:
     renamed = sweep_store.folder.with_name("renamed")
     sweep_store.folder.rename(renamed)
     assert SweepStore.open(renamed.parent, "renamed").header.name == "renamed"
 
 
-def test_what_is_only_looked_into_is_not_made(tmp_path: Path) -> None:
+def test_checking_a_name_creates_no_folder(tmp_path: Path) -> None:
     check_new(tmp_path / "not" / "there" / "yet", "x")
     assert list(tmp_path.iterdir()) == []
