@@ -1,4 +1,4 @@
-"""What this machine is and which versions run on it, as recorded with every sweep."""
+"""The machine and the package versions, as recorded with every run."""
 
 import importlib.metadata
 import platform
@@ -8,7 +8,7 @@ RECORDED_PACKAGES = ("digits", "torch", "ray", "optuna", "numpy", "scikit-learn"
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of what decides the results; Python first."""
+    """Installed versions of the packages that affect results, Python first."""
     versions = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
         try:
@@ -19,19 +19,19 @@ def package_versions() -> dict[str, str]:
 
 
 def hardware_name() -> str:
-    """Processor and count, e.g. `AMD EPYC, 2 processors`."""
+    """Processor model and count, e.g. `AMD EPYC, 2 processors`."""
     return f"{processor_name()}, {processor_count()} processors"
 
 
 def processor_count() -> int:
-    """Processors that this process may use: fewer than the machine has in a container or under affinity."""
+    """Processors this process may use: fewer than the machine has in a container or under CPU affinity."""
     import joblib
 
     return int(joblib.cpu_count())
 
 
 def processor_name() -> str:
-    """The processor's own name where the system tells it."""
+    """The processor's model name if the system reports it, otherwise its architecture."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 Probabilities = npt.NDArray[np.floating]
-SMALLEST_PROBABILITY = 1e-12  # keeps one hopeless image from making a whole mean infinite
+SMALLEST_PROBABILITY = 1e-12  # a floor, so that one hopeless image cannot make the mean NLL infinite
 CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """How well one array of probabilities fits its labels."""
+    """How well an array of class probabilities fits its labels."""
 
     n: int
     error_count: int
@@ -23,19 +23,19 @@ class Score:
 
 
 def check_probabilities(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> None:
-    """Raise ValueError unless labels are (N,) and probabilities (N, C), finite, rows summing to one."""
+    """Raise ValueError unless labels are (N,) and probabilities (N, C), finite, with rows that sum to one."""
     if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities):
-        raise ValueError(f"labels {labels.shape} and probabilities {probabilities.shape} do not belong together")
+        raise ValueError(f"labels {labels.shape} and probabilities {probabilities.shape} do not match")
     if len(labels) == 0:
         raise ValueError("no images to score")
     if not np.isfinite(probabilities).all():
-        raise ValueError("probabilities hold NaN or infinity")
+        raise ValueError("probabilities contain NaN or infinity")
     if not np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-3):
         raise ValueError("probabilities do not sum to one")
 
 
 def score(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> Score:
-    """All figures of one model. labels: (N,), probabilities: (N, C)."""
+    """All scores of one model. labels: (N,), probabilities: (N, C)."""
     check_probabilities(labels, probabilities)
     wrong = int((probabilities.argmax(axis=1) != labels).sum())
     one_hot = np.eye(probabilities.shape[1])[labels]
@@ -50,7 +50,7 @@ def score(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> Scor
 
 
 def image_nll(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    """(N,): negative log likelihood of each image's true class."""
+    """Negative log likelihood of each image's true class, (N,), in nats."""
     true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     nll: npt.NDArray[np.float64] = -np.log(np.maximum(true_class, SMALLEST_PROBABILITY))
     return nll
@@ -66,13 +66,13 @@ def expected_calibration_error(labels: npt.NDArray[np.integer], probabilities: P
 
 
 def confusion_matrix(labels: npt.NDArray[np.integer], predictions: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """(10, 10) counts: true digit by row, predicted digit by column."""
+    """Counts, (10, 10): true digit by row, predicted digit by column."""
     cells = np.bincount(labels.astype(np.int64) * 10 + predictions.astype(np.int64), minlength=100)
     return cells.reshape(10, 10)
 
 
 def wrong_margin(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    """(N,): p(predicted) - p(true); 0 for a correct image, near 1 for a confident mistake."""
+    """p(predicted) - p(true) of each image, (N,): 0 if correct, near 1 for a confident mistake."""
     true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     margin: npt.NDArray[np.float64] = probabilities.max(axis=1).astype(np.float64) - true_class
     return margin

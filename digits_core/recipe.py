@@ -1,4 +1,4 @@
-"""A recipe: everything that decides how one classifier is trained, as one frozen value.
+"""A recipe: everything that decides how one network is trained, as one frozen value.
 
 >>> recipe = Recipe()
 >>> recipe.with_overrides({"optimizer.learning_rate": 0.01}).optimizer.learning_rate
@@ -41,9 +41,9 @@ LARGEST_SEED = 2**32 - 1
 
 
 def _check_range(what: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # also refuses NaN
+    if not low <= value <= high:  # also rejects NaN
         limits = [str(limit) if isinstance(limit, int) else f"{limit:g}" for limit in (low, high)]
-        raise UsageError(f"{what} must lie between {limits[0]} and {limits[1]}, got {value!r}")
+        raise UsageError(f"{what} must be between {limits[0]} and {limits[1]}, got {value!r}")
 
 
 def _check_choice(what: str, value: str, valid: tuple[str, ...]) -> None:
@@ -53,16 +53,16 @@ def _check_choice(what: str, value: str, valid: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network. Which fields an architecture reads is stated in `digits_core.training.models`."""
+    """The network. `digits_core.training.models` says which fields each architecture reads."""
 
     name: str = "cnn"
     width: int = 16  # channels of the first convolution
     kernel_size: int = 3  # pixels, odd
     hidden_units: int = 128  # units of a hidden dense layer
     dropout: float = 0.25  # probability that a unit before a dense layer is dropped
-    depth: int = 1  # convolutions, or residual blocks, of a stage
-    batch_norm: bool = False  # lenet only: the others have it or not by their definition
-    init: str = "default"  # default: torch's own; kaiming-xavier: convolutions Kaiming, dense layers Xavier
+    depth: int = 1  # convolutions, or residual blocks, per stage
+    batch_norm: bool = False  # lenet only: elsewhere the architecture decides
+    init: str = "default"  # default: torch's own; kaiming-xavier: Kaiming for convolutions, Xavier for dense layers
 
     def __post_init__(self) -> None:
         _check_choice("architecture", self.name, ARCHITECTURES)
@@ -78,10 +78,10 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What the network sees of an image. Its statistics are those of the training part, kept with the weights."""
+    """How images are prepared for the network. Statistics are the training set's and are stored with the weights."""
 
-    side: int = 0  # pixels, resized bilinearly; 0: as the images are
-    normalization: str = "none"  # standard: one mean and deviation; per-pixel: scikit-learn's StandardScaler
+    side: int = 0  # pixels, resized bilinearly; 0: the images' own size
+    normalization: str = "none"  # standard: one mean and standard deviation; per-pixel: as StandardScaler
 
     def __post_init__(self) -> None:
         _check_choice("normalization", self.normalization, NORMALISATIONS)
@@ -90,10 +90,10 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """What training minimises. Trials are ranked by validation NLL whatever it is."""
+    """What training minimises. Trials are ranked by validation NLL, whichever loss is used."""
 
     name: str = "cross-entropy"
-    label_smoothing: float = 0.0  # share of the target spread over all classes; the cross-entropies only
+    label_smoothing: float = 0.0  # share of the target spread over all classes; cross-entropy losses only
     focal_gamma: float = 2.0  # focal only
 
     def __post_init__(self) -> None:
@@ -101,7 +101,9 @@ class Loss:
         _check_range("loss.label_smoothing", self.label_smoothing, 0.0, 0.9)
         _check_range("loss.focal_gamma", self.focal_gamma, 0.0, 10.0)
         if self.label_smoothing and not self.name.startswith("cross-entropy"):
-            raise UsageError(f"loss.label_smoothing goes with cross-entropy, not with {self.name}")
+            raise UsageError(
+                f"loss.label_smoothing needs a cross-entropy loss, not {self.name}; set it to 0 or change loss.name"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ class Optimizer:
 
     name: str = "adamw"
     learning_rate: float = 0.005
-    weight_decay: float = 0.0001  # decoupled for adamw, lion and muon, an L2 term in the gradient for the others
+    weight_decay: float = 0.0001  # decoupled for adamw, lion and muon; an L2 term in the gradient for the others
     momentum: float = 0.9  # sgd and muon
     nesterov: bool = True  # sgd and muon
     beta1: float = 0.9  # adam, adamw and lion
@@ -127,13 +129,13 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How the learning rate moves from the first to the last step."""
+    """How the learning rate changes from the first step to the last."""
 
     name: str = "one-cycle"
-    warmup_fraction: float = 0.25  # share of all steps until the peak; cosine and one-cycle
-    gamma: float = 0.7  # the factor of one decay: every epoch (exponential), step_epochs (step), or plateau
+    warmup_fraction: float = 0.25  # share of all steps before the peak; cosine and one-cycle
+    gamma: float = 0.7  # decay factor: every epoch (exponential), every step_epochs (step) or on a plateau
     step_epochs: int = 1  # step only
-    patience_epochs: int = 3  # plateau only: epochs without a lower validation NLL until the next decay
+    patience_epochs: int = 3  # plateau only: epochs without a lower validation NLL before the next decay
 
     def __post_init__(self) -> None:
         _check_choice("schedule", self.name, SCHEDULES)
@@ -145,14 +147,14 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Limits of the random changes of every training image; each image draws its own."""
+    """Limits of the random augmentation of training images; each image draws its own values."""
 
     rotation_degrees: float = 10.0
     shear_degrees: float = 5.0
     zoom_fraction: float = 0.1  # scale factor from 1 - z to 1 + z
-    shift_fraction: float = 0.1  # of the image's side, before the zoom
-    elastic_fraction: float = 0.0  # largest displacement of a coarse field's knots, of the image's side
-    erasing_probability: float = 0.0  # that a rectangle of 2 to 20 % of the image is blanked
+    shift_fraction: float = 0.1  # of the image's side, before zooming
+    elastic_fraction: float = 0.0  # largest displacement of a coarse grid's knots, as a share of the image's side
+    erasing_probability: float = 0.0  # of blanking a rectangle of 2 to 20 % of the image
 
     def __post_init__(self) -> None:
         _check_range("augmentation.rotation_degrees", self.rotation_degrees, 0.0, 180.0)
@@ -165,17 +167,17 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How long, in what portions, from which seed."""
+    """How long to train, in what batches, from which seed."""
 
     epochs: int = 10
     batch_size: int = 64
     seed: int = 0
-    precision: str = "auto"  # auto: bfloat16 where the device has it natively and it is faster
-    compile: str = "auto"  # auto: steps are a CUDA graph on a GPU, eager elsewhere; on: torch.compile; off: eager
-    patience_epochs: int = 0  # stop early after so many epochs without a lower validation NLL; 0: never
-    ema_decay: float = 0.0  # of the exponential moving average of the weights that is evaluated and kept; 0: none
-    gradient_clip: float = 0.0  # largest norm of the whole gradient; 0: no limit
-    keep: str = "best"  # which epoch counts: the one with the lowest validation NLL, or the last
+    precision: str = "auto"  # auto: bfloat16 if the device supports it natively and it is faster
+    compile: str = "auto"  # auto: CUDA graph on a GPU, eager elsewhere; on: torch.compile; off: eager
+    patience_epochs: int = 0  # early stopping after so many epochs without a lower validation NLL; 0: never
+    ema_decay: float = 0.0  # of the weights' exponential moving average, which is then evaluated and kept; 0: none
+    gradient_clip: float = 0.0  # largest norm of the whole gradient; 0: no clipping
+    keep: str = "best"  # which epoch's weights: the one with the lowest validation NLL, or the last
 
     def __post_init__(self) -> None:
         _check_range("training.epochs", self.epochs, 0, MOST_EPOCHS)
@@ -191,7 +193,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One complete training run, minus the data."""
+    """Everything about one training run except the data."""
 
     input: Input = field(default_factory=Input)
     model: Model = field(default_factory=Model)
@@ -204,7 +206,7 @@ class Recipe:
     def with_overrides(self, overrides: Mapping[str, Scalar]) -> "Recipe":
         """Return a copy with dotted fields replaced, e.g. {"model.name": "lenet"}.
 
-        Raises UsageError for an unknown field (naming the nearest) or a value of the wrong type or range.
+        Raises UsageError for an unknown field (suggesting the closest) or a value of the wrong type or range.
         """
         by_part: dict[str, dict[str, Scalar]] = {}
         for dotted, value in overrides.items():
@@ -215,11 +217,11 @@ class Recipe:
         return replace(self, **changed)
 
     def as_overrides(self) -> dict[str, Scalar]:
-        """All fields under their dotted names."""
+        """All fields by their dotted names."""
         return {f"{part}.{name}": value for part, values in asdict(self).items() for name, value in values.items()}
 
     def changes(self) -> dict[str, Scalar]:
-        """The fields, under their dotted names, that differ from the default recipe's."""
+        """The fields that differ from the default recipe, by their dotted names."""
         default = Recipe().as_overrides()
         return {name: value for name, value in self.as_overrides().items() if value != default[name]}
 
@@ -232,15 +234,15 @@ class Recipe:
         """Inverse of `dataclasses.asdict`; missing fields take their defaults."""
         unknown = set(parts) - {part.name for part in fields(Recipe)}
         if unknown:
-            raise unknown_name("part of a recipe", min(unknown), (part.name for part in fields(Recipe)))
+            raise unknown_name("recipe section", min(unknown), (part.name for part in fields(Recipe)))
         flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
         return Recipe().with_overrides(flat)
 
     @property
     def recipe_id(self) -> str:
-        """Twelve hexadecimal digits that name the configuration. The seed is not part of it.
+        """Twelve hexadecimal digits that identify the configuration. The seed is not part of it.
 
-        Only what differs from the default recipe counts, so that a new field does not rename old recipes.
+        Only fields that differ from the default recipe are hashed, so adding a field does not rename old recipes.
         """
         own = self.changes()
         own.pop("training.seed", None)
@@ -257,50 +259,50 @@ def _field_types() -> dict[str, type]:
 
 
 FIELD_TYPES: dict[str, type] = _field_types()
-"""Every dotted recipe field and its type: the vocabulary of overrides and search spaces."""
+"""Every dotted recipe field and its type: the names that overrides and search spaces may use."""
 
 
 def field_type(dotted: str) -> type:
-    """The type of a dotted recipe field. Raises UsageError, with the nearest names, where there is none."""
+    """The type of a dotted recipe field. Raises UsageError for an unknown field, suggesting the closest."""
     if dotted not in FIELD_TYPES:
         raise unknown_name("recipe field", dotted, FIELD_TYPES)
     return FIELD_TYPES[dotted]
 
 
 def parse_assignment(text: str) -> tuple[str, Scalar]:
-    """Read `optimizer.learning_rate=0.01` into a dotted field and a value of that field's type."""
+    """Parse `optimizer.learning_rate=0.01` into a dotted field and a value of that field's type."""
     dotted, equals, value = (piece.strip() for piece in text.partition("="))
     if not equals:
-        raise UsageError(f"{text!r} is no assignment; write it as optimizer.learning_rate=0.01")
+        raise UsageError(f"{text!r} is not an assignment; write it as optimizer.learning_rate=0.01")
     expected = field_type(dotted)
     if expected is str:
         return dotted, value
     try:
         parsed = json.loads(value.lower())
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{dotted} takes a {expected.__name__}, got {value[:40]!r}") from error
+        raise UsageError(f"{dotted} must be of type {expected.__name__}, got {value[:40]!r}") from error
     return dotted, _coerce(dotted, parsed)
 
 
 def parse_variation(text: str) -> tuple[str, tuple[Scalar, ...]]:
-    """Read `training.batch_size=32,64` into a dotted field and its values, each of that field's type."""
+    """Parse `training.batch_size=32,64` into a dotted field and its values, each of that field's type."""
     dotted, equals, values = text.partition("=")
     if not equals:
-        raise UsageError(f"{text!r} is no variation; write it as training.batch_size=32,64")
+        raise UsageError(f"{text!r} is not a variation; write it as training.batch_size=32,64")
     parsed = tuple(parse_assignment(f"{dotted}={value}") for value in values.split(","))
     different = tuple(dict.fromkeys(value for _, value in parsed))
     if len(different) < len(parsed):
-        raise UsageError(f"{text!r} names a value twice")
+        raise UsageError(f"{text!r} lists a value twice")
     return parsed[0][0], different
 
 
 def parse_variations(texts: Iterable[str]) -> dict[str, tuple[Scalar, ...]]:
-    """Several of them; no field twice."""
+    """Parse several variations. Raises UsageError if two vary the same field."""
     varied: dict[str, tuple[Scalar, ...]] = {}
     for text in texts:
         dotted, values = parse_variation(text)
         if dotted in varied:
-            raise UsageError(f"{dotted} is varied twice; write all of its values in one --vary")
+            raise UsageError(f"{dotted} is varied twice; put all its values in one --vary")
         varied[dotted] = values
     return varied
 
@@ -311,9 +313,9 @@ def _coerce(dotted: str, value: Scalar) -> Scalar:
         try:
             return float(value)
         except OverflowError as error:
-            raise UsageError(f"{dotted} takes a float, and this number is too large for one") from error
+            raise UsageError(f"{dotted} must be of type float, and this number is too large for that") from error
     if expected is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if type(value) is not expected:
-        raise UsageError(f"{dotted} takes a {expected.__name__}, got {value!r}")
+        raise UsageError(f"{dotted} must be of type {expected.__name__}, got {value!r}")
     return value

@@ -1,7 +1,7 @@
-"""The named recipes: five hand-written scripts' systems, and ours. Each is a function of nothing that returns a Recipe.
+"""The named recipes: rebuilt from hand-written scripts, a lecture and a paper, and our own variants of them.
 
-What a source does not state is chosen here, and its docstring says so. What it is to reach, and what it reached here,
-is in docs/results.md.
+Each is a function without arguments that returns a Recipe. Where a source leaves a setting open, we chose it, and the
+function's docstring says so. Target scores and the scores reached here are in docs/results.md.
 """
 
 import dataclasses
@@ -16,26 +16,26 @@ from digits_core.recipe import Augmentation, Input, Loss, Model, Optimizer, Reci
 
 STILL = Augmentation(rotation_degrees=0.0, shear_degrees=0.0, zoom_fraction=0.0, shift_fraction=0.0)
 CONSTANT = Schedule(name="constant")
-LARGEST_FILE_BYTES = 2**20  # of best parameters
+LARGEST_FILE_BYTES = 2**20  # of a best-parameters file
 LONGEST_TITLE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedRecipe:
-    """A recipe with where it comes from. `published` is the source's own figure, in its words."""
+    """A recipe and its source. `published` quotes the source's own result."""
 
     build: Callable[[], Recipe]
     dataset: str
     source: str
     published: str
-    published_accuracy: float | None = None  # 0..1, where the source names one that ours can be held against
-    folds: int = 0  # of the source's cross-validation; 0 where it had none
-    needs_gpu: bool = False  # days on a CPU
-    title: str = ""  # of one that was read from a file
+    published_accuracy: float | None = None  # 0..1, if the source states one that ours can be compared with
+    folds: int = 0  # of the source's cross-validation; 0 if it had none
+    needs_gpu: bool = False  # takes days on a CPU
+    title: str = ""  # of a recipe read from a file
 
 
 def nguetsop_cnn() -> Recipe:
-    """As published, with its fault: the loss takes softmax outputs for logits. Epochs (10) and dropout are ours."""
+    """As published, bug included: the loss takes softmax outputs for logits. Epochs (10) and dropout are ours."""
     return Recipe(
         model=Model(name="nguetsop-cnn", dropout=0.5),
         loss=Loss(name="cross-entropy-of-softmax"),
@@ -47,14 +47,14 @@ def nguetsop_cnn() -> Recipe:
 
 
 def nguetsop_cnn_repaired() -> Recipe:
-    """The same with cross-entropy of the logits, and nothing else changed."""
+    """The nguetsop-cnn recipe with cross-entropy of the logits; nothing else is changed."""
     return nguetsop_cnn().with_overrides({"loss.name": "cross-entropy"})
 
 
 def lecture_simple_conv() -> Recipe:
-    """One convolution, a pool, a dense layer. Sizes and all of the training are ours: none is published.
+    """One convolution, a pool, a dense layer. Layer sizes and all training settings are ours: none are published.
 
-    They were chosen on validation (docs/lab-log.md); label smoothing buys accuracy for NLL.
+    They were chosen on the validation set (docs/lab-log.md); label smoothing gains accuracy at the cost of NLL.
     """
     return Recipe(
         model=Model(name="lecture-conv", width=64, kernel_size=5, hidden_units=512, dropout=0.0),
@@ -67,26 +67,26 @@ def lecture_simple_conv() -> Recipe:
 
 
 def lecture_drop_conv() -> Recipe:
-    """The same with dropout of a quarter."""
+    """lecture-simple-conv with a dropout of 0.25."""
     return lecture_simple_conv().with_overrides({"model.dropout": 0.25})
 
 
 def lecture_drop_move_conv() -> Recipe:
-    """The same with shifts of up to a tenth of the side."""
+    """lecture-drop-conv with shifts of up to a tenth of the image's side."""
     return lecture_drop_conv().with_overrides({"augmentation.shift_fraction": 0.1, "training.epochs": 20})
 
 
 def lecture_drop_full_conv() -> Recipe:
-    """The same with shifts and rotations of -30 to 30 degrees; a larger kernel and half the weight decay are ours."""
+    """lecture-drop-move-conv with rotations of -30 to 30 degrees; larger kernel and half the weight decay are ours."""
     return lecture_drop_move_conv().with_overrides(
         {"augmentation.rotation_degrees": 30.0, "model.kernel_size": 7, "optimizer.weight_decay": 0.05}
     )
 
 
 def cnn_mnist_101() -> Recipe:
-    """As published; the optimizer (Adam 0.001), the dropouts (0.25, 0.25, 0.5) and both patiences are ours.
+    """As published; the optimizer (Adam at 0.001), dropout (0.25, 0.25, 0.5) and both patience values are ours.
 
-    It sees 55,000 images for training and 5,000 for validation, where its source had 54,000 and 6,000.
+    It trains on 55,000 images and validates on 5,000, where the source used 54,000 and 6,000.
     """
     return Recipe(
         model=Model(name="cnn-mnist-101", dropout=0.5),
@@ -98,7 +98,10 @@ def cnn_mnist_101() -> Recipe:
 
 
 def cnn_mnist_101_tuned() -> Recipe:
-    """The same network and augmentation; SGD, one-cycle, average and label smoothing chosen on validation (lab log)."""
+    """The same network and augmentation as cnn-mnist-101, trained our way.
+
+    SGD, one-cycle, weight averaging and label smoothing were chosen on the validation set (docs/lab-log.md).
+    """
     return cnn_mnist_101().with_overrides(
         {
             "loss.label_smoothing": 0.05,
@@ -115,7 +118,7 @@ def cnn_mnist_101_tuned() -> Recipe:
 
 
 def improved_net() -> Recipe:
-    """As published: 8x8 images resized to 28x28 and normalised, Adam 0.001, batch 16, 4 epochs."""
+    """As published: 8x8 images resized to 28x28 and normalised, Adam at 0.001, batches of 16, 4 epochs."""
     return Recipe(
         input=Input(side=28, normalization="standard"),
         model=Model(name="improved-net", dropout=0.3),
@@ -127,7 +130,7 @@ def improved_net() -> Recipe:
 
 
 def kfold_cnn() -> Recipe:
-    """As published: the four folds, and the scaler fitted on each fold's training images, are `--folds 4`."""
+    """As published; `--folds 4` gives its four folds, with the scaler fitted on each fold's training images."""
     return Recipe(
         input=Input(normalization="per-pixel"),
         model=Model(name="kfold-cnn", dropout=0.5, init="kaiming-xavier"),
@@ -139,7 +142,7 @@ def kfold_cnn() -> Recipe:
 
 
 def lenet() -> Recipe:
-    """As published: SGD 0.01, batch 32, 8 epochs, the last one counts. No momentum: none is named."""
+    """As published: SGD at 0.01, batches of 32, 8 epochs, the last one kept. No momentum, since none is stated."""
     return Recipe(
         model=Model(name="lenet", dropout=0.0),
         optimizer=Optimizer(name="sgd", learning_rate=0.01, momentum=0.0, weight_decay=0.0),
@@ -150,12 +153,12 @@ def lenet() -> Recipe:
 
 
 def lenet_bn_dropout() -> Recipe:
-    """The same with batch norm and dropout; the probability (0.25) is ours."""
+    """The lenet recipe with batch norm and dropout; the dropout probability (0.25) is ours."""
     return lenet().with_overrides({"model.batch_norm": True, "model.dropout": 0.25})
 
 
 def _simple_cnn(kernel_size: int) -> Recipe:
-    """An et al. 2020, sec. 3; the padding of shifts and all else as there. Adam's epsilon is torch's."""
+    """As in An et al. 2020, sec. 3, including how shifts are padded. Adam's epsilon is torch's default."""
     return Recipe(
         model=Model(name="simple-cnn", kernel_size=kernel_size),
         optimizer=Optimizer(name="adam", learning_rate=0.001, weight_decay=0.0),
@@ -166,22 +169,22 @@ def _simple_cnn(kernel_size: int) -> Recipe:
 
 
 def simple_cnn_m3() -> Recipe:
-    """Ten convolutions of 3x3."""
+    """Ten 3x3 convolutions."""
     return _simple_cnn(3)
 
 
 def simple_cnn_m5() -> Recipe:
-    """Five convolutions of 5x5."""
+    """Five 5x5 convolutions."""
     return _simple_cnn(5)
 
 
 def simple_cnn_m7() -> Recipe:
-    """Four convolutions of 7x7."""
+    """Four 7x7 convolutions."""
     return _simple_cnn(7)
 
 
 def speedrun_99() -> Recipe:
-    """99 % of MNIST in one epoch: one-cycle to 0.01 with Adam's betas at 0.7 and 0.9, batch 256."""
+    """99 % on MNIST in one epoch: one-cycle with a peak of 0.01, Adam with betas 0.7 and 0.9, batches of 256."""
     return Recipe(
         model=Model(name="speedrun", dropout=0.0),
         optimizer=Optimizer(name="adam", learning_rate=0.01, weight_decay=0.0, beta1=0.7, beta2=0.9),
@@ -193,14 +196,14 @@ def speedrun_99() -> Recipe:
 
 _LECTURE = "a lecture's series of convolutional nets"
 _AN = "An et al. 2020, arXiv 2008.10400"
-_AN_PUBLISHED = "votes of three such nets 99.87 %, of two layers of votes 99.91 %, both chosen on the test set"
+_AN_PUBLISHED = "99.87 % by a vote of three such nets, 99.91 % by a two-level vote, both chosen on the test set"
 
 RECIPES: dict[str, NamedRecipe] = {
     "nguetsop-cnn": NamedRecipe(
-        build=nguetsop_cnn, dataset="mnist", source="Nguetsop's script, fault kept", published="figures only"
+        build=nguetsop_cnn, dataset="mnist", source="Nguetsop's script, bug included", published="figures only"
     ),
     "nguetsop-cnn-repaired": NamedRecipe(
-        build=nguetsop_cnn_repaired, dataset="mnist", source="Nguetsop's script, repaired", published="figures only"
+        build=nguetsop_cnn_repaired, dataset="mnist", source="Nguetsop's script, bug fixed", published="figures only"
     ),
     "lecture-simple-conv": NamedRecipe(
         build=lecture_simple_conv,
@@ -288,9 +291,9 @@ RECIPES: dict[str, NamedRecipe] = {
 
 
 def named_recipe(name: str) -> NamedRecipe:
-    """The named recipe, or that of a best-parameters file (a name that ends in .json).
+    """The named recipe, or the recipe in a best-parameters file (a name that ends in .json).
 
-    Raises UsageError, with the nearest names, where there is none, or where the file is not one.
+    Raises UsageError for an unknown name, suggesting the closest, or a file that is not a best-parameters file.
     """
     if name.endswith(".json"):
         return _recipe_of_file(Path(name))
@@ -300,7 +303,7 @@ def named_recipe(name: str) -> NamedRecipe:
 
 
 def best_parameters(recipe: Recipe, *, name: str, dataset: str, validation: dict[str, Any]) -> dict[str, Any]:
-    """What a best-parameters file holds: the whole recipe, where it comes from, and how it did there."""
+    """The content of a best-parameters file: the whole recipe, its origin and its validation scores."""
     return {"name": name, "dataset": dataset, "validation": validation, "recipe": dataclasses.asdict(recipe)}
 
 
@@ -313,18 +316,18 @@ def _recipe_of_file(path: Path) -> NamedRecipe:
         recipe, dataset, title = Recipe.from_dict(values["recipe"]), _line(values["dataset"]), _line(values["name"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(
-            f"{path} is not a best-parameters file ({error}); a sweep leaves one in its folder, as best_parameters.json"
+            f"{path} is not a best-parameters file ({error}); a sweep writes one into its folder, best_parameters.json"
         ) from error
     return NamedRecipe(build=lambda: recipe, dataset=dataset, source=str(path), published="", title=title)
 
 
 def _check_shape(values: object) -> None:
-    """Raise ValueError, in words, for what is no object of the expected parts."""
+    """Raise ValueError, with a readable reason, unless the object has the expected keys."""
     if not isinstance(values, dict) or set(values) - {"validation"} != {"name", "dataset", "recipe"}:
-        raise ValueError("it must hold name, dataset, validation and recipe, and nothing else")
+        raise ValueError("it must contain name, dataset, validation and recipe, and nothing else")
     parts = values["recipe"]
     if not isinstance(parts, dict) or not parts or not all(isinstance(part, dict) for part in parts.values()):
-        raise ValueError("its recipe must hold parts like model and optimizer, each with fields")
+        raise ValueError("its recipe must contain sections such as model and optimizer, each with fields")
 
 
 def _content_of(path: Path) -> bytes:
@@ -333,11 +336,11 @@ def _content_of(path: Path) -> bytes:
     with path.open("rb") as stream:
         content = stream.read(LARGEST_FILE_BYTES + 1)
     if len(content) > LARGEST_FILE_BYTES:
-        raise ValueError(f"it has more than {LARGEST_FILE_BYTES:,} bytes")
+        raise ValueError(f"it is larger than {LARGEST_FILE_BYTES:,} bytes")
     return content
 
 
 def _line(text: object) -> str:
     if isinstance(text, str) and 0 < len(text) <= LONGEST_TITLE and text.isprintable():
         return text
-    raise ValueError(f"its name and data set must be printable, of at most {LONGEST_TITLE} characters")
+    raise ValueError(f"its name and data set must be printable text of at most {LONGEST_TITLE} characters")

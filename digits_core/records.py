@@ -1,4 +1,4 @@
-"""What is kept of a trial, a combination and an opening of the test set, as plain frozen values."""
+"""What is stored of a run and its trials: assignments, trial records, ledger entries, headers. Plain frozen values."""
 
 import dataclasses
 import re
@@ -12,36 +12,35 @@ import numpy.typing as npt
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe, Scalar
 
-LAST_SECOND = 1e11  # since 1970: later is no date that a calendar has
+LAST_SECOND = 1e11  # seconds since 1970; anything later is not a plausible date
 
-DEFAULT_OBJECTIVES = (
-    "nll",
-)  # what a search is after where nothing else was asked for: see digits_core.judging.objectives
+# What a search optimises unless told otherwise; see digits_core.judging.objectives.
+DEFAULT_OBJECTIVES = ("nll",)
 
 Status = Literal["finished", "stopped", "failed"]
 """finished: all epochs done; stopped: ended early by the scheduler; failed: see the record's error."""
 
 
 class RunKind(StrEnum):
-    """What a run was made for."""
+    """What a run is for."""
 
     SWEEP = "sweep"  # a search
     TRAINING = "training"  # one recipe, trained in the command's own process
-    COMPARISON = "comparison"  # named recipes over seeds; nothing was searched
-    CONFIRMATION = "confirmation"  # a sweep's best recipes again, on fresh seeds; lies inside the sweep
-    REFIT = "refit"  # the same, trained on the validation images as well
+    COMPARISON = "comparison"  # named recipes over several seeds, without a search
+    CONFIRMATION = "confirmation"  # a sweep's best recipes trained again on fresh seeds; stored inside the sweep
+    REFIT = "refit"  # like a confirmation, but trained on the validation set as well
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What a trial trains, decided before it starts."""
+    """What a trial is to train, fixed before it starts."""
 
     trial: int
     recipe: Recipe
-    label: str = ""  # the name that the recipe goes by, if it has one
-    point: Mapping[str, Scalar] | None = None  # its place in the search space; None for one that lies in none
-    parent: int | None = None  # the trial from whose last state it goes on; None: it begins anew
-    last_epoch: int | None = None  # where it ends, for others to go on from there; None: with its recipe
+    label: str = ""  # the recipe's name, if it has one
+    point: Mapping[str, Scalar] | None = None  # its point in the search space; None if it is not in one
+    parent: int | None = None  # the trial from whose last state it continues; None: it starts from scratch
+    last_epoch: int | None = None  # stops here so that others can continue from it; None: runs its whole recipe
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -49,7 +48,7 @@ class Assignment:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Assignment":
-        """Inverse of `to_dict`; what does not belong to it is left alone."""
+        """Inverse of `to_dict`; other keys are ignored."""
         return Assignment(
             trial=int(values["trial"]),
             recipe=Recipe.from_dict(values["recipe"]),
@@ -62,23 +61,23 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
-    """One point of a learning curve."""
+    """One epoch: a point of the learning curve."""
 
-    epoch: int  # 1 for the first
+    epoch: int  # counted from 1
     train_loss: float  # mean of the recipe's loss over the augmented training images
-    train_error_count: int  # on those augmented images, while the weights moved
+    train_error_count: int  # on the same augmented images, while the weights were changing
     train_n: int
     validation_nll: float
     validation_error_count: int
     validation_n: int
-    seconds: float  # wall time of this epoch, its validation included
-    busy_seconds: float  # processor time on CPU, wall time elsewhere
-    validation_busy_seconds: float | None = None  # of these: for the validation images; None in older records
+    seconds: float  # wall time of this epoch, validation included
+    busy_seconds: float  # processor time on a CPU, wall time on other devices
+    validation_busy_seconds: float | None = None  # the part of busy_seconds spent on validation; None in older records
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One trial. A failed one has an error; one that validated at least once has a best epoch and its score."""
+    """One trial. If it failed, it has an error; if it validated at least once, it has a best epoch and its score."""
 
     trial: int
     status: Status
@@ -87,60 +86,60 @@ class RunRecord:
     ended_at: float
     device: str = ""
     precision: str = ""
-    execution: str = ""  # "eager", "CUDA graph" or "torch.compile"; with the reason where it is not what auto means
+    execution: str = ""  # "eager", "CUDA graph" or "torch.compile"; with the reason if auto had to fall back
     thread_count: int = 0
     parameter_count: int = 0
     curve: tuple[EpochRow, ...] = ()
     best_epoch: int | None = None
     validation: Score | None = None  # at the best epoch
     error: str | None = None
-    label: str = ""  # the name of the recipe that it began from, if it had one
-    fold_scores: tuple[Score, ...] = ()  # with cross-validation: each fold on the images it did not see
-    parent: int | None = None  # the trial from whose last state it went on
-    inherited_epochs: int = 0  # the first of the curve, which are the parent's; the best epoch is not among them
-    last_epoch: int | None = None  # after which its state was kept for others; None: it was to end with its recipe
+    label: str = ""  # the name of the recipe it started from, if that had one
+    fold_scores: tuple[Score, ...] = ()  # with cross-validation: each fold's score on the images it held out
+    parent: int | None = None  # the trial from whose last state it continued
+    inherited_epochs: int = 0  # leading rows of the curve that are the parent's; the best epoch is never among them
+    last_epoch: int | None = None  # its state was kept here for others; None: it was to run its whole recipe
 
     @property
     def counts(self) -> bool:
-        """Whether the trial can win: it has a score and did not fail. A failed one's files may be half written."""
+        """Whether the trial is ranked: it has a score and did not fail. A failed trial's files may be half written."""
         return self.validation is not None and self.status != "failed"
 
     @property
     def failure(self) -> str:
-        """The line of the error's traceback that says what happened; empty where there is no error."""
+        """The last line of the error's traceback, which says what happened; empty if there is no error."""
         line = (self.error or "").strip().rpartition("\n")[2]
-        return re.sub(r"^[\w.]+\.(?=\w+: )", "", line)  # the kind of error without its module
+        return re.sub(r"^[\w.]+\.(?=\w+: )", "", line)  # the exception's name without its module
 
     @property
     def nll(self) -> float:
-        """The validation NLL that trials are ranked by; only for a trial that counts."""
+        """The validation NLL by which trials are ranked. Only for trials that count."""
         assert self.validation is not None
         return self.validation.nll
 
     @property
     def train_seconds(self) -> float:
-        """Wall time inside training and validation, its parents' not counted."""
+        """Wall time spent training and validating, without the epochs inherited from parents."""
         return sum(row.seconds for row in self.curve[self.inherited_epochs :])
 
     @property
     def busy_seconds(self) -> float:
-        """Processor time inside training and validation (wall time on a GPU)."""
+        """Like `train_seconds`, in processor time (wall time on a GPU)."""
         return sum(row.busy_seconds for row in self.curve[self.inherited_epochs :])
 
     @property
     def image_seconds(self) -> float | None:
-        """Time of a forward pass an image, in large batches: what the validation images took at their fastest."""
+        """Seconds per image of a forward pass in large batches, from the fastest validation; None if not measured."""
         rows = [row for row in self.curve if row.validation_busy_seconds is not None]
         return min((float(row.validation_busy_seconds or 0) / row.validation_n for row in rows), default=None)
 
     @property
     def may_be_gone_on_from(self) -> bool:
-        """Whether its last state is kept."""
+        """Whether its last state was kept, so that other trials can continue from it."""
         last_epoch = self.last_epoch
         return self.status == "finished" and last_epoch is not None and last_epoch < self.recipe.training.epochs
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, with the recipe's id beside the recipe."""
+        """Plain JSON values, with the recipe's id next to the recipe."""
         return dataclasses.asdict(self) | {"recipe_id": self.recipe.recipe_id}
 
     @staticmethod
@@ -159,12 +158,12 @@ class RunRecord:
 
 
 def rank(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """The trials that count, best first: lowest validation NLL, ties to the earlier trial."""
+    """The trials that count, best first: lowest validation NLL; ties go to the earlier trial."""
     return sorted((record for record in records if record.counts), key=lambda record: (record.nll, record.trial))
 
 
 def by_label(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Runs of the same recipe together, by number."""
+    """The trials grouped by label, each group in order of trial number."""
     groups: dict[str, list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.trial):
         groups.setdefault(record.label, []).append(record)
@@ -172,51 +171,51 @@ def by_label(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def status_counts(records: Iterable[RunRecord]) -> dict[str, int]:
-    """How many trials ended how; all three kinds are named."""
+    """How many trials ended with each status; all three are listed, even at 0."""
     statuses = [record.status for record in records]
     return {status: statuses.count(status) for status in get_args(Status)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """One line of the ledger: who looked at the sealed test part, and for what."""
+    """One line of the ledger: the trials for which the sealed test set was opened, and why."""
 
-    number: int  # 1 for the first
+    number: int  # counted from 1
     at: float  # seconds since 1970
     purpose: str
     trials: tuple[int, ...]
-    run: str = ""  # the run inside the sweep's folder whose trials these are; empty for the sweep itself
+    run: str = ""  # the run inside the sweep's folder that the trials belong to; empty for the sweep itself
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Opening":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
         return Opening(**{**values, "trials": tuple(map(int, values["trials"])), "run": str(values.get("run", ""))})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What is done about trials that go wrong, and how much of the others is kept."""
+    """How failing trials are handled, and how much of the others is kept."""
 
-    max_failures: int = 0  # how often a trial whose process is lost goes on from its last epoch
-    trial_timeout_seconds: float | None = None  # None: a trial may take as long as it likes
+    max_failures: int = 0  # how often a trial whose process was lost is resumed from its last epoch
+    trial_timeout_seconds: float | None = None  # None: no time limit
     keep: int | None = None  # how many of the best trials keep their weights; None: all
-    storage: str = "none"  # of the study's copy: a database's address without its password, "sqlite" or "none"
+    storage: str = "none"  # where the study is copied: a database address without its password, "sqlite" or "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """How a sweep chooses its recipes and stops the weak ones."""
+    """How a sweep chooses its recipes and stops weak trials."""
 
     search: str
     scheduler: str
-    space: dict[str, dict[str, Any]]  # dotted field -> what may be drawn for it, as in a --space file
-    base: Recipe  # what a point of the space changes
-    first: tuple[Assignment, ...]  # tried before anything is drawn; trial 0 is the yardstick
+    space: dict[str, dict[str, Any]]  # dotted field -> what may be sampled for it, as in a --space file
+    base: Recipe  # the recipe that points of the space modify
+    first: tuple[Assignment, ...]  # trials that run before sampling starts; trial 0 is the baseline
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "SearchPlan":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
         base, first = Recipe.from_dict(values["base"]), tuple(map(Assignment.from_dict, values["first"]))
         objectives = tuple(values.get("objectives", DEFAULT_OBJECTIVES))
         return SearchPlan(**{**values, "base": base, "first": first, "objectives": objectives})
@@ -224,7 +223,7 @@ class SearchPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepHeader:
-    """What a sweep was asked to do, on what, with what: written once, before the first trial."""
+    """What a run was asked to do, on which data and machine. Written once, before the first trial."""
 
     name: str
     created_at: float
@@ -239,23 +238,23 @@ class SweepHeader:
     seed: int
     concurrency: int
     device: str
-    space: dict[str, str]  # dotted field -> readable range
+    space: dict[str, str]  # dotted field -> human-readable range
     hardware: str
     versions: dict[str, str]
     kind: RunKind = RunKind.SWEEP
-    fold_count: int = 0  # with cross-validation; validation is then every image, each judged by a network that did not
-    # see it, and there is no sealed part to open
+    fold_count: int = 0  # of cross-validation: validation then covers every image, predicted out of fold, and there is
+    # no sealed test set to open
     policy: Policy = Policy()
-    plan: SearchPlan | None = None  # None where nothing was searched
+    plan: SearchPlan | None = None  # None without a search
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What the search was after."""
+        """What the search optimised."""
         return self.plan.objectives if self.plan else DEFAULT_OBJECTIVES
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "SweepHeader":
-        """Inverse of `dataclasses.asdict` after a trip through JSON."""
+        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
         _check_types(values)
         policy, plan = Policy(**values.get("policy", {})), values.get("plan")
         kind = RunKind(values.get("kind", RunKind.SWEEP))
@@ -264,24 +263,24 @@ class SweepHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSummary:
-    """How the search went: written once, after the last trial."""
+    """How the search went. Written once, after the last trial."""
 
-    seconds: float  # wall time of the search, the start of the workers included
-    training_share: float  # 0..1, share of the workers' time inside training or validation
-    interrupted: bool  # not all trials were run
-    error: str | None = None  # what ended it, if it was not the user
-    limit: str = ""  # what was asked to end it, and did: a time budget or a target
-    database: str = ""  # why trials are missing from the study's copy there, if any are
+    seconds: float  # wall time of the search, including the start of the workers
+    training_share: float  # 0..1, share of the workers' time spent training or validating
+    interrupted: bool  # stopped before all trials ended
+    error: str | None = None  # what ended it, unless it was the user
+    limit: str = ""  # the requested limit that ended it, if any: a time budget or a target
+    database: str = ""  # why trials are missing from the study's copy in the database, if any are
 
 
 def _check_types(values: Mapping[str, Any]) -> None:
-    """Raise TypeError or ValueError for a header with which nothing could be reckoned."""
+    """Raise TypeError or ValueError if a header has values that cannot be used."""
     for field in dataclasses.fields(SweepHeader):
         value = values.get(field.name, field.default)
         if field.type is float and not (isinstance(value, int | float) and 0 <= value < LAST_SECOND):
-            raise TypeError(f"{field.name} is no time")
+            raise TypeError(f"{field.name} is not a time")
         if get_origin(field.type) is dict and not isinstance(value, dict):
-            raise TypeError(f"{field.name} is no table")
+            raise TypeError(f"{field.name} is not a table")
     check_fields(SweepHeader, values)
     for name in ("trial_count", "concurrency", "max_epochs"):
         if values[name] < 1:
@@ -289,9 +288,9 @@ def _check_types(values: Mapping[str, Any]) -> None:
 
 
 def check_fields(kind: type, values: Mapping[str, Any]) -> None:
-    """Raise TypeError where a count, a number or a text of a dataclass is none.
+    """Raise TypeError if a dataclass field for a count, a number or a text has a value of another kind.
 
-    NaN is a number; what is absent is not looked at.
+    NaN is a number; missing fields are not checked.
     """
     for field in dataclasses.fields(kind):
         if field.name not in values:
@@ -300,15 +299,15 @@ def check_fields(kind: type, values: Mapping[str, Any]) -> None:
         if field.type in (int, float, str) and isinstance(value, bool):
             raise TypeError(f"{field.name} is {value}")
         if field.type is int and not (isinstance(value, int) and 0 <= value < 2**63):
-            raise TypeError(f"{field.name} is no count")
+            raise TypeError(f"{field.name} is not a count")
         if field.type is float and not isinstance(value, int | float):
-            raise TypeError(f"{field.name} is no number")
+            raise TypeError(f"{field.name} is not a number")
         if field.type is str and not isinstance(value, str):
-            raise TypeError(f"{field.name} is no text")
+            raise TypeError(f"{field.name} is not a string")
 
 
 def score_from(values: Mapping[str, Any]) -> Score:
-    """Inverse of `dataclasses.asdict`. Raises TypeError or ValueError for what cannot be a score."""
+    """Inverse of `dataclasses.asdict`. Raises TypeError or ValueError for values that cannot be a score."""
     check_fields(Score, values)
     found = Score(**values)
     if not 0 <= found.error_count <= found.n or found.n < 1:
@@ -318,7 +317,7 @@ def score_from(values: Mapping[str, Any]) -> Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """Arrays by name and the rest as JSON values, in one file: what training goes on from, or a network's inside."""
+    """Named arrays plus JSON values, stored in one file: what training resumes from, or a network's inner workings."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
     facts: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What is worth knowing of a data set before it is trained on: counts, files that cannot be used, images held twice."""
+"""Checks of a data set before training: class counts, unusable files, duplicate images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ from digits_core.data.digits import CLASS_COUNT, SMALLEST_CLASS, Digits, Labelle
 from digits_core.data.own import RefusedFile, is_own, read_folder, split_name
 from digits_core.errors import UsageError
 
-FAINT = 0.01  # of full brightness: a mean below it says that there is next to no ink
+FAINT = 0.01  # of full brightness: an image with a lower mean has hardly any ink
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck:
-    """What was found. `problems` stand in the way of training, `remarks` do not."""
+    """The findings. `problems` stand in the way of training, `remarks` do not."""
 
     name: str
     image_count: int
@@ -23,26 +23,26 @@ class DataCheck:
     counts: tuple[int, ...]  # by digit
     checksum: str
     refused: tuple[RefusedFile, ...]
-    twice: int  # images that are held more than once
-    contradictions: int  # of them with different labels
-    shared: dict[str, int]  # images that built-in data sets at hand hold as well
+    twice: int  # duplicates: copies beyond the first
+    contradictions: int  # images that occur under different labels
+    shared: dict[str, int]  # built-in data set -> how many of its images are in this one too; local ones only
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
 def image_hashes(images: LabelledImages) -> list[bytes]:
-    """The content of each image: equal for equal pixels."""
+    """A hashable key for each image, equal for equal pixels."""
     return [image.tobytes() for image in images.images]
 
 
 def check_data(name: str) -> DataCheck:
-    """Look through a data set. Raises UsageError where it cannot be read as one at all."""
+    """Check a data set. Raises UsageError if it cannot be read at all."""
     refused: tuple[RefusedFile, ...] = ()
     if is_own(name) and len(components_of(name)) == 1 and split_name(name)[0] == "folder":
         content = read_folder(Path(split_name(name)[1]))
         refused = content.refused
         if not content.paths:
-            raise UsageError(f"{name} holds no picture that can be used" + (f": {refused[0].why}" if refused else ""))
+            raise UsageError(f"{name} contains no usable picture" + (f": {refused[0].why}" if refused else ""))
         digits = Digits(name=name, images=content.images, labels=content.labels, provenance="")
     else:
         digits = load_digits(name)
@@ -72,11 +72,13 @@ def _problems(digits: Digits, refused: tuple[RefusedFile, ...], contradictions: 
     if refused:
         found.append(f"{len(refused)} of its files cannot be used")
     if contradictions:
-        found.append(f"{contradictions} images are held under different labels")
+        found.append(f"{contradictions} images occur under different labels")
     if not digits.components and not digits.can_be_split:
         counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
         few = ", ".join(f"{digit} ({counts[digit]})" for digit in np.flatnonzero(counts < SMALLEST_CLASS))
-        found.append(f"fewer than {SMALLEST_CLASS} images of {few}: it can only be mixed with another, as in mnist+...")
+        found.append(
+            f"fewer than {SMALLEST_CLASS} images of {few}: too few to split; mix it with another set, as in mnist+..."
+        )
     return found
 
 
@@ -84,15 +86,15 @@ def _remarks(digits: Digits) -> list[str]:
     counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
     found = []
     if counts.min() and counts.max() > 3 * counts.min():
-        found.append(f"uneven: {counts.max():,} images of {counts.argmax()}, {counts.min():,} of {counts.argmin()}")
+        found.append(f"unbalanced: {counts.max():,} images of {counts.argmax()}, {counts.min():,} of {counts.argmin()}")
     empty = int((digits.images.reshape(len(digits), -1).mean(axis=1) < 255 * FAINT).sum())
     if empty:
-        found.append(f"{empty} images are all but empty")
+        found.append(f"{empty} images are almost empty")
     return found
 
 
 def _shared(name: str, side: int, contents: set[bytes]) -> dict[str, int]:
-    """With built-in data sets of the same size that are at hand."""
+    """Images shared with built-in data sets that have the same image size and need no download."""
     own = set(components_of(name))
     others = [one for one, source in DATASETS.items() if one not in own and source.side == side and is_loadable(one)]
     counts = {one: sum(image in contents for image in image_hashes(load_digits(one))) for one in others}

@@ -1,6 +1,6 @@
-"""The fifteen corruptions of MNIST-C (Mu and Gilmer 2019, arXiv 1906.02337), made here: kinds as in the paper's sec. 3.
+"""The fifteen corruptions of MNIST-C (Mu and Gilmer 2019, arXiv 1906.02337), reimplemented from the paper's sec. 3.
 
-The images are not the published ones: kinds and their meaning are the paper's, strengths were set here by eye.
+The images are not the published ones: kinds and their meaning follow the paper, strengths were set here by eye.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ SEED = 0
 
 
 def _warped(image: Image, matrix: list[list[float]]) -> Image:
-    """Moved about the middle: matrix from the new place, (x, y, 1), to the old."""
+    """Warp about the image's centre. matrix, (2, 3): maps a new position, (x, y, 1), to the old one."""
     import cv2
 
     middle = (np.array(image.shape[::-1]) - 1) / 2
@@ -108,7 +108,7 @@ def _zigzag(image: Image, stream: np.random.Generator) -> Image:
 
 
 def _with_line(image: Image, stream: np.random.Generator, *, zigzag: bool) -> Image:
-    """A line of dots across the image, straight or up and down."""
+    """A line of dots across the image, straight or zigzag."""
     marked, side = image.copy(), image.shape[0]
     start, end = stream.uniform(0.1, 0.9, 2) * side
     for step in range(0, side, 1 if zigzag else 2):
@@ -152,7 +152,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def corrupted(images: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[np.uint8]:
-    """uint8 (N, H, W) -> the same shape; the same images give the same. Raises UsageError for an unknown kind."""
+    """uint8 (N, H, W) -> the same shape. Deterministic. Raises UsageError for an unknown kind."""
     if kind not in CORRUPTIONS:
         raise unknown_name("corruption", kind, CORRUPTIONS)
     streams = np.random.default_rng([SEED, *kind.encode()]).spawn(len(images))

@@ -1,4 +1,4 @@
-"""The data sets by name: where each comes from, and how it becomes a `Digits` value."""
+"""The data sets by name: where each comes from, and how it is loaded as a `Digits` value."""
 
 import re
 from collections.abc import Callable
@@ -69,7 +69,7 @@ OPTDIGITS_FILES = (
 
 
 def _sixteenths_to_bytes(values: npt.NDArray[np.generic]) -> Images:
-    """Map 0..16 onto 0..255 without merging any two levels."""
+    """Map 0..16 onto 0..255, keeping all 17 levels distinct."""
     return np.rint(values.astype(np.float64) * (255 / 16)).astype(np.uint8)
 
 
@@ -87,7 +87,7 @@ def _load_sklearn_digits() -> Digits:
 
 def _load_mnist() -> Digits:
     train_images, train_labels, test_images, test_labels = (read_checked(file) for file in MNIST_FILES)
-    pixels = np.frombuffer(train_images[16:] + test_images[16:], dtype=np.uint8)  # 16 and 8 bytes of IDX header
+    pixels = np.frombuffer(train_images[16:] + test_images[16:], dtype=np.uint8)  # the IDX headers have 16 and 8 bytes
     return Digits(
         name="mnist",
         images=pixels.reshape(-1, 28, 28),
@@ -116,19 +116,19 @@ def _optdigits(name: str, *, published_test_count: int = 0, is_pool: bool = Fals
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """How a named data set is loaded, and which files it needs."""
+    """How a built-in data set is loaded, and which files it needs."""
 
     load: Callable[[], Digits]
     description: str
     side: int
-    family: str  # data sets of one family share images
+    family: str  # data sets of the same family share images
     files: tuple[DataFile | PackedFile, ...] = ()
-    published_train_count: int = 0  # images before the published test part; 0 where there is none
-    contested: tuple[int, ...] = ()  # numbers in the data set of images whose published label is disputed in print
+    published_train_count: int = 0  # images before the published test set; 0 if there isn't one
+    contested: tuple[int, ...] = ()  # numbers of images whose published label is disputed in print
 
 
-# The consensus of several people found these labels of MNIST's test images wrong, by their places there: Northcutt,
-# Athalye and Mueller 2021 (arXiv 2103.14749), as cleanlab's label-errors lists them.
+# MNIST test images, by position in the test set, whose labels several annotators agreed are wrong: Northcutt, Athalye
+# and Mueller 2021 (arXiv 2103.14749), as listed in cleanlab's label-errors.
 MNIST_CONTESTED_TESTS = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 
 DATASETS: dict[str, DataSource] = {
@@ -136,7 +136,7 @@ DATASETS: dict[str, DataSource] = {
         load=_load_sklearn_digits,
         side=8,
         family="optdigits",
-        description="1,797 images of 8x8, embedded in scikit-learn",
+        description="1,797 images of 8x8, bundled with scikit-learn",
     ),
     "mnist": DataSource(
         load=_load_mnist,
@@ -167,7 +167,7 @@ DATASETS: dict[str, DataSource] = {
         side=16,
         family="usps",
         files=further_data.USPS_FILES,
-        description="envelopes, 7,291 + 2,007 images of 16x16",
+        description="digits from envelopes, 7,291 + 2,007 images of 16x16",
         published_train_count=7_291,
     ),
     "qmnist": DataSource(
@@ -175,7 +175,7 @@ DATASETS: dict[str, DataSource] = {
         side=28,
         family="mnist",
         files=further_data.QMNIST_FILES,
-        description="MNIST's 60,000 made again, and 50,000 that it left out as test part",
+        description="MNIST's 60,000 rebuilt; the test set is 50,000 that MNIST left out",
         published_train_count=60_000,
     ),
     "emnist-digits": DataSource(
@@ -198,13 +198,13 @@ DATASETS: dict[str, DataSource] = {
 
 
 def components_of(name: str) -> tuple[str, ...]:
-    """`mnist+folder:mine` -> ("mnist", "folder:mine"). A plus sign within a path is no joint."""
+    """`mnist+folder:mine` -> ("mnist", "folder:mine"). A plus sign inside a path belongs to the path."""
     names = "|".join(map(re.escape, sorted(DATASETS, key=len, reverse=True)))
     return tuple(re.split(rf"\+(?=(?:{'|'.join(KINDS)}):|(?:{names})(?:\+|$))", name))
 
 
 def check_dataset(name: str) -> None:
-    """Raise UsageError, with the nearest names, for a data set that does not exist."""
+    """Raise UsageError, suggesting the closest names, if a data set does not exist."""
     for component in components_of(name):
         if is_own(component):
             check_own(component)
@@ -213,7 +213,7 @@ def check_dataset(name: str) -> None:
 
 
 def absolute(name: str) -> str:
-    """The same with absolute paths, so that what is stored under it is found from any folder."""
+    """The same name with absolute paths, so that what is stored under it can be found from any folder."""
     pieces = []
     for component in components_of(name):
         kind, _, place = component.partition(":")
@@ -222,25 +222,25 @@ def absolute(name: str) -> str:
 
 
 def side_of(name: str) -> int:
-    """Height and width of its images in pixels, without reading what can be known without."""
+    """Height and width of its images in pixels. Built-in data sets are not loaded to find out."""
     check_dataset(name)
     first = components_of(name)[0]
     return DATASETS[first].side if first in DATASETS else load_digits(name).side
 
 
 def contested_images(name: str) -> tuple[int, ...]:
-    """Numbers, in the data set, of images whose published label is disputed in print."""
-    first = components_of(name)[0]  # whose images come first in a mixture
+    """Numbers of images in the data set whose published label is disputed in print."""
+    first = components_of(name)[0]  # in a mixture its images come first, so their numbers stay the same
     return DATASETS[first].contested if first in DATASETS else ()
 
 
 def published_train_count(name: str) -> int:
-    """Images before the published test part; 0 where there is none, as in a mixture."""
+    """Images before the published test set; 0 if there isn't one, as in a mixture."""
     return DATASETS[name].published_train_count if name in DATASETS else 0
 
 
 def is_loadable(name: str) -> bool:
-    """Whether the data set is at hand and needs no download."""
+    """Whether the data set can be loaded without a download."""
     return all(
         all(is_at_hand(file) for file in DATASETS[one].files) if one in DATASETS else is_own(one)
         for one in components_of(name)
@@ -248,7 +248,7 @@ def is_loadable(name: str) -> bool:
 
 
 def shares_images(name: str, other: str) -> bool:
-    """Whether a part of one is another cut of a part of the other."""
+    """Whether the two contain different data sets of one family, such as optdigits and sklearn-digits."""
     pairs = ((one, two) for one in components_of(name) for two in components_of(other) if one != two)
     return any(
         one in DATASETS and two in DATASETS and DATASETS[one].family == DATASETS[two].family for one, two in pairs
@@ -256,7 +256,10 @@ def shares_images(name: str, other: str) -> bool:
 
 
 def load_digits(name: str) -> Digits:
-    """Load a data set by name. Raises UsageError for an unknown name, EnvironmentFailure for its files."""
+    """Load a data set by name.
+
+    Raises UsageError for an unknown name or an impossible mixture, EnvironmentFailure for missing or damaged files.
+    """
     check_dataset(name)
     loaded = tuple(DATASETS[one].load() if one in DATASETS else load_own(one) for one in components_of(name))
     if len(loaded) == 1:
@@ -264,10 +267,10 @@ def load_digits(name: str) -> Digits:
     sides = sorted({one.side for one in loaded})
     if len(sides) > 1:
         raise UsageError(
-            f"{name} mixes images of {' and '.join(f'{side}x{side}' for side in sides)} pixels; mix those of one size"
+            f"{name} mixes images of {' and '.join(f'{side}x{side}' for side in sides)} pixels; mix images of one size"
         )
     if any(one.is_pool for one in loaded):
-        raise UsageError(f"{name}: a pool for cross-validation cannot be mixed; take optdigits")
+        raise UsageError(f"{name}: a pool for cross-validation cannot be mixed; use optdigits")
     if len(set(components_of(name))) < len(loaded):
-        raise UsageError(f"{name} names the same data set twice")
+        raise UsageError(f"{name} lists the same data set twice; list it once")
     return mixed(name, loaded)

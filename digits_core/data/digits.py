@@ -1,4 +1,4 @@
-"""A data set as plain arrays behind one `Digits` value, and the split that training may see."""
+"""A data set as plain arrays in one `Digits` value, and the split that training may see."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -13,11 +13,11 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
 
 CLASS_COUNT = 10
-TEST_FRACTION = 0.2  # of data sets without a published test part
-VALIDATION_FRACTION = 0.25  # of what is left for training, but never more than:
+TEST_FRACTION = 0.2  # for data sets without a published test set
+VALIDATION_FRACTION = 0.25  # of the rest, but never more than:
 LARGEST_VALIDATION_COUNT = 5_000
-SMALLEST_CLASS = 5  # images of a digit, below which a data set cannot be split in three
-SPLIT_SEED = 0  # fixed, so that every sweep on a data set keeps the same images sealed
+SMALLEST_CLASS = 5  # images per digit: with fewer, a data set cannot be split three ways
+SPLIT_SEED = 0  # fixed, so that every run on a data set seals the same images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class LabelledImages:
         return len(self.labels)
 
     def first(self, count: int) -> "LabelledImages":
-        """The first so many of them."""
+        """The first `count` images."""
         return LabelledImages(images=self.images[:count], labels=self.labels[:count])
 
 
 def published_name(index: int, published_train_count: int) -> str:
-    """How an image is named outside this project: "test 947", or its plain number where no test part was published."""
+    """An image's name outside this project: "test 947", or just its number if no test set was published."""
     if not published_train_count:
         return str(index)
     is_test = index >= published_train_count
@@ -45,13 +45,13 @@ def published_name(index: int, published_train_count: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(LabelledImages):
-    """One whole data set. Where its publisher set a test part aside, those are its last images."""
+    """A whole data set. If a test set was published, it is the last `published_test_count` images."""
 
     name: str
     provenance: str
     published_test_count: int = 0
-    components: tuple["Digits", ...] = ()  # of a mixture: each is split as it would be alone
-    is_pool: bool = False  # one pool for cross-validation: its folds take the otherwise sealed part as well
+    components: tuple["Digits", ...] = ()  # of a mixture: each is split as it would be on its own
+    is_pool: bool = False  # one pool for cross-validation: folds also use the images otherwise sealed
 
     @cached_property
     def checksum(self) -> str:
@@ -63,29 +63,28 @@ class Digits(LabelledImages):
 
     @cached_property
     def parts(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Image numbers of the train, validation and test parts, each sorted."""
+        """Image numbers of the training, validation and test sets, each sorted."""
         return _split_indices(self)
 
     @cached_property
     def split_id(self) -> str:
-        """Twelve hexadecimal digits that name the split: data and parts."""
+        """Twelve hexadecimal digits that identify the split: the data and which images are in which set."""
         digest = hashlib.sha256(self.checksum.encode())
         for indices in self.parts:
             digest.update(indices.tobytes())
         return digest.hexdigest()[:12]
 
     def published_name(self, index: int) -> str:
-        """See `published_name`."""
         return published_name(index, len(self) - self.published_test_count if self.published_test_count else 0)
 
     @property
     def can_be_split(self) -> bool:
-        """Whether each digit has enough images for three parts."""
+        """Whether every digit has enough images for three sets."""
         return int(np.bincount(self.labels, minlength=CLASS_COUNT).min()) >= SMALLEST_CLASS
 
     @property
     def side(self) -> int:
-        """Height (and width) in pixels."""
+        """Height and width of the images in pixels."""
         return int(self.images.shape[1])
 
     def take(self, indices: npt.NDArray[np.int64]) -> LabelledImages:
@@ -95,20 +94,19 @@ class Digits(LabelledImages):
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What training and search may see. The sealed test part is not in here."""
+    """What training and search may see. The sealed test set is not part of it."""
 
     train: LabelledImages
     validation: LabelledImages
-    validation_indices: npt.NDArray[np.int64]  # the images' numbers in the data set
+    validation_indices: npt.NDArray[np.int64]  # image numbers in the data set
     split_id: str
 
     @property
     def train_count(self) -> int:
-        """Images to train on."""
         return len(self.train)
 
     def first(self, train_count: int) -> "Split":
-        """So many training images, and validation images in proportion, to time something on: at least one."""
+        """A smaller split, for timing: `train_count` training images, and validation images in proportion (>= 1)."""
         validation_count = max(1, len(self.validation) * train_count // len(self.train))
         return replace(
             self,
@@ -119,7 +117,7 @@ class Split:
 
 
 def split_digits(digits: Digits) -> Split:
-    """Stratified train and validation parts; the test part stays out."""
+    """The training and validation sets, stratified by digit; the test set stays out."""
     train, validation, _ = digits.parts
     return Split(
         train=digits.take(train),
@@ -130,12 +128,12 @@ def split_digits(digits: Digits) -> Split:
 
 
 def refit_split_id(digits: Digits) -> str:
-    """Names the split of `refit_digits`."""
+    """The `split_id` of `refit_digits`."""
     return f"refit-{digits.split_id}"
 
 
 def refit_digits(digits: Digits) -> Split:
-    """For final models: training sees the validation part as well, which therefore judges nothing any more."""
+    """For final models: the validation set is trained on as well, so validation scores no longer count."""
     train, validation, _ = digits.parts
     return Split(
         train=digits.take(np.sort(np.concatenate([train, validation]))),
@@ -146,13 +144,13 @@ def refit_digits(digits: Digits) -> Split:
 
 
 def sealed_test_part(digits: Digits) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
-    """The test part and its image numbers in the data set. Only `digits_core.inference.sealed` may call this."""
+    """The sealed test set and its image numbers. Only `digits_core.inference.sealed` may call this."""
     _, _, test = digits.parts
     return digits.take(test), test
 
 
 def mixed(name: str, components: tuple[Digits, ...]) -> Digits:
-    """Several data sets as one. A part too small to be split is for training alone."""
+    """Several data sets as one. A component too small to split is used for training only."""
     return Digits(
         name=name,
         images=np.concatenate([one.images for one in components]),
@@ -180,8 +178,8 @@ def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
     if not digits.can_be_split:
         counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
         raise UsageError(
-            f"{digits.name} has {counts.min()} images of the digit {counts.argmin()}, and needs at least"
-            f" {SMALLEST_CLASS} of each to be split; mixed with another it needs fewer: mnist+{digits.name}"
+            f"{digits.name} has {counts.min()} images of the digit {counts.argmin()}, but splitting it needs at least"
+            f" {SMALLEST_CLASS} of each; add more, or mix it with another data set: mnist+{digits.name}"
         )
     from sklearn.model_selection import train_test_split  # takes a second to import
 

@@ -1,6 +1,6 @@
-"""Published data files: found where torchvision and UCI lay them out, downloaded if missing, always checked.
+"""Published data files: looked up where torchvision and UCI put them, downloaded if missing, always verified.
 
-What only a download needs is imported there: workers start faster, and a host without a network needs none of it.
+Packages that only a download needs are imported there: workers start faster, and an offline host can do without them.
 """
 
 import gzip
@@ -15,18 +15,18 @@ from digits_core.errors import EnvironmentFailure
 
 @dataclass(frozen=True, kw_only=True)
 class DataFile:
-    """One published file: where it lies, what it must contain, where it comes from."""
+    """A published file: its path, its checksum and where to download it."""
 
-    path: str  # below data_folder(); a packed copy may lie beside it as path + ".gz"
+    path: str  # below data_folder(); a packed copy may be next to it as path + ".gz"
     sha256: str  # of the unpacked content
     byte_count: int
     url: str
-    packed_md5: str | None = None  # of the .gz at `url`, where the publisher packs it
+    packed_md5: str | None = None  # of the .gz at `url`, if the publisher packs it
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedFile:
-    """One published archive, which is checked as it is published."""
+    """A published archive, verified without unpacking it."""
 
     path: str  # below data_folder()
     md5: str  # the only checksum that its publishers and torchvision give
@@ -34,14 +34,14 @@ class PackedFile:
 
 
 def cache_folder() -> Path:
-    """Where what can be had again is kept for this user."""
+    """The user's folder for files that can be downloaded or computed again."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("digits"))
 
 
 def data_folder() -> Path:
-    """Where data sets are read from and downloaded to: $DIGITS_DATA_DIR, else the platform's user cache."""
+    """Where data sets are read from and downloaded to: $DIGITS_DATA_DIR, or else the platform's user cache."""
     configured = os.environ.get("DIGITS_DATA_DIR")
     if configured:
         return Path(os.path.expanduser(configured))
@@ -49,7 +49,7 @@ def data_folder() -> Path:
 
 
 def is_at_hand(file: DataFile | PackedFile) -> bool:
-    """Whether the file, or its packed form, lies in the data folder (its content is not checked)."""
+    """Whether the file, or a packed copy, is in the data folder. Its content is not verified."""
     path = data_folder() / file.path
     return path.is_file() or _packed(path).is_file()
 
@@ -59,7 +59,7 @@ def _packed(path: Path) -> Path:
 
 
 def checked_path(file: PackedFile) -> Path:
-    """Where an archive lies, downloaded if it is missing, and only if it is what was published."""
+    """The path of an archive, downloaded if missing. Raises EnvironmentFailure unless it is the published file."""
     path = data_folder() / file.path
     if not path.is_file():
         _fetch(file.url, path, f"md5:{file.md5}")
@@ -71,20 +71,20 @@ def checked_path(file: PackedFile) -> Path:
 
 
 def read_checked(file: DataFile) -> bytes:
-    """The content of a data file, downloaded if it is missing, and only if it is the published content."""
+    """The content of a data file, downloaded if missing. Raises EnvironmentFailure unless it is the published file."""
     path = data_folder() / file.path
     source = path if path.is_file() or not _packed(path).is_file() else _packed(path)
     if not source.is_file():
         source = _download(file, path)
     try:
         with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as stream:
-            content = stream.read(file.byte_count + 1)  # never more, whatever a packed file claims
+            content = stream.read(file.byte_count + 1)  # never more, however much a packed file unpacks to
     except (OSError, EOFError, zlib.error) as error:
         raise EnvironmentFailure(f"cannot read {source}: {error}; delete it to have it downloaded again") from error
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise EnvironmentFailure(
             f"{source} is damaged or not the published file ({min(len(content), file.byte_count):,} of"
-            f" {file.byte_count:,} bytes could be used); delete it to have it downloaded again"
+            f" {file.byte_count:,} bytes read); delete it to have it downloaded again"
         )
     return content
 
@@ -96,7 +96,7 @@ def _download(file: DataFile, path: Path) -> Path:
 
 
 def _fetch(url: str, target: Path, known_hash: str) -> None:
-    """Under a temporary name, checked, then renamed."""
+    """Download under a temporary name, verify, then rename."""
     import pooch
     import requests
 
@@ -111,21 +111,21 @@ def _fetch(url: str, target: Path, known_hash: str) -> None:
         )
     except (requests.RequestException, OSError, ValueError) as error:
         raise EnvironmentFailure(
-            f"could not fetch {url}: {_download_problem(error)}. Put that file at {target} by hand"
-            " (`digits doctor` lists all that are missing), or use --dataset sklearn-digits, which needs no network"
+            f"could not download {url}: {_download_problem(error)}. Put the file at {target} yourself"
+            " (`digits doctor` lists all missing files), or use --dataset sklearn-digits, which needs no network"
         ) from error
 
 
 def _download_problem(error: Exception) -> str:
-    """Why a download failed, in a few words: the libraries' own texts run over many lines."""
+    """Why a download failed, in a few words: the libraries' own messages run over many lines."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code}"
+        return f"the server responded with {error.response.status_code}"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     if isinstance(error, requests.RequestException):
         return type(error).__name__
     if isinstance(error, OSError):
-        return f"cannot write there ({error.strerror})"
-    return "what arrived is not the published file"
+        return f"cannot write to that folder ({error.strerror})"
+    return "the downloaded file is not the published one"

@@ -1,6 +1,6 @@
-"""USPS, QMNIST, EMNIST's digits and KMNIST: the published archives where torchvision lays them out, with its checksums.
+"""USPS, QMNIST, EMNIST digits and KMNIST: the published archives, at torchvision's paths and with its checksums.
 
-Read without torchvision, which would need torch: whoever only looks at a page loads none of it.
+Read without torchvision, because that imports torch, which a report page does not need.
 """
 
 import bz2
@@ -24,7 +24,7 @@ UINT8, INT32 = 0x08, 0x0C  # IDX element types
 
 
 def _files(folder: str, address: str, names: tuple[tuple[str, str], ...]) -> tuple[PackedFile, ...]:
-    """Files of one publisher by name and MD5."""
+    """Files of one publisher, from pairs of name and MD5."""
     return tuple(PackedFile(path=folder + name, md5=md5, url=f"{address}/{name}") for name, md5 in names)
 
 
@@ -66,25 +66,25 @@ USPS_FILES = _files(
         ("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
     ),
 )
-MNIST_TEST_COUNT = 10_000  # with which QMNIST's test images begin; the 50,000 after them MNIST never had
+MNIST_TEST_COUNT = 10_000  # QMNIST's first test images are MNIST's; the 50,000 after them were never in MNIST
 
 
 def load_kmnist() -> Digits:
-    """Ten cursive Japanese characters in place of digits (Clanuwat et al. 2018, arXiv 1812.01718)."""
+    """Ten cursive Japanese characters instead of digits (Clanuwat et al. 2018, arXiv 1812.01718)."""
     arrays = [_idx(_unpacked(file, gzip.open), file.path) for file in KMNIST_FILES]
     return _joined("kmnist", "Kuzushiji-MNIST (Clanuwat et al. 2018)", *arrays)
 
 
 def load_qmnist() -> Digits:
-    """MNIST made again from NIST's images; its test part are the 50,000 that MNIST left out (Yadav, Bottou 2019)."""
+    """MNIST rebuilt from NIST's images; the test set is the 50,000 that MNIST left out (Yadav and Bottou 2019)."""
     images, labels, test_images, test_labels = (_idx(_unpacked(file, gzip.open), file.path) for file in QMNIST_FILES)
     rest = slice(MNIST_TEST_COUNT, None)
-    provenance = "QMNIST (Yadav and Bottou 2019): 60,000 training images, as test the 50,000 that MNIST left out"
+    provenance = "QMNIST (Yadav and Bottou 2019): 60,000 training images; its test set is the 50,000 MNIST left out"
     return _joined("qmnist", provenance, images, labels[:, 0], test_images[rest], test_labels[rest, 0])
 
 
 def load_emnist_digits() -> Digits:
-    """EMNIST's digits, 240,000 + 40,000 (Cohen et al. 2017, arXiv 1702.05373), turned upright: NIST stored columns."""
+    """EMNIST's digits, 240,000 + 40,000 (Cohen et al. 2017, arXiv 1702.05373), transposed: NIST stored columns."""
     arrays = []
     with zipfile.ZipFile(checked_path(EMNIST_FILES[0])) as archive:
         for part in ("train", "test"):
@@ -96,7 +96,7 @@ def load_emnist_digits() -> Digits:
 
 
 def load_usps() -> Digits:
-    """Envelopes' digits, 7,291 + 2,007 of 16x16 (Hull 1994), as libsvm's page has them: -1 for paper, 1 for ink."""
+    """Digits from envelopes, 7,291 + 2,007 of 16x16 (Hull 1994), as on libsvm's page: -1 is paper, 1 is ink."""
     arrays: list[npt.NDArray[np.generic]] = []
     for file in USPS_FILES:
         lines = _unpacked(file, bz2.open).decode("ascii").splitlines()
@@ -132,13 +132,13 @@ def _unpacked(file: PackedFile, opener: Callable[[io.BytesIO], io.BufferedIOBase
 
 
 def _idx(content: bytes, name: str) -> Any:
-    """An array in LeCun's IDX format: two zero bytes, type, number of axes, their lengths, the values."""
+    """Parse LeCun's IDX format: two zero bytes, type, number of axes, their lengths, the values."""
     kinds = {UINT8: "u1", INT32: ">i4"}
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in kinds:
-        raise EnvironmentFailure(f"{name} is no IDX file")
+        raise EnvironmentFailure(f"{name} is not an IDX file")
     axes, kind = content[3], kinds[content[2]]
     shape = tuple(int(length) for length in np.frombuffer(content[4 : 4 + 4 * axes], ">i4"))
     values: npt.NDArray[np.generic] = np.frombuffer(content[4 + 4 * axes :], kind)
     if values.size != int(np.prod(shape)):
-        raise EnvironmentFailure(f"{name} is cut off")
+        raise EnvironmentFailure(f"{name} is truncated")
     return values.reshape(shape)

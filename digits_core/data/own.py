@@ -1,4 +1,4 @@
-"""Data sets of one's own: a folder of pictures, a CSV as Kaggle's digit recogniser has it, an NPZ. Never unpickles."""
+"""The user's own data sets: a folder of pictures, a CSV like Kaggle's digit recogniser, an NPZ. Never unpickles."""
 
 import hashlib
 import io
@@ -18,25 +18,25 @@ from digits_core.data.files import data_folder
 from digits_core.errors import EnvironmentFailure, UsageError
 
 KINDS = ("folder", "csv", "npz")
-PICTURE_SIDE = 28  # pixels, of what becomes of pictures
-LARGEST_SIDE = 64  # pixels, of arrays
+PICTURE_SIDE = 28  # pixels, of the images made from pictures
+LARGEST_SIDE = 64  # pixels, of images given as arrays
 LARGEST_BYTE_COUNT = 2 * 2**30  # of a file, unpacked
-MOST_NAMED = 5  # files that a message names
+MOST_NAMED = 5  # files listed in one message
 NPZ_NAMES = (("images", "labels"), ("x_train", "y_train"), ("x", "y"))
 NPZ_TEST_NAMES = ("x_test", "y_test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedFile:
-    """A picture of a folder that cannot be used, and why."""
+    """A picture in a folder that cannot be used, and why."""
 
-    path: str  # within the folder
+    path: str  # relative to the folder
     why: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderContent:
-    """What was found in a folder: `paths` belong to the images, within the folder."""
+    """What a folder contains. `paths`: one per image, relative to the folder."""
 
     images: Images
     labels: Labels
@@ -45,20 +45,20 @@ class FolderContent:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """`folder:mine` -> ("folder", "mine"). Raises UsageError where nothing follows the kind."""
+    """`folder:mine` -> ("folder", "mine"). Raises UsageError if nothing follows the kind."""
     kind, _, place = name.partition(":")
     if not place:
-        raise UsageError(f"{name!r} names no {'folder' if kind == 'folder' else 'file'}; write {kind}:PATH")
+        raise UsageError(f"{name!r} lacks the path of a {'folder' if kind == 'folder' else 'file'}; write {kind}:PATH")
     return kind, place
 
 
 def is_own(name: str) -> bool:
-    """Whether a data set's name says where it lies."""
+    """Whether a data set's name is a kind and a path, such as `folder:mine`."""
     return name.partition(":")[0] in KINDS and ":" in name
 
 
 def check_own(name: str) -> None:
-    """Raise UsageError where there is no such folder or file."""
+    """Raise UsageError if the folder or file does not exist."""
     kind, place = split_name(name)
     path = Path(place)
     if kind == "folder" and not path.is_dir():
@@ -68,7 +68,7 @@ def check_own(name: str) -> None:
 
 
 def load_own(name: str) -> Digits:
-    """The data set. Raises UsageError with the fix for anything in it that is not a labelled digit."""
+    """Load the data set. Raises UsageError, with the fix, if anything in it is not a labelled digit."""
     check_own(name)
     kind, place = split_name(name)
     if kind == "folder":
@@ -86,20 +86,20 @@ def _of_folder(name: str, folder: Path) -> Digits:
         more = f" and {len(content.refused) - MOST_NAMED} more" if len(content.refused) > MOST_NAMED else ""
         raise UsageError(
             f"{len(content.refused)} of the {len(content.refused) + len(content.paths)} pictures in {folder} cannot be"
-            f" used ({shown}{more}); take them out, or see: digits datasets check {name}"
+            f" used ({shown}{more}); remove them (see: digits datasets check {name})"
         )
     if not content.paths:
-        raise UsageError(f"there is no picture in the folder {folder}")
+        raise UsageError(f"there are no pictures in the folder {folder}")
     return Digits(
         name=name,
         images=content.images,
         labels=content.labels,
-        provenance=f"{len(content.paths):,} pictures of a folder, each cropped and centred as MNIST was made",
+        provenance=f"{len(content.paths):,} pictures from a folder, each cropped and centred like MNIST",
     )
 
 
 def read_folder(folder: Path) -> FolderContent:
-    """All pictures below a folder, framed as MNIST's; what cannot be used is named. Kept in the data folder's cache."""
+    """All pictures below a folder, framed like MNIST, and those that cannot be used. Cached in the data folder."""
     files, refused = _files_of(folder)
     key = _key(folder, files)
     cached = data_folder() / "own" / f"{key}.npz"
@@ -115,7 +115,7 @@ def read_folder(folder: Path) -> FolderContent:
 
 
 def _files_of(folder: Path) -> tuple[list[tuple[str, int]], list[RefusedFile]]:
-    """Pictures with their labels by path, and those that have none or lie elsewhere."""
+    """Paths and labels of the pictures, and the pictures refused: without a label, or links that leave the folder."""
     from digits_core.handwriting.decode import SUFFIXES
 
     root = folder.resolve()
@@ -126,9 +126,9 @@ def _files_of(folder: Path) -> tuple[list[tuple[str, int]], list[RefusedFile]]:
         within = path.relative_to(folder)
         label = _label_of(within)
         if not path.resolve().is_relative_to(root):
-            refused.append(RefusedFile(path=within.as_posix(), why="a link to outside of the folder"))
+            refused.append(RefusedFile(path=within.as_posix(), why="a link that leaves the folder"))
         elif label is None:
-            why = "neither in a folder 0 to 9 nor does its name begin with the digit"
+            why = "neither in a folder named 0 to 9 nor with a name that starts with the digit"
             refused.append(RefusedFile(path=within.as_posix(), why=why))
         else:
             files.append((within.as_posix(), label))
@@ -142,7 +142,7 @@ def _label_of(within: Path) -> int | None:
 
 
 def _key(folder: Path, files: list[tuple[str, int]]) -> str:
-    """Names the content: the files' places and bytes."""
+    """The cache key: a hash of the files' paths and bytes."""
     digest = hashlib.sha256(b"digits own folder 1")
     for path, _ in files:
         try:
@@ -153,7 +153,7 @@ def _key(folder: Path, files: list[tuple[str, int]]) -> str:
     return digest.hexdigest()
 
 
-Framed = tuple[Images, npt.NDArray[np.bool_], npt.NDArray[np.str_]]  # usable images, by file: usable?, why not
+Framed = tuple[Images, npt.NDArray[np.bool_], npt.NDArray[np.str_]]  # usable images; for each file: usable?, why not
 
 
 def _framed(folder: Path, files: list[tuple[str, int]]) -> Framed:
@@ -184,7 +184,7 @@ def _read_cache(path: Path) -> Framed | None:
 
 
 def _write_cache(path: Path, kept: Framed) -> None:
-    """A cache is worth no failure: where it cannot be written, the pictures are read again."""
+    """Failing to write the cache is not an error: the pictures are then read again next time."""
     import contextlib
     import tempfile
 
@@ -206,7 +206,7 @@ def _checksum(kept: Framed) -> str:
 
 
 def _of_csv(name: str, path: Path) -> Digits:
-    """A column `label` and one for each pixel, row by row, as Kaggle's train.csv has them."""
+    """A column `label`, then one per pixel, row by row, as in Kaggle's train.csv."""
     import pandas as pd
 
     if path.stat().st_size > LARGEST_BYTE_COUNT:
@@ -214,29 +214,29 @@ def _of_csv(name: str, path: Path) -> Digits:
     try:
         table = pd.read_csv(path, dtype=np.int64)
     except (ValueError, OSError, OverflowError) as error:  # pandas' own errors are ValueErrors
-        raise UsageError(f"{path} is no table of whole numbers: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{path} is not a table of whole numbers: {str(error).splitlines()[0]}") from error
     first = str(table.columns[0]) if len(table.columns) else ""
     if first.lower() not in ("label", "digit", "class", "y"):
         raise UsageError(
-            f"the first column of {path} is {first!r}: it must be 'label', and the others the pixels row by row, as in"
-            " the digit recogniser's train.csv (its test.csv has no labels)"
+            f"the first column of {path} is {first!r}: it must be 'label', followed by the pixels row by row, as in"
+            " Kaggle's train.csv for the digit recogniser (its test.csv has no labels)"
         )
     values = table.to_numpy()
     return _checked(name, path, values[:, 1:], values[:, 0], f"{len(values):,} rows of a CSV file")
 
 
 def _of_npz(name: str, path: Path) -> Digits:
-    """Arrays `images` and `labels` (or x_train, y_train and, as its test part, x_test, y_test, as Keras has MNIST)."""
+    """Arrays `images` and `labels`, or x_train, y_train and, as the test set, x_test, y_test, as in Keras's MNIST."""
     arrays = _arrays_of(path)
     names = next((pair for pair in NPZ_NAMES if set(pair) <= set(arrays)), None)
     if names is None:
-        raise UsageError(f"{path} holds {', '.join(arrays) or 'nothing'}; it must hold 'images' and 'labels'")
+        raise UsageError(f"{path} contains {', '.join(arrays) or 'nothing'}; it must contain 'images' and 'labels'")
     images, labels = arrays[names[0]], arrays[names[1]]
     count = 0
     if names[0] == "x_train" and set(NPZ_TEST_NAMES) <= set(arrays):
         tests, test_labels = (arrays[each] for each in NPZ_TEST_NAMES)
         if tests.shape[1:] != images.shape[1:] or test_labels.ndim != 1 or labels.ndim != 1:
-            raise UsageError(f"{path}: x_test and y_test do not have the shapes of x_train and y_train")
+            raise UsageError(f"{path}: the shapes of x_test and y_test do not match x_train and y_train")
         count = len(test_labels)
         images, labels = np.concatenate([images, tests]), np.concatenate([labels, test_labels])
     return _checked(name, path, images, labels, f"{len(labels):,} images of an NPZ file", count)
@@ -251,7 +251,7 @@ def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
                 return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         pickled = " (pickled objects are never loaded)" if "pickle" in str(error) else ""
-        raise UsageError(f"{path} is no NPZ file of plain arrays{pickled}") from error
+        raise UsageError(f"{path} is not an NPZ file of plain arrays{pickled}") from error
     raise UsageError(f"{path} unpacks to more than {LARGEST_BYTE_COUNT // 2**30} GB")
 
 
@@ -263,11 +263,11 @@ def _checked(
     provenance: str,
     tests: int = 0,
 ) -> Digits:
-    """Images as bytes with bright ink, labels 0 to 9; or UsageError."""
+    """Convert to bytes with bright ink. Raises UsageError unless the images are digits with labels 0 to 9."""
     squares = _square(path, images)
     if labels.ndim != 1 or len(labels) != len(squares) or not len(labels):
         raise UsageError(
-            f"{path} has {len(squares):,} images and labels of shape {labels.shape}; there must be one each"
+            f"{path} has {len(squares):,} images and labels of shape {labels.shape}; each image needs one label"
         )
     if labels.dtype.kind not in "iu" or int(labels.min()) < 0 or int(labels.max()) >= CLASS_COUNT:
         raise UsageError(f"the labels of {path} must be whole numbers from 0 to 9")
@@ -292,7 +292,7 @@ def _square(path: Path, images: npt.NDArray[np.generic]) -> npt.NDArray[np.gener
     if images.ndim == 2:
         side = round(images.shape[1] ** 0.5)
         if side * side != images.shape[1]:
-            raise UsageError(f"{path} has {images.shape[1]} pixels an image, which is no square")
+            raise UsageError(f"{path} has {images.shape[1]} pixels per image, which is not a square number")
         images = images.reshape(-1, side, side)
     if images.ndim != 3 or images.shape[1] != images.shape[2] or not 8 <= images.shape[1] <= LARGEST_SIDE:
         raise UsageError(
@@ -306,6 +306,6 @@ def _as_bytes(path: Path, images: npt.NDArray[np.generic]) -> Images:
         raise UsageError(f"the pixels of {path} must be numbers from 0 to 255, or from 0 to 1")
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 255:
-        raise UsageError(f"the pixels of {path} go from {low:g} to {high:g}; they must lie in 0 to 255, or in 0 to 1")
+        raise UsageError(f"the pixels of {path} range from {low:g} to {high:g}; they must be in 0 to 255, or in 0 to 1")
     scale = 255 if images.dtype.kind == "f" and high <= 1 else 1
     return np.rint(images.astype(np.float32) * scale).astype(np.uint8)

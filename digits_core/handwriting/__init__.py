@@ -1,4 +1,12 @@
-"""From a picture of handwriting to what a network can read: ink found, digits cut out, framed as MNIST was made.
+"""From a picture of handwriting to images a network can read. Arrays in, arrays out; knows no models or data sets.
 
-Knows nothing of models or data sets; arrays in, arrays out.
+cutting.py      proposes where to cut digits that touch
+decode.py       picture files as RGB pixels
+framing.py      puts a digit's ink into the frame of MNIST and other data sets
+ink.py          finds the ink on the paper
+marks.py        groups ink into digits, in reading order
+pipeline.py     the whole way from a picture to framed digits
+reading.py      what was read in a picture, as plain values
+rulings.py      removes the lines of ruled and squared paper
+sheet.py        finds the sheet of paper in a photo
 """

@@ -1,4 +1,4 @@
-"""Digits that touch: where one mark may be cut into several, for whoever can read the pieces to choose."""
+"""Digits that touch: where a mark may be cut, and which pieces to keep once a classifier has read them."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ import numpy.typing as npt
 from digits_core.handwriting.ink import Mask
 from digits_core.handwriting.marks import Box, Cutout
 
-SLIMMEST, WIDEST = 0.1, 1.3  # of the mark's height: a digit's width
-LOWEST = 0.55  # of the mark's height: a lower piece is a part of a digit
-WIDE = 0.75  # of its height: a mark that is wider may be two digits
-LOW = 0.5  # of the most ink in a column: a cut goes through less
+SLIMMEST, WIDEST = 0.1, 1.3  # of the mark's height: the range of a digit's width
+LOWEST = 0.55  # of the mark's height: a shorter piece is only part of a digit
+WIDE = 0.75  # of the mark's height: a wider mark may be two digits
+LOW = 0.5  # of the most ink in any column: cuts go only through columns with less
 MOST_CUTS = 14
-CUT_COST = 1.2  # of log confidence, of the first cut through something as slim as a digit
-DEBRIS = 0.08  # of a piece's ink: less, and apart from it, was cut off its neighbour
+CUT_COST = 1.2  # in log confidence, of the first cut through something as slim as a digit
+DEBRIS = 0.08  # of a piece's ink: a separate bit with less was cut off a neighbour
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """What lies between two cuts, which are numbered from the left edge, 0, to the right."""
+    """The part of a mark between two cuts. Cuts are numbered from the left edge (0) to the right."""
 
     start: int
     end: int
@@ -27,7 +27,7 @@ class Piece:
 
 
 def pieces_of(mark: Cutout) -> list[tuple[Piece, Mask]]:
-    """All pieces of this mark that could be a digit, with their ink, the whole included; only that for a slim one."""
+    """All pieces of a mark that could be a digit, with their ink: always the whole, for a slim mark nothing else."""
     edges = _edges(mark.ink) if mark.box.width > WIDE * mark.box.height else [0, mark.box.width]
     found = []
     for start, left in enumerate(edges):
@@ -42,12 +42,12 @@ def pieces_of(mark: Cutout) -> list[tuple[Piece, Mask]]:
 
 
 def best_chain(pieces: list[Piece], confidences: npt.NDArray[np.floating]) -> list[int]:
-    """Numbers of pieces, side by side from edge to edge, that are read with the highest mean confidence.
+    """Indices of the pieces, side by side from edge to edge, with the best mean log confidence after costs.
 
-    confidences: (P,), of each piece's likeliest digit. A whole that is read well is not cut.
+    confidences: (P,), the probability of each piece's likeliest digit. A mark that reads well as a whole is not cut.
     """
     last = max(piece.end for piece in pieces)
-    chains: dict[int, dict[int, tuple[float, list[int]]]] = {0: {0: (0.0, [])}}  # edge -> length -> best
+    chains: dict[int, dict[int, tuple[float, list[int]]]] = {0: {0: (0.0, [])}}  # edge -> length -> best chain
     for number in sorted(range(len(pieces)), key=lambda each: pieces[each].end):
         piece = pieces[number]
         for length, (total, chain) in list(chains.get(piece.start, {}).items()):
@@ -60,7 +60,7 @@ def best_chain(pieces: list[Piece], confidences: npt.NDArray[np.floating]) -> li
 
 
 def _worth(chain: tuple[float, list[int]], pieces: list[Piece], whole: Box) -> float:
-    """Mean log confidence. A cut costs the more, the more the whole is as slim as a digit; so does a wide piece."""
+    """Mean log confidence, minus costs for cuts (the slimmer the whole, the higher) and for pieces too wide."""
     total, numbers = chain
     boxes = [pieces[number].box for number in numbers]
     too_wide = sum(max(0.0, box.width / whole.height - 1.0) for box in boxes)
@@ -69,7 +69,7 @@ def _worth(chain: tuple[float, list[int]], pieces: list[Piece], whole: Box) -> f
 
 
 def _edges(ink: Mask) -> list[int]:
-    """Columns with little ink beside columns with more, the edges of the mark included."""
+    """Columns with less ink than their neighbours, plus the two edges of the mark."""
     width = ink.shape[1]
     columns = np.convolve(ink.sum(axis=0), np.ones(3) / 3, mode="same")
     reach = max(2, round(0.06 * ink.shape[0]))
@@ -87,7 +87,7 @@ def _edges(ink: Mask) -> list[int]:
 
 
 def _between(mark: Cutout, left: int, right: int) -> Cutout | None:
-    """The ink between two columns, without what was cut off a neighbour; None where there is none."""
+    """The ink between two columns, without bits of a neighbour; None if too little is left for a digit."""
     import cv2
 
     ink = np.ascontiguousarray(mark.ink[:, left:right])

@@ -1,4 +1,4 @@
-"""Picture files as plain RGB, or one line that says why not."""
+"""Decodes picture files to plain RGB, or says in one line why it cannot."""
 
 import warnings
 from io import BytesIO
@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-LARGEST_PIXEL_COUNT = 64_000_000  # decoded, some 200 MB: twice what a good telephone takes
+LARGEST_PIXEL_COUNT = 64_000_000  # decoded, some 200 MB: twice what a good phone takes
 LARGEST_BYTE_COUNT = 64 * 2**20
 SMALLEST_SIDE = 4  # pixels
 
@@ -19,15 +19,17 @@ Pixels = npt.NDArray[np.uint8]  # (H, W, 3): RGB
 
 
 class UnreadablePicture(ValueError):
-    """The file cannot be read as a picture; the message says why, without its name."""
+    """The file cannot be read as a picture. The message says why, without naming the file."""
 
 
 def read_picture(path: Path) -> Pixels:
-    """RGB pixels of a PNG, JPEG, WebP or BMP, as a viewer would show it."""
+    """RGB pixels of a PNG, JPEG, WebP or BMP file, as an image viewer would show it."""
     try:
         byte_count = path.stat().st_size
         if byte_count > LARGEST_BYTE_COUNT:
-            raise UnreadablePicture(f"{byte_count / 2**20:,.0f} MB are more than {LARGEST_BYTE_COUNT // 2**20}")
+            raise UnreadablePicture(
+                f"{byte_count / 2**20:,.0f} MB is over the limit of {LARGEST_BYTE_COUNT // 2**20} MB"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise UnreadablePicture(error.strerror or "cannot be read") from error
@@ -35,13 +37,13 @@ def read_picture(path: Path) -> Pixels:
 
 
 def decode(content: bytes, largest: int = LARGEST_PIXEL_COUNT) -> Pixels:
-    """The same of a file's content; `largest`: pixels."""
+    """Like `read_picture`, from a file's content. `largest`: pixels."""
     if not content:
         raise UnreadablePicture("the file is empty (0 bytes)")
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged metadata, and of sizes that are refused below
+            warnings.simplefilter("ignore")  # about damaged metadata, and about sizes that are refused below
             with _opened(BytesIO(content), largest) as image:
                 return _as_rgb(image)
     except UnreadablePicture:
@@ -51,8 +53,8 @@ def decode(content: bytes, largest: int = LARGEST_PIXEL_COUNT) -> Pixels:
 
 
 def _opened(stream: IO[bytes], largest: int) -> Image.Image:
-    """The picture, undecoded, once its announced size is known to be harmless."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit says what it is
+    """The picture, not yet decoded, after checking the size in its header."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own check below has the better message
     try:
         image = Image.open(stream, formats=FORMATS)
     finally:
@@ -60,15 +62,15 @@ def _opened(stream: IO[bytes], largest: int) -> Image.Image:
     width, height = image.size
     if width * height > largest:
         raise UnreadablePicture(
-            f"{width:,} x {height:,} pixels are more than the {largest // 10**6} million that are read; make it smaller"
+            f"{width:,} x {height:,} pixels is over the limit of {largest // 10**6} million; make it smaller"
         )
     if min(width, height) < SMALLEST_SIDE:
-        raise UnreadablePicture(f"{width} x {height} pixels are too few to hold a digit")
+        raise UnreadablePicture(f"{width} x {height} pixels is too small for a digit")
     return image
 
 
 def _as_rgb(image: Image.Image) -> Pixels:
-    """Upright, eight bits a channel, transparency laid on a ground that the ink stands out from."""
+    """Upright, eight bits per channel, transparency replaced by a background that the ink stands out from."""
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
@@ -79,14 +81,14 @@ def _as_rgb(image: Image.Image) -> Pixels:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey levels: 16 bits where there are that many, else from the darkest to the brightest."""
+    """Scale deep grey levels to 8 bits: from 16 bits if they look like it, else so that the brightest fits."""
     values = np.asarray(image).astype(np.float64)
     top = 65_535.0 if image.mode.startswith("I;16") or 255 < values.max() <= 65_535 else max(values.max(), 255.0)
     return Image.fromarray(np.clip(values * (255 / top), 0, 255).astype(np.uint8))
 
 
 def _on_ground(rgba: npt.NDArray[np.uint8]) -> Pixels:
-    """White under dark ink, black under light ink: white strokes on nothing are meant to be seen."""
+    """White behind dark ink, black behind light ink: white strokes on a transparent background are meant to be seen."""
     opacity = rgba[..., 3:].astype(np.float32) / 255
     colour = rgba[..., :3].astype(np.float32)
     covered = float(opacity.mean())
@@ -99,8 +101,8 @@ def _in_few_words(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return f"not a picture that can be read ({', '.join(FORMATS)})"
+        return f"not a picture in a supported format ({', '.join(FORMATS)})"
     if isinstance(error, MemoryError):
-        return "too large for the memory of this machine"
+        return "too large for this machine's memory"
     text = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-    return f"damaged or cut off: {text}"
+    return f"damaged or truncated: {text}"

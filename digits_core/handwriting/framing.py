@@ -1,4 +1,4 @@
-"""A digit's ink in a data set's own frame: how large, where, how thick."""
+"""Puts a digit's ink into a data set's frame: its size, position and stroke width."""
 
 from dataclasses import dataclass
 
@@ -9,30 +9,30 @@ import numpy.typing as npt
 from digits_core.handwriting.decode import Pixels
 from digits_core.handwriting.ink import Mask, stroke_width
 
-GROUND = 60  # of 255: brighter is ink, in a picture that is framed already
-LEAST_COLOUR = 8  # of 255: less difference between red, green and blue is grey
-FINE = 8  # points for a pixel of the frame: ink is laid out so finely, then averaged
+GROUND = 60  # of 255: brighter is ink, in a picture that is already framed
+LEAST_COLOUR = 8  # of 255: pixels whose red, green and blue differ by no more are grey
+FINE = 8  # points per pixel of the frame: ink is drawn this finely, then averaged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """All in pixels. `fitted`: the side of the box that the digit fills."""
+    """How a data set places its digits; lengths in pixels. `fitted`: the side of the box that the digit fills."""
 
     side: int
     fitted: int
-    by_mass: bool  # centred by its mass, else by its box
-    thinnest: float  # stroke: what is thinner is grown, what is thicker worn down
+    by_mass: bool  # centred by centre of mass, else by bounding box
+    thinnest: float  # stroke width: thinner strokes are grown, those above `thickest` shrunk
     thickest: float
 
 
-MNIST_FRAME = Frame(side=28, fitted=20, by_mass=True, thinnest=2.0, thickest=3.6)  # MNIST's own: 1.7 to 4.1
+MNIST_FRAME = Frame(side=28, fitted=20, by_mass=True, thinnest=2.0, thickest=3.6)  # MNIST's own strokes: 1.7 to 4.1
 OPTDIGITS_FRAME = Frame(side=8, fitted=8, by_mass=False, thinnest=1.2, thickest=2.0)
 USPS_FRAME = Frame(side=16, fitted=16, by_mass=False, thinnest=1.8, thickest=3.2)
 FRAMES = {frame.side: frame for frame in (MNIST_FRAME, OPTDIGITS_FRAME, USPS_FRAME)}
 
 
 def frame_for(side: int) -> Frame:
-    """The frame of data sets with images of this side: MNIST's in proportion where there is none of its own."""
+    """The frame of data sets with images of this side; for other sides, MNIST's frame scaled in proportion."""
     if side in FRAMES:
         return FRAMES[side]
     scale = side / MNIST_FRAME.side
@@ -59,7 +59,7 @@ def framed(ink: Mask, frame: Frame = MNIST_FRAME) -> npt.NDArray[np.uint8]:
 
 
 def _laid_out(ink: Mask, longest: int) -> Mask:
-    """The ink at so many points along its longer side, with smooth edges."""
+    """The ink resampled to `longest` points along its longer side, with smooth edges."""
     factor = longest / max(ink.shape)
     size = (max(1, round(ink.shape[1] * factor)), max(1, round(ink.shape[0] * factor)))
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
@@ -71,7 +71,7 @@ def _laid_out(ink: Mask, longest: int) -> Mask:
 
 
 def _even_strokes(ink: Mask, frame: Frame) -> npt.NDArray[np.float32]:
-    """Cropped, (H, W) 0..1: strokes grown or worn down until they are as thick as the data set's."""
+    """The ink, (H, W) 0..1, cropped, with strokes grown or shrunk until they are as thick as the data set's."""
     width = stroke_width(ink)
     wanted = float(np.clip(width, frame.thinnest * FINE, frame.thickest * FINE))
     growth = (wanted - width) / 2
@@ -87,7 +87,7 @@ def _even_strokes(ink: Mask, frame: Frame) -> npt.NDArray[np.float32]:
 
 
 def _place(small: npt.NDArray[np.float32], frame: Frame) -> tuple[int, int]:
-    """Top and left of the digit in its frame."""
+    """Top and left of the digit within its frame."""
     height, width = small.shape
     if frame.by_mass:
         mass = float(small.sum())
@@ -100,9 +100,9 @@ def _place(small: npt.NDArray[np.float32], frame: Frame) -> tuple[int, int]:
 
 
 def already_framed(pixels: Pixels, frame: Frame = MNIST_FRAME) -> npt.NDArray[np.uint8] | None:
-    """The picture itself where it is an image of such a data set, as when one was saved as files; else None.
+    """The picture itself, ink bright, if it is already an image of such a data set, say saved to a file; else None.
 
-    Grey, of the frame's size, its ground even, the ink as large as the frame's and centred as it. Dark ink is inverted.
+    It must be grey, of the frame's size, on an even background, with ink as large and as centred as the frame's.
     """
     if pixels.shape[:2] != (frame.side, frame.side) or not frame.by_mass or np.ptp(pixels, axis=2).max() > LEAST_COLOUR:
         return None
@@ -122,10 +122,10 @@ def already_framed(pixels: Pixels, frame: Frame = MNIST_FRAME) -> npt.NDArray[np
 
 
 def reframed(images: npt.NDArray[np.uint8], frame: Frame) -> npt.NDArray[np.uint8]:
-    """Images of one data set as another lays them out: uint8 (N, H, W) -> (N, side, side).
+    """Convert one data set's images to another's layout: uint8 (N, H, W) -> (N, side, side).
 
-    The one conversion between sizes: cropped to the ink (brighter than a quarter of its brightest point), scaled into
-    the frame's box with its proportions kept, placed by mass or by box. Strokes stay as thick as they are.
+    The only conversion between sizes: cropped to the ink (brighter than a quarter of its brightest point), scaled into
+    the frame's box keeping proportions, centred by mass or box. Stroke width is not adjusted.
     """
     empty = np.zeros((len(images), frame.side, frame.side), np.uint8)
     return np.stack([_in_frame(image, frame) for image in images]) if len(images) else empty

@@ -1,4 +1,4 @@
-"""Where the ink is: how much each point of a picture differs from the paper around it."""
+"""Finds the ink: how much each point of a picture differs from the paper around it."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ from digits_core.handwriting.decode import Pixels
 Strength = npt.NDArray[np.float32]  # (H, W): 0 for paper, about 1 for ink
 Mask = npt.NDArray[np.uint8]  # (H, W): 1 for ink
 
-LONGEST_SIDE = 1_400  # pixels in which ink is looked for: a page of thirty lines still has 40 for a digit
-SHORTEST_SIDE = 256  # smaller pictures are enlarged, so that edges lie between pixels
-COARSE_SIDE = 96  # in which the light on the paper is estimated
-FAINTEST = 9.0  # of 255: less contrast than this is no ink
-BIMODAL = 0.88  # of the variance between two colours: a drawing, or a clean scan
-WIDEST_STROKE = 0.4  # of the shorter side
-TWO_COLOURS = 0.7  # of the span between the darkest and the brightest: how far these two lie apart
-EDGE = 0.45  # of the ink's own strength: where a stroke ends
-CERTAIN = 0.65  # of the same: what is nowhere as strong is no stroke
+LONGEST_SIDE = 1_400  # pixels, larger pictures are shrunk: a page of thirty lines still has 40 per digit
+SHORTEST_SIDE = 256  # pixels, smaller pictures are enlarged, so that edges can fall between pixels
+COARSE_SIDE = 96  # pixels, the resolution at which the light on the paper is estimated
+FAINTEST = 9.0  # of 255: anything with less contrast is not ink
+BIMODAL = 0.88  # share of the variance explained by two colours: more means a drawing or a clean scan
+WIDEST_STROKE = 0.4  # of the shorter side: anything wider is not writing
+TWO_COLOURS = 0.7  # of the span from darkest to brightest: how far apart these two colours must be
+EDGE = 0.45  # of the ink's strength: where a stroke ends
+CERTAIN = 0.65  # of the ink's strength: a stroke is at least this strong somewhere
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ink:
-    """scale: pixels here for one of the picture's."""
+    """The ink of a picture, possibly resized. scale: pixels here per pixel of the picture."""
 
     strength: Strength
     mask: Mask
@@ -32,7 +32,7 @@ class Ink:
 
 
 def find_ink(pixels: Pixels) -> Ink:
-    """Ink by its difference from the paper, whatever the colours of both. The mask is empty where there is none."""
+    """Find ink by its difference from the paper, whatever their colours. The mask is empty if there isn't any."""
     scale = _scale_of(pixels)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     size = (max(2, round(pixels.shape[1] * scale)), max(2, round(pixels.shape[0] * scale)))
@@ -48,7 +48,7 @@ def find_ink(pixels: Pixels) -> Ink:
 
 
 def _strokes(strength: Strength) -> Mask:
-    """Connected ink that is strong somewhere: a pale line on the paper is not."""
+    """Connected ink that is strong somewhere, which a pale line on the paper is not."""
     mask = (strength > EDGE).astype(np.uint8)
     _, names = cv2.connectedComponents(mask, connectivity=8)
     strong = np.zeros(int(names.max()) + 1, np.uint8)
@@ -65,11 +65,11 @@ def _scale_of(pixels: Pixels) -> float:
 
 
 def _raised(colours: Pixels) -> Strength:
-    """(H, W): by how much a point stands out of its paper, in the direction of the ink's colour; 0..255."""
+    """How much each point stands out from its paper in the direction of the ink's colour: (H, W), 0..255."""
     paper = _paper(colours)
     difference = (colours - paper).astype(np.float32)
     direction = _ink_direction(difference)
-    if direction.sum() < 0:  # ink darker than paper: light falls on both alike
+    if direction.sum() < 0:  # ink darker than paper: uneven light scales both
         brightness = np.maximum(paper.mean(axis=2), np.float32(40))
         values = (colours.astype(np.float32) @ direction) * (float(np.percentile(brightness, 75)) / brightness)
     else:
@@ -81,7 +81,7 @@ def _raised(colours: Pixels) -> Strength:
 
 
 def _on_even_paper(colours: Pixels) -> tuple[Strength, float] | None:
-    """The same where two colours are nearly all there is, with the ink's level: drawings, clean scans; else None."""
+    """Like `_raised`, plus the ink's level, if two colours explain nearly all (drawings, clean scans); else None."""
     sample = colours[::3, ::3].reshape(-1, 3).astype(np.float32)
     axis = np.linalg.eigh(np.cov(sample.T))[1][:, -1].astype(np.float32)
     values: Strength = cv2.transform(colours.astype(np.float32), axis[np.newaxis])
@@ -91,7 +91,7 @@ def _on_even_paper(colours: Pixels) -> tuple[Strength, float] | None:
     levels = cv2.convertScaleAbs(values, alpha=255 / (high - low), beta=-255 * low / (high - low))
     _, upper = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     share = float(cv2.mean(upper)[0])
-    apart = cv2.mean(levels, upper)[0] - cv2.mean(levels, 1 - upper)[0]  # less where there is a third, as a shadow
+    apart = cv2.mean(levels, upper)[0] - cv2.mean(levels, 1 - upper)[0]  # less with a third colour, such as a shadow
     deviation = float(cv2.meanStdDev(levels)[1][0, 0])
     if share * (1 - share) * apart**2 < BIMODAL * deviation**2 or apart < TWO_COLOURS * 255:
         return None
@@ -100,13 +100,13 @@ def _on_even_paper(colours: Pixels) -> tuple[Strength, float] | None:
     paper = low + cv2.mean(levels, 1 - upper if ink_is_high else upper)[0] * (high - low) / 255
     ink = upper if ink_is_high else 1 - upper
     if stroke_width(ink) > WIDEST_STROKE * min(ink.shape):
-        return None  # a shadow, a table around the sheet
+        return None  # a shadow, or a table around the sheet
     raised: Strength = np.maximum(values - paper if ink_is_high else paper - values, 0)
     return raised, cv2.mean(raised, ink)[0]
 
 
 def _paper(colours: Pixels) -> npt.NDArray[np.float32]:
-    """(H, W, 3): the median colour of a wide neighbourhood."""
+    """The paper's colour, (H, W, 3): the median of a wide neighbourhood."""
     shrink = COARSE_SIDE / max(colours.shape[:2])
     small = cv2.resize(colours, _shrunk(colours, shrink), interpolation=cv2.INTER_AREA)
     window = min(41, (min(small.shape[:2]) // 2) * 2 - 1)
@@ -121,16 +121,17 @@ def _shrunk(picture: npt.NDArray[np.generic], factor: float) -> tuple[int, int]:
 
 
 def _ink_direction(difference: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(3,): the colour in which points differ from their paper most, of length one and towards the ink."""
+    """The direction in colour in which points differ most from their paper: (3,), unit length, towards the ink."""
     flat = difference[::2, ::2].reshape(-1, 3)
     _, _, axes = np.linalg.svd(flat.T @ flat)
     direction = axes[0].astype(np.float32)
     along = flat @ direction
-    return direction if float((along**3).mean()) > 0 else -direction  # ink is little and strong: it makes the skew
+    # Ink covers little of the picture but is strong, so the distribution is skewed towards it.
+    return direction if float((along**3).mean()) > 0 else -direction
 
 
 def _ground(values: Strength, rough: Strength) -> Strength:
-    """(H, W): the paper under the ink: what is left of the picture without anything as thin as a stroke."""
+    """The paper under the ink, (H, W): the picture with everything as thin as a stroke removed."""
     width = _stroke_width_of(rough)
     shrink = min(1.0, 6 / width)
     small = cv2.resize(values, _shrunk(values, shrink), interpolation=cv2.INTER_AREA)
@@ -143,14 +144,14 @@ def _ground(values: Strength, rough: Strength) -> Strength:
 
 
 def _stroke_width_of(rough: Strength) -> float:
-    """Pixels, from the first rough difference; at least a few."""
+    """Stroke width in pixels, from the first rough difference; at least a few."""
     mask = (rough > 0.4 * float(np.percentile(rough, 99.8))).astype(np.uint8)
     smallest = 0.012 * max(rough.shape)
     return float(np.clip(stroke_width(mask), max(4.0, smallest), 0.3 * min(rough.shape)))
 
 
 def stroke_width(mask: Mask) -> float:
-    """Mean width of the strokes, in pixels: in a long strip the mean distance to its edge is a quarter of its width."""
+    """Mean stroke width in pixels: in a long strip the mean distance to the edge is a quarter of the width."""
     if not mask.any():
         return 0.0
     distance = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
@@ -159,11 +160,11 @@ def stroke_width(mask: Mask) -> float:
 
 
 def _ink_level(raised: Strength) -> float | None:
-    """How strong ink is in this picture; None where nothing stands out of the paper's own grain."""
+    """How strong the ink is in this picture; None if nothing stands out from the paper's grain."""
     flat = raised[::2, ::2]
     peak = 0.6 * float(cv2.blur(raised, (3, 3)).max())
     strongest, grain = float(np.percentile(flat, 99.9)), float(np.percentile(flat, 60))
-    if peak > 2.5 * strongest or strongest < max(FAINTEST, 2.2 * grain):  # a speck of ink in much paper
+    if peak > 2.5 * strongest or strongest < max(FAINTEST, 2.2 * grain):  # a speck of ink on a lot of paper
         strongest = peak
         if strongest < max(1.2 * FAINTEST, 3 * grain):
             return None

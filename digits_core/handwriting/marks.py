@@ -1,4 +1,4 @@
-"""Ink parted into digits, in reading order: rows from the top, in a row from the left."""
+"""Groups ink into digits, in reading order: rows from the top, within a row from the left."""
 
 from dataclasses import dataclass
 
@@ -8,27 +8,25 @@ import numpy.typing as npt
 
 from digits_core.handwriting.ink import Mask, stroke_width
 
-JOINT = 0.025  # of the largest mark's longer side: strokes that end so near each other meet
-OUTLINE = 0.3  # of its box: more ink than this is no outline
-INSIDE = 0.12  # of the outline's ink: a digit in it has at least so much
-FRAME_GAP = 2.0  # widths of a stroke between a frame and what is in it
-LEAST_HEIGHT = 0.1  # of the picture: ink as high as this is worth a table at its edge
-MOST_PIECES = 1_000  # the largest: of a picture of grain or print no more are looked at
-SPECK = 0.5  # of the square of a stroke's width: less ink is dirt
-SPECK_SHARE = 0.02  # of the largest mark's ink
-CUT_OFF = (
-    0.65  # of the height of what lies free: ink at the picture's edge that is lower, or higher by as much, is dirt
-)
-TALL = 0.5  # of the reference height: what is lower is a part of a digit, or none
-NEAR = 0.3  # of the reference height: how far a part may lie from its digit
-SAME_COLUMN = 0.55  # of the narrower one's width that two pieces of one digit share
+JOINT = 0.025  # of the largest mark's longer side: strokes with smaller gaps are joined
+OUTLINE = 0.3  # of its box: an outline has less ink than this
+INSIDE = 0.12  # of the outline's ink: a digit in it has at least this much
+FRAME_GAP = 2.0  # stroke widths between a frame and what is in it
+LEAST_HEIGHT = 0.1  # of the picture: if other ink is this tall, ink along a whole edge is dropped
+MOST_PIECES = 1_000  # only the largest are kept: pictures of grain or print have far more
+SPECK = 0.5  # of the squared stroke width: less ink is dirt
+SPECK_SHARE = 0.02  # of the largest mark's ink: less is dirt
+CUT_OFF = 0.65  # of the height of free marks: ink at the picture's edge that differs by more, either way, is dirt
+TALL = 0.5  # of the reference height: a shorter piece is part of a digit, or dirt
+NEAR = 0.3  # of the reference height: how far a part may be from its digit
+SAME_COLUMN = 0.55  # of the narrower piece's width: how much two pieces of one digit overlap
 SHARE = 0.04  # of the digit's ink: a piece with less is dirt
-BELONGING = 0.35  # of the digit's longer side: how far its pieces may lie apart in a picture of one digit
+BELONGING = 0.35  # of the digit's longer side: how far apart its pieces may be in a picture of one digit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Pixels; right and bottom are the first outside."""
+    """A box in pixels; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -37,12 +35,10 @@ class Box:
 
     @property
     def width(self) -> int:
-        """Pixels."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
-        """Pixels."""
         return self.bottom - self.top
 
     def joined(self, other: "Box") -> "Box":
@@ -55,22 +51,22 @@ class Box:
         )
 
     def moved(self, right: int, down: int) -> "Box":
-        """By so many pixels."""
+        """The box moved by so many pixels."""
         return Box(left=self.left + right, top=self.top + down, right=self.right + right, bottom=self.bottom + down)
 
     def gap(self, other: "Box") -> float:
-        """Pixels between the two; 0 where they overlap."""
+        """Distance between the two in pixels; 0 if they overlap."""
         across = max(0, max(self.left, other.left) - min(self.right, other.right))
         down = max(0, max(self.top, other.top) - min(self.bottom, other.bottom))
         return float(np.hypot(across, down))
 
     def shared_width(self, other: "Box") -> float:
-        """Of the narrower one's width, that lies under the other."""
+        """Share of the narrower box's width that lies above or below the other."""
         shared = min(self.right, other.right) - max(self.left, other.left)
         return max(0, shared) / max(1, min(self.width, other.width))
 
     def shared_height(self, other: "Box") -> float:
-        """Of the lower one's height, that lies beside the other."""
+        """Share of the shorter box's height that lies beside the other."""
         shared = min(self.bottom, other.bottom) - max(self.top, other.top)
         return max(0, shared) / max(1, min(self.height, other.height))
 
@@ -80,11 +76,11 @@ class Mark:
     """Pieces of ink that belong together."""
 
     box: Box
-    names: list[int]  # of its connected pieces
+    names: list[int]  # labels of its connected components
     area: int
 
     def take(self, other: "Mark") -> None:
-        """Make the other's pieces this one's."""
+        """Absorb the pieces of another mark."""
         self.box, self.area = self.box.joined(other.box), self.area + other.area
         self.names += other.names
 
@@ -94,12 +90,12 @@ class Cutout:
     """A digit's own ink, cropped to its box."""
 
     box: Box
-    row: int  # from the top, 0 first
+    row: int  # counted from the top, from 0
     ink: Mask
 
 
 def part(mask: Mask) -> list[Cutout]:
-    """The digits in reading order."""
+    """Split a mask into digits, in reading order."""
     width = stroke_width(mask)
     if not width:
         return []
@@ -117,7 +113,7 @@ def part(mask: Mask) -> list[Cutout]:
 
 
 def the_one(cutouts: list[Cutout]) -> list[Cutout]:
-    """Of a picture that is known to hold one digit: its largest mark, with what lies close to it."""
+    """For a picture known to show one digit: the largest mark joined with what is close to it; empty if none."""
     if not cutouts:
         return []
     largest = max(cutouts, key=lambda one: (one.box.height * one.box.width, int(one.ink.sum())))
@@ -149,12 +145,12 @@ def _piece(name: int, box: npt.NDArray[np.int32]) -> Mark:
 
 
 def _without_dirt(pieces: list[Mark], width: float, shape: tuple[int, ...]) -> list[Mark]:
-    """Without specks, and without what hangs in from outside where something lies free."""
+    """Drop specks, and ink that reaches in from outside the picture if there are marks free of its edges."""
     if not pieces:
         return []
     whole = [piece for piece in pieces if not _fills_edge(piece.box, shape)]
     if any(piece.box.height >= LEAST_HEIGHT * shape[0] for piece in whole):
-        pieces = whole  # what runs along an edge is a table beside the sheet
+        pieces = whole  # what fills an edge is a table beside the sheet
     largest = max(piece.area for piece in pieces)
     pieces = [piece for piece in pieces if piece.area >= max(SPECK * width**2, SPECK_SHARE * largest)]
     pieces = sorted(pieces, key=lambda piece: -piece.area)[:MOST_PIECES]
@@ -172,13 +168,13 @@ def _fills_edge(box: Box, shape: tuple[int, ...]) -> bool:
 
 
 def _without_frames(pieces: list[Mark], width: float) -> list[Mark]:
-    """Without boxes and circles that were drawn, or printed, around digits: thin outlines with ink free inside."""
+    """Drop boxes and circles drawn or printed around digits: thin outlines with separate ink inside."""
     frames = [piece for piece in pieces if any(_surrounds(piece, other, width) for other in pieces)]
     return [piece for piece in pieces if piece not in frames]
 
 
 def _surrounds(outer: Mark, inner: Mark, width: float) -> bool:
-    """Whether the one is a frame of the other. A dot or a stroke within a zero is not as large, or not as free."""
+    """Whether `outer` is a frame around `inner`. A dot or stroke inside a zero is too small or too close to it."""
     box, other, free = outer.box, inner.box, FRAME_GAP * width
     lies_inside = (
         box.left + free <= other.left
@@ -195,7 +191,7 @@ def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
 
 
 def _gathered(pieces: list[Mark]) -> list[Mark]:
-    """Pieces joined into digits: those above each other, and small ones with the nearest tall one."""
+    """Join pieces into digits: those above each other, and small ones with the nearest tall one."""
     if not pieces:
         return []
     reference = _reference_height(pieces)
@@ -216,19 +212,19 @@ def _gathered(pieces: list[Mark]) -> list[Mark]:
 
 
 def _reference_height(pieces: list[Mark]) -> float:
-    """The height of a digit here: of the larger pieces, the median."""
+    """The usual height of a digit here: the median of the larger pieces."""
     largest = max(piece.box.height for piece in pieces)
     return float(np.median([piece.box.height for piece in pieces if piece.box.height >= 0.5 * largest]))
 
 
 def _one_digit(one: Box, other: Box, reference: float) -> bool:
     if one.joined(other).height > 1.5 * reference and one.shared_height(other) < 0.5:
-        return False  # one stands on the line below
+        return False  # one of them is on the line below
     return one.shared_width(other) >= SAME_COLUMN
 
 
 def _rows(digits: list[Mark]) -> list[list[Mark]]:
-    """Rows from the top: who stands beside the row's latest stands in it."""
+    """Rows from the top. Going from left to right, a mark joins the row whose last mark it stands beside."""
     rows: list[list[Mark]] = []
     for mark in sorted(digits, key=lambda each: each.box.left):
         beside = [row for row in rows if row[-1].box.shared_height(mark.box) >= 0.4]

@@ -1,4 +1,4 @@
-"""A picture's digits, each with its box and framed for a network."""
+"""From a picture to its digits, each with its box and framed for a network."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,16 @@ from digits_core.handwriting.sheet import find_sheet
 
 @dataclass(frozen=True, kw_only=True)
 class FoundMark:
-    """A digit, or several that touch. box: in the picture's pixels."""
+    """A digit, or several that touch, with the pieces it may be cut into."""
 
     row: int
     pieces: tuple[Piece, ...]
-    boxes: tuple[Box, ...]  # of the pieces
-    images: npt.NDArray[np.uint8]  # (P, side, side) of the pieces, ink bright
+    boxes: tuple[Box, ...]  # of the pieces, in the picture's pixels
+    images: npt.NDArray[np.uint8]  # (P, side, side), of the pieces, ink bright
 
 
 def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = False) -> list[FoundMark]:
-    """All marks of a picture in reading order, none where it is empty. `one_digit`: it is known to hold one."""
+    """All marks of a picture in reading order, [] if there are none. `one_digit`: the picture is known to show one."""
     height, width = pixels.shape[:2]
     whole = already_framed(pixels, frame)
     if whole is not None:
@@ -40,7 +40,7 @@ def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = 
 
 
 def _marks(pixels: Pixels, frame: Frame, left: int, top: int, *, one_digit: bool) -> list[FoundMark]:
-    """The same of a picture, or of the sheet in it that begins at this point."""
+    """Like `find_marks`, for a picture or for the sheet in it whose corner is at (left, top)."""
     height, width = pixels.shape[:2]
     ink = find_ink(pixels)
     if not ink.mask.any():

@@ -10,18 +10,18 @@ import numpy.typing as npt
 
 from digits_core.handwriting.marks import Box
 
-UNSURE_BELOW = 0.8  # of the likeliest digit's probability; how often such an answer is wrong: docs/results.md
-SECOND_FROM = 0.05  # a second digit less likely than this is not worth naming
+UNSURE_BELOW = 0.8  # of the likeliest digit's probability; docs/results.md says how often such predictions are wrong
+SECOND_FROM = 0.05  # a second digit less likely than this is not mentioned
 
 
 def printable(path: Path) -> str:
-    """A file's name on one line, whatever is in it: line breaks, escapes and broken letters are written out."""
+    """A file's name on one line, whatever is in it: line breaks and other unprintable characters are escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A file to read; `label` where it is known to show one digit, and which."""
+    """A file to read. `label`: the digit it shows, if it is known to show exactly one."""
 
     path: Path
     label: int | None = None
@@ -29,7 +29,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadDigit:
-    """One digit as it was read. image: what the network saw, uint8 (side, side), ink bright."""
+    """One digit as read. image: the network's input, uint8 (side, side), ink bright."""
 
     box: Box  # in the picture's pixels
     row: int
@@ -38,7 +38,7 @@ class ReadDigit:
 
     @property
     def digit(self) -> int:
-        """The likeliest."""
+        """The likeliest digit."""
         return int(self.probabilities.argmax())
 
     @property
@@ -49,7 +49,7 @@ class ReadDigit:
 
     @property
     def unsure(self) -> tuple[int, ...]:
-        """The digits it may be, the likeliest first; empty where the answer is clear."""
+        """The digits it may be, likeliest first; empty if the prediction is confident."""
         if self.probabilities.max() >= UNSURE_BELOW:
             return ()
         likely = [digit for digit, probability in self.top[:2] if probability >= SECOND_FROM]
@@ -58,7 +58,7 @@ class ReadDigit:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A picture as it was read, or why it was not."""
+    """What was read in a picture, or why it could not be read."""
 
     picture: Picture
     width: int = 0  # pixels
@@ -68,28 +68,26 @@ class Reading:
 
     @property
     def rows(self) -> list[list[ReadDigit]]:
-        """The digits by row."""
         numbers = sorted({digit.row for digit in self.digits})
         return [[digit for digit in self.digits if digit.row == number] for number in numbers]
 
     @property
     def text(self) -> str:
-        """What it says, rows parted by a slash."""
+        """The digits as text, rows separated by a slash."""
         return " / ".join("".join(str(digit.digit) for digit in row) for row in self.rows)
 
     @property
     def has_label(self) -> bool:
-        """Whether it is known what the picture shows."""
         return self.picture.label is not None
 
     @property
     def is_right(self) -> bool:
-        """Of a picture with a label: whether it was read as that one digit."""
+        """Whether the picture was read as exactly one digit, its label. Only for pictures with a label."""
         return [digit.digit for digit in self.digits] == [self.picture.label]
 
 
 def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
-    """(10, 10): labels down, answers across; a picture that was not read as one digit is in no cell."""
+    """Counts, (10, 10): label by row, prediction by column. Pictures not read as one digit are left out."""
     table = [[0] * 10 for _ in range(10)]
     for reading in known:
         if reading.picture.label is not None and len(reading.digits) == 1:
@@ -98,7 +96,7 @@ def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
 
 
 def digit_document(digit: ReadDigit) -> dict[str, Any]:
-    """One digit."""
+    """One digit as JSON values."""
     box = digit.box
     return {
         "box": [box.left, box.top, box.right, box.bottom],

@@ -1,4 +1,4 @@
-"""Ruled and squared paper: lines from edge to edge go, ink that crosses them stays."""
+"""Ruled and squared paper: removes lines that run from edge to edge, keeps ink that crosses them."""
 
 import cv2
 import numpy as np
@@ -6,13 +6,13 @@ import numpy.typing as npt
 
 from digits_core.handwriting.ink import Ink, Mask, stroke_width
 
-MARGIN = 0.0075  # of the side: what ends so near an edge of the picture goes beyond it
-THICKEST = 0.02  # of the side
-PIECE = 0.3  # of the side, that is straight in one angle
+MARGIN = 0.0075  # of the side: a line that ends this close to the picture's edge runs past it
+THICKEST = 0.02  # of the side: thicker lines are not rulings
+PIECE = 0.3  # of the side: the length over which a line must be straight
 ANGLES = np.deg2rad(np.arange(-10, 11, 1))
-GAP = 0.05  # of the side: a pale line comes in pieces
-LEAST_LEFT = 0.05  # of the longer side: when nothing as large is left, the lines were the writing
-DARKER = 1.3  # times the rulings' strength: ink that can be told from them where it runs along one
+GAP = 0.05  # of the side: a pale line is found in pieces, with gaps up to this
+LEAST_LEFT = 0.05  # of the longer side: if nothing this large is left, the lines were the writing
+DARKER = 1.3  # times the rulings' strength: ink stronger than this is recognisable even along a ruling
 
 
 def without_rulings(ink: Ink) -> Mask:
@@ -43,13 +43,13 @@ def _edges_met(boxes: npt.NDArray[np.integer], shape: tuple[int, ...]) -> npt.ND
 
 
 def _largest(mask: Mask) -> int:
-    """The longer side, in pixels, of the largest piece of ink."""
+    """The longer side of the largest piece of ink, in pixels."""
     _, _, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     return int(boxes[1:, 2:4].max()) if len(boxes) > 1 else 0
 
 
 def _rulings(mask: Mask) -> Mask:
-    """Pieces of straight lines, about level, that together lead from one edge of the picture to another."""
+    """Pieces of roughly horizontal straight lines that together lead from one edge of the picture to another."""
     width = mask.shape[1]
     length = round(PIECE * width)
     tolerant = cv2.dilate(mask, np.ones((3, 1), np.uint8))
@@ -75,13 +75,13 @@ def _line_kernel(length: int, angle: float) -> Mask:
 
 
 def _mended(mask: Mask, lines: Mask, strength: npt.NDArray[np.float32]) -> Mask:
-    """The mask without the lines, strokes that they cut joined again."""
+    """The mask without the lines; strokes cut by removing them are joined again."""
     mask, lines = np.ascontiguousarray(mask), np.ascontiguousarray(lines)
     thickness = max(2, round(stroke_width(lines)))
     rest = mask & ~cv2.dilate(lines, np.ones((2 * (thickness // 2) + 3, 1), np.uint8))
     bridge = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((2 * thickness + 5, 3), np.uint8))
     kept = rest | (bridge & mask)
-    level = float(np.percentile(strength[lines > 0], 90))  # of the darkest: every fifth may be printed bolder
+    level = float(np.percentile(strength[lines > 0], 90))  # of the darkest: every fifth line may be printed bolder
     if rest.any() and float(np.median(strength[rest > 0])) > DARKER * level:
         kept |= mask & (strength > 0.5 * (level + 1.0)).astype(np.uint8)
     return kept

@@ -1,4 +1,4 @@
-"""A sheet of paper on a table, a note on a wall: where in the picture the paper is, when it is not all of it."""
+"""Finds the paper in a picture that shows more than the paper: a sheet on a table, a note on a wall."""
 
 from dataclasses import dataclass
 
@@ -10,26 +10,26 @@ from digits_core.handwriting.decode import Pixels
 from digits_core.handwriting.ink import Mask
 from digits_core.handwriting.marks import Box
 
-COARSE_SIDE = 160  # pixels in which it is looked for
-SMALLEST, LARGEST = 0.1, 0.9  # of the picture
+COARSE_SIDE = 160  # pixels, the resolution of the search
+SMALLEST, LARGEST = 0.1, 0.9  # of the picture: the range of a sheet's area
 LEAST_CONTRAST = 30.0  # of 255, between sheet and table
-SOLID = 0.88  # of its convex hull, that a sheet with its ink filled in covers
-STRAIGHT = 0.86  # of the smallest rectangle around it, turned as it is: an ellipse covers 0.79
-MOST_EDGES = 1  # of the picture's, that it may reach: what reaches more is half a shadow
-INK_REACH = 0.12  # of the coarse side: strokes this wide are filled in
-RIM = 0.02  # of the coarse side, that is cut off: the sheet's own edge is no stroke
+SOLID = 0.88  # of its convex hull: what a sheet with its ink filled in covers at least
+STRAIGHT = 0.86  # of the smallest rotated rectangle around it: an ellipse covers 0.79
+MOST_EDGES = 1  # of the picture's edges that a sheet may reach: whatever reaches more is probably a shadow
+INK_REACH = 0.12  # of the coarse side: strokes up to this wide are filled in
+RIM = 0.02  # of the coarse side: cut off, so that the sheet's edge is not taken for a stroke
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """box: around it in the picture's pixels; pixels: what is in the box, with paper where the table was."""
+    """box: in the picture's pixels; pixels: the content of the box, with paper painted over the surroundings."""
 
     box: Box
     pixels: Pixels
 
 
 def find_sheet(pixels: Pixels) -> Sheet | None:
-    """The one compact region of even colour with straight edges that stands out of what is around it; None without."""
+    """The compact, evenly coloured, straight-edged region that stands out from its surroundings; None without one."""
     shrink = COARSE_SIDE / max(pixels.shape[:2])
     if shrink >= 1:
         return None
@@ -46,7 +46,7 @@ def find_sheet(pixels: Pixels) -> Sheet | None:
 
 
 def _two_classes(small: Pixels) -> tuple[Mask, float]:
-    """Otsu's along the direction in which colours differ most, and how far the two lie apart."""
+    """Otsu's two classes along the direction in which colours differ most, and the distance between their means."""
     flat = small.reshape(-1, 3).astype(np.float32)
     axis = np.linalg.eigh(np.cov(flat.T))[1][:, -1].astype(np.float32)
     values = cv2.transform(small.astype(np.float32), axis[np.newaxis])
@@ -58,7 +58,7 @@ def _two_classes(small: Pixels) -> tuple[Mask, float]:
 
 
 def _region(candidate: Mask) -> Mask | None:
-    """The largest piece with its ink filled in, if it has a sheet's shape, without its rim."""
+    """The largest piece with its ink filled in and its rim cut off; None unless it has the shape of a sheet."""
     count, names, boxes, _ = cv2.connectedComponentsWithStats(candidate, connectivity=4)
     if count < 2:
         return None

@@ -15,7 +15,7 @@ def one_hot(digits: list[int]) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
-def test_figures_equal_scikit_learns(seed: int, n: int) -> None:
+def test_scores_equal_scikit_learns(seed: int, n: int) -> None:
     random = np.random.default_rng(seed)
     labels = random.integers(0, 10, n)
     probabilities = random.dirichlet(np.full(10, 0.5), n) * 0.999 + 0.0001
@@ -29,7 +29,7 @@ def test_figures_equal_scikit_learns(seed: int, n: int) -> None:
     assert np.array_equal(confusion_matrix(labels, probabilities.argmax(1)), expected)
 
 
-def test_perfect_and_hopeless_models_have_finite_figures() -> None:
+def test_perfect_and_hopeless_models_have_finite_scores() -> None:
     perfect, hopeless = score(LABELS, one_hot([0, 1, 2, 3])), score(LABELS, one_hot([9, 9, 9, 9]))
     assert (perfect.error_count, perfect.nll, perfect.brier, perfect.ece) == (0, 0.0, 0.0, 0.0)
     assert (hopeless.error_count, hopeless.accuracy, hopeless.brier, hopeless.ece) == (4, 0.0, 2.0, 1.0)
@@ -45,7 +45,7 @@ def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error(LABELS, probabilities) == pytest.approx(0.15)
 
 
-def test_margin_is_zero_where_right() -> None:
+def test_margin_is_zero_for_a_correct_prediction() -> None:
     probabilities = np.full((2, 10), 0.02)
     probabilities[:, 4] = 0.82
     assert wrong_margin(np.array([4, 7]), probabilities).tolist() == pytest.approx([0.0, 0.80])
@@ -55,12 +55,14 @@ def test_margin_is_zero_where_right() -> None:
 @pytest.mark.parametrize(
     ("labels", "probabilities", "message"),
     [
-        (LABELS, one_hot([0, 1, 2]), "do not belong together"),
+        (LABELS, one_hot([0, 1, 2]), "do not match"),
         (LABELS[:0], one_hot([]).reshape(0, 10), "no images"),
         (LABELS, np.full((4, 10), np.nan), "NaN"),
         (LABELS, np.full((4, 10), 0.3), "sum to one"),
     ],
 )
-def test_nonsense_is_refused(labels: np.ndarray, probabilities: np.ndarray, message: str) -> None:
+def test_invalid_labels_and_probabilities_are_refused(
+    labels: np.ndarray, probabilities: np.ndarray, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         score(labels, probabilities)

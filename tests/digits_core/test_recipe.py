@@ -40,34 +40,34 @@ def test_json_round_trip_keeps_every_field(values: dict[str, str | int | float])
 
 
 @given(overrides)
-def test_id_names_the_configuration_and_not_the_seed(values: dict[str, str | int | float]) -> None:
+def test_id_identifies_the_configuration_but_not_the_seed(values: dict[str, str | int | float]) -> None:
     recipe = Recipe().with_overrides(values)
     assert recipe.with_overrides({"training.seed": 7}).recipe_id == recipe.recipe_id
     assert recipe.with_overrides({"training.epochs": 999}).recipe_id != recipe.recipe_id
 
 
 def test_id_is_stable_between_versions() -> None:
-    # Stored sweeps refer to it: a change of this value needs a line in docs/decisions.md.
-    # A new field does not change it, as long as its default means what was done before.
+    # Stored runs refer to these ids: changing one needs a line in docs/decisions.md.
+    # A new field changes none of them, as long as its default means what was done before.
     assert Recipe().recipe_id == "44136fa355b3"
     assert Recipe().with_overrides({"model.name": "lenet", "training.epochs": 3}).recipe_id == "d1916b42676f"
 
 
 @given(overrides)
-def test_an_assignment_on_the_command_line_is_the_override(values: dict[str, Scalar]) -> None:
+def test_an_assignment_on_the_command_line_parses_to_its_override(values: dict[str, Scalar]) -> None:
     assert dict(parse_assignment(f"{name}={value}") for name, value in values.items()) == values
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model.width", "is no assignment"),
+        ("model.width", "is not an assignment"),
         ("model.widht=3", "did you mean 'model.width'"),
-        ("model.width=three", "takes a int"),
-        ("model.width=3.5", "takes a int"),
-        ("model.batch_norm=1", "takes a bool"),
-        ("model.dropout=", "takes a float"),
-        ("model.dropout=[1]", "takes a float"),
+        ("model.width=three", "must be of type int"),
+        ("model.width=3.5", "must be of type int"),
+        ("model.batch_norm=1", "must be of type bool"),
+        ("model.dropout=", "must be of type float"),
+        ("model.dropout=[1]", "must be of type float"),
     ],
 )
 def test_a_bad_assignment_says_what_is_wrong(text: str, message: str) -> None:
@@ -80,12 +80,12 @@ def test_assignments_read_booleans_and_whole_floats() -> None:
     assert parse_assignment(" model.dropout = 0") == ("model.dropout", 0.0)
 
 
-def test_label_smoothing_goes_with_cross_entropy_alone() -> None:
-    with pytest.raises(UsageError, match="goes with cross-entropy, not with mse"):
+def test_label_smoothing_needs_cross_entropy() -> None:
+    with pytest.raises(UsageError, match="needs a cross-entropy loss, not mse; set it to 0"):
         Recipe().with_overrides({"loss.name": "mse", "loss.label_smoothing": 0.1})
 
 
-def test_unknown_field_names_the_nearest() -> None:
+def test_unknown_field_suggests_the_closest() -> None:
     with pytest.raises(UsageError, match=r"did you mean 'optimizer.learning_rate'"):
         Recipe().with_overrides({"optimizer.learning_rat": 0.1})
 
@@ -95,8 +95,8 @@ def test_unknown_field_names_the_nearest() -> None:
     [
         ("model.name", "lenett", "did you mean 'lenet'"),
         ("model.width", 0, "between 1 and 1024"),
-        ("model.width", "wide", "takes a int"),
-        ("model.width", True, "takes a int"),
+        ("model.width", "wide", "must be of type int"),
+        ("model.width", True, "must be of type int"),
         ("model.kernel_size", 4, "must be odd"),
         ("model.dropout", float("nan"), "between 0 and 0.95"),
         ("optimizer.learning_rate", 0.0, "between"),
@@ -116,7 +116,7 @@ def test_whole_floats_become_integers_and_integers_floats() -> None:
     assert type(recipe.model.dropout) is float
 
 
-def test_names_in_the_recipe_are_the_registries() -> None:
+def test_names_in_the_recipe_match_the_registries() -> None:
     assert set(MODELS) == set(ARCHITECTURES)
     assert set(OPTIMIZERS) == set(OPTIMIZER_NAMES)
     assert set(SCHEDULES) == set(SCHEDULE_NAMES)
@@ -131,17 +131,17 @@ def test_recipes_are_frozen() -> None:
 def test_variations_have_the_type_of_their_field() -> None:
     assert parse_variation("optimizer.learning_rate=1,0.5") == ("optimizer.learning_rate", (1.0, 0.5))
     assert parse_variation("optimizer.name=sgd, adam") == ("optimizer.name", ("sgd", "adam"))
-    with pytest.raises(UsageError, match=r"no variation; write it as training\.batch_size=32,64"):
+    with pytest.raises(UsageError, match=r"not a variation; write it as training\.batch_size=32,64"):
         parse_variation("training.batch_size")
-    with pytest.raises(UsageError, match="names a value twice"):
+    with pytest.raises(UsageError, match="lists a value twice"):
         parse_variation("training.batch_size=32,32.0")
-    with pytest.raises(UsageError, match=r"training\.batch_size takes a int"):
+    with pytest.raises(UsageError, match=r"training\.batch_size must be of type int"):
         parse_variation("training.batch_size=32,many")
     with pytest.raises(UsageError, match=r"training\.batch_size is varied twice"):
         parse_variations(["training.batch_size=32", "training.batch_size=64"])
 
 
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5_000, "[" * 100_000, "NaN"])
-def test_numbers_that_are_none_are_usage_errors(number: str) -> None:
+def test_unusable_numbers_are_usage_errors(number: str) -> None:
     with pytest.raises(UsageError, match=r"optimizer\.learning_rate"):
         Recipe().with_overrides(dict([parse_assignment(f"optimizer.learning_rate={number}")]))

@@ -21,16 +21,16 @@ def test_every_named_recipe_fits_its_data_set_and_says_where_it_is_from(name: st
     assert named.build.__doc__
 
 
-def test_no_two_names_mean_the_same() -> None:
+def test_no_two_names_share_a_recipe() -> None:
     assert len({named.build().recipe_id for named in RECIPES.values()}) == len(RECIPES)
 
 
-def test_the_repaired_recipe_differs_in_the_fault_alone() -> None:
+def test_the_repaired_recipe_differs_only_in_the_loss() -> None:
     faulty, repaired = (named_recipe(n).build().as_overrides() for n in ("nguetsop-cnn", "nguetsop-cnn-repaired"))
     assert {name for name in faulty if faulty[name] != repaired[name]} == {"loss.name"}
 
 
-def test_an_unknown_recipe_names_the_nearest() -> None:
+def test_an_unknown_recipe_suggests_the_closest() -> None:
     with pytest.raises(UsageError, match="did you mean 'lenet'"):
         named_recipe("lenett")
 
@@ -62,16 +62,22 @@ def test_a_best_parameters_file_is_a_recipe(tmp_path: Path) -> None:
         (None, "there is no file"),
         ("{", "is not a best-parameters file"),
         ("[]", "is not a best-parameters file"),
-        ('{"recipe": {}}', "it must hold name, dataset, validation and recipe, and nothing else"),
+        ('{"recipe": {}}', "it must contain name, dataset, validation and recipe, and nothing else"),
         ('{"recipe": {"model": {}}, "dataset": "mnist", "name": "x", "foo": 1}', "and nothing else"),
-        ('{"recipe": {}, "dataset": "mnist", "name": "x"}', "its recipe must hold parts like model"),
-        ('{"recipe": {"model": []}, "dataset": "mnist", "name": "x"}', "its recipe must hold parts like model"),
+        ('{"recipe": {}, "dataset": "mnist", "name": "x"}', "its recipe must contain sections such as model"),
+        (
+            '{"recipe": {"model": []}, "dataset": "mnist", "name": "x"}',
+            "its recipe must contain sections such as model",
+        ),
         (
             '{"recipe": {"modle": {}}, "dataset": "mnist", "name": "x"}',
             "'modle'; did you mean 'model'",
         ),
         ('{"recipe": {"model": {"widht": 3}}, "dataset": "mnist", "name": "x"}', "did you mean"),
-        ('{"recipe": {"model": {"width": "wide"}}, "dataset": "mnist", "name": "x"}', "model.width takes a int"),
+        (
+            '{"recipe": {"model": {"width": "wide"}}, "dataset": "mnist", "name": "x"}',
+            "model.width must be of type int",
+        ),
         ('{"recipe": {"model": {"width": -1}}, "dataset": "mnist", "name": "x"}', "model.width"),
         ('{"recipe": {"model": {}}, "dataset": "mnist", "name": null}', "must be printable"),
         ('{"recipe": {"model": {}}, "dataset": "mnist", "name": "\\u001b[31m"}', "must be printable"),
@@ -81,10 +87,10 @@ def test_a_best_parameters_file_is_a_recipe(tmp_path: Path) -> None:
             "too large",
         ),
         ("[" * 100_000, "is not a best-parameters file"),
-        (" " * (2**20 + 1), "more than 1,048,576 bytes"),
+        (" " * (2**20 + 1), "larger than 1,048,576 bytes"),
     ],
 )
-def test_files_that_are_none(tmp_path: Path, content: str | None, message: str) -> None:
+def test_unusable_best_parameters_files_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "best.json"
     if content is not None:
         path.write_text(content)
@@ -92,7 +98,7 @@ def test_files_that_are_none(tmp_path: Path, content: str | None, message: str) 
         named_recipe(str(path))
 
 
-def test_a_folder_or_a_device_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_or_a_device_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     for name in ("folder.json", "zero.json"):

@@ -17,7 +17,7 @@ def test_a_corruption_changes_images_and_is_repeatable(digits: Digits, kind: str
         assert np.abs(made.astype(int) - images).mean() > 1
 
 
-def test_they_do_what_they_are_called() -> None:
+def test_corruptions_do_what_their_names_say() -> None:
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 8:20, 12:16] = 255
     assert corrupted(image, "brightness")[0, 0, 0] > 50
@@ -31,6 +31,6 @@ def test_they_do_what_they_are_called() -> None:
     assert len(CORRUPTIONS) == 15
 
 
-def test_an_unknown_kind() -> None:
+def test_an_unknown_kind_suggests_the_closest() -> None:
     with pytest.raises(UsageError, match="did you mean 'rotate'"):
         corrupted(np.zeros((1, 8, 8), np.uint8), "rotat")

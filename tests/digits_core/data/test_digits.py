@@ -12,7 +12,7 @@ from digits_core.errors import UsageError
 def test_embedded_data_set(digits: Digits) -> None:
     assert digits.images.shape == (1797, 8, 8)
     assert digits.images.dtype == np.uint8
-    assert len(np.unique(digits.images)) == 17  # 0..16, no two levels merged
+    assert len(np.unique(digits.images)) == 17  # 0..16, all levels distinct
     assert digits.images.max() == 255
     assert np.bincount(digits.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
@@ -28,14 +28,14 @@ def test_split_covers_everything_once_and_is_stratified(digits: Digits) -> None:
         assert np.abs(share - 0.1).max() < 0.01
 
 
-def test_split_is_the_same_every_time_and_named_by_its_images(digits: Digits) -> None:
+def test_split_is_deterministic_and_its_id_depends_on_the_images(digits: Digits) -> None:
     assert split_digits(digits).split_id == split_digits(digits).split_id
     shuffled = replace(digits, images=digits.images[::-1].copy(), labels=digits.labels[::-1].copy())
     assert split_digits(shuffled).split_id != split_digits(digits).split_id
     assert shuffled.checksum != digits.checksum
 
 
-def test_published_test_part_is_the_sealed_one(digits: Digits) -> None:
+def test_published_test_set_is_the_sealed_one(digits: Digits) -> None:
     published = replace(digits, published_test_count=297)
     test, indices = sealed_test_part(published)
     assert indices.tolist() == list(range(1500, 1797))
@@ -46,7 +46,7 @@ def test_published_test_part_is_the_sealed_one(digits: Digits) -> None:
     assert digits.published_name(7) == "7"
 
 
-def test_unknown_data_set_names_the_nearest() -> None:
+def test_unknown_data_set_suggests_the_closest() -> None:
     with pytest.raises(UsageError, match="did you mean 'mnist'"):
         load_digits("mnits")
 
@@ -55,7 +55,7 @@ def test_unknown_data_set_names_the_nearest() -> None:
 def test_real_mnist() -> None:
     mnist = load_digits("mnist")
     assert mnist.images.shape == (70_000, 28, 28)
-    assert mnist.labels[:5].tolist() == [5, 0, 4, 1, 9]  # as everybody knows them
+    assert mnist.labels[:5].tolist() == [5, 0, 4, 1, 9]  # the well-known first five
     assert mnist.labels[60_000:60_005].tolist() == [7, 2, 1, 0, 4]
     assert mnist.images[0].sum() == 27_525
     split = split_digits(mnist)
@@ -74,7 +74,7 @@ def test_sklearn_digits_are_the_test_half_of_optdigits(digits: Digits) -> None:
 
 
 @pytest.mark.mnist
-def test_real_mnist_is_what_torchvision_reads() -> None:
+def test_real_mnist_equals_what_torchvision_reads() -> None:
     from torchvision.datasets import MNIST
 
     mnist = load_digits("mnist")

@@ -62,35 +62,35 @@ def test_packed_file_is_downloaded_and_read_packed(data_folder: Path, server: tu
     assert (data_folder / "set" / "file.bin.gz").is_file()
 
 
-def test_half_a_download_leaves_nothing_behind(data_folder: Path, server: tuple[str, Path]) -> None:
+def test_a_truncated_download_leaves_nothing_behind(data_folder: Path, server: tuple[str, Path]) -> None:
     address, served = server
     file = _file(f"{address}/file.bin")
     (served / "file.bin").write_bytes(CONTENT[:100])
-    with pytest.raises(EnvironmentFailure, match="what arrived is not the published file"):
+    with pytest.raises(EnvironmentFailure, match="the downloaded file is not the published one"):
         read_checked(file)
     assert list((data_folder / "set").iterdir()) == []
     (served / "file.bin").write_bytes(CONTENT)
     assert read_checked(file) == CONTENT
 
 
-def test_an_answer_that_is_not_the_file_is_named(data_folder: Path, server: tuple[str, Path]) -> None:
-    with pytest.raises(EnvironmentFailure, match="the server answered 404"):
+def test_an_http_error_is_reported_with_its_status(data_folder: Path, server: tuple[str, Path]) -> None:
+    with pytest.raises(EnvironmentFailure, match="the server responded with 404"):
         read_checked(_file(f"{server[0]}/file.bin"))
 
 
-def test_a_data_folder_that_takes_no_files(data_folder: Path, server: tuple[str, Path]) -> None:
+def test_an_unwritable_data_folder_is_reported(data_folder: Path, server: tuple[str, Path]) -> None:
     data_folder.write_text("not a folder")
-    with pytest.raises(EnvironmentFailure, match="cannot write there"):
+    with pytest.raises(EnvironmentFailure, match="cannot write to that folder"):
         read_checked(_file(f"{server[0]}/file.bin"))
 
 
-def test_no_network_says_what_where_and_what_works_without(data_folder: Path) -> None:
-    file = _file("http://127.0.0.1:9/file.bin")  # the discard port: refused
+def test_without_a_network_the_error_says_what_to_put_where_and_what_works_offline(data_folder: Path) -> None:
+    file = _file("http://127.0.0.1:9/file.bin")  # the discard port: connection refused
     with pytest.raises(EnvironmentFailure) as caught:
         read_checked(file)
     message = str(caught.value)
     assert "\n" not in message
-    assert "could not fetch http://127.0.0.1:9/file.bin: no connection." in message
+    assert "could not download http://127.0.0.1:9/file.bin: no connection." in message
     assert str(data_folder / "set" / "file.bin") in message
     assert "--dataset sklearn-digits, which needs no network" in message
 
@@ -103,11 +103,11 @@ def test_truncated_file_is_refused_in_one_line(data_folder: Path, name: str) -> 
     with pytest.raises(EnvironmentFailure, match=r"damaged|cannot read") as caught:
         read_checked(_file("http://127.0.0.1:9/"))
     assert str(data_folder / "set" / name) in str(caught.value)
-    assert (data_folder / "set" / name).is_file()  # a user's file is theirs to delete
+    assert (data_folder / "set" / name).is_file()  # only users delete their files
 
 
-def test_packed_bomb_is_not_unpacked_whole(data_folder: Path) -> None:
+def test_a_decompression_bomb_is_not_unpacked_whole(data_folder: Path) -> None:
     (data_folder / "set").mkdir(parents=True)
     (data_folder / "set" / "file.bin.gz").write_bytes(gzip.compress(bytes(50_000_000)))
-    with pytest.raises(EnvironmentFailure, match="350 of 350 bytes could be used"):
+    with pytest.raises(EnvironmentFailure, match="350 of 350 bytes read"):
         read_checked(_file("http://127.0.0.1:9/"))

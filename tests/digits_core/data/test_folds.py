@@ -11,7 +11,7 @@ from digits_core.errors import UsageError
 
 @settings(max_examples=8, deadline=None)
 @given(count=st.integers(min_value=2, max_value=20))
-def test_every_image_is_held_out_once_and_never_by_a_network_that_saw_it(digits: Digits, count: int) -> None:
+def test_every_image_is_held_out_exactly_once(digits: Digits, count: int) -> None:
     folds = fold_digits(digits, count)
     held_out = np.concatenate([split.validation_indices for split in folds.splits])
     assert np.array_equal(np.sort(held_out), folds.validation_indices)
@@ -22,14 +22,14 @@ def test_every_image_is_held_out_once_and_never_by_a_network_that_saw_it(digits:
     assert folds.train_count == min(len(split.train) for split in folds.splits)
 
 
-def test_the_sealed_part_stays_out(digits: Digits) -> None:
+def test_the_sealed_test_set_stays_out(digits: Digits) -> None:
     folds = fold_digits(digits, 3)
     _, sealed = sealed_test_part(digits)
     assert len(folds.validation_indices) == len(digits) - len(sealed) == 1438
     assert not set(folds.validation_indices) & set(sealed)
 
 
-def test_folds_are_the_same_every_time_and_named_by_their_number(digits: Digits) -> None:
+def test_folds_are_deterministic_and_their_id_has_their_number(digits: Digits) -> None:
     first, again, other = fold_digits(digits, 4), fold_digits(digits, 4), fold_digits(digits, 5)
     assert first.split_id == again.split_id == f"4-folds-{digits.split_id}"
     assert np.array_equal(first.positions[0], again.positions[0])
@@ -38,13 +38,14 @@ def test_folds_are_the_same_every_time_and_named_by_their_number(digits: Digits)
 
 def test_more_folds_than_images_of_a_digit_are_refused(digits: Digits) -> None:
     with pytest.raises(
-        UsageError, match=r"--folds 200 is more than sklearn-digits has .* \(139 of 8\); use at most 139"
+        UsageError,
+        match=r"--folds 200 is too many: sklearn-digits has only 139 images of its rarest digit, 8; use at most 139",
     ):
         fold_digits(digits, 200)
 
 
 @pytest.mark.mnist
-def test_the_pool_is_folded_whole() -> None:
+def test_a_pool_is_split_into_folds_as_a_whole() -> None:
     folds = fold_digits(load_digits("optdigits-pooled"), 4)
     assert len(folds.validation) == 5_620
     assert [len(split.validation) for split in folds.splits] == [1_405] * 4

@@ -1,4 +1,4 @@
-"""The archives as their publishers lay them out, made small here; the published ones need a network."""
+"""Small archives in the published layouts; the published ones would need a network."""
 
 import bz2
 import gzip
@@ -29,7 +29,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def placed(folder: Path, files: tuple[PackedFile, ...], contents: list[bytes]) -> tuple[PackedFile, ...]:
-    """Write the contents where the files are looked for; returns the files with their checksums."""
+    """Write the contents where the files are looked up. Returns the files with matching checksums."""
     known = []
     for file, content in zip(files, contents, strict=True):
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def test_kmnist(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(further_data.load_kmnist(), IMAGES, TEST_IMAGES, LABELS, TEST_LABELS)
 
 
-def test_qmnist_is_judged_by_what_mnist_left_out(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qmnist_test_set_is_what_mnist_left_out(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rest = np.full((60, 7), 3)
     tables = [np.column_stack([each, rest[: len(each)]]).astype(np.int32) for each in (LABELS, TEST_LABELS)]
     contents = [gzip.compress(idx(array)) for array in (IMAGES, tables[0], TEST_IMAGES, tables[1])]
@@ -60,7 +60,7 @@ def test_qmnist_is_judged_by_what_mnist_left_out(data_folder: Path, monkeypatch:
     check(further_data.load_qmnist(), IMAGES, TEST_IMAGES[10:], LABELS, TEST_LABELS[10:])
 
 
-def test_emnist_is_turned_upright(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emnist_is_transposed(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = data_folder / "packed.zip"
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
@@ -88,12 +88,12 @@ def test_usps(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(further_data.load_usps(), images, tests, LABELS, TEST_LABELS)
 
 
-def test_another_archive_is_refused(data_folder: Path) -> None:
+def test_an_archive_with_the_wrong_checksum_is_refused(data_folder: Path) -> None:
     placed(data_folder, further_data.KMNIST_FILES, [b"x"] * 4)
     with pytest.raises(EnvironmentFailure, match="damaged or not the published file"):
         further_data.load_kmnist()
 
 
-def test_they_have_names() -> None:
+def test_further_data_sets_are_registered() -> None:
     assert {"usps", "qmnist", "emnist-digits", "kmnist"} <= set(DATASETS)
     assert DATASETS["usps"].side == 16

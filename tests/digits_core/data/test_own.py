@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("data_folder")
 
 @pytest.fixture
 def pictures(tmp_path: Path, digits: Digits) -> Path:
-    """Six enlarged images of each digit, dark on light, in a folder for each; returns the folder."""
+    """A folder with one sub-folder per digit, each with six enlarged images, dark on light."""
     folder = tmp_path / "mine"
     for digit in range(10):
         (folder / str(digit)).mkdir(parents=True)
@@ -36,12 +36,12 @@ def test_a_folder_of_classes(pictures: Path, digits: Digits) -> None:
     loaded = load_digits(f"folder:{pictures}")
     assert loaded.images.shape == (60, 28, 28)
     assert np.bincount(loaded.labels).tolist() == [6] * 10
-    assert loaded.checksum == load_digits(f"folder:{pictures}").checksum  # the second time from the cache
+    assert loaded.checksum == load_digits(f"folder:{pictures}").checksum  # the second load comes from the cache
     assert [len(part) for part in loaded.parts] == [36, 12, 12]
     assert np.unique(np.concatenate(loaded.parts)).size == 60
 
 
-def test_the_cache_goes_by_content_and_is_checked(pictures: Path, data_folder: Path) -> None:
+def test_the_cache_is_keyed_by_content_and_verified(pictures: Path, data_folder: Path) -> None:
     first = load_digits(f"folder:{pictures}")
     (cached,) = (data_folder / "own").iterdir()
     cached.write_bytes(cached.read_bytes()[:-40])
@@ -50,7 +50,7 @@ def test_the_cache_goes_by_content_and_is_checked(pictures: Path, data_folder: P
     assert load_digits(f"folder:{pictures}").checksum != first.checksum
 
 
-def test_names_that_begin_with_the_digit(pictures: Path) -> None:
+def test_file_names_that_start_with_the_digit(pictures: Path) -> None:
     flat = pictures.parent / "flat"
     flat.mkdir()
     for path in pictures.rglob("*.png"):
@@ -58,7 +58,7 @@ def test_names_that_begin_with_the_digit(pictures: Path) -> None:
     assert np.bincount(load_digits(f"folder:{flat}").labels).tolist() == [6] * 10
 
 
-def test_what_cannot_be_used_is_named(pictures: Path, tmp_path: Path) -> None:
+def test_unusable_pictures_are_listed(pictures: Path, tmp_path: Path) -> None:
     Image.new("L", (50, 50), 255).save(pictures / "1" / "white.png")
     (pictures / "2" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     (pictures / "note.png").write_bytes((pictures / "1" / "0.png").read_bytes())
@@ -75,11 +75,11 @@ def test_what_cannot_be_used_is_named(pictures: Path, tmp_path: Path) -> None:
     assert check.problems == ("5 of its files cannot be used",)
 
 
-def test_too_few_of_a_digit_can_only_be_mixed(pictures: Path, tmp_path: Path) -> None:
+def test_a_data_set_too_small_to_split_can_only_be_mixed(pictures: Path, tmp_path: Path) -> None:
     for path in sorted((pictures / "8").iterdir())[:3]:
         path.unlink()
     name = f"folder:{pictures}"
-    with pytest.raises(UsageError, match="has 3 images of the digit 8, and needs at least 5"):
+    with pytest.raises(UsageError, match="has 3 images of the digit 8, but splitting it needs at least 5"):
         split_digits(load_digits(name))
     np.savez(tmp_path / "even.npz", images=np.zeros((100, 28, 28), np.uint8), labels=np.arange(100) % 10)
     loaded = load_digits(f"npz:{tmp_path / 'even.npz'}+{name}")
@@ -89,7 +89,7 @@ def test_too_few_of_a_digit_can_only_be_mixed(pictures: Path, tmp_path: Path) ->
     assert "fewer than 5 images of 8 (3)" in check_data(name).problems[0]
 
 
-def test_a_mixture_splits_each_part_as_it_is_split_alone(pictures: Path) -> None:
+def test_impossible_mixtures_are_refused(pictures: Path) -> None:
     name = f"folder:{pictures}"
     with pytest.raises(UsageError, match="mixes images of 8x8 and 28x28"):
         load_digits(f"sklearn-digits+{name}")
@@ -98,7 +98,7 @@ def test_a_mixture_splits_each_part_as_it_is_split_alone(pictures: Path) -> None
 
 
 @pytest.mark.mnist
-def test_mnist_keeps_its_sealed_part_in_a_mixture(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist_keeps_its_sealed_test_set_in_a_mixture(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the real data folder
     mnist, mine = load_digits("mnist"), load_digits(f"folder:{pictures}")
     both = load_digits(f"mnist+folder:{pictures}")
@@ -118,11 +118,11 @@ def test_mnist_keeps_its_sealed_part_in_a_mixture(pictures: Path, monkeypatch: p
         ("optdigits-pooled+npz:x", ("optdigits-pooled", "npz:x")),
     ],
 )
-def test_a_plus_in_a_path_is_no_joint(name: str, components: tuple[str, ...]) -> None:
+def test_a_plus_in_a_path_belongs_to_the_path(name: str, components: tuple[str, ...]) -> None:
     assert components_of(name) == components
 
 
-def test_shared_images_are_known() -> None:
+def test_shared_images_are_detected() -> None:
     assert shares_images("optdigits", "sklearn-digits")
     assert not shares_images("mnist", "mnist+folder:x")
     assert absolute("mnist+folder:x") == f"mnist+folder:{Path('x').absolute()}"
@@ -136,7 +136,7 @@ def write_csv(path: Path, digits: Digits, header: str | None = None) -> None:
     np.savetxt(path, rows, fmt="%d", delimiter=",", header=header if header is not None else names, comments="")
 
 
-def test_a_csv_as_kaggle_has_it(tmp_path: Path, digits: Digits) -> None:
+def test_a_csv_in_kaggles_layout(tmp_path: Path, digits: Digits) -> None:
     write_csv(tmp_path / "train.csv", digits)
     loaded = load_digits(f"csv:{tmp_path / 'train.csv'}")
     assert np.array_equal(loaded.images, digits.images[:100])
@@ -146,16 +146,19 @@ def test_a_csv_as_kaggle_has_it(tmp_path: Path, digits: Digits) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no table of whole numbers"),
+        ("", "not a table of whole numbers"),
         ("pixel0,pixel1\n1,2\n", "the first column of .* is 'pixel0'"),
-        ("label,a,b,c,d\n1,0,0,x,0\n", "no table of whole numbers"),
-        ("label," + ",".join(f"p{n}" for n in range(60)) + "\n1" + ",0" * 60 + "\n", "60 pixels an image"),
+        ("label,a,b,c,d\n1,0,0,x,0\n", "not a table of whole numbers"),
+        ("label," + ",".join(f"p{n}" for n in range(60)) + "\n1" + ",0" * 60 + "\n", "60 pixels per image"),
         ("label," + ",".join(f"p{n}" for n in range(64)) + "\n11" + ",0" * 64 + "\n", "whole numbers from 0 to 9"),
         ("label," + ",".join(f"p{n}" for n in range(64)) + "\n1" + ",300" * 64 + "\n", "from 300 to 300"),
-        ("label," + ",".join(f"p{n}" for n in range(64)) + "\n", "images, and labels|no"),
+        (
+            "label," + ",".join(f"p{n}" for n in range(64)) + "\n",
+            r"has 0 images and labels of shape \(0,\); each image needs one label",
+        ),
     ],
 )
-def test_a_csv_that_is_none(tmp_path: Path, content: str, message: str) -> None:
+def test_unusable_csv_files_are_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(UsageError, match=message):
         load_digits(f"csv:{tmp_path / 'a.csv'}")
@@ -183,10 +186,10 @@ def test_npz_is_never_unpickled(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pickled objects are never loaded"):
         load_digits(f"npz:{tmp_path / 'a.npz'}")
     (tmp_path / "b.npz").write_bytes(b"PK no zip")
-    with pytest.raises(UsageError, match="no NPZ file"):
+    with pytest.raises(UsageError, match="not an NPZ file"):
         load_digits(f"npz:{tmp_path / 'b.npz'}")
     np.savez(tmp_path / "c.npz", pictures=np.zeros(3))
-    with pytest.raises(UsageError, match="holds pictures; it must hold 'images' and 'labels'"):
+    with pytest.raises(UsageError, match="contains pictures; it must contain 'images' and 'labels'"):
         load_digits(f"npz:{tmp_path / 'c.npz'}")
 
 
@@ -197,5 +200,5 @@ def test_copies_and_contradictions_are_counted(tmp_path: Path, digits: Digits) -
     np.savez(tmp_path / "a.npz", images=images, labels=labels)
     check = check_data(f"npz:{tmp_path / 'a.npz'}")
     assert (check.twice, check.contradictions) == (2, 1)
-    assert check.shared == {"sklearn-digits": 98}  # two were changed
-    assert check.problems == ("1 images are held under different labels",)
+    assert check.shared == {"sklearn-digits": 98}  # two of the 100 were changed
+    assert check.problems == ("1 images occur under different labels",)

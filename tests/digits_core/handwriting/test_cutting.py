@@ -25,7 +25,7 @@ def test_a_slim_mark_is_one_digit() -> None:
 
 
 @pytest.mark.parametrize("digits", ["20", "35", "286"])
-def test_one_of_the_cuts_parts_touching_digits(digits: str) -> None:
+def test_one_of_the_cuts_separates_touching_digits(digits: str) -> None:
     mark = touching(digits)
     pieces = [piece for piece, _ in pieces_of(mark)]
     widths = [written(AUTHORS[0], int(digit), 100, 9, np.random.default_rng(1)).shape[1] for digit in digits]
@@ -34,7 +34,7 @@ def test_one_of_the_cuts_parts_touching_digits(digits: str) -> None:
     assert any(piece.box.left == mark.box.left and piece.box.right == mark.box.right for piece in pieces)
 
 
-def test_the_chain_is_the_one_read_with_most_confidence() -> None:
+def test_the_chain_read_with_the_highest_confidence_is_chosen() -> None:
     def piece(start: int, end: int) -> Piece:
         return Piece(start=start, end=end, box=Box(left=50 * start, top=0, right=50 * end, bottom=70))
 
@@ -43,7 +43,7 @@ def test_the_chain_is_the_one_read_with_most_confidence() -> None:
     assert best_chain(pieces, np.array([0.5, 0.99, 0.5])) == [1]
 
 
-def test_what_is_read_well_as_a_whole_is_not_cut() -> None:
+def test_a_mark_that_reads_well_as_a_whole_is_not_cut() -> None:
     whole = Piece(start=0, end=2, box=Box(left=0, top=0, right=60, bottom=70))
     halves = [Piece(start=at, end=at + 1, box=Box(left=30 * at, top=0, right=30 * at + 30, bottom=70)) for at in (0, 1)]
     assert best_chain([whole, *halves], np.array([0.8, 1.0, 1.0])) == [0]

@@ -43,19 +43,19 @@ def test_every_kind_of_pixel_is_eight_bits(image: Image.Image) -> None:
     assert np.abs(pixels.astype(int) - GREY[..., np.newaxis]).max() <= 2
 
 
-def test_cmyk_is_seen_as_a_viewer_shows_it() -> None:
+def test_cmyk_is_decoded_as_a_viewer_shows_it() -> None:
     pixels = decode(encoded(Image.fromarray(np.dstack([GREY] * 3)).convert("CMYK"), "JPEG", quality=95))
     assert np.abs(pixels.astype(int) - GREY[..., np.newaxis]).mean() < 6
 
 
-def test_a_telephone_held_upright() -> None:
+def test_exif_rotation_is_applied() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise to see it upright
     assert np.array_equal(decode(encoded(Image.fromarray(GREY), exif=exif.tobytes()))[..., 0], np.rot90(GREY, -1))
 
 
 @pytest.mark.parametrize(("ink", "ground"), [(0, 255), (255, 0)])
-def test_ink_on_nothing_stands_out_whatever_its_colour(ink: int, ground: int) -> None:
+def test_ink_on_a_transparent_background_stands_out_whatever_its_colour(ink: int, ground: int) -> None:
     rgba = np.zeros((20, 20, 4), np.uint8)
     rgba[..., :3] = ink
     rgba[5:9, 3:17, 3] = 255
@@ -69,29 +69,29 @@ def test_ink_on_nothing_stands_out_whatever_its_colour(ink: int, ground: int) ->
     [
         (b"", "empty"),
         (b"hello, I am a text", "not a picture"),
-        (encoded(Image.fromarray(GREY))[:45], "damaged or cut off"),
-        (encoded(Image.fromarray(GREY), "JPEG")[:-80], "damaged or cut off"),
+        (encoded(Image.fromarray(GREY))[:45], "damaged or truncated"),
+        (encoded(Image.fromarray(GREY), "JPEG")[:-80], "damaged or truncated"),
         (encoded(Image.fromarray(GREY), "GIF"), "not a picture"),
         (encoded(Image.fromarray(GREY), "TIFF"), "not a picture"),
-        (encoded(Image.fromarray(GREY[:3])), "too few"),
-        (encoded(Image.new("1", (20_000, 20_000))), "20,000 x 20,000 pixels are more than the 64 million"),
+        (encoded(Image.fromarray(GREY[:3])), "too small"),
+        (encoded(Image.new("1", (20_000, 20_000))), "20,000 x 20,000 pixels is over the limit of 64 million"),
     ],
-    ids=["0 bytes", "text", "half a PNG", "half a JPEG", "GIF", "TIFF", "three pixels", "a bomb"],
+    ids=["0 bytes", "text", "half a PNG", "half a JPEG", "GIF", "TIFF", "three pixels", "a decompression bomb"],
 )
-def test_what_cannot_be_read_is_said_in_one_line(content: bytes, message: str) -> None:
+def test_an_unreadable_picture_is_explained_in_one_line(content: bytes, message: str) -> None:
     with pytest.raises(UnreadablePicture, match=message) as caught:
         decode(content)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_too_large(tmp_path: Path) -> None:
+def test_a_missing_or_too_large_file(tmp_path: Path) -> None:
     with pytest.raises(UnreadablePicture, match="No such file"):
         read_picture(tmp_path / "none.png")
     with pytest.raises(UnreadablePicture, match="directory"):
         read_picture(tmp_path)
     with (tmp_path / "large.bmp").open("wb") as stream:
         stream.truncate(70 * 2**20)
-    with pytest.raises(UnreadablePicture, match="70 MB are more than 64"):
+    with pytest.raises(UnreadablePicture, match="70 MB is over the limit of 64 MB"):
         read_picture(tmp_path / "large.bmp")
 
 
@@ -100,7 +100,7 @@ VALID = [encoded(Image.fromarray(np.dstack([GREY] * 3)), kind) for kind in FORMA
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_a_damaged_file_never_does_worse_than_say_so(data: st.DataObject) -> None:
+def test_a_damaged_file_is_decoded_or_refused_in_one_line(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(VALID)))
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -119,6 +119,6 @@ def test_a_damaged_file_never_does_worse_than_say_so(data: st.DataObject) -> Non
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
-def test_noise_is_no_picture(content: bytes) -> None:
+def test_random_bytes_are_not_a_picture(content: bytes) -> None:
     with pytest.raises(UnreadablePicture):
         decode(content)

@@ -1,4 +1,4 @@
-"""The whole way from a picture to framed digits, on digits drawn by made-up authors (benchmarks.hands, .papers)."""
+"""The whole way from a picture to framed digits, on synthetic handwriting (benchmarks.hands, benchmarks.papers)."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_the_same_digit_looks_the_same_on_every_paper(sheet: Sheet) -> None:
         assert likeness(found[0].images[0], reference.images[0]) > 0.55, digit
 
 
-def test_the_frame_is_mnists() -> None:
+def test_the_frame_is_like_mnists() -> None:
     for digit in range(10):
         (mark,) = find_marks(drawn(PLAIN, digit, seed=digit))
         image = mark.images[0].astype(float)
@@ -47,7 +47,7 @@ def test_the_frame_is_mnists() -> None:
         assert abs((image.sum(axis=0) @ np.arange(28)) / mass - 13.5) <= 0.6
 
 
-def test_strokes_are_as_thick_as_the_data_sets_whatever_the_pen() -> None:
+def test_strokes_become_as_thick_as_the_data_sets_whatever_the_pen() -> None:
     thicknesses = []
     for pen in (0.004, 0.03, 0.2):
         (mark,) = find_marks(drawn(replace(PLAIN, side=900, pen=pen), 3))
@@ -58,12 +58,12 @@ def test_strokes_are_as_thick_as_the_data_sets_whatever_the_pen() -> None:
 def test_other_data_sets_have_frames_of_their_own() -> None:
     (mark,) = find_marks(drawn(PLAIN, 4), OPTDIGITS_FRAME)
     assert mark.images.shape == (1, 8, 8)
-    assert (mark.images[0].max(axis=1) > 100).all()  # it fills the height, as optdigits' do
+    assert (mark.images[0].max(axis=1) > 100).all()  # it fills the height, as in optdigits
     assert frame_for(14).fitted == 10
 
 
 @pytest.mark.parametrize("shade", [0, 40, 128, 215, 255])
-def test_an_empty_picture_holds_nothing(shade: int) -> None:
+def test_an_empty_picture_has_no_marks(shade: int) -> None:
     assert find_marks(np.full((120, 90, 3), shade, np.uint8)) == []
     noise = np.random.default_rng(0).normal(shade, 5, (300, 300, 3)).clip(0, 255).astype(np.uint8)
     assert find_marks(noise) == []
@@ -78,7 +78,7 @@ def test_a_box_is_where_the_digit_is() -> None:
 
 
 def page(rows: list[str], sheet: Sheet, gap: float = 0.35, author: int = 0) -> np.ndarray:
-    """Rows of digits on one sheet."""
+    """Draw rows of digits on one sheet."""
     stream = np.random.default_rng(0)
     ink = np.zeros((sheet.side, sheet.side), np.float32)
     height = 0.5 * sheet.side / max(len(rows), 3)
@@ -106,10 +106,10 @@ def test_pieces_of_one_digit_belong_together() -> None:
     pixels = np.full((200, 200, 3), 255, np.uint8)
     pixels[60:140, 80:92] = 0
     pixels[140:150, 80:130] = 0  # an L
-    pixels[60:110, 118:130] = 0  # and apart from it, above its foot, a stroke
+    pixels[60:110, 118:130] = 0  # and a separate stroke above its foot
     assert len(find_marks(pixels)) == 1
     pixels[60:110, 118:130] = 255
-    pixels[40:52, 60:150] = 0  # a bar over it, as of a five
+    pixels[40:52, 60:150] = 0  # a bar above it, like that of a five
     assert len(find_marks(pixels)) == 1
 
 
@@ -124,7 +124,7 @@ def test_a_picture_known_to_hold_one_digit_is_read_as_one() -> None:
 
 
 def on_a_table(sheet: np.ndarray, colour: int) -> np.ndarray:
-    """The sheet, a little turned, with a table of this colour around it."""
+    """The sheet, slightly rotated, on a table of this colour."""
     large = np.full((2 * len(sheet), 2 * len(sheet), 3), colour, np.uint8)
     at = len(sheet) // 2
     large[at : at + len(sheet), at : at + len(sheet)] = sheet
@@ -161,7 +161,7 @@ def test_a_zero_with_a_dot_stays_a_zero() -> None:
     assert mark.boxes[0] == box
 
 
-def test_a_speck_of_ink_in_much_grainy_paper_is_found() -> None:
+def test_a_speck_of_ink_on_a_lot_of_grainy_paper_is_found() -> None:
     pixels = np.random.default_rng(0).normal(225, 3, (700, 700, 3)).clip(0, 255).astype(np.uint8)
     small = cv2.resize(drawn(PLAIN, 5), (24, 24), interpolation=cv2.INTER_AREA)
     pixels[400:424, 300:324] = np.minimum(pixels[400:424, 300:324], small)
@@ -170,7 +170,7 @@ def test_a_speck_of_ink_in_much_grainy_paper_is_found() -> None:
     assert 295 <= mark.boxes[0].left <= 324
 
 
-def test_rulings_go_and_strokes_across_them_stay_whole() -> None:
+def test_rulings_are_removed_and_strokes_across_them_stay_whole() -> None:
     plain = find_ink(drawn(replace(PLAIN, side=500, pen=0.06), 7, 1))
     ruled = find_ink(drawn(replace(PLAIN, side=500, pen=0.06, ruled=0.2, rule=(70, 70, 75)), 7, 1))
     bare = without_rulings(ruled)
@@ -179,14 +179,14 @@ def test_rulings_go_and_strokes_across_them_stay_whole() -> None:
     assert np.array_equal(without_rulings(plain), plain.mask)
 
 
-def test_a_digit_that_fills_its_picture_is_no_ruling() -> None:
+def test_a_digit_that_fills_its_picture_is_not_a_ruling() -> None:
     for digit in FORMS:
         pixels = drawn(replace(PLAIN, height=0.97, pen=0.1, off_centre=0.0), int(digit))
         (mark,) = find_marks(pixels)
         assert mark.boxes[0].height > 0.85 * len(pixels)
 
 
-def test_an_image_of_the_data_set_is_taken_as_it_is() -> None:
+def test_an_image_of_the_data_set_is_used_as_it_is() -> None:
     (mark,) = find_marks(drawn(PLAIN, 3))
     image = mark.images[0]
     for shown in (image, 255 - image):

@@ -74,12 +74,20 @@ def spoil(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("trials/00001/record.json", {"parameter_count": "many"}, "parameter_count is no count"),
-        ("trials/00001/record.json", {"curve": [{"epoch": 1, "validation_nll": "<i>"}]}, "validation_nll is no number"),
-        ("trials/00001/record.json", {"label": 5}, "label is no text"),
-        ("sweep.json", {"space": 5}, "space is no table"),
-        ("sweep.json", {"versions": None}, "versions is no table"),
-        ("ensemble.json", {"members": [{"trial": 1, "name": "a", "contribution": "x"}]}, "contribution is no number"),
+        ("trials/00001/record.json", {"parameter_count": "many"}, "parameter_count is not a count"),
+        (
+            "trials/00001/record.json",
+            {"curve": [{"epoch": 1, "validation_nll": "<i>"}]},
+            "validation_nll is not a number",
+        ),
+        ("trials/00001/record.json", {"label": 5}, "label is not a string"),
+        ("sweep.json", {"space": 5}, "space is not a table"),
+        ("sweep.json", {"versions": None}, "versions is not a table"),
+        (
+            "ensemble.json",
+            {"members": [{"trial": 1, "name": "a", "contribution": "x"}]},
+            "contribution is not a number",
+        ),
         ("ensemble.json", {"against_single": {"rescued": [99999], "broken": [], "p_value": 1.0}}, "names images that"),
     ],
 )

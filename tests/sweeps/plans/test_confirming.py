@@ -32,7 +32,7 @@ def config(store: SweepStore, **changes: object) -> ConfirmConfig:
         ({"top": 0}, "--top must be between 1 and"),
         ({"seeds": 0}, "--seeds must be between 1 and"),
         ({"folds": 1}, "--folds must be at least 2, or 0"),
-        ({"folds": 400}, "--folds 400 is more than"),
+        ({"folds": 400}, "--folds 400 is too many"),
         ({"folds": 2, "refit": True}, "--refit trains on all of it, --folds on parts of it"),
         ({"sweep": "tinny"}, "did you mean 'tiny'"),
     ],
