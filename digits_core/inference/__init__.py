@@ -1,1 +1,8 @@
-"""Stored networks and ensembles that answer; the only opener of the sealed test set; what is inside a network."""
+"""Puts stored networks to use: predicts, opens the sealed test set, looks inside. Knows torch, but no Ray or Optuna.
+
+classifier.py    a stored network or ensemble that predicts new images
+stored_model.py  one trained network with its stored weights
+sealed.py        the only code that opens the sealed test set
+inside.py        a network's layers, filters, feature maps and embedding
+projection.py    vectors on a plane: principal components and t-SNE
+"""

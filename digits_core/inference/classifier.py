@@ -1,4 +1,4 @@
-"""A stored network, or an ensemble as it was combined, that answers for images that no run has seen."""
+"""A stored network, or an ensemble exactly as it was combined, that predicts images which no run has seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ Combined = npt.NDArray[np.float64]  # (N, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class Combination:
-    """How M members' answers become one."""
+    """How the predictions of M members become one."""
 
-    weights: npt.NDArray[np.float64]  # (M,), which sum to one; of a stack for reading only
+    weights: npt.NDArray[np.float64]  # (M,), which sum to one; for a stack, for display only
     by_vote: bool = False
     stack: Stack | None = None
     temperature: float = 1.0
@@ -47,7 +47,7 @@ ALONE = Combination(weights=np.ones(1))
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """name: what `--model` takes. records and networks: of its members, one for a single model."""
+    """A model ready to predict. name: as `--model` takes it. records, networks: of its members, at least one."""
 
     name: str
     store: SweepStore  # the run in whose folder the members lie
@@ -65,11 +65,11 @@ class Classifier:
 
     @property
     def dataset(self) -> str:
-        """What it was trained on."""
+        """The data set it was trained on."""
         return self.header.dataset
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> Combined:
-        """(N, 10). images: uint8 (N, side, side), ink bright."""
+        """(N, 10). images: uint8 (N, side, side), bright ink on a dark background."""
         if not len(images):
             return np.zeros((0, 10))
         tensor = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1).to(self.device)
@@ -83,8 +83,8 @@ class Classifier:
 def open_classifier(runs: Path, selector: str | None) -> Classifier:
     """SWEEP, SWEEP/TRIAL, SWEEP/ensemble, SWEEP/confirmed/TRIAL, SWEEP/refitted/TRIAL, or "ensemble": the latest one.
 
-    A sweep alone means its leading trial; nothing at all the latest run's ensemble, or its leading trial where nothing
-    was combined. Raises UsageError for what is not there, EnvironmentFailure for missing or damaged weights.
+    A sweep alone means its leader. None means the latest run's ensemble or, if it has none, its leader. Raises
+    UsageError if there is no such model, EnvironmentFailure if weights are missing or damaged.
     """
     if selector is None:
         store = SweepStore.open(runs)
@@ -103,7 +103,7 @@ def open_classifier(runs: Path, selector: str | None) -> Classifier:
         if not (inner.folder / "sweep.json").is_file():
             raise UsageError(f"{name!r} has no runs in {inner.folder.name!r}; see `digits show {name}`")
     if len(rest) != 1 or not (rest[0].isascii() and rest[0].isdigit() and len(rest[0]) <= 6):
-        raise UsageError(f"no model is called {selector!r}; write {name}, {name}/17 or {name}/ensemble")
+        raise UsageError(f"there is no model {selector!r}; write {name}, {name}/17 or {name}/ensemble")
     return _single(inner, _record(inner, int(rest[0])))
 
 
@@ -112,7 +112,7 @@ def _latest_combined(runs: Path) -> SweepStore:
     combined = [(store.folder / "ensemble.json", store) for store in stores]
     combined = [(path, store) for path, store in combined if path.is_file()]
     if not combined:
-        raise UsageError(f"nothing in {runs} was combined yet; run: digits ensemble --top 5")
+        raise UsageError(f"no run in {runs} has an ensemble yet; run: digits ensemble --top 5")
     return max(combined, key=lambda one: one[0].stat().st_mtime)[1]
 
 
@@ -149,7 +149,10 @@ def _ensemble(sweep: SweepStore) -> Classifier:
         raise UsageError(f"{sweep.header.name!r} has no ensemble yet; run: digits ensemble --sweep {sweep.header.name}")
     confirmed = sweep.confirmation() if record.pool == "confirmed" else sweep
     if confirmed is None:
-        raise EnvironmentFailure(f"the ensemble of {sweep.header.name!r} is of confirmed runs, which are gone")
+        raise EnvironmentFailure(
+            f"the ensemble of {sweep.header.name!r} was built from confirmed runs, which are no longer there;"
+            " run digits confirm and digits ensemble again"
+        )
     trials = [member.trial for member in record.members] or list(record.chosen.weights)
     used, together = _combination(confirmed, record, trials)
     members = [_record(confirmed, trial) for trial in used]
@@ -157,9 +160,9 @@ def _ensemble(sweep: SweepStore) -> Classifier:
 
 
 def _combination(store: SweepStore, record: EnsembleRecord, trials: Sequence[int]) -> tuple[list[int], Combination]:
-    """The trials that answer, and how their answers become one: exactly as the ensemble was scored."""
+    """The trials that are used, and how their predictions are combined: exactly as when the ensemble was scored."""
     temperature = record.calibrated.temperature if record.calibrated else 1.0
-    if record.method == "stack":  # its regression is not kept; the same arrays give the same one again
+    if record.method == "stack":  # its regression is not stored: fitting the same arrays gives the same one
         used = list(trials)
         stored = np.stack([store.validation_probabilities(trial) for trial in used])
         stack = fit_stack(store.validation_labels(), stored)
@@ -179,12 +182,15 @@ def _classifier(
 ) -> Classifier:
     header = store.header
     if header.fold_count:
-        raise UsageError(f"{header.name!r} is a cross-validation: it has a network for every fold, none for new images")
+        raise UsageError(
+            f"{header.name!r} is a cross-validation: it has one network per fold and none for new images;"
+            " train the recipe with --folds 0"
+        )
     missing = [record.trial for record in records if not store.trial(record.trial).has_weights]
     if missing:
         raise EnvironmentFailure(
-            f"{name}: the weights of trial {', '.join(map(str, missing))} are not there (a sweep keeps those of its"
-            f" best {header.policy.keep}: --keep); choose another --model, or train its recipe again: digits replay"
+            f"{name}: the weights of trial {', '.join(map(str, missing))} are missing (a sweep keeps those of its"
+            f" best {header.policy.keep}: --keep); choose another --model, or train the recipe again with digits replay"
         )
     device = default_device()
     return Classifier(

@@ -1,4 +1,4 @@
-"""What a network does with images: its first filters, its maps of one image, and where it puts many of them."""
+"""Looks inside a network: its layers, its first filters, its feature maps of one image, its embedding of many."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from digits_core.training.evaluate import to_model_input
 from digits_core.training.models import build_model
 
 MOST_LAYERS = 6
-MOST_MAPS = 16  # of a layer
+MOST_MAPS = 16  # per layer
 MOST_FILTERS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerMaps:
-    """What one convolution makes of one image."""
+    """The feature maps of one convolution for one image."""
 
     layer: str  # its name in the stored weights
     channel_count: int
@@ -27,21 +27,24 @@ class LayerMaps:
 
 @dataclass(frozen=True, kw_only=True)
 class Inside:
-    """What `look_inside` saw. A network without convolutions has neither filters nor maps."""
+    """What `look_inside` returns. A network without convolutions has neither filters nor maps."""
 
-    filters: npt.NDArray[np.float32]  # (at most 64, H, W): what the first convolution looks for in its first channel
+    filters: npt.NDArray[np.float32]  # (at most 64, H, W): the first convolution's kernels for its first input channel
     layers: tuple[LayerMaps, ...]
-    embedding: npt.NDArray[np.float32]  # (N, D): what goes into the last dense layer
+    embedding: npt.NDArray[np.float32]  # (N, D): the input of the last dense layer
 
 
 def as_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Images (N, H, W) as `look_inside` takes them, (N, 1, H, W)."""
+    """uint8 images (N, H, W) as `look_inside` takes them, (N, 1, H, W)."""
     return torch.from_numpy(images).unsqueeze(1)
 
 
 @torch.inference_mode()
 def look_inside(model: nn.Module, image: torch.Tensor, images: torch.Tensor) -> Inside:
-    """image: uint8 (1, 1, H, W), images: uint8 (N, 1, H, W), on the model's device; the model stays as it was."""
+    """Filters, feature maps of `image` and the embedding of `images`. The model keeps the mode it was in.
+
+    image: uint8 (1, 1, H, W), images: uint8 (N, 1, H, W), both on the model's device.
+    """
     was_training = model.training
     model.eval()
     convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
@@ -69,7 +72,7 @@ def look_inside(model: nn.Module, image: torch.Tensor, images: torch.Tensor) -> 
 
 
 def _layer_maps(seen: dict[str, torch.Tensor]) -> tuple[LayerMaps, ...]:
-    """The first, the last and some between of the layers, in the order of their use."""
+    """The maps of the first layer, the last and some in between, in the order of use."""
     names = list(seen)
     if not names:
         return ()
@@ -85,7 +88,7 @@ def _layer_maps(seen: dict[str, torch.Tensor]) -> tuple[LayerMaps, ...]:
 
 
 def _scaled(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Each map (of C, H, W) from its lowest to its highest value; a flat one becomes zero."""
+    """Each of C maps (C, H, W) scaled from its own range to 0..1; a constant one becomes zero."""
     low = maps.min(axis=(1, 2), keepdims=True)
     span = maps.max(axis=(1, 2), keepdims=True) - low
     scaled: npt.NDArray[np.float32] = (maps - low) / np.where(span > 0, span, 1)
@@ -94,16 +97,19 @@ def _scaled(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:
-    """One layer without layers of its own, in the order of its first use."""
+    """One layer that contains no other layers."""
 
     name: str  # as in the stored weights
     kind: str
-    output: tuple[int, ...]  # for one image: channels, height, width, or units
+    output: tuple[int, ...]  # the shape for one image: channels, height, width, or units
     parameter_count: int
 
 
 def layer_rows(recipe: Recipe, side: int) -> tuple[LayerRow, ...]:
-    """The layers of a recipe's network for images of `side` pixels. Raises UsageError where it does not fit them."""
+    """The layers, in the order of use, of a recipe's network for images of `side` pixels.
+
+    Raises UsageError if the images are too small for the network.
+    """
     with torch.random.fork_rng(devices=[]):
         model = build_model(recipe, side).eval()
     rows: list[LayerRow] = []

@@ -1,4 +1,4 @@
-"""Many dimensions on a flat page: principal components and t-SNE. Arrays in, arrays out; scikit-learn."""
+"""Projects vectors onto a plane: principal components and t-SNE. Arrays in, arrays out; scikit-learn."""
 
 from dataclasses import dataclass
 
@@ -6,22 +6,22 @@ import numpy as np
 import numpy.typing as npt
 
 FEWEST_POINTS = 10
-KEPT_COMPONENTS = 30  # that t-SNE starts from: distances hardly change, the time does
+KEPT_COMPONENTS = 30  # t-SNE starts from these: distances hardly change, and it is much faster
 PERPLEXITY = 30.0
 ITERATIONS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """The same points, twice."""
+    """The same points on two planes."""
 
     components: npt.NDArray[np.float32]  # (N, 2): the first two principal components
-    explained: float  # share of the variance that these two hold
+    explained: float  # the share of the variance in these two
     neighbours: npt.NDArray[np.float32]  # (N, 2): t-SNE (van der Maaten and Hinton 2008, JMLR 9)
 
 
 def project(vectors: npt.NDArray[np.floating]) -> Projection | None:
-    """vectors: (N, D). The same vectors give the same page. None for fewer than ten points or for equal ones."""
+    """Project vectors (N, D), reproducibly. None for fewer than ten points or two dimensions, or if all are equal."""
     if len(vectors) < FEWEST_POINTS or vectors.shape[1] < 2 or not np.ptp(vectors, axis=0).any():
         return None
     from sklearn.decomposition import PCA

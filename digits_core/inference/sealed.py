@@ -1,4 +1,4 @@
-"""The seal on the test part: only here is it opened, for named models, and written down that it was."""
+"""The only code that opens the sealed test set: for named models, with a line in the ledger every time."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,16 @@ from digits_core.training.evaluate import predict
 
 
 def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
-    """The sealed part itself, to hold a model's other forms against it; a ledger line like any opening."""
+    """The test images themselves, to check a model's exported forms on them. Adds a ledger line like any opening."""
     test, _ = sealed_test_part(_digits_of(store))
     store.append_to_ledger(purpose, tuple(record.trial for record in records))
     return test
 
 
 def open_foreign_test_images(asked: Sequence[tuple[SweepStore, tuple[int, ...]]], name: str) -> LabelledImages:
-    """The test part of any data set, to see how far models reach; a line in the ledger of each run that they are of.
+    """The test set of any data set, to see how well models transfer. Adds a line to the ledger of each of their runs.
 
-    asked: those runs, each with the trials whose models are to be seen.
+    asked: those runs, each with the trials whose models are used.
     """
     digits = load_digits(name)
     test, _ = sealed_test_part(digits)
@@ -36,7 +36,7 @@ def open_foreign_test_images(asked: Sequence[tuple[SweepStore, tuple[int, ...]]]
 
 
 def _digits_of(store: SweepStore) -> Digits:
-    """The run's data set. Raises EnvironmentFailure where it, or its split, is not the one the run was trained on."""
+    """The run's data set. Raises EnvironmentFailure if it, or its split, is not the one the run was trained on."""
     header = store.header
     digits = load_digits(header.dataset)
     if digits.checksum != header.data_checksum:
@@ -45,35 +45,35 @@ def _digits_of(store: SweepStore) -> Digits:
         )
     if header.split_id not in (digits.split_id, refit_split_id(digits)):
         raise EnvironmentFailure(
-            f"sweep {header.name!r} was run on split {header.split_id}, this version of digits makes split"
-            f" {digits.split_id}: what would be opened holds images that the sweep was trained on; run the sweep again"
+            f"sweep {header.name!r} was run on split {header.split_id}, but this version of digits makes split"
+            f" {digits.split_id}: its test set holds images that the sweep was trained on; run the sweep again"
         )
     return digits
 
 
 def open_test(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
-    """Test probabilities (M, N, 10) of stored models, computed once and kept; every call is a ledger line.
+    """Test probabilities (M, N, 10) of stored models, computed once and kept. Every call adds a line to the ledger.
 
-    Raises EnvironmentFailure where weights are missing or the data set is not the one the sweep was run on, UsageError
+    Raises EnvironmentFailure if weights are missing or the data set is not the one the sweep was run on, UsageError
     for a cross-validation.
     """
     header = store.header
     if header.fold_count:
         raise UsageError(
-            f"{header.name!r} is a cross-validation: it has a network for every fold and none for the sealed test part;"
+            f"{header.name!r} is a cross-validation: it has one network per fold and none for the sealed test set;"
             " train the recipe with --folds 0 to combine or test it"
         )
     digits = _digits_of(store)
     test, indices = sealed_test_part(digits)
     device = default_device()
-    # All models stand ready, or nothing is opened.
+    # Load every model first: if one cannot be loaded, nothing is opened.
     unseen = [
         (record, stored_model(store, record, digits.side).to(device))
         for record in records
         if store.test_probabilities(record.trial) is None
     ]
     store.append_to_ledger(purpose, tuple(record.trial for record in records))
-    for keeper in (store, store.sealed_by):  # an ensemble of confirmed runs lies in the sweep's own folder
+    for keeper in (store, store.sealed_by):  # an ensemble of confirmed runs is stored in the sweep's folder
         keeper.write_test_part(test.labels, indices)
     images = torch.from_numpy(test.images).unsqueeze(1).to(device)
     for record, model in unseen:

@@ -1,4 +1,4 @@
-"""What is held against each other: a sweep's trials, with their runs over seeds where there are some. Arrays only."""
+"""The candidates of a run: its trials or recipes, each with its runs over seeds. Arrays only."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ Probabilities = npt.NDArray[np.float32]  # (N, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What S runs of one recipe answer on the same N images of one part of the data."""
+    """The results of S runs of one recipe on the same N images, on validation or test."""
 
-    scores: tuple[Score, ...]  # by run
+    scores: tuple[Score, ...]  # one per run
     wrong: npt.NDArray[np.bool_]  # (S, N)
     nll: npt.NDArray[np.float32]  # (S, N)
 
     @staticmethod
     def of(labels: npt.NDArray[np.int64], runs: Iterable[Probabilities]) -> "Answers":
-        """Read one array at a time and keep what rankings and tests need of it."""
+        """Score one array at a time, and keep only what rankings and tests need."""
         scores, wrong, nll = [], [], []
         for probabilities in runs:
             scores.append(score(labels, probabilities))
@@ -38,22 +38,22 @@ class Answers:
 
     @property
     def n(self) -> int:
-        """Images."""
+        """The number of images."""
         return int(self.wrong.shape[1])
 
     @property
     def error_counts(self) -> tuple[int, ...]:
-        """By run."""
+        """One per run."""
         return tuple(one.error_count for one in self.scores)
 
     @cached_property
     def accuracy(self) -> Spread:
-        """Over the runs."""
+        """Mean and spread over the runs."""
         return spread_of([one.accuracy for one in self.scores])
 
     @cached_property
     def mean_nll(self) -> float:
-        """What rows are ranked by."""
+        """Mean over the runs; candidates are ranked by it."""
         return float(np.mean([one.nll for one in self.scores]))
 
     @cached_property
@@ -68,24 +68,23 @@ class Answers:
 
     @cached_property
     def interval(self) -> Interval:
-        """See `mean_accuracy_interval`."""
+        """Wilson's interval for the mean accuracy over the runs."""
         return mean_accuracy_interval(self.error_counts, self.n)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One recipe: a trial of a sweep, or all runs of a comparison that go by one name."""
+    """One recipe: a trial of a sweep, or all runs of a comparison with the same label."""
 
-    trial: int  # its number in the sweep; of a comparison that of the first run
-    record: RunRecord  # of the trial; of a comparison the first run
-    runs: tuple[RunRecord, ...]  # that its figures are means over
-    confirmed: bool  # the runs are not the trial's own, but on fresh seeds
+    trial: int  # its number in the sweep; in a comparison, that of the first run
+    record: RunRecord  # of the trial; in a comparison, of the first run
+    runs: tuple[RunRecord, ...]  # its figures are means over these
+    confirmed: bool  # whether these are runs on fresh seeds instead of the trial's own
     validation: Answers
-    test: Answers | None  # None where the sealed test part was not opened for all of its runs
+    test: Answers | None  # None unless the sealed test set was opened for all of its runs
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Of its runs."""
         return tuple(run.recipe.training.seed for run in self.runs)
 
     @property
@@ -95,14 +94,14 @@ class Candidate:
 
 
 def candidates(store: SweepStore, confirmed: SweepStore | None) -> list[Candidate]:
-    """All that count, best first.
+    """All candidates that count, best first.
 
-    The trials that were run again on fresh seeds come before the others: a mean over seeds is worth more than one lucky
-    run. A recipe must not lead because its worse seeds failed or were not reached. Raises UsageError for final models,
-    which validation cannot judge.
+    Trials that were confirmed on fresh seeds come before the others: a mean over seeds is worth more than a lucky run.
+    Recipes with fewer runs than others come later: none may lead because its worse seeds failed or were not reached.
+    Raises UsageError for refitted models, which were trained on the validation set.
     """
     if store.header.kind == RunKind.REFIT:
-        raise UsageError(f"{store.header.name!r} was trained on the validation images: they cannot rank it")
+        raise UsageError(f"{store.header.name!r} was trained on the validation images, so they cannot rank it")
     if store.header.kind in (RunKind.COMPARISON, RunKind.CONFIRMATION):
         groups = by_label(store.ranked())
         found = [_candidate(store, runs[0], runs, confirmed=False) for runs in groups.values()]
@@ -118,7 +117,7 @@ def candidates(store: SweepStore, confirmed: SweepStore | None) -> list[Candidat
 
 
 def leading_record(store: SweepStore) -> RunRecord | None:
-    """The trial that the leaderboard begins with; None where none counts."""
+    """The leader's trial; None if no trial counts."""
     confirmed = store.confirmation() if store.header.kind == RunKind.SWEEP else None
     ranked = store.ranked()
     if confirmed is None or not ranked:
@@ -129,23 +128,23 @@ def leading_record(store: SweepStore) -> RunRecord | None:
 def _trial(
     store: SweepStore, record: RunRecord, confirmed: SweepStore | None, again: list[RunRecord] | None
 ) -> Candidate:
-    """A sweep's trial by its runs on fresh seeds, or by its own where there are none."""
+    """A sweep's trial, judged by its runs on fresh seeds or, if it has none, by its own run."""
     if confirmed is None or not again:
         return _candidate(store, record, [record], confirmed=False)
     if any(run.recipe.recipe_id != record.recipe.recipe_id for run in again):
         raise unusable(
-            confirmed.folder / "sweep.json", f"what it calls trial {record.trial} is another recipe than the sweep's"
+            confirmed.folder / "sweep.json", f"its trial {record.trial} has a different recipe from the sweep's"
         )
     return _candidate(confirmed, record, again, confirmed=True)
 
 
 def trial_label(trial: int) -> str:
-    """What the runs of a trial's recipe on fresh seeds go by."""
+    """The label of the runs that train a trial's recipe again on fresh seeds."""
     return f"{TRIAL_LABEL}{trial}"
 
 
 def answers_on_test(store: SweepStore) -> dict[str, Answers]:
-    """What the runs of each label answer on the sealed test part, where it was opened for all of them."""
+    """By label, results on the sealed test set. Only labels for which it was opened for every run."""
     groups = by_label(store.ranked())
     return {
         label: Answers.of(store.test_labels(), (store.opened_test_probabilities(run.trial) for run in runs))
@@ -159,7 +158,7 @@ def _candidate(store: SweepStore, record: RunRecord, runs: list[RunRecord], *, c
         return Answers.of(labels, (probabilities(run.trial) for run in runs))
 
     opened = all(store.has_opened_test(run.trial) for run in runs)
-    # The runs that confirm a sweep are numbered on their own, and named after its trials.
+    # Runs that confirm a sweep have numbers of their own; their labels name the sweep's trials.
     is_named = store.header.kind == RunKind.CONFIRMATION and record.label.removeprefix(TRIAL_LABEL).isdecimal()
     return Candidate(
         trial=int(record.label.removeprefix(TRIAL_LABEL)) if is_named else record.trial,

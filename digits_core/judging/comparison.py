@@ -1,4 +1,4 @@
-"""Runs of several recipes over several seeds -> one row a recipe. Stored arrays in, numbers out; no torch."""
+"""One row per recipe of a comparison, and our figures beside published ones. Stored arrays in, numbers out."""
 
 import contextlib
 from collections.abc import Callable
@@ -25,37 +25,37 @@ from digits_core.runs.store import SweepStore, sweep_names
 
 @dataclass(frozen=True, kw_only=True)
 class PartResult:
-    """One recipe on one part of the data, over its seeds."""
+    """One recipe on the validation or test set, over its seeds."""
 
     n: int  # images
     accuracy: Spread  # over seeds
-    interval: Interval  # Wilson's, for the mean error count: what other images of the kind might give
-    error_counts: tuple[int, ...]  # by seed
+    interval: Interval  # Wilson's, for the mean error count: the range that other images of the kind might give
+    error_counts: tuple[int, ...]  # one per seed
     to_leader: MeanDifference | None  # None for the leader itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRow:
-    """One recipe. The first row, the leader, has the lowest mean validation NLL of those with the most seeds."""
+    """One recipe. The first row, the leader, has the lowest mean validation NLL of the recipes with the most seeds."""
 
     label: str
     recipe: Recipe  # of the first run; the others differ in the seed
     trials: tuple[int, ...]
     seeds: tuple[int, ...]
-    mean_nll: float  # on validation, what rows are ranked by
+    mean_nll: float  # on validation; rows are ranked by it
     validation: PartResult  # with folds: out of fold, over all images
-    test: PartResult | None  # None where the sealed test part was not opened for all of its runs
+    test: PartResult | None  # None unless the sealed test set was opened for every run of the comparison
     parameter_count: int
     train_seconds: float  # mean over seeds
 
 
 def published_as(row: ComparedRow, header: SweepHeader) -> NamedRecipe | None:
-    """The named recipe that was trained here just as its source did, if that is what was done."""
+    """The named recipe of this row if it was trained exactly as published, else None."""
     return RECIPES[row.label] if is_as_published(row.label, row.recipe, header) else None
 
 
 def is_as_published(label: str, recipe: Recipe, header: SweepHeader) -> bool:
-    """Whether this is the named recipe unchanged but for the seed, on its own data and folds."""
+    """Whether this is the named recipe, unchanged except for the seed, on its own data set and folds."""
     named = RECIPES.get(label)
     if named is None or (named.dataset, named.folds) != (header.dataset, header.fold_count):
         return False
@@ -63,9 +63,9 @@ def is_as_published(label: str, recipe: Recipe, header: SweepHeader) -> bool:
 
 
 def reached(row: ComparedRow, named: NamedRecipe) -> str | None:
-    """Whether the "mean" of the runs reaches the published accuracy, the "best" of them, or "no" one.
+    """What reaches the published accuracy: the "mean" over the runs, only the "best" run, or "no" run.
 
-    None where nothing was published that ours could be held against. On the sealed test part, or out of fold.
+    Judged on the test set if it was opened, else out of fold. None if no comparable accuracy was published.
     """
     if named.published_accuracy is None:
         return None
@@ -77,17 +77,17 @@ def reached(row: ComparedRow, named: NamedRecipe) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """All stored runs of one recipe, trained as published: one accuracy a seed, and the mean of their seconds."""
+    """All stored runs of one recipe that were trained as published."""
 
-    accuracy: Spread
+    accuracy: Spread  # over seeds
     n: int  # images
-    train_seconds: float
+    train_seconds: float  # mean over seeds
 
 
 def our_figures(runs: Path) -> dict[str, Ours]:
-    """What the folder of runs holds of each named recipe: on the sealed test part, or out of fold.
+    """Our figures for each named recipe in the runs folder: on the sealed test set, or out of fold.
 
-    A damaged run is left out; where a seed was trained twice, the later run counts.
+    Damaged runs are skipped. If a seed was trained twice, the later run counts.
     """
     found: dict[str, dict[int, tuple[float, int, float]]] = {}
     for name in sweep_names(runs):
@@ -105,7 +105,7 @@ def our_figures(runs: Path) -> dict[str, Ours]:
 
 
 def _published_runs(store: SweepStore) -> list[tuple[str, int, tuple[float, int, float]]]:
-    """(recipe, seed, (accuracy, images, seconds)) of every run that was trained as published and judged."""
+    """(recipe, seed, (accuracy, images, seconds)) of every run that was trained as published and scored."""
     header = store.header
     if header.kind == RunKind.SWEEP:
         return []
@@ -125,7 +125,7 @@ def _published_runs(store: SweepStore) -> list[tuple[str, int, tuple[float, int,
 
 
 def compare_runs(store: SweepStore) -> tuple[ComparedRow, ...]:
-    """The recipes of a comparison, best first. A recipe of which no run counts has no row."""
+    """The recipes of a comparison, best first. A recipe without a run that counts has no row."""
     by_name = by_label(store.ranked())
     most = max(map(len, by_name.values()), default=0)
 
@@ -135,7 +135,7 @@ def compare_runs(store: SweepStore) -> tuple[ComparedRow, ...]:
 
     groups = sorted(by_name.values(), key=order)
     validation = _part_results(store.validation_labels(), groups, store.validation_probabilities)
-    # Compared on test only where all of it was opened for all: a difference to the leader needs the leader.
+    # On test only if it was opened for every run: differences to the leader need the leader's runs too.
     opened = all(store.has_opened_test(record.trial) for records in groups for record in records)
     test: list[PartResult] | list[None] = [None] * len(groups)
     if groups and opened:
@@ -161,7 +161,7 @@ def _part_results(
     groups: list[list[RunRecord]],
     probabilities: Callable[[int], npt.NDArray[np.float32]],
 ) -> list[PartResult]:
-    """What every group of runs does on one part; the first group is the leader."""
+    """The results of each group of runs on one set; the first group is the leader."""
     wrong = [
         np.stack([probabilities(record.trial).argmax(axis=1) != labels for record in records]) for records in groups
     ]

@@ -1,4 +1,9 @@
-"""Combining stored probabilities of several models: (labels, probabilities by model) -> weights. numpy only."""
+"""Ensembles of several models, from their stored probabilities.
+
+How to combine members: uniform and greedy weights, majority votes, stacking; cross-fitting, which scores a fitted
+combination out of fold. Temperature scaling. How members differ, and what each contributes. numpy only, except that
+fitting a stack needs scikit-learn and fitting a temperature scipy.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -14,17 +19,17 @@ Combined = npt.NDArray[np.float64]  # (N, C)
 GREEDY_ROUNDS = 50
 BAG_COUNT = 20
 BAG_SEED = 0
-FOLD_COUNT = 5  # of cross-fitting
+FOLD_COUNT = 5  # for cross-fitting
 
-INVERSE_PENALTY = 0.01  # scikit-learn's C; of 0.0001 to 1, the lowest cross-fitted NLL on MNIST (docs/lab-log.md)
+INVERSE_PENALTY = 0.01  # scikit-learn's C: of 0.0001 to 1, the lowest cross-fitted NLL on MNIST (docs/lab-log.md)
 
-COLDEST, HOTTEST = 0.05, 20.0  # where the fit stops: all right, or all wrong, has no finite best temperature
+COLDEST, HOTTEST = 0.05, 20.0  # limits: all right, or all wrong, has no finite best temperature
 
 Wrong = npt.NDArray[np.bool_]  # (M, N): which images each model gets wrong
 
 
 def uniform_weights(model_count: int) -> Weights:
-    """(M,): the plain soft vote."""
+    """(M,): equal weights, a plain soft vote."""
     return np.full(model_count, 1 / model_count)
 
 
@@ -34,7 +39,7 @@ def combine(probabilities: npt.NDArray[np.floating], weights: Weights) -> npt.ND
 
 
 def majority(probabilities: npt.NDArray[np.floating]) -> Combined:
-    """(N, C): every model has one vote, and the mean probability one more, which decides ties and leaves no zero.
+    """(N, C): one vote per model, and one more split by the mean probability, to break ties and avoid zeros.
 
     probabilities: (M, N, C).
     """
@@ -46,10 +51,10 @@ def majority(probabilities: npt.NDArray[np.floating]) -> Combined:
 def greedy_weights(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> Weights:
     """(M,): Caruana's ensemble selection with replacement on NLL, bagged over models (Caruana et al. 2004).
 
-    Each of 20 bags selects from a random half of the models (sec. 2.3 of the paper: against overfitting the
-    model that happened to look best); the weights are the bags' mean. labels: (N,), probabilities: (M, N, C).
+    Each of 20 bags selects from a random half of the models, against overfitting to a model that looked best by chance
+    (sec. 2.3 of the paper). The weights are the mean over the bags. labels: (N,), probabilities: (M, N, C).
     """
-    # NLL needs nothing but p(true): (M, N). Single precision halves the time, and weights are shown in two digits.
+    # NLL needs only p(true): (M, N). Single precision halves the time, and weights are shown with two digits.
     true_class = probabilities[:, np.arange(len(labels)), labels].astype(np.float32)
     model_count = len(true_class)
     if model_count <= 2:
@@ -64,11 +69,11 @@ def greedy_weights(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[n
 
 
 def _select(true_class: npt.NDArray[np.float32]) -> Weights:
-    """Forward selection with replacement (sec. 2.1, 2.2): in every round the model joins, perhaps again, that
-    lowers the mean NLL most. It begins with the best few models together, as many as do best (sec. 2.2, sorted
-    initialisation). The weights are the counts at the round with the lowest NLL, ties to the earlier.
+    """Forward selection with replacement (sec. 2.1, 2.2).
 
-    true_class: (M, N) probabilities of the true class.
+    Starts with the k best models together, for the k with the lowest NLL (sec. 2.2, sorted initialisation). Each round
+    adds the model, perhaps again, that lowers the mean NLL most. The weights are the counts at the round with the
+    lowest NLL, ties to the earlier round. true_class: (M, N) probabilities of the true class.
     """
     order = _nll_of(true_class).argsort(kind="stable")
     prefixes = np.cumsum(true_class[order], axis=0) / np.arange(1, len(order) + 1)[:, np.newaxis]
@@ -89,27 +94,26 @@ def _select(true_class: npt.NDArray[np.float32]) -> Weights:
 
 
 def _nll_of(true_class: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """(M,) mean NLL of (M, N) probabilities of the true class."""
+    """(M,): mean NLL of each model, from (M, N) probabilities of the true class."""
     logarithms = np.log(np.maximum(true_class, np.float32(SMALLEST_PROBABILITY)))
     nll: npt.NDArray[np.float64] = -logarithms.mean(axis=1, dtype=np.float64)
     return nll
 
 
 Fit = Callable[[npt.NDArray[np.integer], npt.NDArray[np.floating]], Callable[[npt.NDArray[np.floating]], Combined]]
-"""(labels (N,), probabilities (M, N, C)) -> how to combine (M, any N, C)."""
+"""(labels (N,), probabilities (M, N, C)) -> a fitted function that combines (M, any N, C)."""
 
 
 def fit_greedy(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> Callable[..., Combined]:
-    """Greedy selection as something that can be cross-fitted."""
+    """Greedy selection as a `Fit`, to be cross-fitted."""
     weights = greedy_weights(labels, probabilities)
     return lambda others: combine(others, weights)
 
 
 def cross_fitted(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating], fit: Fit) -> Combined:
-    """(N, C): every image combined by what was fitted on the other folds.
+    """(N, C): each image combined by a fit on the other folds.
 
-    This is the honest validation figure of a fitted combination; what is fitted on all images sees the labels that it
-    is scored on.
+    Score a fitted combination on these: one that is fitted on all images has seen the labels that it is scored on.
     """
     folds = np.arange(len(labels)) % FOLD_COUNT
     combined = np.empty(probabilities.shape[1:], dtype=np.float64)
@@ -122,13 +126,13 @@ def cross_fitted(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.
 def nll_difference(
     labels: npt.NDArray[np.integer], first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float64]:
-    """(N,): per-image NLL of the first minus the second; negative where the first is better."""
+    """(N,): per-image NLL of the first minus that of the second; negative where the first is better."""
     return image_nll(labels, first) - image_nll(labels, second)
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A fitted regression. coefficients: (C, M * C), intercepts: (C,)."""
+    """A fitted logistic regression. coefficients: (C, M * C), intercepts: (C,)."""
 
     coefficients: npt.NDArray[np.float64]
     intercepts: npt.NDArray[np.float64]
@@ -141,28 +145,28 @@ class Stack:
         return combined
 
     def weights(self, model_count: int) -> npt.NDArray[np.float64]:
-        """(M,): how much of the coefficients' absolute sum is each member's; for people to read, not to combine by."""
+        """(M,): each member's share of the coefficients' absolute sum. For display only; `combine` does not use it."""
         shares = np.abs(self.coefficients).reshape(len(self.intercepts), model_count, -1).sum(axis=(0, 2))
         normalised: npt.NDArray[np.float64] = shares / shares.sum()
         return normalised
 
 
 def fit_stack(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> Stack:
-    """Fit on log probabilities, with an L2 penalty. labels: (N,), probabilities: (M, N, C).
+    """Fit a stack on log probabilities, with an L2 penalty. labels: (N,), probabilities: (M, N, C).
 
-    A class that no label names keeps an intercept so low that it is never answered.
+    A class without labels gets an intercept so low that it is never predicted.
     """
     from sklearn.exceptions import ConvergenceWarning  # these two take a second to import
     from sklearn.linear_model import LogisticRegression
 
     class_count = probabilities.shape[2]
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=2_000)
-    with warnings.catch_warnings():  # close to the optimum is good enough for what has to beat a plain mean
+    with warnings.catch_warnings():  # near the optimum is enough: it still has to beat a plain mean
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression.fit(_features(probabilities), labels)
     coefficients = np.zeros((class_count, regression.coef_.shape[1]))
     intercepts = np.full(class_count, -1e3)
-    if len(regression.classes_) == 2:  # scikit-learn then has one row, for the second class
+    if len(regression.classes_) == 2:  # scikit-learn then has a single row, for the second class
         coefficients[regression.classes_[1]] = regression.coef_[0]
         intercepts[regression.classes_] = [0.0, regression.intercept_[0]]
     else:
@@ -173,7 +177,7 @@ def fit_stack(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.flo
 def fit_stacked(
     labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]
 ) -> Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]:
-    """Stacking as something that can be cross-fitted."""
+    """Stacking as a `Fit`, to be cross-fitted."""
     return fit_stack(labels, probabilities).combine
 
 
@@ -185,7 +189,7 @@ def _features(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64
 
 
 def scaled(probabilities: npt.NDArray[np.floating], temperature: float) -> npt.NDArray[np.float64]:
-    """The softmax of log probabilities (N, C) over the temperature; above one, less confident."""
+    """The softmax of log probabilities (N, C) divided by the temperature; above 1, less confident."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY)) / temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: npt.NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
@@ -194,7 +198,7 @@ def scaled(probabilities: npt.NDArray[np.floating], temperature: float) -> npt.N
 
 def fit_temperature(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> float:
     """The temperature with the lowest NLL. labels: (N,), probabilities: (N, C)."""
-    from scipy import optimize  # takes a fifth of a second to import: whoever only scales needs none of it
+    from scipy import optimize  # takes a fifth of a second to import, and scaling does not need it
 
     def nll(log_temperature: float) -> float:
         return float(image_nll(labels, scaled(probabilities, float(np.exp(log_temperature)))).mean())
@@ -206,24 +210,24 @@ def fit_temperature(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[
 def fit_scaled(
     labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]
 ) -> Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]:
-    """Temperature scaling of a single model, (1, N, C), as something that can be cross-fitted."""
+    """Temperature scaling of a single model, (1, N, C), as a `Fit`, to be cross-fitted."""
     temperature = fit_temperature(labels, probabilities[0])
     return lambda others: scaled(others[0], temperature)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two members on the same images (Kuncheva and Whitaker 2003, Machine Learning 51, sec. 2)."""
+    """How two members differ on the same images (Kuncheva and Whitaker 2003, Machine Learning 51, sec. 2)."""
 
-    first: int  # their places
+    first: int  # their positions
     second: int
-    disagreement: float  # share of images that one of the two alone gets right
+    disagreement: float  # share of images that exactly one of the two gets right
     double_fault: float  # share that both get wrong
-    yule_q: float | None  # -1..1: 1 where they are right on the same images; None where it is 0/0
+    yule_q: float | None  # -1..1; 1 if they are right on the same images; None if it is 0/0
 
 
 def pairs(wrong: Wrong) -> tuple[Pair, ...]:
-    """Every pair once."""
+    """Every pair of members, once."""
     found = []
     for first in range(len(wrong)):
         for second in range(first + 1, len(wrong)):
@@ -244,7 +248,7 @@ def pairs(wrong: Wrong) -> tuple[Pair, ...]:
 
 
 def contributions(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]) -> tuple[float, ...]:
-    """By how much the uniform vote's mean NLL rises without each member; positive where it helps. One member: 0.
+    """How much the uniform vote's mean NLL rises without each member; positive if it helps. 0 for a single member.
 
     labels: (N,), probabilities: (M, N, C).
     """
@@ -253,6 +257,6 @@ def contributions(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np
         return (0.0,)
     exact = probabilities.astype(np.float64)
     whole = float(image_nll(labels, exact.mean(axis=0)).mean())
-    # Summed anew for each: what a subtraction leaves of a small probability is rounding.
+    # Averaged anew without each: subtracting a member would leave only rounding error of a small probability.
     others = (np.delete(exact, place, axis=0).mean(axis=0) for place in range(count))
     return tuple(float(image_nll(labels, without).mean()) - whole for without in others)

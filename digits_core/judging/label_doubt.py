@@ -1,4 +1,4 @@
-"""Images whose label may be wrong: a list to look through, never a relabelling. Arrays in, rows out; numpy only."""
+"""Lists images whose label may be wrong, for people to look through; never relabels. numpy only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,41 +12,41 @@ from digits_core.judging.candidates import Candidate
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.runs.store import SweepStore
 
-FEW_DRAWS = 2  # the bootstrap has no say in who is tied
+FEW_DRAWS = 2  # who is tied does not depend on the bootstrap
 PARTS = ("validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
-    """One image that the models together read as another digit, or whose label confident learning doubts."""
+    """An image whose mean prediction is another digit, or whose label confident learning doubts."""
 
     index: int  # the image's number in the data set
     label: int
-    suggested: int  # what the models say in the mean
-    self_confidence: float  # mean probability of the label: the lower, the more doubtful
-    missed_by: int  # models
-    confident: bool  # confident learning counts it as another digit
-    contested: bool  # its label is disputed in print
+    suggested: int  # the digit with the highest mean probability
+    self_confidence: float  # mean probability of the label; the lower, the more doubtful
+    missed_by: int  # the number of models that get it wrong
+    confident: bool  # whether confident learning counts it as another digit
+    contested: bool  # whether its label is disputed in the literature
 
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """What there is to look through of one part of the data."""
+    """The doubtful images of the validation or test set."""
 
     part: str
     n: int
     model_count: int
     doubts: tuple[Doubt, ...]  # most doubtful first
-    contested_n: int  # of the part's images
+    contested_n: int  # images of the set whose label is disputed
     error_count: int  # of the best model
     uncontested_error_count: int  # of the best model, on the images whose label nobody disputes
 
 
 def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> Review:
-    """Ask the models that cannot be told from the leader, on all their seeds, at most `top` of them.
+    """Review the set with the models of the tie group, with all their seeds; at most `top` models.
 
-    On validation they are out of sample: they were chosen by these images, but did not train on them. Raises UsageError
-    where none of them has predictions for the part.
+    Validation images are out of sample for them: they chose the models, but did not train them. Raises UsageError if
+    none of the models has predictions for the set.
     """
     if part not in PARTS:
         raise unknown_name("part", part, PARTS)
@@ -56,7 +56,7 @@ def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> R
     tied = [row.candidate for row in leaderboard(store, draws=FEW_DRAWS).tie]
     asked = [run for one in tied for run in _runs_of(one, store, confirmed, part)][:top]
     if not asked:
-        raise UsageError(f"{store.header.name!r}: the sealed test part was not opened yet for any of its best models")
+        raise UsageError(f"{store.header.name!r}: the sealed test set has not been opened for any of its best models")
     if part == "validation":
         labels, indices = store.validation_labels(), store.validation_indices()
         said = [run.validation_probabilities(trial) for run, trial in asked]
@@ -70,7 +70,7 @@ def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> R
 def _runs_of(
     one: Candidate, store: SweepStore, confirmed: SweepStore | None, part: str
 ) -> list[tuple[SweepStore, int]]:
-    """Where a recipe's predictions for the part lie: in what confirms it, else in the run itself."""
+    """Where a candidate's predictions for the set are stored: in the runs that confirm it, else in its own run."""
     runs = [(confirmed, run.trial) for run in one.runs] if one.confirmed and confirmed else []
     found = [
         (where, trial)
@@ -87,7 +87,7 @@ def review(
     said: Sequence[npt.NDArray[np.floating]],
     contested: Sequence[int],
 ) -> Review:
-    """labels, indices: (N,); said: a (N, C) array for every model, the best first."""
+    """The doubtful images. labels, indices: (N,); said: one (N, C) array of probabilities per model, best first."""
     probabilities = np.stack(said)
     mean, missed = probabilities.mean(axis=0), (probabilities.argmax(axis=2) != labels).sum(axis=0)
     confident, disputed = confidently_another(labels, mean), np.isin(indices, np.array(contested, dtype=np.int64))
@@ -119,11 +119,11 @@ def review(
 def confidently_another(
     labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.bool_]:
-    """(N,): whether confident learning counts an image as another digit than its label says.
+    """(N,): whether confident learning counts an image as a different digit from its label.
 
-    A digit is a candidate for an image where its probability reaches the mean that it has over the images of that
-    label; the most probable candidate counts (Northcutt, Jiang and Chuang 2021, JAIR 70, sec. 3.1). Predictions must
-    be out of sample. A digit that no label names is no candidate.
+    A digit is possible for an image if its probability reaches its mean over the images with that label; the most
+    probable of the possible digits counts (Northcutt, Jiang and Chuang 2021, JAIR 70, sec. 3.1). Predictions must be
+    out of sample. A digit without labels is never possible.
     """
     class_count = probabilities.shape[1]
     threshold = np.full(class_count, np.inf)

@@ -1,9 +1,10 @@
-"""Candidates -> rows that say which differences are real. Arrays in, numbers out; loads neither torch nor ray.
+"""Ranks candidates and tests which differences are real; duels between two recipes. Loads neither torch nor ray.
 
-Rows are ranked by validation NLL. Whether one is told from the leader is decided by their mistakes, which is what
-people mean by better: a row is tied with the leader where a test of its error rate against the leader's, corrected for
-the number of rows (Holm 1979), leaves a chance of 5 % or more. The test is McNemar's exact one between single runs, a
-Student test over images and seeds where either has several runs, and the corrected resampled t-test over folds.
+Rows are ranked by validation NLL. Ties with the leader are decided by error rate, which is what people mean by better:
+a row is tied if the test of its error rate against the leader's, corrected for the number of rows (Holm 1979), has a
+p-value of 5 % or more. The test is McNemar's exact one between single runs, a Student test over images and seeds if
+either has several runs, and the corrected resampled t-test over folds. A duel tests two recipes' results on any images
+in the same way, without folds and without a correction.
 """
 
 from collections.abc import Sequence
@@ -30,13 +31,13 @@ from digits_core.runs.store import SweepStore
 
 Method = Literal["mcnemar", "seeds", "folds"]
 Figure = Literal["nll", "error_rate"]
-DETECTABLE_OF_HALF_WIDTH = 1.43  # (1.96 + 0.84) / 1.96: at the 5 % level with a power of 80 %
+DETECTABLE_OF_HALF_WIDTH = 1.43  # (1.96 + 0.84) / 1.96: 5 % level, 80 % power
 FIGURES: tuple[Figure, ...] = ("nll", "error_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToLeader:
-    """A row beside the leader, on validation."""
+    """A row compared with the leader, on validation."""
 
     error_rate: float  # minus the leader's; positive is worse
     error_rate_interval: Interval
@@ -48,12 +49,12 @@ class ToLeader:
 
     @property
     def tied(self) -> bool:
-        """Whether their mistakes leave it open which of the two is better."""
+        """Whether the error rates are not significantly different."""
         return self.corrected_p_value >= 1 - CONFIDENCE
 
     @property
     def verdict(self) -> Literal["tied", "more mistakes", "fewer mistakes"]:
-        """Fewer than the leader, which leads by NLL: it is less sure of its answers, or of the wrong ones too sure."""
+        """Fewer than the leader is possible: with a worse NLL, it is less sure when right, or too sure when wrong."""
         if self.tied:
             return "tied"
         return "more mistakes" if self.error_rate > 0 else "fewer mistakes"
@@ -63,39 +64,39 @@ class ToLeader:
 class Row:
     """One line of the leaderboard."""
 
-    rank: int  # 1 leads
-    ranks: tuple[int, int]  # 95 % of the bootstrap's
+    rank: int  # 1 is the leader
+    ranks: tuple[int, int]  # 95 % interval, from the bootstrap
     candidate: Candidate
     to_leader: ToLeader | None  # None for the leader
 
     @property
     def tied_with_leader(self) -> bool:
-        """Whether it is, or cannot be told from, the leader."""
+        """Whether it is the leader or statistically tied with it."""
         return self.to_leader is None or self.to_leader.tied
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leaderboard:
-    """Everything that is said of who is better."""
+    """The ranked candidates of a run."""
 
     run: str
     n: int  # images that rows are ranked by
     part: str  # "validation" or "out of fold"
     test_openings: int
     rows: tuple[Row, ...]
-    selected: Selected | None  # what picking the best of the sweep's single runs is worth; None for a single trial
-    picked_from: int  # how many there were to pick from
-    picked_trial: int | None  # the one that was picked
-    detectable: float | None  # the smallest difference in accuracy between the first two that so many images can show
+    selected: Selected | None  # what the best of the sweep's own runs is worth; None for a single trial
+    picked_from: int  # the number of runs that it was picked from
+    picked_trial: int | None  # the trial that was picked
+    detectable: float | None  # smallest difference in accuracy between the first two that this many images can show
 
     @property
     def tie(self) -> tuple[Row, ...]:
-        """The leader and all that cannot be told from it."""
+        """The tie group: the leader and all rows tied with it."""
         return tuple(row for row in self.rows if row.tied_with_leader)
 
 
 def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
-    """Judge a run's recipes. Raises UsageError where none of its trials counts."""
+    """Rank and test a run's candidates. Raises UsageError if none of its trials counts."""
     header, found = store.header, candidates(store, store.confirmation())
     if not found:
         raise UsageError(f"{header.name!r} has no validated trial to rank; `digits show {header.name}` says why")
@@ -130,18 +131,18 @@ def leaderboard(store: SweepStore, draws: int = DRAWS) -> Leaderboard:
 
 
 def _seed_means(found: Sequence[Candidate], figure: Figure) -> Matrix:
-    """(M, N): a figure of each candidate on each image, the mean over its seeds."""
+    """(M, N): each candidate's figure on each image, averaged over its seeds."""
     return np.stack([_runs(one.validation, figure).mean(axis=0) for one in found])
 
 
 def _runs(answers: Answers, figure: Figure) -> Matrix:
-    """(S, N)."""
+    """(S, N): each run's figure on each image."""
     return (answers.nll if figure == "nll" else answers.wrong).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Folds:
-    """How the pool was cut: images that a fold trains on, and that it holds out."""
+    """How many images one fold trains on, and how many it holds out."""
 
     train_n: int
     held_out_n: int
@@ -149,7 +150,7 @@ class _Folds:
 
 @dataclass(frozen=True, kw_only=True)
 class _Differences:
-    """Another candidate minus the leader. By seeds or folds None where only images vary: the bootstrap then says."""
+    """Another candidate minus the leader. intervals: None between single runs, where the bootstrap gives them."""
 
     means: dict[Figure, float]
     intervals: dict[Figure, Interval] | None
@@ -188,7 +189,7 @@ def _over_seeds(leader: Candidate, other: Candidate) -> dict[Figure, MeanDiffere
 
 
 def _over_folds(leader: Candidate, other: Candidate, folds: _Folds) -> dict[Figure, MeanDifference]:
-    """Paired by fold, over the seeds that both have."""
+    """Differences paired by fold, over the seeds that both have; empty for fewer than two pairs."""
     by_seed = {run.recipe.training.seed: run.fold_scores for run in leader.runs}
     pairs = [
         (theirs, ours)
@@ -209,7 +210,7 @@ def _over_folds(leader: Candidate, other: Candidate, folds: _Folds) -> dict[Figu
 
 
 def _less_sure(over_folds: MeanDifference, over_images: MeanDifference) -> MeanDifference:
-    """A few folds can agree by chance to the last image; what the images say is then less sure, and right."""
+    """The larger p-value: a few folds can agree by chance to the last image; the test over images is then right."""
     return over_folds if over_folds.p_value >= over_images.p_value else over_images
 
 
@@ -227,7 +228,7 @@ def _to_leader(found: _Differences, corrected: float, resampled: dict[Figure, Pa
 
 
 def _own_answers(store: SweepStore, candidate: Candidate) -> Answers:
-    """What the sweep's own run answered, which is what the search picked from."""
+    """The results of the sweep's own run, which is what the search picked from."""
     if not candidate.confirmed:
         return candidate.validation
     return Answers.of(store.validation_labels(), [store.validation_probabilities(candidate.record.trial)])
@@ -241,7 +242,7 @@ def _selected(picked: Sequence[Answers], draws: int) -> Selected:
 def _detectable(found: Sequence[Candidate], second: _Differences) -> float | None:
     """The smallest true difference in accuracy between the first two that is found in four of five cases.
 
-    None where no difference could be: they differ on too few images.
+    None if they differ on too few images for any difference to be found.
     """
     if second.intervals is None:
         first, other = (one.validation.wrong[0] for one in found[:2])
@@ -252,7 +253,7 @@ def _detectable(found: Sequence[Candidate], second: _Differences) -> float | Non
 
 @dataclass(frozen=True, kw_only=True)
 class Duel:
-    """The second minus the first; positive is worse. An uncorrected p-value: correct it for the number of duels."""
+    """The second recipe minus the first; positive is worse. The p-value is not corrected for the number of duels."""
 
     n: int
     first_accuracy: float
@@ -264,9 +265,9 @@ class Duel:
 
 
 def duel(first: Answers, second: Answers) -> Duel:
-    """McNemar's exact test between single runs, a Student test over images and seeds where either has several."""
+    """McNemar's exact test between single runs, a Student test over images and seeds if either has several."""
     if first.n != second.n:
-        raise ValueError(f"{first.n} and {second.n} answers are not to the same images")
+        raise ValueError(f"{first.n} and {second.n} predictions are not for the same images")
     ours, theirs = (one.wrong.astype(np.float64) for one in (first, second))
     method: Method = "mcnemar" if len(ours) == len(theirs) == 1 else "seeds"
     if method == "mcnemar":

@@ -1,4 +1,4 @@
-"""A leaderboard as plain JSON values: what the command prints, what the page embeds, what is read back from a page."""
+"""A leaderboard as JSON values: the command prints them, the page embeds them, and they are read back from a page."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from digits_core.runs.store import SweepStore
 
 
 def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any]:
-    """What `leaderboard --json` prints. Differences are on validation and positive where the row is worse."""
+    """What `leaderboard --json` prints. Differences are on validation, and positive if the row is worse."""
     return {
         "sweep": store.sealed_by.folder.name,
         "n": board.n,
@@ -77,7 +77,7 @@ def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
 
 
 def answers_document(answers: Answers) -> dict[str, Any]:
-    """Means over the runs, the error count of each, the interval of the mean."""
+    """Means over the runs, each run's error count, and the interval of the mean accuracy."""
     return {
         "n": answers.n,
         "error_counts": list(answers.error_counts),

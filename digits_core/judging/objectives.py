@@ -1,4 +1,4 @@
-"""What a search may be after, each a number of a trial's record, and the trials that nothing beats in all of it."""
+"""What a search can optimise, each a number in a trial's record; and the Pareto front."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from digits_core.records import DEFAULT_OBJECTIVES, RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """One number of a record, and which way it is better."""
+    """A number in a record, and whether lower or higher is better."""
 
     title: str
     direction: Literal["minimize", "maximize"]
@@ -19,7 +19,7 @@ class Objective:
     text: Callable[[float], str]
 
     def loss(self, record: RunRecord) -> float:
-        """The value, turned so that less is better."""
+        """The value, negated if it is maximised: lower is better."""
         return self.value(record) if self.direction == "minimize" else -self.value(record)
 
 
@@ -35,30 +35,32 @@ OBJECTIVES = {
         title="parameters", direction="minimize", value=lambda r: float(r.parameter_count), text="{:,.0f}".format
     ),
     "latency": Objective(
-        title="microseconds an image",
+        title="microseconds per image",
         direction="minimize",
         value=lambda r: 1e6 * r.image_seconds if r.image_seconds else math.nan,
         text="{:,.1f}".format,
     ),
 }
-"""By name. Latency is that of a forward pass in large batches, as the validation images took it at their fastest."""
+"""By name. Latency is the time per image of a forward pass in large batches: the fastest over the validation set."""
 
 
 def parse_objectives(text: str) -> tuple[str, ...]:
-    """`nll,params` -> names. Raises UsageError for unknown or repeated ones, and where validation is not among them."""
+    """`nll,params` -> names. Raises UsageError for unknown or repeated names, and if none is a validation score."""
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in OBJECTIVES:
             raise unknown_name("objective", name, OBJECTIVES)
     if len(set(names)) < len(names):
-        raise UsageError(f"--objective names one twice: {text}")
+        raise UsageError(f"--objective has the same name twice: {text}; write each once")
     if names != DEFAULT_OBJECTIVES and (len(names) == 1 or not {"nll", "accuracy"} & set(names)):
-        raise UsageError(f"--objective is nll, or several with nll or accuracy among them (nll,params), got {text}")
+        raise UsageError(
+            f"--objective must be nll, or several that include nll or accuracy (such as nll,params), got {text}"
+        )
     return names
 
 
 def values_of(record: RunRecord, names: Sequence[str]) -> tuple[float, ...] | None:
-    """The objectives' values of a trial, in that order; None where one of them was not measured."""
+    """A trial's values of these objectives; None if it does not count or a value was not measured."""
     if not record.counts:
         return None
     values = tuple(OBJECTIVES[name].value(record) for name in names)
@@ -66,9 +68,10 @@ def values_of(record: RunRecord, names: Sequence[str]) -> tuple[float, ...] | No
 
 
 def pareto_front(records: Iterable[RunRecord], names: Sequence[str]) -> list[RunRecord]:
-    """The trials that no other is at least as good as in everything and better in something, by the first objective.
+    """The Pareto front, sorted by the first objective, best first.
 
-    Of trials with the same values all are in it.
+    A trial is on it unless another is at least as good in every objective and better in one. Trials with the same
+    values are all on it.
     """
     losses = [
         (record, tuple(OBJECTIVES[name].loss(record) for name in names))
@@ -76,7 +79,7 @@ def pareto_front(records: Iterable[RunRecord], names: Sequence[str]) -> list[Run
         if values_of(record, names) is not None
     ]
     front: list[tuple[RunRecord, tuple[float, ...]]] = []
-    # In this order whatever beats a trial comes before it.
+    # In this order, any trial that beats another comes before it.
     for record, own in sorted(losses, key=lambda pair: (pair[1], pair[0].trial)):
         if not any(other != own and all(map(float.__le__, other, own)) for _, other in front):
             front.append((record, own))

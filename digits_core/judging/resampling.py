@@ -1,6 +1,6 @@
-"""The bootstrap over images: intervals of differences, of ranks, and what picking the best of many is worth.
+"""The bootstrap over images: intervals of differences and ranks, and what the best of many models is worth.
 
-All models are judged on the same drawn images, so that what is hard for all of them falls out of every difference.
+All models are judged on the same resampled images, so that images hard for all of them cancel out of every difference.
 Figures of a recipe with several seeds are means over its seeds.
 """
 
@@ -14,13 +14,13 @@ from digits_core.judging.stats import CONFIDENCE, Interval, accuracy_interval
 
 Matrix = npt.NDArray[np.floating]  # (M, N): a figure of each model on each image, lower is better
 DRAWS = 10_000
-DRAWS_AT_A_TIME = 250  # (250, 10,000) counts and what is made of them: some 30 MB
-SEED = 0  # of the draws: the same sweep gives the same page
+DRAWS_AT_A_TIME = 250  # (250, 10,000) counts and what is computed from them: about 30 MB
+SEED = 0  # of the draws; fixed, so that the same sweep gives the same page
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """What the same images, drawn anew many times, say of models beside the first of them."""
+    """95 % intervals of models compared with the first of them, on the same resampled images."""
 
     to_leader: tuple[Interval, ...]  # each model's mean minus the first's
     ranks: tuple[tuple[int, int], ...]  # 1 is the lowest mean
@@ -28,35 +28,35 @@ class Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """What the best of many, picked by validation, is worth on other images of the kind."""
+    """What the best of many models, picked by validation, is worth on other images of the kind."""
 
     accuracy: float
     interval: Interval
-    shown: float  # accuracy of the one that was picked, on the very images that it was picked by
-    picked: int  # its place among the models
+    shown: float  # accuracy of the picked model on the images it was picked by
+    picked: int  # its position among the models
 
     @property
     def optimism(self) -> float:
-        """How much the shown accuracy flatters."""
+        """How much too high the shown accuracy is."""
         return self.shown - self.accuracy
 
 
 def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield (at most 250, N) at a time: how often each of N images lies in a sample of N with replacement."""
+    """Yield blocks (at most 250, N): how often each of N images is in a sample of N drawn with replacement."""
     stream = np.random.default_rng(seed)
     for first in range(0, draws, DRAWS_AT_A_TIME):
         rows = min(DRAWS_AT_A_TIME, draws - first)
         places = stream.integers(0, n, size=(rows, n), dtype=np.int32)
         counts = np.empty((rows, n), dtype=np.float32)
-        for row, drawn in enumerate(places):  # one at a time: its counts stay in the processor's cache
+        for row, drawn in enumerate(places):  # row by row, so that its counts stay in the processor's cache
             counts[row] = np.bincount(drawn, minlength=n)
         yield counts
 
 
 def paired_bootstrap(*figures: Matrix, draws: int = DRAWS, ahead: int = 0) -> tuple[Paired, ...]:
-    """Percentile intervals of all models' differences to the first one and of their ranks, for each of the figures.
+    """Percentile intervals of each model's difference to the first and of its rank, for each of the figures.
 
-    figures: (M, N) each, of the same models on the same images. The first `ahead` models rank before all others.
+    figures: (M, N) each, of the same models on the same images. The first `ahead` models always rank before the others.
     """
     models, n = figures[0].shape
     by_image = np.concatenate([_single(values) for values in figures]).T
@@ -82,12 +82,15 @@ def _paired(means: npt.NDArray[np.float32], ahead: int) -> Paired:
 def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) -> Selected:
     """Accuracy of "pick the model with the lowest mean criterion", corrected for the picking: BBC-CV.
 
-    The picking itself is repeated on each sample of images, and what it picked is judged on the images that are not
-    in that sample (Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107, algorithm 3). criterion, wrong:
-    (M, N) for the same N images, all models that there were to pick from. Raises ValueError for fewer than two images.
+    The pick is repeated on each resample of the images, and the picked model is judged on the images left out of that
+    resample (Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107, algorithm 3). criterion, wrong: (M, N)
+    for the same N images and every model that could be picked. Raises ValueError for fewer than two images.
     """
     if criterion.shape != wrong.shape or criterion.shape[1] < 2:
-        raise ValueError(f"criterion {criterion.shape} and errors {wrong.shape} cannot be resampled")
+        raise ValueError(
+            f"criterion {criterion.shape} and errors {wrong.shape} cannot be resampled:"
+            " they need the same shape and at least two images"
+        )
     by_image, errors = _single(criterion).T, wrong.astype(np.float32)
     found: list[npt.NDArray[np.float32]] = []
     for counts in image_counts(criterion.shape[1], draws):
@@ -100,7 +103,7 @@ def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) ->
     low, high = np.quantile(accuracies, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     picked_place, n = int(criterion.mean(axis=1).argmin()), criterion.shape[1]
     accuracy = float(accuracies.mean())
-    # With a handful of errors the samples vary less than the images do: never surer than Wilson's.
+    # With a handful of errors, resamples vary less than images do: never narrower than Wilson's interval.
     plain = accuracy_interval(round((1 - accuracy) * n), n)
     return Selected(
         accuracy=accuracy,
@@ -111,6 +114,6 @@ def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) ->
 
 
 def _single(values: Matrix) -> npt.NDArray[np.float32]:
-    """In single precision, which doubles the speed; what all models share is taken out first, for it has no say."""
+    """Single precision, which doubles the speed. The mean over models is subtracted first: it changes no comparison."""
     centred: npt.NDArray[np.float32] = (values - values.mean(axis=0)).astype(np.float32)
     return centred

@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons. scipy and statsmodels do the statistics; this names what we ask of them."""
+"""Confidence intervals and tests for accuracies and paired differences, built on scipy and statsmodels."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from scipy import optimize
 from scipy import stats as scipy_stats
 
 CONFIDENCE = 0.95
-POWER = 0.8  # of a test to find the smallest difference that is called detectable
+POWER = 0.8  # of a test to find the smallest difference that counts as detectable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A 95 % interval."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
@@ -23,11 +23,11 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Several runs of one thing: over seeds, or over folds."""
+    """A figure over several runs: over seeds, or over folds."""
 
     n: int
     mean: float
-    standard_deviation: float | None  # with n - 1; None for a single run
+    standard_deviation: float | None  # with n - 1 in the denominator; None for a single run
     best: float
 
 
@@ -50,12 +50,13 @@ def accuracy_interval(error_count: int, n: int) -> Interval:
 def mean_accuracy_interval(error_counts: Sequence[int], n: int) -> Interval:
     """Wilson's interval for the mean accuracy of several runs on the same n images: what other images might give.
 
-    It holds the images' chance, as if one run had made the mean number of errors; the seeds' is told by their spread.
+    It covers the sampling of images, as if one run had made the mean number of errors. It does not cover the choice of
+    seeds: that is what their spread is for.
     """
     mean = float(np.mean(error_counts))
     if mean.is_integer():
         return accuracy_interval(int(mean), n)
-    from statsmodels.stats.proportion import proportion_confint  # takes a second to import; scipy's wants whole counts
+    from statsmodels.stats.proportion import proportion_confint  # takes a second to import; scipy needs whole counts
 
     low, high = proportion_confint(n - mean, n, alpha=1 - CONFIDENCE, method="wilson")
     return Interval(low=float(low), high=float(high))
@@ -73,26 +74,26 @@ def paired_mean_interval(differences: npt.NDArray[np.floating]) -> Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class MeanDifference:
-    """The mean of a first model's (or recipe's) figures minus a second's, and how sure that is."""
+    """The mean of one model's (or recipe's) figures minus another's, and how certain it is."""
 
     mean: float
     interval: Interval
-    p_value: float  # two-sided, that the true difference is zero; 1.0 where nothing ever differed
+    p_value: float  # two-sided, for a true difference of zero; 1.0 if nothing ever differed
 
     @property
     def separable(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.interval.low > 0 or self.interval.high < 0
 
 
 def seed_mean_difference(values: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> MeanDifference:
-    """A figure of one recipe (errors, NLL) minus another's, over images and seeds.
+    """One recipe's figure (errors, NLL) minus another's, over images and seeds.
 
-    values: (S, N) and (T, N): the same N images by S and T seeds. Images and seeds are crossed: the variance is that of
-    the paired per-image means, plus that of either recipe's means over seeds, less what of the latter is the images'
-    own noise, which the former holds already. A single seed is taken to vary as the other recipe's seeds do; where both
-    are single, the seeds' part is unknown and left out: that compares two networks, not two recipes. Degrees of freedom
-    after Satterthwaite (1946); how often the interval holds the truth is simulated in docs/results.md.
+    values: (S, N), other: (T, N), the same N images by S and T seeds. Images and seeds are crossed. The variance is
+    that of the paired per-image means, plus that of each recipe's mean over its seeds, less the part of the latter that
+    is noise of single images, which the former already holds. A single seed is assumed to vary as much as the other
+    recipe's seeds. If both have one seed, variation over seeds is unknown and left out: this compares two networks, not
+    two recipes. Degrees of freedom after Satterthwaite (1946); docs/results.md simulates the interval's coverage.
     """
     first, second = values.astype(np.float64), other.astype(np.float64)
     per_image = first.mean(axis=0) - second.mean(axis=0)
@@ -104,34 +105,34 @@ def seed_mean_difference(values: npt.NDArray[np.generic], other: npt.NDArray[np.
             continue
         seeds = float(runs.mean(axis=1).var(ddof=1)) / len(runs)
         part = max(0.0, seeds - _residual_mean_square(runs) / runs.size)
-        lent = seeds * len(runs) if len(others) == 1 else 0.0  # the variance of one run, rather too large
+        lent = seeds * len(runs) if len(others) == 1 else 0.0  # the variance of one run, estimated on the high side
         variance += part + lent
         squares += (part + lent) * (seeds + lent) / (len(runs) - 1)
     return _student(float(per_image.mean()), variance, variance**2 / squares if squares > 0 else 0.0)
 
 
 def _residual_mean_square(runs: npt.NDArray[np.float64]) -> float:
-    """What is left of (S, N) values beside their rows' and columns' means: the noise of one image in one run."""
+    """Mean square of (S, N) values less their row and column means: the noise of one image in one run."""
     left = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
     degrees = (runs.shape[0] - 1) * (runs.shape[1] - 1)
     return float((left**2).sum() / degrees)
 
 
 def fold_mean_difference(differences: npt.NDArray[np.floating], train_n: int, held_out_n: int) -> MeanDifference:
-    """The mean of differences (J,) over the folds of a cross-validation, by the corrected resampled t-test.
+    """The mean of differences (J,) over the folds of a cross-validation, with the corrected resampled t-test.
 
-    The folds' training sets overlap, so that J differences hold less than J independent ones would: their variance
-    counts 1/J + held_out_n/train_n times instead of 1/J times (Nadeau and Bengio 2003, Machine Learning 52, eq. 12).
+    The folds' training sets overlap, so J differences say less than J independent ones would: their variance is taken
+    1/J + held_out_n/train_n times instead of 1/J times (Nadeau and Bengio 2003, Machine Learning 52, eq. 12).
     """
     count = len(differences)
     if count < 2:
-        raise ValueError("one fold has no spread to judge a difference by")
+        raise ValueError("a single fold has no spread to test a difference by; at least two are needed")
     variance = (1 / count + held_out_n / train_n) * float(differences.var(ddof=1))
     return _student(float(differences.mean()), variance, count - 1)
 
 
 def _student(mean: float, variance: float, degrees: float) -> MeanDifference:
-    if variance <= 0.0:  # no spread: known, or never different
+    if variance <= 0.0:  # no spread: always the same difference, or none at all
         return MeanDifference(mean=mean, interval=Interval(low=mean, high=mean), p_value=0.0 if mean else 1.0)
     deviation = math.sqrt(variance)
     low, high = scipy_stats.t.interval(CONFIDENCE, degrees, loc=mean, scale=deviation)
@@ -140,7 +141,7 @@ def _student(mean: float, variance: float, degrees: float) -> MeanDifference:
 
 
 def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool_]) -> float:
-    """Exact two-sided McNemar test on the same images (McNemar 1947): 1.0 where the models never differ."""
+    """Exact two-sided McNemar test on the same images (McNemar 1947); 1.0 if the models never differ."""
     only_a = int((wrong_a & ~wrong_b).sum())
     only_b = int((wrong_b & ~wrong_a).sum())
     if only_a + only_b == 0:
@@ -149,7 +150,7 @@ def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """P values of several tests, corrected so that one false alarm in all of them is as rare as asked (Holm 1979)."""
+    """P-values of several tests, corrected so that any false alarm among them is as rare as in one test (Holm 1979)."""
     if not p_values:
         return ()
     from statsmodels.stats.multitest import multipletests  # takes a second to import
@@ -160,8 +161,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 def detectable_difference(n: int, discordant_share: float) -> float | None:
     """The smallest difference in accuracy (0..1) that McNemar's test finds on n images in four of five cases.
 
-    At the 5 % level, where that share of the images is answered rightly by one of the two models alone (Connor 1987,
-    Biometrics 43). None where they differ on so few that no difference could be found.
+    At the 5 % level. discordant_share: the share of images that exactly one of the two models gets right (Connor 1987,
+    Biometrics 43). None if they differ on too few images for any difference to be found.
     """
     share = discordant_share
     alpha, beta = scipy_stats.norm.isf((1 - CONFIDENCE) / 2), scipy_stats.norm.isf(1 - POWER)
@@ -174,5 +175,5 @@ def detectable_difference(n: int, discordant_share: float) -> float | None:
 
 
 def p_value_text(p_value: float) -> str:
-    """In two digits; what is smaller than anybody acts on is not spelled out."""
+    """Two significant digits; "<0.001" for values so small that their size does not matter."""
     return f"{p_value:.2g}" if p_value >= 0.001 else "<0.001"

@@ -1,1 +1,15 @@
-"""How one recipe is trained: networks, augmentation, losses, optimizers and the one loop."""
+"""Trains one recipe, on a CPU or a GPU. Knows torch, but no stored runs, Ray or Optuna.
+
+engine.py            the only training loop: one network on one split
+cross_validation.py  one network per fold, trained together and scored out of fold
+models.py            the architectures by name, preprocessing, initialisation
+founding.py          the networks of the scripts this project grew out of
+augment.py           augmentation with random parameters per image
+losses.py            losses by name
+optim.py             optimizers and learning-rate schedules by name, the weight average
+fast_steps.py        steps without overhead: CUDA graphs on a GPU, freed memory kept on a CPU
+evaluate.py          from images to class probabilities
+state.py             saves and restores a training run in progress
+device.py            which device a run uses, and what it can do
+gpu_memory.py        how much GPU memory a recipe takes
+"""

@@ -1,7 +1,7 @@
-"""Whole-batch augmentation in which every image draws its own parameters.
+"""Augments a whole batch at once, with random parameters drawn per image.
 
-torchvision's v2 transforms draw one parameter for a whole batch; here each image has its own, at the cost
-of a single matrix product and one `grid_sample` a batch.
+torchvision's v2 transforms draw one set of parameters per batch. Here every image has its own, at the cost of one
+matrix product and one `grid_sample` per batch.
 """
 
 import math
@@ -11,16 +11,16 @@ import torch.nn.functional as F
 
 from digits_core.recipe import Augmentation
 
-COARSE_SIDE = 4  # knots of the elastic field along a side
+COARSE_SIDE = 4  # knots of the elastic field along each side
 ERASED_AREA = (0.02, 0.2)  # of the image; Zhong et al. 2020 (arXiv 1708.04896) go to 0.4, which hides whole digits
 ERASED_ASPECT = (0.3, 3.3)  # height by width, same source
 
 
 def augmented(images: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """Change each image by its own random amount: moved and bent in one bilinear sampling, then erased in part.
+    """Transform each image at random: move and bend it in one bilinear sampling, then perhaps erase a rectangle.
 
-    images: float (N, 1, H, W); the generator lives on the images' device. Returns a tensor of that shape; it is
-    `images` itself where every limit is zero. What comes in from outside the image is zero.
+    images: float (N, 1, H, W). The generator must be on the images' device. Returns a tensor of the same shape, or
+    `images` itself if every setting is zero. Pixels that come in from outside the image are zero.
     """
     if moves(settings):
         images = F.grid_sample(images, _sampling_grid(images, settings, generator), align_corners=False)
@@ -30,7 +30,7 @@ def augmented(images: torch.Tensor, settings: Augmentation, generator: torch.Gen
 
 
 def moves(settings: Augmentation) -> bool:
-    """Whether any pixel is moved."""
+    """Whether any of the settings moves pixels."""
     return any(
         limit > 0
         for limit in (
@@ -44,10 +44,10 @@ def moves(settings: Augmentation) -> bool:
 
 
 def _sampling_grid(images: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """(N, H, W, 2): where each output pixel is read, in coordinates where the image spans -1..1."""
+    """(N, H, W, 2): where to sample each output pixel, in coordinates where the image spans -1..1."""
     count, _, height, width = images.shape
     maps = _inverse_maps(count, settings, generator, images.device)
-    # One product gives all sampling grids: F.affine_grid costs as much as the sampling itself.
+    # One product gives all sampling grids; F.affine_grid would take as long as the sampling itself.
     grid = (maps.reshape(-1, 3) @ _pixel_centres(height, width, images.device)).view(count, 2, height, width)
     if settings.elastic_fraction > 0:
         shape = (count, 2, COARSE_SIDE, COARSE_SIDE)
@@ -58,7 +58,7 @@ def _sampling_grid(images: torch.Tensor, settings: Augmentation, generator: torc
 
 
 def _erased(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
-    """(N, 1, H, W) of bool: true inside each chosen image's rectangle."""
+    """(N, 1, H, W) bool: true inside the rectangle of each image chosen for erasing."""
     count, _, height, width = images.shape
     draws = torch.rand(5, count, 1, generator=generator, device=images.device)
     area = ERASED_AREA[0] + draws[1] * (ERASED_AREA[1] - ERASED_AREA[0])
@@ -75,7 +75,7 @@ def _erased(images: torch.Tensor, probability: float, generator: torch.Generator
 
 
 def _inverse_maps(count: int, settings: Augmentation, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-    """(N, 2, 3): from output pixel to input pixel, in coordinates where the image spans -1..1."""
+    """(N, 2, 3) affine maps from output pixel to input pixel, in coordinates where the image spans -1..1."""
     draws = torch.rand(5, count, generator=generator, device=device) * 2 - 1
     angle = draws[0] * math.radians(settings.rotation_degrees)
     shear = torch.tan(draws[1] * math.radians(settings.shear_degrees))
@@ -88,7 +88,7 @@ def _inverse_maps(count: int, settings: Augmentation, generator: torch.Generator
 
 
 def _pixel_centres(height: int, width: int, device: torch.device) -> torch.Tensor:
-    """(3, H * W): x, y and 1 of every pixel centre, x and y in -1..1 (align_corners=False)."""
+    """(3, H * W): x, y and 1 for every pixel centre, with x and y in -1..1 (align_corners=False)."""
     x = (2 * torch.arange(width, device=device) + 1) / width - 1
     y = (2 * torch.arange(height, device=device) + 1) / height - 1
     ones = torch.ones(height * width, device=device)

@@ -1,4 +1,4 @@
-"""Training one recipe on all folds at once: K trainers that advance together, scored out of fold."""
+"""Trains one recipe on all folds: one trainer per fold, all advanced together and scored out of fold."""
 
 from dataclasses import dataclass
 
@@ -21,11 +21,10 @@ class DeviceFolds:
 
     splits: tuple[DeviceSplit, ...]
     positions: tuple[npt.NDArray[np.int64], ...]  # of each fold's held-out images in the pool
-    labels: npt.NDArray[np.uint8]  # (N,) of the pool
+    labels: npt.NDArray[np.uint8]  # (N,), of the pool
 
     @staticmethod
     def from_folds(folds: Folds, device: torch.device) -> "DeviceFolds":
-        """Upload once."""
         return DeviceFolds(
             splits=tuple(DeviceSplit.from_split(split, device) for split in folds.splits),
             positions=folds.positions,
@@ -34,9 +33,9 @@ class DeviceFolds:
 
 
 def folded(recipe: Recipe) -> Recipe:
-    """The recipe as folds train it: the last epoch counts, for choosing one would use the images that judge it.
+    """The recipe as trained on folds: the last epoch counts, because choosing one would use the images that judge it.
 
-    Raises UsageError where the recipe itself looks at them, to lower its learning rate or to stop.
+    Raises UsageError if the recipe itself uses those images, to lower the learning rate or to stop early.
     """
     for field, looks in (
         ("schedule.name=plateau", recipe.schedule.name == "plateau"),
@@ -44,21 +43,21 @@ def folded(recipe: Recipe) -> Recipe:
     ):
         if looks:
             raise UsageError(
-                f"{field} would steer training by the very images that a fold is judged on; with --folds use"
+                f"{field} would steer training by the images that each fold is judged on; with --folds, use"
                 " --set schedule.name=one-cycle --set training.patience_epochs=0"
             )
     return recipe.with_overrides({"training.keep": "last"})
 
 
 def fitted(recipe: Recipe, side: int, data: Split | Folds) -> Recipe:
-    """The recipe as it is trained on this data. Raises UsageError where it cannot be."""
+    """The recipe as trained on this data. Raises UsageError if it cannot be trained on it."""
     recipe = folded(recipe) if isinstance(data, Folds) else recipe
     check_fit(recipe, side, data.train_count)
     return recipe
 
 
 class FoldsTrainer:
-    """One network a fold. Advances all of them an epoch at a time, like the Trainer it is made of."""
+    """Trains one network per fold, all of them an epoch at a time. Has the same interface as Trainer."""
 
     def __init__(self, recipe: Recipe, data: DeviceFolds, device: torch.device) -> None:
         assert recipe == folded(recipe)
@@ -71,30 +70,30 @@ class FoldsTrainer:
 
     @property
     def fold_scores(self) -> tuple[Score, ...]:
-        """Each fold's network on the images it did not see."""
-        if self.best is None:  # stopped before all folds had finished the first epoch
+        """Each fold's network, scored on the images held out from it."""
+        if self.best is None:  # stopped before every fold had finished its first epoch
             return ()
         return tuple(trainer.best.validation for trainer in self.trainers if trainer.best is not None)
 
     @property
     def execution(self) -> str:
-        """How steps are run, in all folds alike."""
+        """How steps are run; the same in every fold."""
         return self.trainers[0].execution
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, in all folds."""
+        """Whether every fold has done all its epochs."""
         return all(trainer.finished for trainer in self.trainers)
 
     def run_epoch(self) -> EpochRow:
-        """Train every fold one epoch and pool what they say of the images they did not see. Raises as a Trainer."""
+        """Train every fold for one epoch and pool the out-of-fold results. Raises what `Trainer.run_epoch` raises."""
         row = pooled([trainer.run_epoch() for trainer in self.trainers])
         self.best = self._pooled_best(row.epoch)
         self.curve.append(row)
         return row
 
     def pool_again(self) -> None:
-        """Make the pooled curve and the best epoch from the folds', which were taken up where they had been cut off."""
+        """Rebuild the pooled curve and best epoch from those of the folds, after these were resumed."""
         self.curve = [pooled(list(rows)) for rows in zip(*(trainer.curve for trainer in self.trainers), strict=True)]
         self.best = self._pooled_best(len(self.curve))
 
@@ -114,7 +113,7 @@ class FoldsTrainer:
 
 
 def pooled(rows: list[EpochRow]) -> EpochRow:
-    """The same epoch of all folds as one row: counts and seconds summed, losses as means over images."""
+    """The same epoch of all folds as one row: counts and seconds summed, losses averaged over images."""
     train_n, validation_n = sum(row.train_n for row in rows), sum(row.validation_n for row in rows)
     return EpochRow(
         epoch=rows[0].epoch,
@@ -131,12 +130,12 @@ def pooled(rows: list[EpochRow]) -> EpochRow:
 
 
 def upload(data: Split | Folds, device: torch.device) -> DeviceSplit | DeviceFolds:
-    """Put what training may see on a device, once."""
+    """Upload the images that training may see to a device."""
     return DeviceFolds.from_folds(data, device) if isinstance(data, Folds) else DeviceSplit.from_split(data, device)
 
 
 def trainer_for(recipe: Recipe, data: DeviceSplit | DeviceFolds, device: torch.device) -> Trainer | FoldsTrainer:
-    """One network, or one a fold."""
+    """A trainer of one network or, for folds, of one network per fold."""
     if isinstance(data, DeviceFolds):
         return FoldsTrainer(recipe, data, device)
     return Trainer(recipe, data, device)

@@ -1,4 +1,4 @@
-"""Which processor or GPU a run uses, and what it can do."""
+"""Which device (CPU or GPU) a run uses, and what it can do."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ DEVICES = ("cpu", "cuda", "mps")
 
 
 def default_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """CUDA if available, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -20,27 +20,27 @@ def default_device() -> torch.device:
 
 
 def check_device(name: str) -> torch.device:
-    """The named device. Raises UsageError where this machine does not have it."""
+    """The named device. Raises UsageError if this machine does not have it."""
     if name not in DEVICES:
         raise unknown_name("device", name, DEVICES)
     if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.backends.mps.is_available()):
-        raise UsageError(f"this machine has no device {name}; --device {default_device().type} is there")
+        raise UsageError(f"this machine has no {name} device; use --device {default_device().type}")
     return torch.device(name)
 
 
 def gpu_names() -> list[str]:
-    """The CUDA devices that this process may use."""
+    """The names of the CUDA devices that this process may use."""
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def accelerator_count() -> int:
-    """How many trials could have a device of their own: CUDA devices, or Apple's one; 0 on a CPU."""
+    """How many trials can have a device to themselves: one per CUDA device, 1 with Apple's MPS, 0 on a CPU."""
     return torch.cuda.device_count() or int(default_device().type == "mps")
 
 
 @contextlib.contextmanager
 def room_for(what: str, fix: str) -> Iterator[None]:
-    """Raise EnvironmentFailure, which names both, where the GPU's memory is too small for what happens inside."""
+    """Turn running out of GPU memory inside into an EnvironmentFailure that names what did not fit and the fix."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -48,7 +48,7 @@ def room_for(what: str, fix: str) -> Iterator[None]:
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware (emulation would be slower than float32)."""
+    """Whether the device multiplies bfloat16 in hardware. Emulated, it would be slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":

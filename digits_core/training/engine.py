@@ -1,8 +1,8 @@
 """The only training loop.
 
-All images live on the device as uint8 from the first step; a batch is gathered, augmented and normalised
-there. Every source of randomness is its own stream, derived from the recipe's seed and the epoch's number,
-so that the same recipe gives the same bits on a CPU with the same thread count.
+All images stay on the device as uint8; each batch is gathered, augmented and normalised there. Every source of
+randomness has its own stream, seeded from the recipe's seed and the epoch number, so the same recipe gives the same
+bits on a CPU with the same number of threads.
 """
 
 import math
@@ -38,18 +38,18 @@ from digits_core.training.optim import (
     set_learning_rate,
 )
 
-SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below, casting costs more than the matrix units give back (docs/lab-log.md)
+SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below this, casting costs more than the matrix units save (docs/lab-log.md)
 
-SHARED_GPU = "end what else uses it, or choose --device cpu"
+SHARED_GPU = "stop the other programs that use it, or choose --device cpu"
 
 
 class Diverged(RuntimeError):
-    """The training loss is no longer a finite number."""
+    """The training loss, or a validation probability, is no longer finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BestEpoch:
-    """The epoch that counts: lowest validation NLL, ties to the earlier one (or the last, if the recipe says so)."""
+    """The epoch that counts: the lowest validation NLL, ties to the earlier one; or the last, if the recipe says so."""
 
     epoch: int
     validation: Score
@@ -59,7 +59,7 @@ class BestEpoch:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a finished training run leaves."""
+    """What a finished training run returns."""
 
     curve: tuple[EpochRow, ...]
     best: BestEpoch
@@ -67,7 +67,7 @@ class TrainResult:
 
 @dataclass(frozen=True, kw_only=True)
 class DevicePart:
-    """images: uint8 (N, 1, H, W); labels: int64 (N,), both on one device. Never written to."""
+    """One set of images on a device. images: uint8 (N, 1, H, W); labels: int64 (N,). Never written to."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -75,7 +75,7 @@ class DevicePart:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSplit:
-    """A split as tensors on a device; on a CPU the images share the memory of the arrays they came from."""
+    """A split as tensors on a device. On a CPU the images share memory with the arrays they came from."""
 
     train: DevicePart
     validation: DevicePart
@@ -83,7 +83,7 @@ class DeviceSplit:
 
     @staticmethod
     def from_split(split: Split, device: torch.device) -> "DeviceSplit":
-        """Upload once. Arrays shared between processes stay shared: nothing here writes to them."""
+        """Upload a split. Images shared between processes stay shared: nothing here writes to them."""
         with room_for("the data set", SHARED_GPU):
             return DeviceSplit(
                 train=_upload(split.train, device),
@@ -103,13 +103,13 @@ def _upload(part: LabelledImages, device: torch.device) -> DevicePart:
 
 
 def seed_for(seed: int, stream: str, epoch: int = 0) -> int:
-    """An independent 64-bit seed for a named stream of randomness in one epoch."""
+    """An independent 64-bit seed for a named random stream in one epoch."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(stream.encode()), epoch])
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)  # torch takes signed 64 bits
 
 
 def resolve_precision(recipe: Recipe, side: int, device: torch.device) -> torch.dtype:
-    """The type of the matrix products: what the recipe says, or what `auto` means here."""
+    """The dtype of the matrix products: the one the recipe names, or what `auto` means on this device."""
     wanted = recipe.training.precision
     convolutional, seen_side = recipe.model.name != "mlp", recipe.input.side or side
     large = device.type == "cuda" or (convolutional and seen_side >= SMALLEST_SIDE_FOR_BFLOAT16)
@@ -119,18 +119,18 @@ def resolve_precision(recipe: Recipe, side: int, device: torch.device) -> torch.
 
 
 def check_batch_size(recipe: Recipe, train_count: int) -> None:
-    """Raise UsageError where a batch would hold more than all training images."""
+    """Raise UsageError if a batch is larger than the training set."""
     if recipe.training.batch_size > train_count:
         raise UsageError(
             f"training.batch_size {recipe.training.batch_size} is larger than the {train_count} training images;"
-            f" choose {train_count} at most"
+            f" choose at most {train_count}"
         )
 
 
 def check_fit(recipe: Recipe, side: int, train_count: int) -> None:
-    """Raise UsageError where a recipe cannot be trained on `train_count` square images of `side` pixels."""
+    """Raise UsageError if a recipe cannot be trained on `train_count` square images of `side` pixels."""
     if recipe.training.epochs == 0:
-        raise UsageError("training.epochs is 0: nothing would be trained")
+        raise UsageError("training.epochs is 0, so nothing would be trained; set it to 1 or more")
     check_batch_size(recipe, train_count)
     with torch.random.fork_rng(devices=[]):
         model = build_model(recipe, side)
@@ -139,18 +139,18 @@ def check_fit(recipe: Recipe, side: int, train_count: int) -> None:
 
 
 def _check_single_image(model: nn.Module, side: int) -> None:
-    """Raise UsageError where batch norm would see one value of a channel: it has no variance."""
+    """Raise UsageError if batch norm would see a single value per channel, which has no variance."""
     try:
         with torch.no_grad():
             model.train()(torch.zeros(1, 1, side, side))
     except ValueError as error:
-        raise UsageError("training.batch_size 1 is too small for this network's batch norm; 2 is the least") from error
+        raise UsageError("training.batch_size 1 is too small for this network's batch norm; use at least 2") from error
 
 
 class Trainer:
-    """One training run that advances an epoch at a time: call `run_epoch` until `finished`."""
+    """Trains one network on one split, an epoch at a time: call `run_epoch` until `finished`."""
 
-    fold_scores: tuple[Score, ...] = ()  # a single split has none; see cross_validation.FoldsTrainer
+    fold_scores: tuple[Score, ...] = ()  # a single split has none; FoldsTrainer in cross_validation.py does
 
     def __init__(self, recipe: Recipe, data: DeviceSplit, device: torch.device) -> None:
         train_count, _, side, _ = data.train.images.shape
@@ -170,7 +170,7 @@ class Trainer:
         self.optimizers = build_optimizers(list(self.model.parameters()), recipe.optimizer, device)
         self.average = WeightAverage(self.model, recipe.training.ema_decay) if recipe.training.ema_decay else None
         self.augmentation_stream = torch.Generator(device)
-        self.loss_sum = torch.zeros((), device=device)  # over the images of the running epoch
+        self.loss_sum = torch.zeros((), device=device)  # over the images of the current epoch so far
         self.error_count = torch.zeros((), dtype=torch.int64, device=device)
         self.captured = self._capture_where_possible()
         self.curve: list[EpochRow] = []
@@ -185,7 +185,7 @@ class Trainer:
 
     @property
     def execution(self) -> str:
-        """How steps are run: "eager", with the reason where that was not what was asked for, or what else."""
+        """How steps run: "CUDA graph", "torch.compile" or "eager", with the reason if a CUDA graph was not possible."""
         if self.recipe.training.compile != "auto":
             return "torch.compile" if self.recipe.training.compile == "on" else "eager"
         if self.device.type != "cuda":
@@ -196,7 +196,7 @@ class Trainer:
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The network that is validated and kept: the averaged one where the recipe asks for an average."""
+        """The network that is validated and kept: the weight average if the recipe asks for one."""
         if self.average is None:
             return self.model
         averaged: nn.Module = self.average.module
@@ -204,23 +204,23 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs of the recipe are done, or its patience is at an end."""
+        """Whether all epochs are done or the recipe's patience has run out."""
         done, patience = len(self.curve), self.recipe.training.patience_epochs
         nlls = [row.validation_nll for row in self.curve]
         waited = done - 1 - nlls.index(min(nlls)) if nlls else 0
         return done >= self.recipe.training.epochs or (patience > 0 and waited >= patience)
 
     def run_epoch(self) -> EpochRow:
-        """Train one epoch, validate, keep the weights if this is the best epoch so far.
+        """Train one epoch, validate, and keep the weights if this is the best epoch so far.
 
-        Raises Diverged as soon as the loss is not finite (on a GPU: at the end of that epoch), EnvironmentFailure where
-        the GPU's memory is too small.
+        Raises Diverged as soon as the loss is not finite (on a GPU: at the end of the epoch), EnvironmentFailure if the
+        GPU runs out of memory.
         """
         assert not self.finished
         epoch = len(self.curve) + 1
         wall, busy = time.perf_counter(), self._busy_seconds()
         batch_size = self.recipe.training.batch_size
-        with room_for(f"training.batch_size={batch_size} of this network", f"try {max(1, batch_size // 2)}"):
+        with room_for(f"training.batch_size={batch_size} with this network", f"try {max(1, batch_size // 2)}"):
             with freed_memory_kept():
                 loss, error_count = self._train_epoch(epoch)
             self._check_loss(loss, epoch)
@@ -228,7 +228,9 @@ class Trainer:
             probabilities = predict(self.evaluated_model, self.data.validation.images, self.precision)
         validating = self._busy_seconds() - validating
         if not np.isfinite(probabilities).all():
-            raise Diverged(f"the validation probabilities are not finite after epoch {epoch}")
+            raise Diverged(
+                f"the validation probabilities are not finite after epoch {epoch}; a lower learning rate may help"
+            )
         validation = score(self.data.validation_labels, probabilities)
         if self.best is None or self.recipe.training.keep == "last" or validation.nll < self.best.validation.nll:
             self.best = BestEpoch(
@@ -256,11 +258,11 @@ class Trainer:
         return row
 
     def _busy_seconds(self) -> float:
-        """A clock: processor time on CPU, wall time elsewhere."""
+        """A clock: processor time on a CPU, wall time elsewhere."""
         return time.process_time() if self.device.type == "cpu" else time.perf_counter()
 
     def _train_epoch(self, epoch: int) -> tuple[float, int]:
-        """One pass over the training images: mean loss and error count."""
+        """One pass over the training images. Returns the mean loss and the error count."""
         seed, batch_size = self.recipe.training.seed, self.recipe.training.batch_size
         order_stream = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
         self.augmentation_stream.manual_seed(seed_for(seed, "augmentation", epoch))
@@ -284,12 +286,12 @@ class Trainer:
                     self._step(indices)
                 else:
                     self.captured.run(self._step, indices)
-                if self.device.type == "cpu":  # elsewhere asking would wait for the device
+                if self.device.type == "cpu":  # elsewhere, reading the loss would wait for the device
                     self._check_loss(float(self.loss_sum), epoch)
         return float(self.loss_sum) / count, int(self.error_count)
 
     def _step(self, indices: torch.Tensor) -> None:
-        """One update on these training images. Its losses and errors are added to the epoch's."""
+        """One update on these training images. Adds their loss and errors to the epoch's sums."""
         labels = self.data.train.labels[indices]
         images = to_model_input(self.data.train.images[indices])
         images = augmented(images, self.recipe.augmentation, self.augmentation_stream)
@@ -315,7 +317,7 @@ class Trainer:
 
 
 def split_order(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-    """Batches of that size; a last single image joins the batch before it, for batch norm cannot take one alone."""
+    """Batches of that size. A single image left over joins the batch before it: batch norm cannot take it alone."""
     batches = list(torch.split(order, batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -332,7 +334,7 @@ def train(
     device: torch.device | None = None,
     on_epoch: Callable[[EpochRow], None] | None = None,
 ) -> TrainResult:
-    """Train a recipe to its last epoch and return the curve and the best epoch."""
+    """Train a recipe to the end and return the curve and the best epoch."""
     device = device or default_device()
     trainer = Trainer(recipe, DeviceSplit.from_split(split, device), device)
     while not trainer.finished:
@@ -340,5 +342,5 @@ def train(
         if on_epoch is not None:
             on_epoch(row)
     if trainer.best is None:
-        raise UsageError("training.epochs is 0: nothing was trained")
+        raise UsageError("training.epochs is 0, so nothing was trained; set it to 1 or more")
     return TrainResult(curve=tuple(trainer.curve), best=trainer.best)

@@ -1,4 +1,4 @@
-"""From a model and images to probabilities: the only place with evaluation mode."""
+"""From images to class probabilities, with the model in evaluation mode; loading stored weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,18 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-# Pixels of a chunk. On a CPU 100 images of 28x28: the activations of the widest default net stay within some 10 MB,
-# which is no slower than more (docs/lab-log.md). Elsewhere launches cost more than memory.
+# Pixels per chunk. On a CPU, 100 images of 28x28: the activations of the widest default network stay within about
+# 10 MB, and larger chunks are no faster (docs/lab-log.md). Elsewhere, kernel launches cost more than memory does.
 CHUNK_PIXELS = {"cpu": 100 * 28 * 28, "cuda": 5_000 * 28 * 28, "mps": 2_000 * 28 * 28}
 
 
 def to_model_input(images: torch.Tensor) -> torch.Tensor:
-    """uint8 (N, 1, H, W) -> float 0..1 in channels-last order, a copy."""
+    """uint8 (N, 1, H, W) -> a float copy in 0..1, channels last in memory."""
     return images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Fill a model with stored weights; names and shapes must match exactly."""
+    """Load stored weights into a model. Names and shapes must match exactly."""
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
 

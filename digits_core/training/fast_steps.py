@@ -1,6 +1,8 @@
-"""A training step on a GPU, recorded once as a CUDA graph and replayed: no launch waits for Python.
+"""Training steps without overhead: recorded as a CUDA graph on a GPU; on a CPU, freed memory is kept.
 
-Whatever cannot be recorded is run step by step instead, and says so.
+On a GPU a step is recorded once and then replayed, so that no kernel launch waits for Python. A step that cannot be
+recorded runs eagerly, and `CapturedStep.failure` says why. On a CPU, glibc would return the memory that a step frees to
+the kernel, which clears the same pages again at the next step; `freed_memory_kept` prevents that.
 """
 
 import contextlib
@@ -15,27 +17,28 @@ import torch
 from digits_core.training.optim import capturable
 
 Step = Callable[[torch.Tensor], None]
-WARM_UP_STEPS = 3  # real steps, in which libraries choose their algorithms and optimizers make their state
-CAPTURABLE_OPTIMIZERS = ("adam", "adamw", "sgd")  # those whose learning rate can be a tensor in one kernel
+WARM_UP_STEPS = 3  # real steps, in which libraries choose their algorithms and optimizers create their state
+CAPTURABLE_OPTIMIZERS = ("adam", "adamw", "sgd")  # those with a fused kernel that takes the learning rate as a tensor
 
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 USER_SETTINGS = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
-LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc takes no more; larger blocks are mapped, and cleared, each time
+LARGEST_MMAP_THRESHOLD = 32 * 2**20  # the most that glibc takes; larger blocks are mapped, and cleared, every time
 
 
 def why_not_captured(device: torch.device, optimizer: str) -> str:
-    """Why steps are not recorded here; empty where they are."""
+    """Why steps are not recorded on this device with this optimizer; empty if they are."""
     if device.type != "cuda":
         return f"no CUDA graphs on {device.type}"
     return "" if optimizer in CAPTURABLE_OPTIMIZERS else f"{optimizer} cannot be captured"
 
 
 class CapturedStep:
-    """Runs a step on training images; after a few times, for batches of the full size, by replaying a recording of it.
+    """Runs a training step: eagerly for the first few batches, then by replaying a recording of it.
 
-    The step must keep its results in tensors that stay where they are, and must not ask the device for a value. It is
-    handed in at every run, so that nothing here keeps a finished run's memory alive.
+    Batches that are not full always run eagerly. The step must keep its results in tensors that stay in place, and must
+    not read a value back from the device. It is passed in at every run, so that nothing here keeps a finished run's
+    memory alive.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class CapturedStep:
         self.indices = torch.zeros(batch_size, dtype=torch.int64, device=device)
         self.steps_to_warm_up = WARM_UP_STEPS
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.failure = ""  # why the step is not recorded, if it could not be
+        self.failure = ""  # why the step could not be recorded; empty if nothing failed
         self.side: torch.cuda.Stream | None = None
         try:
             self.side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -58,7 +61,7 @@ class CapturedStep:
             self.failure = _first_line(error)
 
     def run(self, step: Step, indices: torch.Tensor) -> None:
-        """One step on these training images."""
+        """Run one step on the training images at these indices."""
         if self.failure or len(indices) != self.batch_size:
             step(indices)
         elif self.steps_to_warm_up:
@@ -68,7 +71,7 @@ class CapturedStep:
             self._replay(step, indices)
 
     def _on_side_stream(self, step: Step, indices: torch.Tensor) -> None:
-        """As the CUDA documentation asks for before a capture."""
+        """Warm up on another stream, as the CUDA documentation asks for before a capture."""
         assert self.side is not None
         main = torch.cuda.current_stream(self.device)
         self.side.wait_stream(main)
@@ -80,19 +83,19 @@ class CapturedStep:
         if self.graph is None:
             try:
                 self.graph = self._capture(step)
-            except RuntimeError as error:  # also where memory is too small for a graph; capturing runs nothing:
+            except RuntimeError as error:  # also if memory is too small for a graph
                 self.failure = _first_line(error)
                 self._free_generators()
-                step(indices)  # the step is still to be done
+                step(indices)  # a capture executes nothing, so the step is still to be done
                 return
         self.indices.copy_(indices)
         self.graph.replay()
 
     def _free_generators(self) -> None:
-        """Let random numbers be drawn again: torch leaves what a failed capture drew from as if it still recorded."""
+        """Make the generators usable again: after a failed capture, torch leaves those it used in recording mode."""
         for generator in (*torch.cuda.default_generators, *self.generators):
             if generator.device.type == "cuda":
-                generator.graphsafe_set_state(generator.clone_state())  # a copy does not record
+                generator.graphsafe_set_state(generator.clone_state())  # a clone is not in recording mode
 
     def _capture(self, step: Step) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
@@ -109,11 +112,11 @@ def _first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Inside, freed memory stays with this process for the next step; afterwards what is free then goes back, once.
+    """Inside, freed memory stays with the process for the next step. On exit, it goes back to the kernel once.
 
-    Worth up to a fifth of an epoch on a CPU (docs/lab-log.md). The thresholds stay: glibc cannot return to the moving
-    ones that it starts with, and small fixed ones would clear pages at every step of validation. Settings that the user
-    made are left alone, and other C libraries.
+    Saves up to a fifth of an epoch on a CPU (docs/lab-log.md). The thresholds are not reset afterwards: glibc cannot go
+    back to the dynamic ones that it starts with, and small fixed ones would clear pages at every step of validation.
+    Does nothing with another C library, or if the user has set these thresholds.
     """
     library = _glibc()
     if library is None:

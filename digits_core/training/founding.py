@@ -1,4 +1,4 @@
-"""The networks of the scripts this project grew out of, as their authors wrote them. For recipes see recipes.py.
+"""The networks of the scripts this project grew out of, as their authors wrote them; recipes.py has their recipes.
 
 | name          | reads                                     | what it is                                    |
 | ------------- | ----------------------------------------- | --------------------------------------------- |
@@ -21,14 +21,15 @@ from digits_core.recipe import Model
 def _require_side(name: str, side: int, smallest: int) -> None:
     if side < smallest:
         raise UsageError(
-            f"{name} needs images of {smallest}x{smallest} pixels, not {side}x{side}; input.side=28 resizes them"
+            f"{name} needs images of at least {smallest}x{smallest} pixels, not {side}x{side};"
+            " input.side=28 resizes them"
         )
 
 
 def lenet(settings: Model, side: int) -> nn.Module:
     """LeNet-5 with ReLU and max pooling: 6 and 16 channels, 120 and 84 units, 16 x 5 x 5 = 400 features at 28x28.
 
-    The first convolution is padded by 2, for LeCun's images were 32x32; the second only where 5x5 would not fit.
+    The first convolution is padded by 2 because LeCun's images were 32x32; the second only if 5x5 would not fit.
     """
     second_padding = 0 if side >= 14 else 2
     features = 16 * ((side // 2 - 4 + 2 * second_padding) // 2) ** 2
@@ -72,7 +73,7 @@ def nguetsop_cnn(settings: Model, side: int) -> nn.Module:
 
 
 def lecture_conv(settings: Model, side: int) -> nn.Module:
-    """One padded convolution, one pool, one dense layer. The lecture's sizes are not published: they are ours."""
+    """One padded convolution, one pool, one dense layer. The lecture does not publish its sizes: they are ours."""
     padding = settings.kernel_size // 2
     return nn.Sequential(
         nn.Conv2d(1, settings.width, settings.kernel_size, padding=padding),
@@ -156,7 +157,7 @@ SIMPLE_CNN_CHANNELS = {
 
 
 def simple_cnn(settings: Model, side: int) -> nn.Module:
-    """Unpadded convolutions, each with batch norm and ReLU, down to 8x8 (kernel 7: 4x4); dense layer, batch norm."""
+    """Unpadded convolutions, each with batch norm and ReLU, from 28x28 to 8x8 (kernel 7: 4x4); dense, batch norm."""
     kernel_size = settings.kernel_size
     if kernel_size not in SIMPLE_CNN_CHANNELS:
         raise UsageError(f"simple-cnn takes model.kernel_size 3, 5 or 7, not {kernel_size}")

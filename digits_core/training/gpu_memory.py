@@ -1,4 +1,4 @@
-"""How much of a GPU's memory a recipe takes while it trains."""
+"""Measures how much GPU memory a recipe takes while it trains."""
 
 import gc
 from dataclasses import replace
@@ -9,17 +9,17 @@ from digits_core.recipe import Recipe
 from digits_core.training.engine import DevicePart, DeviceSplit, Trainer
 
 STEPS = 16
-"""A captured step warms up first, and only then takes the memory of its graph."""
+"""Steps to measure. A captured step warms up first, and takes the memory of its graph only then."""
 
 CONTEXT_BYTES = 768 * 1024**2
-"""What CUDA takes of the GPU for a process before any tensor: torch does not count it. An estimate, to be on the safe
+"""What CUDA itself takes of the GPU for a process, before any tensor; torch does not count it. An estimate on the safe
 side: half a gigabyte is usual."""
 
 
 def peak_bytes(recipe: Recipe, data: DeviceSplit, device: torch.device) -> int:
-    """The most that a process which trains this recipe holds, the data set and CUDA's own part included.
+    """The peak GPU memory of a process that trains this recipe, including the data set and CUDA's own share.
 
-    Measured over a few steps and a validation. Raises EnvironmentFailure where it does not fit.
+    Measured over a few steps and one validation. Raises EnvironmentFailure if it does not fit.
     """
     assert device.type == "cuda"
     count = min(len(data.train.labels), STEPS * recipe.training.batch_size)
@@ -32,6 +32,6 @@ def peak_bytes(recipe: Recipe, data: DeviceSplit, device: torch.device) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """What this process could use of the GPU: what is free, and what it holds already."""
+    """The GPU memory that this process could use: what is free plus what it already holds."""
     free, _ = torch.cuda.mem_get_info(device)
     return int(free) + int(torch.cuda.memory_reserved(device)) + CONTEXT_BYTES

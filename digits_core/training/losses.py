@@ -1,4 +1,4 @@
-"""What training minimises: (logits (N, 10), labels (N,)) -> the mean loss of the batch."""
+"""The training losses by name: logits (N, 10) and labels (N,) -> the mean loss of the batch."""
 
 from collections.abc import Callable
 
@@ -14,12 +14,12 @@ def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -
 
 
 def _cross_entropy_of_softmax(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
-    """A well-known fault, kept to show it: probabilities are taken for logits, so the loss cannot fall below 1.46."""
+    """A well-known bug, kept to show its effect: it takes probabilities for logits, so it cannot fall below 1.46."""
     return F.cross_entropy(torch.softmax(logits, dim=1), labels, label_smoothing=settings.label_smoothing)
 
 
 def _nll(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
-    """As tutorials write it, log-softmax and then NLL: the same function as cross-entropy."""
+    """Log-softmax, then NLL, as tutorials write it: the same function as cross-entropy."""
     del settings
     return F.nll_loss(F.log_softmax(logits, dim=1), labels)
 
@@ -34,7 +34,7 @@ def _mse(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Te
 def _focal(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
     """Lin et al. 2017 (arXiv 1708.02002), without class weights; gamma 0 is cross-entropy."""
     log_p_true = F.log_softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
-    # Below one, a power's slope at zero is infinite: a probability that rounds to 1 would make every weight NaN.
+    # For gamma below 1, the slope at zero is infinite: a probability that rounds to 1 would make every weight NaN.
     p_false = (1 - log_p_true.exp()).clamp_min(torch.finfo(torch.float32).eps)
     return (-(p_false**settings.focal_gamma) * log_p_true).mean()
 
@@ -49,5 +49,5 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, Loss], torch.Tensor]] = 
 
 
 def training_loss(logits: torch.Tensor, labels: torch.Tensor, settings: Loss) -> torch.Tensor:
-    """The named loss. logits: float32 (N, 10); labels: int64 (N,). A scalar with a gradient."""
+    """The named loss, a scalar with a gradient. logits: float32 (N, 10); labels: int64 (N,)."""
     return LOSSES[settings.name](logits, labels, settings)

@@ -1,4 +1,4 @@
-"""The architectures. Every one takes (N, 1, H, W) floats in 0..1 and returns (N, 10) logits.
+"""The architectures. Each takes float images (N, 1, H, W) in 0..1 and returns logits (N, 10).
 
 | name        | reads                                            | source                                          |
 | ----------- | ------------------------------------------------ | ----------------------------------------------- |
@@ -8,7 +8,8 @@
 | resnet      | width, depth, dropout                            | He et al. 2016 (arXiv 1512.03385)               |
 | wide-resnet | width, depth, dropout                            | Zagoruyko and Komodakis 2016 (arXiv 1605.07146) |
 
-These take any side from 8 pixels; those of `digits_core.training.founding` say what they need.
+These take images of 8x8 pixels or more; those in founding.py raise UsageError for images too small for them.
+Normalising, resizing and initialising are the same for all.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def _pooled_side(side: int) -> int:
 
 
 def _cnn_stage(inputs: int, outputs: int, settings: Model) -> list[nn.Module]:
-    """One pooled convolution, pooled before batch norm and ReLU (a quarter of the work), then depth - 1 more."""
+    """A convolution, pooled before its batch norm and ReLU (a quarter of the work), then depth - 1 without a pool."""
     layers: list[nn.Module] = []
     for position in range(settings.depth):
         channels, padding = inputs if position == 0 else outputs, settings.kernel_size // 2
@@ -49,7 +50,7 @@ def _cnn_stage(inputs: int, outputs: int, settings: Model) -> list[nn.Module]:
 
 
 def cnn(settings: Model, side: int) -> nn.Module:
-    """Two stages of `depth` convolutions, `width` and `2 * width` channels, and one dense layer."""
+    """Two stages of `depth` convolutions, with `width` and `2 * width` channels, and one dense layer."""
     return nn.Sequential(
         *_cnn_stage(1, settings.width, settings),
         *_cnn_stage(settings.width, 2 * settings.width, settings),
@@ -80,7 +81,7 @@ def mlp(settings: Model, side: int) -> nn.Module:
 
 
 def speedrun(settings: Model, side: int) -> nn.Module:
-    """The least that learns MNIST to 99 % in one epoch: 24 channels 5x5, 32 channels 3x3, each pooled; dense 256."""
+    """The smallest that learns MNIST to 99 % in one epoch: 24 channels 5x5, 32 channels 3x3, each pooled; dense 256."""
     return nn.Sequential(
         nn.Conv2d(1, 24, 5, padding=2, bias=False),
         nn.MaxPool2d(2),
@@ -100,7 +101,7 @@ def speedrun(settings: Model, side: int) -> nn.Module:
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside an identity (He et al. 2016, fig. 2)."""
+    """Two 3x3 convolutions with an identity shortcut (He et al. 2016, fig. 2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -117,9 +118,9 @@ class _ResidualBlock(nn.Module):
 
 
 def resnet(settings: Model, side: int) -> nn.Module:
-    """A strided stem and two stages of `depth` residual blocks, `width` and `2 * width` channels, average pooled.
+    """A strided stem, two stages of `depth` residual blocks with `width` and `2 * width` channels, average pooling.
 
-    Strides instead of pooling: a quarter of the work at each of the two steps down (docs/lab-log.md).
+    Strides instead of pooling: a quarter of the work at each of the two downsampling steps (docs/lab-log.md).
     """
     del side  # the average pool takes any side
     width = settings.width
@@ -163,7 +164,7 @@ class _WideBlock(nn.Module):
 
 
 def wide_resnet(settings: Model, side: int) -> nn.Module:
-    """Three stages of `depth` pre-activated blocks, `width`, `2 * width` and `4 * width` channels, average pooled."""
+    """Three stages of `depth` pre-activation blocks, `width`, `2 * width` and `4 * width` channels; average pooling."""
     del side
     channels = inputs = settings.width
     blocks: list[nn.Module] = []
@@ -201,7 +202,7 @@ MODELS: dict[str, Callable[[Model, int], nn.Module]] = {
 
 
 class Preprocessing(nn.Module):
-    """Normalises and resizes images (N, 1, H, W). Its statistics are buffers: they travel with the weights."""
+    """Normalises and resizes images (N, 1, H, W). Its statistics are buffers, so they are stored with the weights."""
 
     mean: torch.Tensor
     deviation: torch.Tensor
@@ -214,7 +215,7 @@ class Preprocessing(nn.Module):
         self.register_buffer("deviation", torch.ones(shape))
 
     def fit(self, images: torch.Tensor) -> None:
-        """Take the statistics of the training images, uint8 (N, 1, H, W). A constant pixel is only centred."""
+        """Compute the statistics of the training images, uint8 (N, 1, H, W). A constant pixel is only centred."""
         if self.settings.normalization == "none":
             return
         pixels = images.to("cpu", torch.float64) / 255
@@ -224,7 +225,7 @@ class Preprocessing(nn.Module):
         self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return float (N, 1, S, S) for float (N, 1, H, W) in 0..1."""
+        """Float (N, 1, H, W) in 0..1 -> float (N, 1, S, S)."""
         x = (x - self.mean) / self.deviation
         if self.settings.side:
             size = (self.settings.side, self.settings.side)
@@ -233,7 +234,7 @@ class Preprocessing(nn.Module):
 
 
 def _initialise(model: nn.Module, name: str) -> None:
-    """Draw the weights of convolutions and dense layers anew and clear their biases."""
+    """Redraw the weights of convolutions and dense layers, and set their biases to zero."""
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             is_convolution = isinstance(module, nn.Conv2d)
@@ -250,12 +251,13 @@ def _initialise(model: nn.Module, name: str) -> None:
 def build_model(recipe: Recipe, side: int) -> nn.Module:
     """Build the recipe's network for square images of `side` pixels, channels last in memory.
 
-    Raises UsageError where the architecture does not fit images of that size.
+    Raises UsageError if the images are too small for the architecture.
     """
     seen_side = recipe.input.side or side
     if seen_side < SMALLEST_SIDE:
         raise UsageError(
-            f"images of {seen_side}x{seen_side} are too small: the architectures need {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+            f"images of {seen_side}x{seen_side} pixels are too small: every architecture needs at least"
+            f" {SMALLEST_SIDE}x{SMALLEST_SIDE}; input.side=28 resizes them"
         )
     model: nn.Module = MODELS[recipe.model.name](recipe.model, seen_side)
     if recipe.model.init != "default":
@@ -266,12 +268,12 @@ def build_model(recipe: Recipe, side: int) -> nn.Module:
 
 
 def fit_preprocessing(model: nn.Module, images: torch.Tensor) -> None:
-    """Give the network the statistics of its training images, uint8 (N, 1, H, W), where it wants them."""
+    """Give the network the statistics of its training images, uint8 (N, 1, H, W), if it normalises by them."""
     for module in model.modules():
         if isinstance(module, Preprocessing):
             module.fit(images)
 
 
 def count_parameters(model: nn.Module) -> int:
-    """The number of trained values."""
+    """The number of trainable values."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

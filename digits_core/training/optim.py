@@ -1,4 +1,8 @@
-"""Optimizers by name, and learning-rate schedules as pure functions of what was done so far."""
+"""Optimizers and learning-rate schedules by name, and a moving average of the weights.
+
+Schedules are pure functions of the progress so far. For steps recorded as a CUDA graph, learning rates and the
+average's share are tensors on the device, which a replayed step reads anew.
+"""
 
 import contextlib
 import copy
@@ -48,7 +52,7 @@ _adam, _adamw = _adam_of(torch.optim.Adam), _adam_of(torch.optim.AdamW)
 
 
 def _adagrad(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
-    fused = fused and all(parameter.is_cpu for parameter in parameters)  # torch has no other
+    fused = fused and all(parameter.is_cpu for parameter in parameters)  # torch has no fused Adagrad on a GPU
     learning_rate, weight_decay = settings.learning_rate, settings.weight_decay
     return [torch.optim.Adagrad(parameters, lr=learning_rate, weight_decay=weight_decay, fused=fused)]
 
@@ -59,19 +63,19 @@ def _rmsprop(parameters: Parameters, settings: Optimizer, fused: bool) -> list[t
 
 
 def _lion(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
-    """Chen et al. 2023 (arXiv 2302.06675). Its learning rate is 3 to 10 times smaller than AdamW's."""
+    """Chen et al. 2023 (arXiv 2302.06675). Its learning rate should be 3 to 10 times smaller than AdamW's."""
     del fused
     try:
         from lion_pytorch import Lion
     except ImportError as error:
-        raise EnvironmentFailure("the optimizer lion needs a package: pip install lion-pytorch") from error
+        raise EnvironmentFailure("the lion optimizer needs another package; run: pip install lion-pytorch") from error
     return [Lion(parameters, lr=settings.learning_rate, betas=_betas(settings), weight_decay=settings.weight_decay)]
 
 
 def _muon(parameters: Parameters, settings: Optimizer, fused: bool) -> list[torch.optim.Optimizer]:
-    """Jordan et al. 2024, with steps scaled to those of AdamW (Liu et al. 2025, arXiv 2502.16982).
+    """Jordan et al. 2024, with steps scaled to AdamW's (Liu et al. 2025, arXiv 2502.16982).
 
-    It is defined for matrices: AdamW moves all other parameters, convolutions too.
+    Muon is defined for matrices only. AdamW updates all other parameters, convolutions included.
     """
     muon = torch.optim.Muon(
         [parameter for parameter in parameters if parameter.ndim == 2],
@@ -96,19 +100,19 @@ OPTIMIZERS: dict[str, OptimizerBuilder] = {
 
 
 def build_optimizers(parameters: Parameters, settings: Optimizer, device: torch.device) -> list[torch.optim.Optimizer]:
-    """Build what the named optimizer consists of, fused where torch offers it (one kernel for all parameters)."""
+    """Build the named optimizer (muon is two), fused where torch offers it: one kernel for all parameters."""
     return OPTIMIZERS[settings.name](parameters, settings, device.type in ("cpu", "cuda"))
 
 
 def keep_rate_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Make a fresh optimizer's learning rate a tensor, so that a recorded step reads it anew."""
+    """Make a new optimizer's learning rate a tensor, so that a replayed step reads its current value."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
 
 
 @contextlib.contextmanager
 def capturable(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
-    """Inside, steps may be recorded as a CUDA graph. Outside, torch warns of optimizers that are set to this."""
+    """Inside, steps may be recorded as a CUDA graph. Reset on exit: torch warns if such optimizers then run eagerly."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups if "capturable" in group]
     for group in groups:
         group["capturable"] = True
@@ -120,7 +124,7 @@ def capturable(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """For all of its next step; in place where it is a tensor, which a recorded step reads anew."""
+    """Set the rate of the next step for all parameters; a tensor is filled in place, where a replayed step reads it."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(learning_rate)
@@ -130,11 +134,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a training run stands before a step."""
+    """How far a training run has come before a step."""
 
-    epochs_done: float  # with the share of the running epoch
+    epochs_done: float  # including the share of the current epoch
     epochs: int  # of the whole run
-    validation_nlls: tuple[float, ...] = ()  # of the epochs done
+    validation_nlls: tuple[float, ...] = ()  # of the finished epochs
 
     @property
     def share(self) -> float:
@@ -199,31 +203,31 @@ SCHEDULES: dict[str, Callable[[Schedule, Progress], float]] = {
 
 
 def learning_rate_factor(settings: Schedule, progress: Progress) -> float:
-    """The share of the peak learning rate for the next step. Without state: a run can be taken up anywhere."""
+    """The share of the peak learning rate for the next step. Stateless, so a run can resume anywhere."""
     return SCHEDULES[settings.name](settings, progress)
 
 
 class WeightAverage:
-    """Averages all weights and batch norm's statistics.
+    """An exponential moving average of all weights and batch-norm statistics.
 
-    The decay rises with the number of steps t as (1 + t) / (10 + t), up to `decay`: short runs are not averages of
-    their beginnings. torch's own AveragedModel reads its counter back from the device at every step.
+    The decay rises with the number of steps t as (1 + t) / (10 + t), up to `decay`, so that the average of a short run
+    is not dominated by its start. torch's AveragedModel would read its counter back from the device at every step.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.module = copy.deepcopy(model).requires_grad_(requires_grad=False)
         self.decay, self.steps = decay, 0
-        # Of the current weights in the next average. It lives on the device, where a captured step reads it anew.
+        # The share of the current weights in the next average. On the device, where a replayed step reads it anew.
         self.share = torch.ones((), device=next(model.parameters()).device)
 
     def advance(self) -> None:
-        """Call before each step: how much that step's weights will count. The first ones are taken as they are."""
+        """Call before each step, to set how much its weights will count. The first step's are taken as they are."""
         self.share.fill_(1 - min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 1.0)
         self.steps += 1
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Call after each step."""
+        """Call after each step, to add its weights to the average."""
         for average, value in zip(self.module.state_dict().values(), model.state_dict().values(), strict=True):
             if average.is_floating_point():
                 average.lerp_(value, self.share.to(average.dtype))

@@ -1,7 +1,7 @@
-"""What a training run goes on from after it was cut off: the weights as they move, not the best ones alone.
+"""Saves and restores a training run in progress: current weights, optimizer state, curve and best epoch.
 
-No random state is in here: every epoch draws from streams of its own, made from the seed and the epoch's number. So a
-run that was cut off goes on to the same bits.
+No random state is stored: every epoch draws from its own streams, seeded from the recipe's seed and the epoch number.
+So an interrupted run resumes to the same bits.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def state_of(trainer: Trainer | FoldsTrainer) -> Bundle:
-    """Everything after the last finished epoch."""
+    """The complete state after the last finished epoch."""
     if isinstance(trainer, Trainer):
         return Bundle(arrays=_arrays(trainer), facts=_facts(trainer))
     folds = [state_of(member) for member in trainer.trainers]
@@ -32,9 +32,9 @@ def state_of(trainer: Trainer | FoldsTrainer) -> Bundle:
 
 
 def resume(trainer: Trainer | FoldsTrainer, state: Bundle) -> None:
-    """Bring a new trainer of the same recipe and data to that state.
+    """Restore that state into a new trainer of the same recipe and data.
 
-    Raises KeyError, ValueError or RuntimeError where it does not fit; the trainer is of no use then.
+    Raises KeyError, ValueError or RuntimeError if the state does not fit; the trainer is then unusable.
     """
     if isinstance(trainer, Trainer):
         _resume(trainer, state.arrays, state.facts)
@@ -94,10 +94,10 @@ def _resume(trainer: Trainer, arrays: Mapping[str, npt.NDArray[Any]], facts: Map
 
 
 def _laid_out(value: torch.Tensor, parameter: torch.Tensor, trainer: Trainer) -> torch.Tensor:
-    """A value of an optimizer's as it would be had it never been stored.
+    """A restored optimizer value, laid out as if it had never been stored.
 
-    In memory in the order of its parameter's (channels last, for one), for fused optimizers walk through both side by
-    side; and a step counter on the device where steps are recorded there.
+    It takes its parameter's memory order (such as channels last), because fused optimizers walk through both side by
+    side. A step counter goes to the device if steps are recorded there.
     """
     if value.shape == parameter.shape:
         return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
@@ -106,7 +106,7 @@ def _laid_out(value: torch.Tensor, parameter: torch.Tensor, trainer: Trainer) ->
 
 def _to_numpy(value: torch.Tensor) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = value.detach().to("cpu", copy=True).numpy()
-    return np.asarray(array, order="C")  # unlike ascontiguousarray, leaves a number a number
+    return np.asarray(array, order="C")  # unlike ascontiguousarray, keeps a scalar 0-dimensional
 
 
 def _tensors(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, torch.Tensor]:

@@ -94,7 +94,7 @@ def test_a_model_without_weights_is_said_at_once(sweep_store: SweepStore, tmp_pa
     code, out, err = predict(sweep_store, tmp_path / "a.png", "--model", "tiny/1")
     assert code == 1
     assert out == ""
-    assert err.startswith("error: tiny/1: the weights of trial 1 are not there")
+    assert err.startswith("error: tiny/1: the weights of trial 1 are missing")
     code, _, err = predict(sweep_store, tmp_path / "a.png", "--output", "x.html")
     assert code == 2
     assert "add --explain" in err

@@ -37,11 +37,11 @@ def test_an_unknown_recipe_suggests_the_closest() -> None:
 
 def test_a_recipe_that_does_not_fit_is_refused_before_anything_starts() -> None:
     simple = named_recipe("simple-cnn-m7").build()
-    with pytest.raises(UsageError, match="needs images of 25x25 pixels, not 8x8"):
+    with pytest.raises(UsageError, match="needs images of at least 25x25 pixels, not 8x8"):
         check_fit(simple, 8, 1_000)
     with pytest.raises(UsageError, match="120 is larger than the 119 training images"):
         check_fit(simple, 28, 119)
-    with pytest.raises(UsageError, match="batch_size 1 is too small for this network's batch norm; 2 is the least"):
+    with pytest.raises(UsageError, match="batch_size 1 is too small for this network's batch norm; use at least 2"):
         check_fit(simple.with_overrides({"training.batch_size": 1}), 28, 1_000)
     check_fit(named_recipe("lenet-bn-dropout").build().with_overrides({"training.batch_size": 1}), 28, 1_000)
     with pytest.raises(UsageError, match="nothing would be trained"):

@@ -111,8 +111,8 @@ def test_c_without_malloc_predicts_the_same(sweep_store: SweepStore, tmp_path: P
         (("--max-flash", "64k"), 2, "--max-flash is for --format c"),
         (("--format", "c", "--max-flash", "much"), 2, "a size such as 64k"),
         (("--model", "tiny/0", "--ensemble"), 2, "write --model tiny --ensemble"),
-        (("--model", "tiny/4"), 1, "the weights of trial 4 are not there"),
-        (("--ensemble",), 2, "was combined yet"),
+        (("--model", "tiny/4"), 1, "the weights of trial 4 are missing"),
+        (("--ensemble",), 2, "has an ensemble yet"),
         (("--model", "tiny/0", "--output", "/proc/x"), 1, "cannot write"),
     ],
 )

@@ -21,7 +21,7 @@ def validation_images(digits: Digits) -> np.ndarray:
     return digits.take(digits.parts[1]).images
 
 
-def test_a_trial_answers_as_it_was_validated(sweep_store: SweepStore, runs: Path, digits: Digits) -> None:
+def test_a_trial_predicts_as_it_was_validated(sweep_store: SweepStore, runs: Path, digits: Digits) -> None:
     for selector, trial in (
         ("tiny/1", 1),
         ("tiny", sweep_store.ranked()[0].trial),
@@ -36,7 +36,7 @@ def test_a_trial_answers_as_it_was_validated(sweep_store: SweepStore, runs: Path
 
 @pytest.mark.parametrize("method", ["uniform", "greedy", "vote", "stack"])
 @pytest.mark.parametrize("calibrate", ["none", "temperature"])
-def test_an_ensemble_answers_as_it_was_scored(
+def test_an_ensemble_predicts_as_it_was_scored(
     sweep_store: SweepStore, runs: Path, digits: Digits, method: str, calibrate: str
 ) -> None:
     record = build_ensemble(sweep_store, EnsembleConfig(top=3, method=method, calibrate=calibrate))
@@ -54,24 +54,24 @@ def test_an_ensemble_answers_as_it_was_scored(
     [
         ("tny", "did you mean 'tiny'"),
         ("tiny/9", "unknown trial '9'"),
-        ("tiny/../x", "no model is called"),
+        ("tiny/../x", "there is no model"),
         ("tiny/confirmed/1", "has no runs in 'confirmed'"),
         ("tiny/ensemble", "has no ensemble yet"),
-        ("ensemble", "was combined yet"),
+        ("ensemble", "has an ensemble yet"),
         ("../x", "cannot be a sweep's name"),
     ],
 )
-def test_what_is_not_there(runs: Path, selector: str, message: str) -> None:
+def test_missing_models_are_refused(runs: Path, selector: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         open_classifier(runs, selector)
 
 
 def test_missing_weights_and_folds(sweep_store: SweepStore, runs: Path) -> None:
     sweep_store.trial(1).drop_weights()
-    with pytest.raises(EnvironmentFailure, match="weights of trial 1 are not there"):
+    with pytest.raises(EnvironmentFailure, match="weights of trial 1 are missing"):
         open_classifier(runs, "tiny/1")
     sweep_store.write_header(replace(sweep_store.header, fold_count=4))
-    with pytest.raises(UsageError, match="a network for every fold"):
+    with pytest.raises(UsageError, match="one network per fold"):
         open_classifier(runs, "tiny/0")
 
 

@@ -13,7 +13,7 @@ from digits_core.training.models import build_model, count_parameters
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (12, 1, 28, 28), dtype=np.uint8))
 
 
-def test_what_is_seen_is_what_the_layers_do() -> None:
+def test_look_inside_sees_what_the_layers_compute() -> None:
     model = build_model(Recipe().with_overrides({"model.name": "lenet"}), 28).train()
     seen = look_inside(model, IMAGES[:1], IMAGES)
     assert model.training
@@ -30,7 +30,7 @@ def test_what_is_seen_is_what_the_layers_do() -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_can_be_looked_into(name: str) -> None:
+def test_every_architecture_can_be_looked_inside(name: str) -> None:
     model = build_model(Recipe().with_overrides({"model.name": name}), 28)
     seen = look_inside(model, IMAGES[:1], IMAGES)
     assert len(seen.embedding) == 12
@@ -67,5 +67,5 @@ def test_the_layers_hold_all_parameters(name: str) -> None:
 
 
 def test_a_network_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(UsageError, match="needs images of 16x16"):
+    with pytest.raises(UsageError, match="needs images of at least 16x16"):
         layer_rows(named_recipe("nguetsop-cnn").build(), 8)

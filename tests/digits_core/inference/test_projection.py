@@ -35,7 +35,7 @@ def test_components_are_those_of_the_covariance() -> None:
     assert found.components.var(axis=0, ddof=1) == pytest.approx(values[:2], rel=1e-4)
 
 
-def test_too_little_to_lay_out() -> None:
+def test_too_few_or_equal_points_are_not_projected() -> None:
     assert project(np.eye(5)) is None
     assert project(np.ones((50, 4))) is None
     assert project(np.arange(50.0)[:, None]) is None

@@ -55,6 +55,6 @@ def test_another_data_set_opens_nothing(sweep_store: SweepStore) -> None:
 
 def test_another_split_opens_nothing(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digits_core.data.digits.SPLIT_SEED", 1)
-    with pytest.raises(EnvironmentFailure, match="holds images that the sweep was trained on"):
+    with pytest.raises(EnvironmentFailure, match="test set holds images that the sweep was trained on"):
         open_test(sweep_store, sweep_store.ranked()[:1], "a test")
     assert sweep_store.ledger() == []

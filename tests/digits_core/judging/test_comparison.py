@@ -54,7 +54,7 @@ def test_rows_by_hand(store: SweepStore) -> None:
     assert bad.validation.to_leader.interval.low < 9 / n < bad.validation.to_leader.interval.high
 
 
-def test_the_test_part_counts_only_where_it_was_opened_for_all(store: SweepStore) -> None:
+def test_test_results_need_the_test_set_opened_for_all_runs(store: SweepStore) -> None:
     labels = np.arange(20, dtype=np.uint8) % 10
     store.write_test_part(labels, np.arange(20))
     for trial in range(3):
@@ -68,7 +68,7 @@ def test_the_test_part_counts_only_where_it_was_opened_for_all(store: SweepStore
     assert bad.test.error_counts == (1, 0)
 
 
-def test_published_figures_are_for_those_who_did_as_published(store: SweepStore) -> None:
+def test_published_figures_are_only_for_recipes_trained_as_published(store: SweepStore) -> None:
     row, header = compare_runs(store)[0], store.header
     lenet = replace(row, label="lenet", recipe=named_recipe("lenet").build().with_overrides({"training.seed": 7}))
     mnist = replace(header, dataset="mnist")
@@ -80,12 +80,12 @@ def test_published_figures_are_for_those_who_did_as_published(store: SweepStore)
 
 
 @pytest.mark.parametrize(("published", "expected"), [(0.99, "mean"), (0.993, "best"), (0.999, "no"), (None, None)])
-def test_reached_by_mean_by_best_or_not(store: SweepStore, published: float | None, expected: str | None) -> None:
+def test_reached_by_mean_by_best_or_by_none(store: SweepStore, published: float | None, expected: str | None) -> None:
     row = compare_runs(store)[0]  # 2 and 4 of 360 wrong: 99.44 and 98.89 %, mean 99.17 %
     assert reached(row, replace(RECIPES["lenet"], published_accuracy=published)) == expected
 
 
-def test_ours_are_the_judged_runs_that_did_as_published(tmp_path: Path, digits: Digits, split: Split) -> None:
+def test_our_figures_are_those_of_runs_trained_as_published(tmp_path: Path, digits: Digits, split: Split) -> None:
     def run(name: str, recipe: Recipe, errors: int, created_at: float, **header: object) -> SweepStore:
         described = make_header(digits, split, name, created_at)
         described = replace(described, kind="training", dataset="mnist", **header)  # type: ignore[arg-type]
@@ -123,5 +123,5 @@ def test_ours_are_the_judged_runs_that_did_as_published(tmp_path: Path, digits: 
 
 
 def test_a_recipe_with_a_run_missing_does_not_lead(store: SweepStore) -> None:
-    (store.trial(2).folder / "record.json").unlink()  # the second seed of the better one
+    (store.trial(2).folder / "record.json").unlink()  # the second seed of the better recipe
     assert [(row.label, row.seeds) for row in compare_runs(store)] == [("bad", (0, 1)), ("good", (0,))]

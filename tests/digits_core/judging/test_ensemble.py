@@ -37,7 +37,7 @@ def test_weights_are_a_distribution_and_combinations_are_probabilities(seed: int
 
 
 @given(st.integers(0, 10_000))
-def test_two_models_greedy_is_at_least_as_good_as_the_better_one(seed: int) -> None:
+def test_greedy_on_two_models_is_at_least_as_good_as_the_better_one(seed: int) -> None:
     labels, probabilities = random_models(seed, models=2)
     combined = image_nll(labels, combine(probabilities, greedy_weights(labels, probabilities))).mean()
     assert combined <= min(image_nll(labels, p).mean() for p in probabilities) + 1e-12
@@ -51,12 +51,12 @@ def test_a_useless_model_counts_only_in_bags_without_a_useful_one() -> None:
     assert weights[[1, 3]].sum() == pytest.approx(1 / 6, abs=0.1)  # one pair of six has no useful model
 
 
-def test_order_of_models_does_not_decide_for_two() -> None:
+def test_the_order_of_two_models_does_not_matter() -> None:
     labels, probabilities = random_models(2, models=2)
     assert np.allclose(greedy_weights(labels, probabilities)[::-1], greedy_weights(labels, probabilities[::-1]))
 
 
-def test_cross_fitted_figures_do_not_flatter() -> None:
+def test_cross_fitted_nll_is_worse_than_in_sample() -> None:
     # Twenty equally worthless models: fitted weights look better on the images they were fitted on.
     labels, probabilities = random_models(3, models=20, n=200)
     fitted = image_nll(labels, combine(probabilities, greedy_weights(labels, probabilities))).mean()
@@ -64,7 +64,7 @@ def test_cross_fitted_figures_do_not_flatter() -> None:
     assert honest > fitted
 
 
-def test_difference_has_the_sign_of_the_worse() -> None:
+def test_nll_difference_is_negative_where_the_first_is_better() -> None:
     labels = np.array([3])
     sure, unsure = np.full((1, 10), 0.01), np.full((1, 10), 0.1)
     sure[0, 3] = 0.91
@@ -72,7 +72,7 @@ def test_difference_has_the_sign_of_the_worse() -> None:
 
 
 def test_a_vote_of_three_by_hand() -> None:
-    """Two for 1 and one for 2; then one each, where the mean probability decides."""
+    """First two votes for class 1 and one for 2; then one vote each, where the mean probability decides."""
     said = np.zeros((3, 2, 3))
     said[:, 0] = [[0.0, 0.6, 0.4], [0.0, 0.6, 0.4], [0.0, 0.0, 1.0]]
     said[:, 1] = [[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]]
@@ -83,7 +83,7 @@ def test_a_vote_of_three_by_hand() -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5))
-def test_cross_fitting_leaves_every_image_to_what_others_taught(seed: int, models: int) -> None:
+def test_cross_fitting_combines_each_image_by_a_fit_on_the_others(seed: int, models: int) -> None:
     labels, probabilities = random_models(seed, models)
     seen: list[int] = []
 
@@ -96,8 +96,8 @@ def test_cross_fitting_leaves_every_image_to_what_others_taught(seed: int, model
     assert combined == pytest.approx(probabilities.mean(axis=0))
 
 
-def test_the_best_few_together_are_where_greedy_begins() -> None:
-    """Two good models that err on different images: the start is both of them, and nothing beats it."""
+def test_greedy_starts_with_the_best_few_models_together() -> None:
+    """Two good models that are wrong on different images: greedy starts with both, and nothing beats that."""
     labels = np.zeros(40, dtype=np.int64)
     true_class = np.array([[0.9] * 20 + [0.3] * 20, [0.3] * 20 + [0.9] * 20])
     probabilities = np.zeros((2, 40, 2))
@@ -107,7 +107,7 @@ def test_the_best_few_together_are_where_greedy_begins() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 4))
-def test_a_stack_answers_with_probabilities(seed: int, models: int) -> None:
+def test_a_stack_gives_probabilities(seed: int, models: int) -> None:
     labels, probabilities = random_models(seed, models)
     stack = fit_stack(labels, probabilities)
     combined = stack.combine(probabilities)
@@ -116,8 +116,8 @@ def test_a_stack_answers_with_probabilities(seed: int, models: int) -> None:
     assert stack.weights(models).sum() == pytest.approx(1.0)
 
 
-def test_it_learns_that_a_model_mixes_two_digits_up() -> None:
-    """A model that says 1 for 7 and 7 for 1 is wrong in every vote; a regression turns it round."""
+def test_a_stack_learns_that_a_model_swaps_two_digits() -> None:
+    """A model that predicts 1 for 7 and 7 for 1 is wrong in every vote; a regression corrects it."""
     stream = np.random.default_rng(0)
     labels = stream.choice([1, 7], 400)
     swapped = np.where(labels == 1, 7, 1)
@@ -128,7 +128,7 @@ def test_it_learns_that_a_model_mixes_two_digits_up() -> None:
     assert image_nll(labels, combined).mean() < 0.3 < image_nll(labels, probabilities[0]).mean()
 
 
-def test_a_digit_that_validation_does_not_have_is_never_answered() -> None:
+def test_a_stack_never_predicts_a_digit_without_labels() -> None:
     labels, probabilities = random_models(3, 2)
     labels = labels % 9
     combined = fit_stack(labels, probabilities).combine(probabilities)
@@ -137,7 +137,7 @@ def test_a_digit_that_validation_does_not_have_is_never_answered() -> None:
 
 
 @given(st.integers(0, 10_000), st.floats(0.2, 5))
-def test_scaling_changes_confidence_and_no_answer(seed: int, temperature: float) -> None:
+def test_scaling_changes_confidences_but_no_prediction(seed: int, temperature: float) -> None:
     _, (probabilities,) = random_models(seed, 1)
     after = scaled(probabilities, temperature)
     assert after.sum(axis=1) == pytest.approx(1.0)
@@ -146,8 +146,8 @@ def test_scaling_changes_confidence_and_no_answer(seed: int, temperature: float)
     assert (after_top <= before_top + 1e-6).all() if temperature >= 1 else (after_top >= before_top - 1e-6).all()
 
 
-def test_an_overconfident_model_is_cooled_to_what_is_true() -> None:
-    """Labels drawn from the probabilities, and a model that raises them to the square."""
+def test_the_temperature_calibrates_an_overconfident_model() -> None:
+    """Labels are drawn from the true probabilities; the model predicts their squares."""
     stream = np.random.default_rng(0)
     truth = stream.dirichlet(np.full(10, 0.5), 5_000)
     labels = np.array([stream.choice(10, p=row) for row in truth])
@@ -158,10 +158,10 @@ def test_an_overconfident_model_is_cooled_to_what_is_true() -> None:
     assert after < 0.03 < before
 
 
-def test_all_right_or_all_wrong_ends_at_the_bounds() -> None:
+def test_the_temperature_stays_in_bounds_if_all_is_right_or_all_wrong() -> None:
     right = np.full((20, 10), 0.05)
     right[:, 3] = 0.55
-    assert COLDEST <= fit_temperature(np.full(20, 3), right) < 0.1  # colder makes no difference that can be seen
+    assert COLDEST <= fit_temperature(np.full(20, 3), right) < 0.1  # below that, the temperature hardly matters
     assert fit_temperature(np.full(20, 4), right) == pytest.approx(HOTTEST, rel=0.01)
 
 
@@ -172,7 +172,7 @@ def test_a_pair_by_hand() -> None:
     assert pair.yule_q == pytest.approx((1 * 5 - 1 * 1) / (1 * 5 + 1 * 1))
 
 
-def test_perfect_twins_have_no_q() -> None:
+def test_two_perfect_models_have_no_yule_q() -> None:
     (pair,) = pairs(np.zeros((2, 5), dtype=bool))
     assert (pair.disagreement, pair.double_fault, pair.yule_q) == (0.0, 0.0, None)
 
@@ -192,7 +192,7 @@ def test_contributions_are_what_leaving_one_out_costs(seed: int, models: int) ->
 
 
 @given(st.integers(0, 10_000))
-def test_pairs_count_every_two_once(seed: int) -> None:
+def test_every_pair_is_listed_once(seed: int) -> None:
     wrong = np.random.default_rng(seed).random((4, 30)) < 0.3
     found = pairs(wrong)
     assert [(pair.first, pair.second) for pair in found] == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]

@@ -13,16 +13,16 @@ from tests.helpers.models import random_models
 
 
 def test_confident_learning_by_hand() -> None:
-    """Thresholds are the mean p of a digit over its own label: 0.6 for 0, 0.8 for 1."""
+    """A digit's threshold is its mean probability over images of that label: 0.6 for 0, 0.8 for 1."""
     labels = np.array([0, 0, 0, 1, 1])
     p_zero = np.array([0.9, 0.75, 0.15, 0.1, 0.3])
     probabilities = np.stack([p_zero, 1 - p_zero], axis=1)
-    # The third is 1 with 0.85 >= 0.8; the last is no candidate for anything.
+    # The third counts as 1 (0.85 >= 0.8); for the last, no digit reaches its threshold.
     assert confidently_another(labels, probabilities).tolist() == [False, False, True, False, False]
 
 
 @given(st.integers(0, 10_000))
-def test_right_and_sure_is_never_doubted(seed: int) -> None:
+def test_right_and_confident_is_never_doubted(seed: int) -> None:
     labels, (probabilities,) = random_models(seed, 1)
     sure = 0.1 * probabilities + 0.9 * np.eye(10)[labels]
     assert not confidently_another(labels, sure).any()
@@ -37,7 +37,7 @@ def test_a_wrong_label_is_found_among_right_ones() -> None:
     found = review("validation", labels, np.arange(1_000, 1_500), said, contested=(1_002, 1_400))
     assert {doubt.index for doubt in found.doubts} == set(range(1_000, 1_005))
     assert all(doubt.missed_by == 3 for doubt in found.doubts)
-    assert sum(doubt.confident for doubt in found.doubts) >= 3  # a digit has to be as probable as it usually is
+    assert sum(doubt.confident for doubt in found.doubts) >= 3  # the other digit must be as probable as it usually is
     assert [doubt.contested for doubt in sorted(found.doubts, key=lambda doubt: doubt.index)] == [
         False,
         False,
@@ -51,12 +51,12 @@ def test_a_wrong_label_is_found_among_right_ones() -> None:
     assert labels[0] == (truth[0] + 3) % 10  # nothing is relabelled
 
 
-def test_a_digit_without_labels_is_no_candidate() -> None:
+def test_a_digit_without_labels_never_counts() -> None:
     labels, probabilities = np.array([0, 0]), np.array([[0.1, 0.9], [0.2, 0.8]])
     assert not confidently_another(labels, probabilities).any()
 
 
-def test_of_a_sweep(sweep_store: SweepStore) -> None:
+def test_doubts_of_a_sweep(sweep_store: SweepStore) -> None:
     found = find_doubts(sweep_store, top=2)
     tied = len(leaderboard(sweep_store, draws=2).tie)
     assert (found.part, found.n, found.model_count) == ("validation", 360, min(2, tied))
@@ -64,7 +64,7 @@ def test_of_a_sweep(sweep_store: SweepStore) -> None:
     assert best.validation is not None
     assert found.error_count == best.validation.error_count
     assert {doubt.index for doubt in found.doubts} <= set(sweep_store.validation_indices().tolist())
-    with pytest.raises(UsageError, match="the sealed test part was not opened yet for any of its best models"):
+    with pytest.raises(UsageError, match="the sealed test set has not been opened for any of its best models"):
         find_doubts(sweep_store, "test")
     score_leader_on_test(sweep_store)
     tested = find_doubts(sweep_store, "test")

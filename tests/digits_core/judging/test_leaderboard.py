@@ -28,7 +28,7 @@ def add_run(
     label: str = "",
     folds: int = 0,
 ) -> None:
-    """A sealed trial that answers rightly, with that confidence, all but these images."""
+    """Complete a trial that gets every image right, with that confidence, except those in `wrong`."""
     labels, folder = store.validation_labels(), store.trial(trial)
     probabilities = answers(labels, list(wrong), confidence)
     folder.create()
@@ -45,7 +45,7 @@ def add_run(
 
 @pytest.fixture
 def store(tmp_path: Path, digits: Digits, split: Split) -> SweepStore:
-    """Trial 1 leads with 4 mistakes, trial 0 makes 6 others, trial 2 makes 40, trial 3 none but is unsure of all."""
+    """Trial 1 leads with 4 errors, trial 0 makes 6 others, trial 2 makes 40, trial 3 none but is never confident."""
     store = SweepStore.create(tmp_path, make_header(digits, split), split)
     add_run(store, 0, range(10, 16), 0.99)
     add_run(store, 1, range(4), 0.99, seed=1)
@@ -67,7 +67,7 @@ def test_rows_of_single_runs(store: SweepStore) -> None:
     assert [row.tied_with_leader for row in board.rows] == [True, True, False, True]
     assert found[1].error_rate == pytest.approx(36 / board.n)
     assert found[1].error_rate_interval.low > 0
-    assert found[2].nll_interval.low > 0  # far worse by NLL, which ranks, though it makes fewer mistakes
+    assert found[2].nll_interval.low > 0  # ranked last by its NLL, although it makes fewer mistakes
     assert board.rows[0].ranks[0] == 1
     assert board.rows[3].ranks == (4, 4)
     assert board.detectable is not None
@@ -100,7 +100,7 @@ def test_fresh_seeds_outrank_a_lucky_run(store: SweepStore, split: Split) -> Non
     assert beside.method == "seeds"
     assert beside.error_rate == pytest.approx(5 / board.n)
     assert beside.p_value == seed_mean_difference(second.validation.wrong, first.validation.wrong).p_value
-    # What the search picked from are its own runs, not those that confirm them.
+    # The search picked from its own runs, not from those that confirm them.
     assert board.selected is not None
     assert board.selected.shown == 1 - 4 / board.n
 
@@ -148,7 +148,7 @@ def test_identical_and_perfect_models_are_tied(tmp_path: Path, digits: Digits, s
     assert board.rows[0].candidate.validation.interval.high == 1.0
 
 
-def test_one_trial_and_none(tmp_path: Path, digits: Digits, split: Split) -> None:
+def test_a_sweep_with_one_trial_or_none(tmp_path: Path, digits: Digits, split: Split) -> None:
     store = SweepStore.create(tmp_path, make_header(digits, split), split)
     with pytest.raises(UsageError, match="no validated trial to rank"):
         leaderboard(store)
@@ -158,7 +158,7 @@ def test_one_trial_and_none(tmp_path: Path, digits: Digits, split: Split) -> Non
 
 
 def sure_runs(*wrong: list[int], n: int = 400) -> Answers:
-    """Runs that are sure, and wrong on the named images."""
+    """Confident runs, each wrong on the given images."""
     labels, runs = np.zeros(n, dtype=np.int64), []
     for places in wrong:
         said = np.full((n, 10), 0.01, dtype=np.float32)
@@ -168,7 +168,7 @@ def sure_runs(*wrong: list[int], n: int = 400) -> Answers:
     return Answers.of(labels, runs)
 
 
-def test_single_runs_meet_in_mcnemars_test() -> None:
+def test_single_runs_are_compared_by_mcnemars_test() -> None:
     first, second = sure_runs(list(range(4))), sure_runs(list(range(2, 20)))
     found = duel(first, second)
     assert found.method == "mcnemar"
@@ -180,7 +180,7 @@ def test_single_runs_meet_in_mcnemars_test() -> None:
     assert (back.error_rate, back.p_value) == pytest.approx((-found.error_rate, found.p_value))
 
 
-def test_several_seeds_meet_in_a_t_test() -> None:
+def test_several_seeds_are_compared_by_a_t_test() -> None:
     first, second = sure_runs([1, 2], [2, 3], [1, 4]), sure_runs(list(range(30)), list(range(28)))
     found = duel(first, second)
     assert found.method == "seeds"
@@ -190,6 +190,6 @@ def test_several_seeds_meet_in_a_t_test() -> None:
     assert duel(first, first).p_value == 1
 
 
-def test_answers_to_other_images_do_not_meet() -> None:
-    with pytest.raises(ValueError, match="not to the same images"):
+def test_predictions_for_different_images_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="not for the same images"):
         duel(sure_runs([1]), sure_runs([1], n=300))

@@ -36,12 +36,12 @@ def test_values_are_those_of_the_record() -> None:
     ]
 
 
-def test_latency_is_the_fastest_epochs() -> None:
+def test_latency_is_that_of_the_fastest_epoch() -> None:
     slow = replace(ROW, epoch=2, validation_busy_seconds=0.5)
     assert replace(record(0, 1.0, 1), curve=(ROW, slow)).image_seconds == pytest.approx(1e-4)
 
 
-def test_what_was_not_measured_has_no_values() -> None:
+def test_a_trial_without_a_measured_value_has_no_values() -> None:
     assert values_of(replace(record(0, 0.1, 1), status="failed"), ("nll",)) is None
     old = replace(record(0, 0.1, 1), curve=(replace(ROW, validation_busy_seconds=None),))
     assert values_of(old, ("nll", "latency")) is None
@@ -66,7 +66,7 @@ def test_a_trial_is_on_the_front_unless_another_beats_it(pairs: list[tuple[int, 
 
 
 @pytest.mark.parametrize("text", ["nll", "nll,params", "accuracy, latency", "params,nll,latency"])
-def test_names_are_read(text: str) -> None:
+def test_parse_objectives(text: str) -> None:
     assert parse_objectives(text) == tuple(name.strip() for name in text.split(","))
 
 
@@ -75,12 +75,12 @@ def test_names_are_read(text: str) -> None:
     [
         ("loss", "unknown objective 'loss'"),
         ("nll,", "unknown objective ''"),
-        ("nll,nll", "names one twice"),
-        ("params", "nll, or several with nll or accuracy among them"),
-        ("accuracy", "nll, or several"),
-        ("params,latency", "nll, or several"),
+        ("nll,nll", "has the same name twice"),
+        ("params", "must be nll, or several that include nll or accuracy"),
+        ("accuracy", "must be nll, or several"),
+        ("params,latency", "must be nll, or several"),
     ],
 )
-def test_what_is_no_aim_is_refused(text: str, message: str) -> None:
+def test_invalid_objectives_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_objectives(text)

@@ -1,4 +1,4 @@
-"""Values by hand, properties, and (slow) simulations of what the intervals and the correction promise."""
+"""Values by hand, properties, and slow simulations of what the intervals and the correction promise."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ def test_every_draw_has_as_many_images_as_there_are() -> None:
     counts = np.concatenate(blocks)
     assert (counts.sum(axis=1) == 40).all()
     assert counts.mean() == 1.0
-    assert (counts == 0).mean() == pytest.approx((1 - 1 / 40) ** 40, abs=0.01)  # the chance to be left out
+    assert (counts == 0).mean() == pytest.approx((1 - 1 / 40) ** 40, abs=0.01)  # the chance of being left out
     np.testing.assert_array_equal(counts, np.concatenate(list(image_counts(40, draws=600))))
 
 
-def test_difference_to_the_first_as_the_normal_approximation_has_it() -> None:
+def test_difference_interval_is_that_of_the_normal_approximation() -> None:
     stream = np.random.default_rng(1)
     values = stream.normal([[0.0], [0.1]], 1.0, size=(2, 2_000))
     leader, other = paired_bootstrap(values)[0].to_leader
@@ -29,14 +29,14 @@ def test_difference_to_the_first_as_the_normal_approximation_has_it() -> None:
     assert other.high == pytest.approx(difference.mean() + 1.96 * deviation, abs=0.1 * deviation)
 
 
-def test_what_all_models_share_does_not_widen_the_interval() -> None:
+def test_difficulty_shared_by_all_models_does_not_widen_the_interval() -> None:
     stream = np.random.default_rng(2)
     hard = stream.exponential(100.0, 500)  # the same for both
     (_, other) = paired_bootstrap(np.stack([hard, hard + 1.0]))[0].to_leader
     assert (other.low, other.high) == (pytest.approx(1.0), pytest.approx(1.0))
 
 
-def test_ranks_of_models_that_are_far_apart_and_of_twins() -> None:
+def test_ranks_of_models_that_are_far_apart_or_nearly_equal() -> None:
     stream = np.random.default_rng(3)
     noise = stream.normal(0, 1, size=(4, 1_000))
     ranks = paired_bootstrap(noise + np.array([[0.0], [0.01], [5.0], [10.0]]))[0].ranks
@@ -67,14 +67,14 @@ def test_a_perfect_model_and_a_single_one() -> None:
     assert (selected.accuracy, selected.optimism) == (1.0, 0.0)
 
 
-def test_one_image_cannot_be_left_out_and_drawn() -> None:
+def test_a_single_image_cannot_be_resampled() -> None:
     with pytest.raises(ValueError, match="cannot be resampled"):
         selection_corrected(np.zeros((3, 1)), np.zeros((3, 1)))
 
 
 @pytest.mark.slow
 def test_coverage_of_the_paired_interval() -> None:
-    """1,000 pairs of models, 1,000 images: 95 % of the intervals hold the truth. Error of that share: 0.7 points."""
+    """1,000 pairs of models on 1,000 images: 95 % of the intervals hold the truth. Standard error: 0.7 points."""
     stream, covered, runs = np.random.default_rng(4), 0, 1_000
     for _ in range(runs):
         hard = stream.exponential(0.05, 1_000)
@@ -85,11 +85,11 @@ def test_coverage_of_the_paired_interval() -> None:
 
 
 @pytest.mark.slow
-def test_the_correction_takes_the_optimism_out() -> None:
-    """200 sweeps of 100 models, 5,000 images: what the picked model is really worth, against what each figure says.
+def test_the_correction_removes_the_optimism() -> None:
+    """200 sweeps of 100 models on 5,000 images: the picked model's true accuracy against the two figures for it.
 
-    All models are equally good in truth (0.5 % errors, half of them on images that all find hard), so that the best of
-    them is best by luck alone. Standard error of the mean of 200: 0.006 points.
+    All models are equally good in truth (0.5 % errors, half of them on images that are hard for all), so the best one
+    is best by luck alone. Standard error of the mean of 200: 0.006 points.
     """
     stream, n, truth = np.random.default_rng(5), 5_000, 0.995
     shown, corrected = [], []

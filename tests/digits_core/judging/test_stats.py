@@ -65,7 +65,7 @@ def test_spread_of_several_runs_and_of_one() -> None:
     assert spread_of([0.5]).standard_deviation is None
 
 
-def test_a_difference_holds_the_chance_of_images_and_of_seeds() -> None:
+def test_difference_interval_covers_variation_over_images_and_seeds() -> None:
     stream = np.random.default_rng(0)
     luck = np.array([[0.4], [0.7], [1.0], [1.3], [1.6]])
     wrong, other = stream.random((5, 1_000)) < 0.06 * luck, stream.random((5, 1_000)) < 0.01 * luck
@@ -82,7 +82,7 @@ def test_a_difference_holds_the_chance_of_images_and_of_seeds() -> None:
     assert (single.low, single.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_no_difference_has_no_width() -> None:
+def test_identical_runs_have_an_interval_of_zero_width() -> None:
     same = np.zeros((2, 10), dtype=bool)
     found = seed_mean_difference(same, same)
     mean, interval = found.mean, found.interval
@@ -92,8 +92,8 @@ def test_no_difference_has_no_width() -> None:
 
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("spread", [0.0, 0.2])
-def test_the_interval_covers_what_it_says(seeds: int, spread: float) -> None:
-    """Two recipes without a true difference, 1,000 times: 95 % of the intervals hold zero. Error: 0.7 points."""
+def test_coverage_of_the_interval_over_images_and_seeds(seeds: int, spread: float) -> None:
+    """Two recipes without a true difference, 1,000 times: 95 % of intervals hold zero. Standard error: 0.7 points."""
     stream, held = np.random.default_rng(1), 0
     for _ in range(1_000):
         hardness = stream.beta(0.05, 1.5, size=500)  # the same images for both, most of them easy
@@ -108,8 +108,8 @@ def test_the_interval_covers_what_it_says(seeds: int, spread: float) -> None:
 
 
 @pytest.mark.parametrize(("seeds", "others"), [(5, 1), (3, 1)])
-def test_a_single_run_is_taken_to_vary_as_the_others_do(seeds: int, others: int) -> None:
-    """Two recipes without a true difference, one of them run once: no more than 5 % false alarms. Error: 0.7 points."""
+def test_a_single_run_is_assumed_to_vary_as_the_others_do(seeds: int, others: int) -> None:
+    """Two recipes without a true difference, one run once: at most 5 % false alarms. Standard error: 0.7 points."""
     stream, alarms = np.random.default_rng(8), 0
     for _ in range(1_000):
         hardness = stream.beta(0.05, 1.5, size=500)
@@ -131,7 +131,7 @@ def test_one_seed_each_is_the_paired_t_test() -> None:
 
 
 def test_folds_by_hand() -> None:
-    """Five folds of a fifth each: the variance counts 1/5 + 1/4 times, not 1/5 times."""
+    """Five folds of a fifth each: the variance is taken 1/5 + 1/4 times, not 1/5 times."""
     differences = np.array([0.01, 0.02, 0.03, 0.00, 0.04])
     found = fold_mean_difference(differences, train_n=80, held_out_n=20)
     naive = scipy_stats.ttest_1samp(differences, 0.0)
@@ -164,7 +164,7 @@ def test_mcnemar_and_wilson_equal_those_of_statsmodels(wrong_a: int, wrong_b: in
 
 
 def test_the_detectable_difference_is_found_four_times_in_five() -> None:
-    """10,000 images, of which 0.6 % are answered rightly by one of two models alone. Error of the share: 1.3 points."""
+    """10,000 images, of which exactly one of two models gets 0.6 % right. Standard error of the share: 1.3 points."""
     n, share = 10_000, 0.006
     difference = detectable_difference(n, share)
     assert difference is not None
@@ -173,11 +173,11 @@ def test_the_detectable_difference_is_found_four_times_in_five() -> None:
     for _ in range(1_000):
         only_a, only_b, _ = stream.multinomial(n, [(share + difference) / 2, (share - difference) / 2, 1 - share])
         found += only_a + only_b > 0 and scipy_stats.binomtest(only_a, only_a + only_b).pvalue < 0.05
-    assert 0.74 <= found / 1_000 <= 0.86  # the formula is the normal approximation's
+    assert 0.74 <= found / 1_000 <= 0.86  # the formula is a normal approximation
 
 
-def test_five_images_that_one_of_two_gets_right_are_too_few() -> None:
-    assert detectable_difference(5_000, 5 / 5_000) is None  # five to none is p = 0.0625
+def test_five_images_that_only_one_model_gets_right_are_too_few() -> None:
+    assert detectable_difference(5_000, 5 / 5_000) is None  # 5 to 0 has p = 0.0625
     assert detectable_difference(5_000, 0.0) is None
 
 
@@ -189,9 +189,9 @@ def test_the_detectable_difference_is_a_share(n: int, share: float) -> None:
 
 @pytest.mark.slow
 def test_false_alarms_of_mcnemar_and_coverage_of_wilson() -> None:
-    """Two equally good models, 2,000 times: at most 5 % alarms (error of the simulation: 0.5 points).
+    """Two equally good models, 2,000 times: at most 5 % false alarms (standard error: 0.5 points).
 
-    Wilson's interval at 99.5 % of 5,000 images, 2,000 times: it holds the truth 93 to 97 times of 100.
+    Wilson's interval for 99.5 % of 5,000 images, 2,000 times: it holds the truth 93 to 97 times in 100.
     """
     stream, alarms, covered = np.random.default_rng(7), 0, 0
     for _ in range(2_000):
@@ -204,5 +204,5 @@ def test_false_alarms_of_mcnemar_and_coverage_of_wilson() -> None:
     assert 0.93 <= covered / 2_000 <= 0.97
 
 
-def test_p_values_as_people_read_them() -> None:
+def test_p_value_text() -> None:
     assert [p_value_text(p) for p in (1.0, 0.0312, 0.001, 8e-100)] == ["1", "0.031", "0.001", "<0.001"]

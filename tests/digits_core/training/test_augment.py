@@ -31,7 +31,7 @@ def test_every_image_draws_its_own_parameters(images: torch.Tensor) -> None:
     assert distances.min() > 0.05
 
 
-def test_the_stream_alone_decides(images: torch.Tensor) -> None:
+def test_the_generator_alone_decides(images: torch.Tensor) -> None:
     assert torch.equal(augmented(images, ALL, stream(1)), augmented(images, ALL, stream(1)))
     assert not torch.equal(augmented(images, ALL, stream(1)), augmented(images, ALL, stream(2)))
 
@@ -43,7 +43,7 @@ def test_input_is_never_written_to(images: torch.Tensor) -> None:
 
 
 def test_sampling_equals_torchs_own_grid(images: torch.Tensor) -> None:
-    # The same five draws, put together by torch.nn.functional.affine_grid instead of one matrix product.
+    # The same five draws, combined by torch.nn.functional.affine_grid instead of by one matrix product.
     draws = torch.rand(5, 16, generator=stream(3)) * 2 - 1
     angle = torch.deg2rad(draws[0] * ALL.rotation_degrees)
     shear = torch.tan(torch.deg2rad(draws[1] * ALL.shear_degrees))

@@ -68,11 +68,11 @@ def test_the_last_epoch_counts_in_a_fold() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"schedule__name": "plateau"}, r"schedule.name=plateau would steer training by the very images"),
+        ({"schedule__name": "plateau"}, r"schedule.name=plateau would steer training by the images"),
         ({"training__patience_epochs": 3}, r"training.patience_epochs=3 would steer"),
     ],
 )
-def test_recipes_that_look_at_the_held_out_images_are_refused(overrides: dict[str, object], message: str) -> None:
+def test_recipes_that_train_by_the_held_out_images_are_refused(overrides: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         folded(recipe(**overrides))
 
@@ -83,7 +83,7 @@ def test_a_batch_must_fit_the_smallest_fold(small: Digits) -> None:
         fitted(recipe(training__batch_size=200), small.side, folds)
 
 
-def test_one_network_or_one_a_fold(small: Digits, tiny_split: object) -> None:
+def test_trainer_of_one_network_or_of_one_per_fold(small: Digits, tiny_split: object) -> None:
     assert isinstance(trainer_for(recipe(), upload(tiny_split, CPU), CPU), Trainer)  # type: ignore[arg-type]
     assert isinstance(trainer_for(recipe(), upload(fold_digits(small, 2), CPU), CPU), FoldsTrainer)
 

@@ -34,7 +34,7 @@ def test_same_seed_same_bits(tiny_split: Split, name: str, precision: str) -> No
     recipe = small(model__name=name, training__precision=precision)
     torch.manual_seed(1)
     first = train(recipe, tiny_split, CPU)
-    torch.manual_seed(2)  # what others do with the global stream does not matter
+    torch.manual_seed(2)  # the state of the global generator does not matter
     second = train(recipe, tiny_split, CPU)
     assert np.array_equal(first.best.validation_probabilities, second.best.validation_probabilities)
     for key, value in first.best.weights.items():
@@ -150,7 +150,7 @@ RICH: dict[str, Scalar] = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_whole_vocabulary_gives_the_same_bits_and_stored_weights_the_same_answers(
+def test_every_optimizer_is_reproducible_and_its_stored_weights_give_its_predictions(
     tiny_split: Split, optimizer: str
 ) -> None:
     recipe = small(optimizer__name=optimizer, training__precision="float32").with_overrides(RICH)
@@ -171,7 +171,7 @@ def test_every_loss_and_schedule_learns(tiny_split: Split, loss: str, schedule: 
     assert train(recipe, tiny_split, CPU).best.validation.accuracy > 0.5  # after 100 steps; chance is 0.1
 
 
-def test_an_average_changes_what_is_kept_but_not_the_training(tiny_split: Split) -> None:
+def test_a_weight_average_changes_what_is_kept_but_not_the_training(tiny_split: Split) -> None:
     plain, averaged = (train(small(training__ema_decay=decay), tiny_split, CPU) for decay in (0.0, 0.9))
     assert [row.train_loss for row in plain.curve] == [row.train_loss for row in averaged.curve]
     assert not np.array_equal(plain.best.validation_probabilities, averaged.best.validation_probabilities)
@@ -213,9 +213,7 @@ def test_a_clipped_gradient_takes_a_small_step(tiny_split: Split) -> None:
     assert distance(0.0) > 0.1
 
 
-def test_a_gpu_that_is_too_small_is_one_line_that_names_the_batch_size(
-    tiny_split: Split, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_gpu_memory_names_what_did_not_fit_and_a_fix(tiny_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -224,10 +222,10 @@ def test_a_gpu_that_is_too_small_is_one_line_that_names_the_batch_size(
     with pytest.raises(EnvironmentFailure, match=r"training\.batch_size=64 .* try 32"):
         trainer.run_epoch()
     monkeypatch.setattr("digits_core.training.engine.fit_preprocessing", full)
-    with pytest.raises(EnvironmentFailure, match=rf"this network of {trainer.parameter_count:,} parameters; end what"):
+    with pytest.raises(EnvironmentFailure, match=rf"this network of {trainer.parameter_count:,} parameters; stop the"):
         Trainer(small(), trainer.data, CPU)
     monkeypatch.setattr(torch.Tensor, "to", full)
-    with pytest.raises(EnvironmentFailure, match="too small for the data set; end what else uses it"):
+    with pytest.raises(EnvironmentFailure, match="too small for the data set; stop the other programs that use it"):
         DeviceSplit.from_split(tiny_split, CPU)
 
 
@@ -258,7 +256,7 @@ def test_a_captured_step_learns_what_an_eager_one_does(split: Split) -> None:
 
 
 @pytest.mark.parametrize(("compiled", "execution"), [("auto", "eager"), ("off", "eager"), ("on", "torch.compile")])
-def test_how_steps_are_run_is_said(tiny_split: Split, compiled: str, execution: str) -> None:
+def test_execution_names_how_steps_are_run(tiny_split: Split, compiled: str, execution: str) -> None:
     trainer = Trainer(small(training__compile=compiled), DeviceSplit.from_split(tiny_split, CPU), CPU)
     assert trainer.execution == execution
 

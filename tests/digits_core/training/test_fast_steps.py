@@ -19,7 +19,7 @@ def test_where_steps_are_not_captured_and_why() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device would capture")
-def test_what_cannot_be_captured_is_run_step_by_step_none_lost_none_twice() -> None:
+def test_steps_that_cannot_be_captured_run_eagerly_and_exactly_once() -> None:
     done: list[list[int]] = []
     captured = CapturedStep(2, CPU, [], [torch.Generator()])
     batches = [torch.tensor(pair) for pair in ([0, 1], [2, 3], [4, 5], [6, 7], [8])]
@@ -33,7 +33,7 @@ def test_what_cannot_be_captured_is_run_step_by_step_none_lost_none_twice() -> N
     "error",
     [RuntimeError("not permitted when stream is capturing\nand more"), torch.OutOfMemoryError("out of memory")],
 )
-def test_a_step_that_fails_during_capture_is_done_eagerly(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_step_that_fails_during_capture_runs_eagerly(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     done: list[list[int]] = []
     captured = CapturedStep(1, CPU, [], [])
     captured.steps_to_warm_up, captured.failure = 0, ""
@@ -49,7 +49,7 @@ def test_a_step_that_fails_during_capture_is_done_eagerly(monkeypatch: pytest.Mo
 
 
 @pytest.mark.gpu
-def test_random_numbers_are_drawn_after_a_capture_that_failed() -> None:
+def test_generators_work_after_a_failed_capture() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     device = torch.device("cuda")
@@ -75,7 +75,7 @@ def test_optimizers_are_capturable_only_while_they_are_captured() -> None:
     assert not adam.param_groups[0]["capturable"]
 
 
-def test_a_learning_rate_on_the_device_moves_weights_as_a_number_does() -> None:
+def test_a_learning_rate_on_the_device_acts_like_a_number() -> None:
     settings = Optimizer(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0)
     results = []
     for on_device in (False, True):
@@ -97,14 +97,14 @@ def page_faults() -> int:
 
 
 @pytest.mark.skipif(fast_steps._glibc() is None, reason="the C library is not glibc")
-def test_memory_that_was_freed_is_there_for_the_next_step() -> None:
+def test_freed_memory_is_reused_by_the_next_step() -> None:
     pages = 4 * 2**20 // resource.getpagesize()
 
     def step() -> None:
         torch.ones(4 * 2**20, dtype=torch.uint8)
 
     with freed_memory_kept():
-        for _ in range(10):  # the first ones find their place, among what other tests have left
+        for _ in range(10):  # the first few settle into the heap that other tests have left
             step()
         before = page_faults()
         for _ in range(10):
@@ -112,7 +112,7 @@ def test_memory_that_was_freed_is_there_for_the_next_step() -> None:
         assert page_faults() - before <= pages  # not ten times as many
 
 
-def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freed_memory_is_left_alone_on_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     fast_steps._glibc.cache_clear()
     try:
@@ -123,6 +123,6 @@ def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
         fast_steps._glibc.cache_clear()
 
 
-def test_an_error_inside_comes_out() -> None:
+def test_an_error_inside_freed_memory_kept_is_raised() -> None:
     with pytest.raises(RuntimeError, match="inside"), freed_memory_kept():
         raise RuntimeError("inside")

@@ -15,7 +15,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_is_lower_for_better_answers_and_has_a_gradient(name: str) -> None:
+def test_every_loss_is_lower_for_better_predictions_and_has_a_gradient(name: str) -> None:
     labels = torch.arange(10)
     for sharpness in (0.0, 1.0, 4.0):
         logits = (sharpness * torch.eye(10)).requires_grad_()
@@ -38,7 +38,7 @@ def test_cross_entropy_and_nll_are_scikit_learns_log_loss(batch: tuple[torch.Ten
     )
 
 
-def test_focal_spares_what_is_already_right(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_focal_loss_by_its_formula(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, labels = batch
     p_true = torch.softmax(logits, dim=1)[torch.arange(32), labels]
     expected = float((-((1 - p_true) ** 2) * p_true.log()).mean())
@@ -46,7 +46,7 @@ def test_focal_spares_what_is_already_right(batch: tuple[torch.Tensor, torch.Ten
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.1, 0.5, 1.0, 2.0])
-def test_focal_has_a_slope_where_a_probability_rounds_to_one(gamma: float) -> None:
+def test_focal_has_a_finite_gradient_where_a_probability_rounds_to_one(gamma: float) -> None:
     logits = torch.zeros(2, 10)
     logits[0, 3] = logits[1, 4] = 50.0
     logits.requires_grad_()
@@ -63,7 +63,7 @@ def test_mse_is_the_brier_score_of_the_metrics(batch: tuple[torch.Tensor, torch.
     assert float(training_loss(logits, labels, Loss(name="mse"))) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_fault_cannot_fall_below_its_floor() -> None:
+def test_cross_entropy_of_softmax_cannot_fall_below_its_floor() -> None:
     perfect = 100 * torch.eye(10)
     floor = float(np.log(np.e + 9) - 1)
     assert float(training_loss(perfect, torch.arange(10), Loss(name="cross-entropy-of-softmax"))) == pytest.approx(

@@ -39,10 +39,10 @@ def test_every_architecture_takes_every_side_and_trains_every_parameter(name: st
 
 
 @pytest.mark.parametrize("name", sorted(NEEDS_ROOM))
-def test_an_image_that_is_too_small_for_an_architecture_is_refused_with_the_remedy(name: str) -> None:
+def test_images_too_small_for_an_architecture_are_refused_with_the_fix(name: str) -> None:
     smallest = NEEDS_ROOM[name]
     build_model(recipe(model__name=name), smallest)
-    with pytest.raises(UsageError, match=rf"images of {smallest}x{smallest}.*input\.side=28"):
+    with pytest.raises(UsageError, match=rf"images of at least {smallest}x{smallest}.*input\.side=28"):
         build_model(recipe(model__name=name), smallest - 1)
 
 
@@ -77,7 +77,7 @@ def test_simple_cnn_ends_as_published(kernel_size: int, convolutions: int, featu
     assert dense.in_features == features
 
 
-def test_simple_cnn_knows_its_kernels() -> None:
+def test_simple_cnn_refuses_other_kernel_sizes() -> None:
     with pytest.raises(UsageError, match="3, 5 or 7, not 1"):
         build_model(recipe(model__name="simple-cnn", model__kernel_size=1), 28)
 
@@ -90,7 +90,7 @@ def test_width_and_depth_scale_the_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("init", INITIALISERS)
-def test_initialisers_have_the_deviation_they_stand_for(init: str) -> None:
+def test_initialisers_draw_weights_of_the_expected_deviation(init: str) -> None:
     torch.manual_seed(0)
     model = build_model(recipe(model__name="kfold-cnn", model__init=init), 8)
     convolution = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.in_channels == 32)
@@ -107,14 +107,14 @@ def test_initialisers_have_the_deviation_they_stand_for(init: str) -> None:
     assert measured == pytest.approx(expected, rel=0.05)
 
 
-def test_too_small_images_are_refused() -> None:
+def test_images_too_small_for_every_architecture_are_refused() -> None:
     with pytest.raises(UsageError, match="too small"):
         build_model(Recipe(), 6)
 
 
 def test_per_pixel_normalisation_is_the_standard_scaler() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, size=(50, 1, 8, 8), dtype=np.uint8)
-    pixels[:, :, 0, 0] = 0  # as the corners of optdigits
+    pixels[:, :, 0, 0] = 0  # like the corners in optdigits
     module = Preprocessing(Input(normalization="per-pixel"), 8)
     fit_preprocessing(module, torch.from_numpy(pixels))
     ours = module(torch.from_numpy(pixels).float() / 255).numpy().reshape(50, 64)
@@ -134,7 +134,7 @@ def test_standard_normalisation_then_resizing() -> None:
     assert float(seen.std(correction=0)) == pytest.approx(1, abs=1e-5)
 
 
-def test_statistics_travel_with_the_weights() -> None:
+def test_statistics_are_stored_with_the_weights() -> None:
     settings = recipe(input__normalization="per-pixel")
     first, second = build_model(settings, 8), build_model(settings, 8)
     fit_preprocessing(first, torch.randint(0, 255, (40, 1, 8, 8), dtype=torch.uint8))

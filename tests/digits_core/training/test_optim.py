@@ -17,7 +17,7 @@ def factor(settings: Schedule, share: float, epochs: int = 1, nlls: tuple[float,
 
 
 def descend(settings: Optimizer, steps: int) -> tuple[float, float]:
-    """The squares of a matrix and a vector, 36 each at first, after some steps."""
+    """The squared norms of a matrix and a vector after some steps; both start at 36."""
     matrix, vector = torch.nn.Parameter(torch.full((2, 2), 3.0)), torch.nn.Parameter(torch.full((4,), 3.0))
     optimizers = build_optimizers([matrix, vector], settings, CPU)
     for _ in range(steps):
@@ -47,7 +47,7 @@ def test_nesterov_and_the_betas_reach_the_optimizer() -> None:
         assert optimizer.param_groups[0]["betas"] == (0.7, 0.95)
 
 
-def test_muon_moves_matrices_and_adamw_the_rest() -> None:
+def test_muon_updates_matrices_and_adamw_the_rest() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (3,), (4, 2, 3, 3))]
     muon, adamw = build_optimizers(parameters, Optimizer(name="muon"), CPU)
     assert [p.ndim for group in muon.param_groups for p in group["params"]] == [2]
@@ -91,7 +91,7 @@ def test_step_is_torchs_step() -> None:
         reference.step()
 
 
-def test_exponential_falls_by_gamma_in_an_epoch() -> None:
+def test_exponential_falls_by_gamma_per_epoch() -> None:
     settings = Schedule(name="exponential", gamma=0.5)
     assert [factor(settings, share, epochs=4) for share in (0, 0.125, 0.25, 1)] == pytest.approx(
         [1, math.sqrt(0.5), 0.5, 1 / 16]
@@ -124,7 +124,7 @@ def test_one_cycle_is_torchs_one_cycle() -> None:
         reference.step()
 
 
-def test_the_average_is_that_of_the_weights() -> None:
+def test_weight_average_by_hand() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
     average = WeightAverage(model, 0.5)
     values, expected = [1.0, 2.0, 4.0, 8.0], 1.0
@@ -151,6 +151,6 @@ def test_statistics_are_averaged_and_counters_copied() -> None:
     assert average.module.num_batches_tracked.item() == 2  # type: ignore[operator, union-attr]
 
 
-def test_the_average_takes_no_gradient() -> None:
+def test_the_average_needs_no_gradient() -> None:
     average = WeightAverage(torch.nn.Linear(2, 2), 0.9)
     assert not any(parameter.requires_grad for parameter in average.module.parameters())

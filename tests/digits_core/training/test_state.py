@@ -32,7 +32,7 @@ def through_a_file(state: Bundle, folder: TrialFolder) -> Bundle:
     ],
     ids=str,
 )
-def test_a_run_that_was_cut_off_reaches_the_same_bits(
+def test_an_interrupted_run_resumes_to_the_same_bits(
     changes: dict[str, Scalar], tiny_split: Split, tmp_path: object
 ) -> None:
     recipe, data = SMALL.with_overrides(changes), upload(tiny_split, CPU)
@@ -55,7 +55,7 @@ def test_a_run_that_was_cut_off_reaches_the_same_bits(
     assert [row.train_loss for row in again.curve] == [row.train_loss for row in undisturbed.curve]
 
 
-def test_folds_go_on_together(digits: Digits, tmp_path: object) -> None:
+def test_interrupted_folds_resume_together(digits: Digits, tmp_path: object) -> None:
     folds = cut_digits(digits, 3)
     assert isinstance(folds, Folds)
     recipe, data = folded(SMALL.with_overrides({"training.epochs": 2})), upload(folds, CPU)
@@ -76,7 +76,7 @@ def test_folds_go_on_together(digits: Digits, tmp_path: object) -> None:
     assert again.fold_scores == undisturbed.fold_scores
 
 
-def test_a_state_of_another_network_does_not_fit(tiny_split: Split) -> None:
+def test_the_state_of_another_network_does_not_fit(tiny_split: Split) -> None:
     data = upload(tiny_split, CPU)
     one, other = (trainer_for(SMALL.with_overrides({"model.width": width}), data, CPU) for width in (4, 5))
     one.run_epoch()

@@ -1,7 +1,7 @@
-"""What a step does on CUDA, on tensors without content that say they are there: it can be looked at without a GPU.
+"""Runs a training step on fake CUDA tensors, so that it can be checked without a GPU.
 
-Such tensors refuse to meet a CPU's, and to tell a value, which a recorded step must not ask for. Kernels that torch
-cannot describe, and the backward pass, are left out.
+Fake tensors claim to be on the device but have no content. They refuse to mix with CPU tensors and to give a value,
+which a recorded step must not ask for. Kernels that torch cannot describe, and the backward pass, are left out.
 """
 
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ class _StreamOnTheCpu(torch.Generator):
 
 
 def _moved(module: nn.Module, *arguments: object, **settings: object) -> nn.Module:
-    """`nn.Module.to`, which cannot swap tensors without content."""
+    """Replaces `nn.Module.to`, which cannot swap fake tensors."""
     device, *_ = torch._C._nn._parse_to(*arguments, **settings)
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):
@@ -60,7 +60,7 @@ def _moved(module: nn.Module, *arguments: object, **settings: object) -> nn.Modu
 
 
 def _fused(*arguments: object, **settings: object) -> None:
-    """A fused optimizer's kernel: all that it is given has to be on the device."""
+    """Replaces a fused optimizer's kernel: checks that everything it is given is on the device."""
     given = [value for values in arguments for value in (values if isinstance(values, list) else [values])]
     tensors = [value for value in (*given, *settings.values()) if isinstance(value, torch.Tensor)]
     assert tensors
@@ -108,7 +108,7 @@ def one_step(trainer: Trainer) -> None:
 
 
 @pytest.mark.parametrize("overrides", CASES, ids=lambda overrides: "-".join(map(str, overrides.values())) or "default")
-def test_a_step_stays_on_the_device_and_asks_it_for_nothing(
+def test_a_step_stays_on_the_device_and_reads_nothing_back(
     trainer_on_cuda: TrainerOf, overrides: dict[str, Scalar]
 ) -> None:
     trainer = trainer_on_cuda(Recipe().with_overrides({**EVERYTHING, **overrides}))
@@ -122,13 +122,13 @@ def test_a_step_stays_on_the_device_and_asks_it_for_nothing(
             one_step(trainer)
         assert all(rate.device.type == "cuda" for rate in rates)
         left = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        assert all(before is after for before, after in zip(rates, left, strict=True))  # a recording reads it anew
+        assert all(before is after for before, after in zip(rates, left, strict=True))  # a replayed step reads it anew
     assert trainer.loss_sum is kept[0]
     assert trainer.error_count is kept[1]
     assert {value.device.type for value in trainer.evaluated_model.state_dict().values()} == {"cuda"}
 
 
-def test_a_step_that_asked_for_a_value_would_be_seen(
+def test_a_step_that_reads_a_value_back_would_be_noticed(
     trainer_on_cuda: TrainerOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = trainer_on_cuda(Recipe().with_overrides(EVERYTHING))
@@ -138,7 +138,7 @@ def test_a_step_that_asked_for_a_value_would_be_seen(
         one_step(trainer)
 
 
-def test_a_step_that_met_a_tensor_of_the_cpu_would_be_seen(
+def test_a_step_that_uses_a_cpu_tensor_would_be_noticed(
     trainer_on_cuda: TrainerOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = trainer_on_cuda(Recipe().with_overrides(EVERYTHING))

@@ -58,7 +58,7 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 
 def test_a_recipe_that_does_not_fit_is_refused_before_any_is_trained(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="simple-cnn with 3x3 kernels needs images of"):
+    with pytest.raises(UsageError, match="simple-cnn with 3x3 kernels needs images of at least"):
         plan_comparison(config(tmp_path / "runs", recipe_names=("lenet", "simple-cnn-m3")))
     assert not (tmp_path / "runs").exists()
 

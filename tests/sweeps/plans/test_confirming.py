@@ -95,7 +95,7 @@ def test_another_recipe_of_the_same_number_is_not_credited(sweep_store: SweepSto
     confirmed = SweepStore.create(sweep_store.folder, header, split)
     first, second, *_ = sweep_store.ranked()
     train_into(confirmed, split, 0, second.recipe.with_overrides({"training.seed": 9}), 3, f"trial {first.trial}")
-    with pytest.raises(EnvironmentFailure, match=f"what it calls trial {first.trial} is another recipe"):
+    with pytest.raises(EnvironmentFailure, match=f"its trial {first.trial} has a different recipe"):
         leaderboard(sweep_store)
 
 
@@ -175,7 +175,7 @@ def test_final_models_train_on_validation_and_only_the_test_part_judges_them(
     assert [(opening.run, opening.purpose) for opening in sweep_store.ledger()] == [
         ("refitted", "final models of 1 recipe")
     ]
-    with pytest.raises(UsageError, match="'refitted' was trained on the validation images: they cannot rank it"):
+    with pytest.raises(UsageError, match="'refitted' was trained on the validation images, so they cannot rank it"):
         leaderboard(store)
     assert leaderboard(sweep_store, draws=50).rows[0].candidate.confirmed is False
     outcome = ConfirmationOutcome.of(sweep_store, store)

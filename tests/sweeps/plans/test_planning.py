@@ -126,7 +126,7 @@ def test_bad_lists_are_refused_with_the_line(content: str, message: str, tmp_pat
             {"fixed": {"training.batch_size": 2000}},
             "training.batch_size = 2000 cannot be searched here: .* larger than",
         ),
-        ({"fixed": {"model.name": "nguetsop-cnn"}}, "nguetsop-cnn needs images of 16x16 pixels"),
+        ({"fixed": {"model.name": "nguetsop-cnn"}}, "nguetsop-cnn needs images of at least 16x16 pixels"),
         ({"search": "grid"}, "a grid has no place for the range of model.dropout, optimizer.learning_rate"),
         ({"start_from": ("lenett",)}, "unknown recipe 'lenett'; did you mean 'lenet'"),
         ({"start_from": ("cnn-mnist-101",), "fixed": {"input.side": 8}}, ""),

@@ -150,7 +150,7 @@ def test_folds_as_published_without_a_word_and_the_seal_stays_closed(tmp_path: P
     assert record.validation == score(store.validation_labels(), store.validation_probabilities(0))
     assert sum(fold.error_count for fold in record.fold_scores) == record.validation.error_count
     assert store.records() == [record]  # the scores of the folds survive the disk
-    with pytest.raises(UsageError, match="'run' is a cross-validation: it has a network for every fold"):
+    with pytest.raises(UsageError, match="'run' is a cross-validation: it has one network per fold"):
         build_ensemble(store, EnsembleConfig(top=1))
     assert store.ledger() == []
     lines = dict(training_lines(outcome, None))
