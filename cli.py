@@ -9,8 +9,8 @@ from digits_cli import predicting as reading
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
-    "Begin with `digits sweep --trials 100`, then `digits ensemble --top 5`. Which differences are real, and which are"
-    " luck, say `digits leaderboard` and `digits confirm`.\n\n"
+    "Start with `digits sweep --trials 100`, then `digits ensemble --top 5`. `digits leaderboard` and `digits confirm`"
+    " show which differences are real and which are luck.\n\n"
     "Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted.\n\n"
     "Examples:\n\n    digits sweep --trials 100\n\n    digits ensemble --top 5\n\n    digits leaderboard",
     no_args_is_help=True,
@@ -38,7 +38,7 @@ def _digits(
 
 
 datasets = typer.Typer(
-    help="The data sets: what is in them.\n\n"
+    help="Show or check a data set.\n\n"
     "Examples:\n\n    digits datasets show mnist\n\n    digits datasets check folder:my-pictures",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -1,8 +1,8 @@
-"""Seconds an epoch: each recipe as scripts usually are written against this engine, alternating in one run.
+"""Seconds per epoch of each recipe: the usual training script against this engine, alternating in one run.
 
-The usual script has a DataLoader over PIL images with the recipe's augmentation an image at a time, ToTensor, float32
-and eager steps, on as many threads as there are processors. Here as many trials of one thread each run side by side, as
-in a sweep. The ratio is that of finished epochs an hour: (usual seconds x trials at a time) / seconds of those trials.
+The usual script has a DataLoader over PIL images, the recipe's augmentation image by image, ToTensor, float32 and eager
+steps, with one thread per processor. This engine trains one single-threaded trial per processor side by side, as in a
+sweep. The ratio is that of finished epochs per hour: (usual seconds x trials at a time) / seconds of those trials.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from digits_core.training.engine import DeviceSplit, Trainer
 from digits_core.training.models import build_model, fit_preprocessing
 from digits_core.training.optim import build_optimizers
 
-# Training images of an epoch; the whole part where it is small or quick.
+# Training images per epoch; the whole training set if it is small or the recipe is fast.
 RECIPES = {
     "lenet": 55_000,
     "cnn-mnist-101": 11_000,
@@ -41,7 +41,7 @@ RECIPES = {
 
 
 class PicturesOneByOne(Dataset[tuple[torch.Tensor, int]]):
-    """As torchvision's MNIST class serves them: a PIL image at a time through a transform."""
+    """Images as torchvision's MNIST class serves them: one PIL image at a time through a transform."""
 
     def __init__(self, part: LabelledImages, augmentation: Augmentation) -> None:
         self.part = part
@@ -63,7 +63,7 @@ class PicturesOneByOne(Dataset[tuple[torch.Tensor, int]]):
 
 
 def usual_epoch(recipe: Recipe, split: Split) -> float:
-    """Seconds of one epoch as tutorials write it, without validation."""
+    """Seconds of one epoch of the usual script, without validation."""
     side = split.train.images.shape[1]
     model = build_model(recipe, side).to(memory_format=torch.contiguous_format)
     fit_preprocessing(model, torch.from_numpy(split.train.images).unsqueeze(1))
@@ -79,25 +79,25 @@ def usual_epoch(recipe: Recipe, split: Split) -> float:
 
 
 def engine_epoch(recipe: Recipe, dataset: str, count: int) -> float:
-    """Seconds of one epoch here, on one thread, augmentation and validation included; in a process of its own."""
+    """Seconds of one epoch of this engine on one thread, including augmentation and validation, in a worker process."""
     torch.set_num_threads(1)
     device = torch.device("cpu")
     return Trainer(recipe, DeviceSplit.from_split(first_images(dataset, count), device), device).run_epoch().seconds
 
 
 def first_images(dataset: str, count: int) -> Split:
-    """The data set's split with so many training images, and validation images in proportion."""
+    """The data set's split with this many training images, and validation images in proportion."""
     return split_digits(load_digits(dataset)).first(count)
 
 
 def side_by_side(pool: ProcessPoolExecutor, trials: int, recipe: Recipe, dataset: str, count: int) -> float:
-    """Seconds of the slowest of as many trials as run at a time."""
+    """Seconds of the slowest of this many trials, trained at the same time."""
     waiting = [pool.submit(engine_epoch, recipe, dataset, count) for _ in range(trials)]
     return max(future.result() for future in waiting)
 
 
 def measure(pool: ProcessPoolExecutor, trials: int, name: str, count: int, rounds: int) -> str:
-    """One recipe's line: medians, their range, and the ratio."""
+    """The line of one recipe: medians with their ranges, and the ratio."""
     named = named_recipe(name)
     recipe, split = named.build(), first_images(named.dataset, count)
     pairs = [
@@ -114,19 +114,19 @@ def _spread(values: list[float], digits: int) -> str:
 
 
 def main() -> None:
-    """Measure the recipes named on the command line, or all."""
+    """Measure the recipes named on the command line, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=list(RECIPES), help="names of recipes (default: all)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, help="training images of an epoch (default: as many as suit the recipe)")
+    parser.add_argument("--images", type=int, help="training images per epoch (default: depends on the recipe)")
     asked = parser.parse_args()
     trials = processor_count()
     torch.set_num_threads(trials)
     print(f"{hardware_name()}, torch {torch.__version__}; usual: {trials} threads, here: {trials} trials of one thread")
-    print(f"Medians of {asked.rounds} rounds [lowest, highest]; our seconds include validation, the script's do not.")
+    print(f"Medians of {asked.rounds} rounds [lowest, highest]; times here include validation, the usual ones do not.")
     print(f"{'recipe':23s} {'images':>7s}  {'usual script, s':>22s}  {'here, s':>22s}  {'ratio':>20s}")
     with ProcessPoolExecutor(trials, mp_context=get_context("spawn")) as pool:
-        side_by_side(pool, trials, named_recipe("kfold-cnn").build(), "sklearn-digits", 200)  # both are up and warm
+        side_by_side(pool, trials, named_recipe("kfold-cnn").build(), "sklearn-digits", 200)  # warms up the workers
         for name in asked.recipes:
             print(measure(pool, trials, name, asked.images or RECIPES.get(name, 11_000), asked.rounds), flush=True)
 

@@ -1,8 +1,8 @@
 """Digits as several people write them: pen strokes as points, to be drawn at any size.
 
-Made up for this project. An author is a way to form each digit and a temper: slant, proportions, how steady the hand
-is. What MNIST's writers seldom do is here on purpose: crossed sevens, ones with a serif and a foot, slashed zeros,
-fours open at the top, twos with a loop, nines with a straight leg.
+Made up for this project. An author has a form for each digit, a slant, proportions and a more or less steady hand.
+Forms that are rare in MNIST are included on purpose: crossed sevens, ones with a serif and a foot, slashed zeros, fours
+open at the top, twos with a loop, nines with a straight leg.
 """
 
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ FORMS: dict[str, tuple[Strokes, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Author:
-    """forms: which of the ways to write each digit, 0 to 9, is theirs; slant: radians; lengths: in units of a digit."""
+    """forms: index into FORMS for each digit 0 to 9; slant: in radians; unsteadiness: in units of the digit's size."""
 
     name: str
     forms: tuple[int, ...]
@@ -134,7 +134,7 @@ def _smooth(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def written(
     author: Author, digit: int, height: float, pen: float, stream: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """A digit of this height in pixels with a pen this wide: uint8 (H, W), ink 255 on 0, cropped to the ink."""
+    """Draw a digit, `height` and `pen` in pixels: uint8 (H, W), ink 255 on 0, cropped to the ink."""
     wobble = author.unsteadiness
     scale = np.array([author.proportion * height * stream.normal(1, 0.06), height])
     shear = author.slant + stream.normal(0, 0.05)

@@ -1,8 +1,8 @@
 """How well and how fast `digits predict` reads pictures: python -m benchmarks.handwriting RUNS MODEL [--repeats 4].
 
-Digits of the made-up authors (benchmarks.hands), and MNIST's validation images enlarged, on every sheet of
-benchmarks.papers: single digits with their labels known, lines of digits without. Nothing was trained on them; the
-finder of ink was written while looking at pictures of these kinds, drawn with other seeds.
+Draws digits of the made-up authors (benchmarks.hands) and enlarged MNIST validation images on every sheet of
+benchmarks.papers: single digits, and lines of digits. No model was trained on them, but the ink detection was
+developed on pictures of these kinds, drawn with other seeds.
 """
 
 import argparse
@@ -34,7 +34,7 @@ LINES = ("drawn", "scan, ruled", "scan, squared", "photograph, shadow", "photogr
 
 
 def enlarged(part: LabelledImages, number: int, height: float) -> Mask:
-    """An image of the data set as ink of this height."""
+    """An image of the data set, enlarged to ink of this height in pixels."""
     image = part.images[number]
     crop = image[image.any(axis=1)][:, image.any(axis=0)]
     factor = height / max(crop.shape)
@@ -43,17 +43,17 @@ def enlarged(part: LabelledImages, number: int, height: float) -> Mask:
 
 
 def pen_of(author: Author, digit: int, stream: np.random.Generator) -> Pen:
-    """The author, about to write this digit."""
+    """A pen with which the author writes this digit."""
     return lambda height, pen: written(author, digit, height, pen, stream)
 
 
 def opaque(pixels: np.ndarray) -> np.ndarray:
-    """As a file of it would be decoded."""
+    """Drop transparency, as decoding a file would."""
     return np.ascontiguousarray(_on_ground(pixels) if pixels.shape[2] == 4 else pixels)
 
 
 def single_digits(reader: Reader, part: LabelledImages, repeats: int) -> None:
-    """Pictures of one digit, by sheet and by writer; nothing says that they hold one."""
+    """Print the accuracy on pictures of one digit, by sheet and by writer; the reader is not told that it is one."""
     stream = np.random.default_rng(SEED)
     by_sheet: dict[str, Counter[bool]] = defaultdict(Counter)
     by_hand: dict[str, Counter[bool]] = defaultdict(Counter)
@@ -79,7 +79,7 @@ def single_digits(reader: Reader, part: LabelledImages, repeats: int) -> None:
 
 
 def lines_of_digits(reader: Reader, repeats: int) -> None:
-    """Rows of eight: how many digits are read in their order, of those there are or are claimed."""
+    """Print the share of digits read in the right order in rows of eight, of the larger of true and predicted count."""
     stream = np.random.default_rng(SEED)
     for gap in (0.3, 0.1, 0.0):
         right = total = 0
@@ -97,11 +97,11 @@ def lines_of_digits(reader: Reader, repeats: int) -> None:
                 read = [one.digit for one in reading.digits]
                 right += sum(block.size for block in SequenceMatcher(None, labels, read, False).get_matching_blocks())
                 total += max(len(labels), len(read))
-        print(f"rows of 8, {gap:.1f} of a height apart: {right / total:.2%} of {total} digits")
+        print(f"rows of 8, {gap:.1f} digit heights apart: {right / total:.2%} of {total} digits")
 
 
 def speed(runs: Path, model: str, reader: Reader) -> None:
-    """A thousand pictures, and the command's first answer."""
+    """Print the time for a thousand pictures, and for the command to read one."""
     stream = np.random.default_rng(SEED)
     with tempfile.TemporaryDirectory() as folder:
         pictures = []
@@ -119,7 +119,7 @@ def speed(runs: Path, model: str, reader: Reader) -> None:
             begun = time.perf_counter()
             list(reader.read_files(pictures))
             times.append(time.perf_counter() - begun)
-        print(f"1,000 pictures of 400x400 after loading: {min(times):.1f} to {max(times):.1f} s, n = 3")
+        print(f"1,000 pictures of 400x400, without loading the model: {min(times):.1f} to {max(times):.1f} s, n = 3")
         command = [sys.executable, "-m", "cli", "predict", str(pictures[0].path), "--runs", str(runs), "--model", model]
         firsts = []
         for _ in range(5):
@@ -127,11 +127,11 @@ def speed(runs: Path, model: str, reader: Reader) -> None:
             done = subprocess.run([*command, "--json"], capture_output=True, check=True, text=True)
             firsts.append(time.perf_counter() - begun)
             assert json.loads(done.stdout)["images"]
-        print(f"first answer of the command: {min(firsts):.1f} to {max(firsts):.1f} s, n = 5")
+        print(f"`digits predict` with one picture: {min(firsts):.1f} to {max(firsts):.1f} s, n = 5")
 
 
 def main() -> None:
-    """All three."""
+    """Run all three measurements."""
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", type=Path)
     parser.add_argument("model")
@@ -139,7 +139,7 @@ def main() -> None:
     asked = parser.parse_args()
     reader = Reader(open_classifier(asked.runs, asked.model))
     print(reader.classifier.name, len(reader.classifier.records), "networks", flush=True)
-    # Not the sealed part: the finder may be tuned by looking at these.
+    # Not the test set, so that the ink detection may be tuned on these images.
     single_digits(reader, split_digits(load_digits("mnist")).validation, asked.repeats)
     lines_of_digits(reader, max(1, asked.repeats // 2))
     speed(asked.runs, asked.model, reader)

@@ -1,6 +1,6 @@
-"""Seconds and memory of a leaderboard with every test, seconds of greedy selection: 100 models x 10,000 images.
+"""Time and memory of a leaderboard with all its tests, and time of greedy selection: 100 models x 10,000 images.
 
-The predictions are made up: models that agree on most images, a few of which are hard for all of them.
+The predictions are made up: the models agree on most images, and a few images are hard for all of them.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from digits_core.judging.leaderboard import leaderboard
 
 
 def main() -> None:
-    """Make the sweep, judge it, combine it."""
+    """Make up a sweep, judge it and combine its models."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=100)
     parser.add_argument("--images", type=int, default=10_000)
@@ -30,7 +30,7 @@ def main() -> None:
         board = leaderboard(store)
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"leaderboard {seconds:.1f} s, {len(board.tie)} tied; at most {peak:.2f} GB resident")
+        print(f"leaderboard {seconds:.1f} s, {len(board.tie)} tied; peak {peak:.2f} GB resident")
         labels = store.validation_labels()
         probabilities = np.stack([store.validation_probabilities(trial) for trial in range(asked.models)])
         began = time.perf_counter()

@@ -1,11 +1,11 @@
-"""A table of full learning curves: what searches and schedulers can be replayed against in seconds.
+"""A table of full learning curves, to replay searches and schedulers in seconds.
 
-Made from a sweep of random draws that ran to their last epoch:
+Made from a random search in which every trial ran to its last epoch:
 
     digits sweep --dataset optdigits --search random --scheduler none --trials 330 --name curves
     python -m benchmarks.learning_curves curves
 
-Committed is only the table (optdigits-curves.csv): a configuration a row, its place in the default space, and the
+Only the table is committed (optdigits-curves.csv). Each row is a configuration: its point in the default space and the
 validation NLL after every epoch.
 """
 
@@ -36,16 +36,16 @@ def space() -> Space:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveTable:
-    """Configurations and their curves."""
+    """Configurations and their learning curves."""
 
     points: tuple[dict[str, Scalar], ...]
     places: npt.NDArray[np.float64]  # (N, D): see `place`
     is_choice: npt.NDArray[np.bool_]  # (D,)
-    lowest_nlls: npt.NDArray[np.float64]  # (N, E): the lowest validation NLL so far, which is what a sweep sees
+    lowest_nlls: npt.NDArray[np.float64]  # (N, E): lowest validation NLL so far, which is what a sweep sees
 
     @staticmethod
     def read(path: Path = TABLE) -> "CurveTable":
-        """The committed table."""
+        """Read the committed table, or another one."""
         frame, parameters = pd.read_csv(path), space()
         points = [
             {name: value for name, value in row.items() if name in parameters and not pd.isna(value)}
@@ -61,13 +61,14 @@ class CurveTable:
 
     @property
     def epochs(self) -> int:
-        """Of a full curve."""
+        """The number of epochs of a full curve."""
         return self.lowest_nlls.shape[1]
 
     def nearest(self, point: dict[str, Scalar], used: Set[int] = frozenset()) -> int:
-        """The row, of those not used, whose place differs least: a range counts with its share, a choice with one.
+        """The unused row nearest to a point, by squared distance.
 
-        What is not drawn in one of the two counts as another choice.
+        A range counts with the difference as a share of the range, a different choice with one, and so does a parameter
+        that is sampled in only one of the two.
         """
         there, here = self.places, np.array(place(point))
         apart = np.where(self.is_choice, there != here, np.abs(there - here))
@@ -78,7 +79,7 @@ class CurveTable:
 
 
 def place(point: dict[str, Scalar]) -> list[float]:
-    """A point as numbers: 0..1 inside a range, the number of a choice, and nan where a parameter is not drawn."""
+    """A point as numbers: 0..1 within a range, the index of a choice, nan for a parameter that is not sampled."""
     return [_position(parameter, point.get(name)) for name, parameter in space().items()]
 
 
@@ -94,7 +95,7 @@ def _position(parameter: Choice | Float | Whole, value: Scalar | None) -> float:
 
 
 def write(store: SweepStore, path: Path = TABLE) -> int:
-    """Write the curves of a sweep; how many there are."""
+    """Write the curves of a sweep and return how many there are."""
     points = {number: trial.assignment.point for number, trial in known_history(store).trials.items()}
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Sweeps that nobody trained, for what is measured of judging and of the page: models that agree on most images."""
+"""Sweeps with made-up predictions, to measure judging and the report: the models agree on most images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ SPACE = {
 
 
 def predictions(labels: np.ndarray, models: int, seed: int = 0) -> np.ndarray:
-    """(M, N, 10) float32: from 0.4 to 4 % errors."""
+    """Probabilities of M models, (M, N, 10) float32, with error rates from 0.4 to 4 %."""
     stream = np.random.default_rng(seed)
     hard = stream.exponential(1.0, len(labels))
     found = np.empty((models, len(labels), 10), dtype=np.float32)
@@ -38,7 +38,7 @@ def predictions(labels: np.ndarray, models: int, seed: int = 0) -> np.ndarray:
 
 
 def images_for(dataset: str, images: int) -> tuple[Digits, Split]:
-    """The data set, with validation images repeated or cut to so many."""
+    """The data set and a split whose validation set is repeated or truncated to this many images."""
     digits = load_digits(dataset)
     split = split_digits(digits)
     chosen = split.validation_indices[np.resize(np.arange(len(split.validation)), images)]
@@ -46,7 +46,7 @@ def images_for(dataset: str, images: int) -> tuple[Digits, Split]:
 
 
 def recipe_of(trial: int) -> Recipe:
-    """A point of the space, drawn by the trial's number."""
+    """A point of the space, sampled with the trial's number as seed."""
     stream = np.random.default_rng(trial)
     drawn = {name: _drawn(parameter, stream) for name, parameter in SPACE.items()}
     return Recipe().with_overrides({**drawn, "training.epochs": FULL_EPOCHS, "training.seed": trial})
@@ -60,7 +60,7 @@ def _drawn(parameter: dict[str, object], stream: np.random.Generator) -> str | i
 
 
 def record_of(trial: int, labels: np.ndarray, probabilities: np.ndarray) -> RunRecord:
-    """A record with a learning curve that ends in these predictions' score."""
+    """A record whose learning curve ends at the score of these predictions."""
     figures = score(labels, probabilities)
     epochs = FULL_EPOCHS if trial % 3 == 0 else 2
     curve = tuple(
@@ -80,7 +80,7 @@ def record_of(trial: int, labels: np.ndarray, probabilities: np.ndarray) -> RunR
 
 
 def made_up_sweep(runs: Path, models: int, images: int, dataset: str = "sklearn-digits") -> SweepStore:
-    """A sweep's folder with so many trials on so many validation images."""
+    """Write a sweep with this many trials on this many validation images."""
     digits, large = images_for(dataset, images)
     header = header_of(
         digits, large, name="made-up", kind="sweep", trial_count=models, max_epochs=FULL_EPOCHS, seed=0, concurrency=1,

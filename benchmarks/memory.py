@@ -1,6 +1,6 @@
-"""What a worker holds in private memory: after importing torch, with MNIST attached, and after one trained epoch.
+"""Private memory of a worker: after importing torch, with MNIST attached, and after one epoch of training.
 
-Runs a real Ray worker for each figure; `uss` is memory that no other process shares.
+Measured in one real Ray worker. Private memory is what no other process shares.
 """
 
 import os
@@ -20,13 +20,13 @@ NETWORKS: dict[str, dict[str, str | int | float]] = {
 
 
 def private_bytes() -> int:
-    """Private memory of this process (Linux)."""
+    """Private memory of this process in bytes (Linux only)."""
     with open("/proc/self/smaps_rollup", encoding="ascii") as lines:
         return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 def measure(split: Split) -> dict[str, float]:
-    """Private MiB at each stage, in a fresh worker."""
+    """Private memory in MiB at each stage; run in a fresh worker."""
     import torch
 
     from digits_core.recipe import Recipe
@@ -34,7 +34,7 @@ def measure(split: Split) -> dict[str, float]:
 
     torch.set_num_threads(1)
     device = torch.device("cpu")
-    # One update with every part of torch that training needs, on nothing: this is "torch itself".
+    # One update on a tiny data set loads every part of torch that training needs: this is "torch itself".
     warm = Recipe().with_overrides({"training.epochs": 1, "training.batch_size": 2, "model.width": 1})
     tiny = LabelledImages(images=np.zeros((4, 28, 28), np.uint8), labels=np.arange(4, dtype=np.uint8))
     indices = np.arange(4, dtype=np.int64)
@@ -51,12 +51,12 @@ def measure(split: Split) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the stages and what MNIST adds."""
+    """Print the memory at each stage, and what it adds to torch."""
     os.environ["OMP_NUM_THREADS"] = "1"
     random = np.random.default_rng(0)
 
     def part(count: int) -> LabelledImages:
-        # MNIST's sizes; what the pixels show does not matter here.
+        # MNIST's sizes; the pixels do not matter here.
         return LabelledImages(
             images=random.integers(0, 256, (count, 28, 28), dtype=np.uint8),
             labels=random.integers(0, 10, count, dtype=np.uint8),

@@ -1,7 +1,8 @@
-"""What a sweep costs beside training: trials that hardly train, here and as Ray Tune's tutorial writes them.
+"""What a sweep costs besides training: trials that hardly train, here and as in Ray Tune's tutorial.
 
-Ours is everything that a trial has here: a draw, a network, one epoch of one batch, weights, predictions, record,
-journal and database, from the first trial's start to the last one's end. The tutorial's function reports once.
+Our trials do everything a trial does: sampling, a network, one epoch of one batch, weights, predictions, record,
+journal and database. Measured from the start of the first trial to the end of the last. The tutorial's trials only
+report once.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from sweeps.view.progress import view_of
 IMAGES = 16
 TUTORIAL = """
 import os, sys, time
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the loopback interface only, as everything here
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the loopback interface only, as in all of this project
 import ray
 import torch
 from ray import tune
@@ -47,7 +48,7 @@ ray.shutdown()
 
 
 def ours(trials: int) -> tuple[float, list[float]]:
-    """Seconds from the first start to the last end, and when each trial's end was told."""
+    """Seconds from the first start to the last end, and the end times of all trials."""
     with tempfile.TemporaryDirectory() as folder:
         config = SweepConfig(
             runs=Path(folder), name="overhead", trials=trials, max_epochs=1, scheduler="none",
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--tutorial-trials", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    print(f"{hardware_name()}; {asked.trials} trials here, {asked.tutorial_trials} of the tutorial's, a round")
+    print(f"{hardware_name()}; {asked.trials} trials here, {asked.tutorial_trials} of the tutorial's, per round")
     for number in range(1, asked.rounds + 1):
         began = time.perf_counter()
         seconds, ends = ours(asked.trials)
@@ -94,9 +95,9 @@ def main() -> None:
         hundred = min(100, len(ends) - 1)
         first, last = (ends[hundred] - ends[0]) / hundred, (ends[-1] - ends[-1 - hundred]) / hundred
         print(
-            f"round {number}: here {seconds:.2f} s, {1000 * seconds / asked.trials:.0f} ms a trial"
+            f"round {number}: here {seconds:.2f} s, {1000 * seconds / asked.trials:.0f} ms per trial"
             f" (first hundred {1000 * first:.0f}, last {1000 * last:.0f}; {wall:.1f} s with Ray's start);"
-            f" tutorial {1000 * per_tutorial:.0f} ms a trial; ratio {per_tutorial * asked.trials / seconds:.1f}",
+            f" tutorial {1000 * per_tutorial:.0f} ms per trial; ratio {per_tutorial * asked.trials / seconds:.1f}",
             flush=True,
         )
 

@@ -1,4 +1,4 @@
-"""What digits are written on, and how a picture is taken of it: scans, photographs, drawings, made up from ink."""
+"""Made-up pictures of ink on paper: drawings, scans and photographs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 Mask = npt.NDArray[np.uint8]  # (H, W): ink 255 on 0
 Picture = npt.NDArray[np.uint8]  # (H, W, 3) or, with transparency, (H, W, 4): RGB
-Pen = Callable[[float, float], Mask]  # (height of the digit, width of the pen), both in pixels -> ink
+Pen = Callable[[float, float], Mask]  # (height of the digit, width of the pen), in pixels -> ink
 WHITE, INK = (250, 250, 247), (35, 35, 40)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """side: pixels of a square picture; height: of the digit, as a share of that; pen: as a share of the height."""
+    """side of the square picture: pixels; height of the digit: share of the side; pen width: share of the height."""
 
     name: str
     side: int = 400
@@ -24,17 +24,17 @@ class Sheet:
     paper: tuple[int, int, int] = WHITE
     ink: tuple[int, int, int] = INK
     opacity: float = 1.0
-    ruled: float = 0.0  # distance of lines, as a share of the side; 0 for none
+    ruled: float = 0.0  # distance between lines, as a share of the side; 0 for none
     squared: bool = False
     rule: tuple[int, int, int] = (150, 180, 215)
     rule_width: float = 0.004
     off_centre: float = 0.12
-    grain: float = 0.0  # standard deviation of noise
-    blur: float = 0.0  # share of the side
+    grain: float = 0.0  # standard deviation of the noise, in grey levels
+    blur: float = 0.0  # sigma, as a share of the side
     shade: float = 0.0  # how much darker the darkest corner is
-    shadow: float = 0.0  # a sharp one
-    tilt: float = 0.0  # perspective
-    turn: float = 0.0  # degrees, of paper and all
+    shadow: float = 0.0  # how dark a shadow with a sharp edge is
+    tilt: float = 0.0  # strength of the perspective
+    turn: float = 0.0  # largest rotation of the whole sheet, in degrees
     jpeg: int = 0
     transparent: bool = False
 
@@ -75,7 +75,7 @@ LARGE = Sheet(name="photograph, 12 MP", side=3464, grain=8, blur=0.001, shade=0.
 
 
 def picture(pen: Pen, sheet: Sheet, stream: np.random.Generator) -> Picture:
-    """One digit on this sheet."""
+    """A picture of one digit on this sheet."""
     height = sheet.side * sheet.height * (1 if sheet.off_centre == 0 else stream.uniform(0.85, 1.1))
     mask = pen(height, max(1.0, sheet.pen * height))
     largest = 0.99 * sheet.side
@@ -91,7 +91,7 @@ def picture(pen: Pen, sheet: Sheet, stream: np.random.Generator) -> Picture:
 
 
 def finished(ink: npt.NDArray[np.float32], sheet: Sheet, stream: np.random.Generator) -> Picture:
-    """Paper under the ink (H, W) 0..1, light on both, a camera before them."""
+    """Put ink, (H, W) from 0 to 1, on paper, light it and photograph it."""
     if sheet.transparent:
         colour = np.broadcast_to(np.array(sheet.ink, np.uint8), (*ink.shape, 3))
         return np.dstack([colour, np.rint(255 * ink).astype(np.uint8)])

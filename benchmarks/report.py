@@ -1,7 +1,7 @@
-"""Seconds and size of a page of 100 and of 1,000 trials of MNIST; in a browser, its first paint and a sort.
+"""Time and size of a report of 100 and of 1,000 MNIST trials; in a browser, time to first paint and to sort.
 
-The predictions are made up, the images are real where the MNIST files are at hand. Each page is written by a process of
-its own, imports included, three times.
+The predictions are made up; the images are MNIST's if its files are available. Each report is written three times, each
+time by a new process, imports included.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SORT = """() => {
 
 
 def written(folder: Path, repeats: int) -> list[float]:
-    """Seconds of each writing."""
+    """Seconds of each repeat."""
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -45,7 +45,7 @@ def written(folder: Path, repeats: int) -> list[float]:
 
 
 def in_browser(page: Path, chromium: str, repeats: int) -> tuple[list[float], list[float]]:
-    """Milliseconds to the first contentful paint, and of sorting by each of the first columns, its layout included."""
+    """Milliseconds to the first contentful paint, and to sort by each of the first columns, including layout."""
     from playwright.sync_api import sync_playwright
 
     paints, sorts = [], []
@@ -63,7 +63,7 @@ def in_browser(page: Path, chromium: str, repeats: int) -> tuple[list[float], li
 
 
 def main() -> None:
-    """Make sweeps, write their pages, open them."""
+    """Make up sweeps, write their reports and open them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--repeats", type=int, default=3)
@@ -79,7 +79,7 @@ def main() -> None:
             text = f"{min(seconds):.1f} to {max(seconds):.1f} s, {page.stat().st_size / 1e6:.2f} MB"
             if chromium:
                 paints, sorts = in_browser(page, chromium, asked.repeats)
-                text += f"; first paint at most {max(paints):.0f} ms, a sort at most {max(sorts):.0f} ms"
+                text += f"; first paint at most {max(paints):.0f} ms, sorting at most {max(sorts):.0f} ms"
             print(f"{trials} trials: {text}")
 
 

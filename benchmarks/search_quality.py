@@ -1,8 +1,8 @@
 """How many epochs each search and scheduler needs to find the best 1 % of a table of learning curves.
 
-The searchers and schedulers are the sweep's own, two trials at a time; only the training is replaced: what is
-drawn becomes the nearest configuration of the table (benchmarks/learning_curves.py) that was not tried yet, the search
-is told so, and the trial follows its curve.
+The searchers and schedulers are those of a sweep, with two trials at a time. Only training is replaced: each sampled
+point is moved to the nearest untried configuration of the table (benchmarks/learning_curves.py), the search is told
+so, and the trial follows that configuration's curve.
 """
 
 import argparse
@@ -41,32 +41,32 @@ COMBINATIONS = [
 
 
 class NoJournal:
-    """A replay is not taken up again."""
+    """A journal that keeps nothing: replays are never resumed."""
 
     def drawn(self, *assignments: Assignment) -> None:
-        """Forget it."""
+        """Do nothing."""
 
 
 @dataclass
 class Replayed:
-    """A trial that follows a curve of the table. What schedulers see of Tune's trial."""
+    """A trial that follows a curve of the table, and stands in for Tune's trial in schedulers."""
 
     config: dict[str, Any]
-    curve: np.ndarray  # (E,) the lowest NLL so far
+    curve: np.ndarray  # (E,): lowest NLL so far
     epoch: int = 0
 
     def advance(self) -> dict[str, Any]:
-        """The result of the next epoch."""
+        """Move to the next epoch and return its result."""
         self.epoch += 1
         nll = float(self.curve[self.epoch - 1])
         return {METRIC: nll, EPOCH: self.epoch, FINISHED: self.epoch == len(self.curve), FAILED: False}
 
 
 def replay(search: str, scheduler: str, seed: int) -> list[float]:
-    """The lowest NLL that was seen after each epoch of training, all trials together, until the best 1 % is reached."""
+    """The lowest NLL so far after each epoch of training, over all trials, until the best 1 % is reached."""
     table = CurveTable.read()
     goal = goal_of(table)
-    np.random.seed(seed)  # noqa: NPY002 - Ray's hyperband draws its brackets from there
+    np.random.seed(seed)  # noqa: NPY002 - Ray's hyperband samples its brackets with it
     base = default_recipe("cpu", SIDE, table.epochs)
     drawn = Drawn(base=base, space=space(), seed=seed, search=search, scheduler=scheduler, first=())
     curves: dict[int, np.ndarray] = {}
@@ -92,7 +92,7 @@ def replay(search: str, scheduler: str, seed: int) -> list[float]:
             curves[config["trial"]] = table.lowest_nlls[row]
             running.append(Replayed(config, curves[config["trial"]]))
             rungs.on_trial_add(None, running[-1])
-        if not running:  # a scheduler stopped the best ones
+        if not running:  # the scheduler stopped the best trials
             break
         trial = running.pop(0)
         result = trial.advance()
@@ -109,7 +109,7 @@ def replay(search: str, scheduler: str, seed: int) -> list[float]:
 
 
 def _move(searcher: StudySearch, name: str, point: dict[str, Scalar]) -> None:
-    """Tell the search that the trial is run at this point instead."""
+    """Tell the search that the trial runs at this point instead."""
     asked = searcher.running[name]
     assert asked.trial is not None
     searcher.study.tell(asked.trial, STATES.FAIL)
@@ -123,28 +123,30 @@ def goal_of(table: CurveTable) -> float:
 
 
 def print_rungs(table: CurveTable) -> None:
-    """How well each epoch tells the final order: of all configurations, and of the better half of them."""
+    """Print how well each epoch predicts the final order, over all configurations and over the better half."""
     final = table.lowest_nlls[:, -1]
     better = final <= np.median(final)
     rung, reduction = first_rung(table.epochs)
-    print(f"{len(final)} curves of {table.epochs} epochs; asha's rungs: {rung}, then {reduction} times as many each")
+    print(
+        f"{len(final)} curves of {table.epochs} epochs; asha's rungs: epoch {rung}, then {reduction} times as many each"
+    )
     for epoch in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32):
         now = table.lowest_nlls[:, epoch - 1]
         everywhere, there = spearmanr(now, final).statistic, spearmanr(now[better], final[better]).statistic
         best = np.argsort(final)[: max(1, round(0.05 * len(final)))]
         kept = np.mean(now[best] <= np.median(now))
         print(
-            f"epoch {epoch:2}: rank correlation with the last {everywhere:.2f}, in the better half {there:.2f};"
-            f" of the best 5 %, {kept:.0%} are in its better half"
+            f"epoch {epoch:2}: rank correlation with the last epoch {everywhere:.2f}, in the better half {there:.2f};"
+            f" {kept:.0%} of the best 5 % are in the better half at this epoch"
         )
 
 
 def main() -> None:
-    """Replay everything and print a line each."""
+    """Replay every combination and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replays", type=int, default=50)
-    parser.add_argument("--only", default="", help="some of them, e.g. random+none,tpe+asha")
-    parser.add_argument("--chart", type=Path, help="write a chart there, as an HTML page")
+    parser.add_argument("--only", default="", help="replay only these, e.g. random+none,tpe+asha")
+    parser.add_argument("--chart", type=Path, help="write a chart to this HTML file")
     asked = parser.parse_args()
     print_rungs(CurveTable.read())
     needed_by: dict[str, list[float]] = {}
@@ -160,8 +162,8 @@ def main() -> None:
             low, median, high = np.quantile(needed, (0.25, 0.5, 0.75), method="nearest")
             median_of_random = median_of_random or median
             print(
-                f"{search:7}{scheduler:10} {median:7,.0f} epochs to the best 1 % [{low:,.0f}, {high:,.0f}], of random's"
-                f" {median / median_of_random:.2f}, reached in {np.isfinite(needed).sum()} of {len(runs)}",
+                f"{search:7}{scheduler:10} {median:7,.0f} epochs to the best 1 % [{low:,.0f}, {high:,.0f}],"
+                f" {median / median_of_random:.2f} of random's; reached in {np.isfinite(needed).sum()} of {len(runs)}",
                 flush=True,
             )
             needed_by[f"{search}, {scheduler}"] = sorted(needed.tolist())
@@ -170,7 +172,7 @@ def main() -> None:
 
 
 def chart(needed_by: dict[str, list[float]]) -> go.Figure:
-    """The share of the replays that had reached the best 1 %, by epochs of training."""
+    """The share of replays that have reached the best 1 %, by epochs of training."""
     figure = go.Figure()
     colours = dict(zip(dict.fromkeys(name.split(",")[0] for name in needed_by), COLOURS, strict=False))
     for name, needed in needed_by.items():
@@ -183,8 +185,8 @@ def chart(needed_by: dict[str, list[float]]) -> go.Figure:
     figure.update_layout(
         template="plotly_white", width=1000, height=480, legend_title="search, scheduler", margin={"t": 20, "b": 60}
     )
-    figure.update_xaxes(type="log", title="epochs of training, all trials together", dtick="D2")
-    figure.update_yaxes(title="share of the replays at the best 1 %", tickformat=".0%", range=[0, 1.02])
+    figure.update_xaxes(type="log", title="epochs of training, over all trials", dtick="D2")
+    figure.update_yaxes(title="share of replays that have reached the best 1 %", tickformat=".0%", range=[0, 1.02])
     return figure
 
 

@@ -1,8 +1,9 @@
 """The same LeNets on MNIST, two epochs each, no early stopping: this project against the tutorials, in one run.
 
-`--configs` here; Ray Tune as its PyTorch tutorial writes it (DataLoaders, one processor a trial, a report
-and a checkpoint an epoch); Optuna as its PyTorch example writes it (one trial after another, all processors each).
-Wall times are of whole programs, imports and Ray's start included; all see the same 55,000 + 5,000 images.
+This project runs `digits sweep --configs`; Ray Tune follows its PyTorch tutorial (DataLoaders, one processor per trial,
+a report and a checkpoint per epoch); Optuna follows its PyTorch example (one trial after another, each on all
+processors). Wall times are those of whole programs, including imports and the start of Ray; all three use the same
+55,000 + 5,000 images.
 """
 
 import argparse
@@ -33,7 +34,7 @@ CONFIGS = [
 
 USUAL = """
 import os, sys, tempfile
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the loopback interface only, as everything here
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the loopback interface only, as in all of this project
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
@@ -113,7 +114,7 @@ print("accuracy", study.best_value)
 
 
 def usual(script: str, folder: str) -> float:
-    """Wall seconds of a tutorial's script."""
+    """Wall time of a tutorial's script, in seconds."""
     names = {
         "DATA": str(data_folder()), "PROCESSORS": processor_count(), "LEARNING_RATES": list(LEARNING_RATES),
         "BATCH_SIZES": list(BATCH_SIZES),
@@ -125,7 +126,7 @@ def usual(script: str, folder: str) -> float:
 
 
 def ours(folder: str, count: int) -> float:
-    """Wall seconds of `digits sweep --configs`, the leader's test and the report included."""
+    """Wall time of `digits sweep --configs` in seconds, including the leader's test score and the report."""
     path = Path(folder, "configs.jsonl")
     path.write_text("\n".join(map(json.dumps, CONFIGS)))
     digits = Path(sys.executable).with_name("digits")
@@ -151,10 +152,8 @@ def main() -> None:
             here, tune, optuna = ours(folder, count), usual(TUNE, folder), usual(OPTUNA, folder)
             to_tune.append(here / tune)
             to_optuna.append(here / optuna)
-            print(f"here {here:.0f} s, Ray Tune {tune:.0f} s, Optuna {optuna:.0f} s", flush=True)
-    print(
-        f"of Ray Tune's {statistics.median(to_tune):.2f}, of Optuna's {statistics.median(to_optuna):.2f} (n = {rounds})"
-    )
+            print(f"this project {here:.0f} s, Ray Tune {tune:.0f} s, Optuna {optuna:.0f} s", flush=True)
+    print(f"to Ray Tune {statistics.median(to_tune):.2f}, to Optuna {statistics.median(to_optuna):.2f} (n = {rounds})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`digits export` and `digits transfer`: what leaves the tool, and how far a model reaches."""
+"""`digits export` and `digits transfer`: models for other programs, and models on other data sets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,21 @@ from digits_core import DEFAULT_RUNS
 @errors_in_one_line
 def export(
     model: Model = None,
-    format_: Annotated[str, typer.Option("--format", help="onnx, torchscript or c.")] = "onnx",
-    ensemble: Annotated[bool, typer.Option("--ensemble", help="The ensemble: of --model, or the latest.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="In eight-bit integers: a quarter of the size.")] = False,
+    format_: Annotated[str, typer.Option("--format", help="File format: onnx, torchscript or c.")] = "onnx",
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Export the ensemble of --model, or the latest one.")
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8-bit integers: a quarter of the size.")] = False,
     preprocess: Annotated[
-        bool, typer.Option("--preprocess", help="It takes bytes of any size and either polarity, and scales by itself.")
+        bool,
+        typer.Option(
+            "--preprocess",
+            help="Include preprocessing: accept uint8 images of any size, dark on light or light on dark.",
+        ),
     ] = False,
     max_flash: Annotated[
-        str | None, typer.Option(help="With --format c: fail if it takes more, e.g. 64k.", show_default="no limit")
+        str | None,
+        typer.Option(help="With --format c: fail if it needs more flash than this, e.g. 64k.", show_default="no limit"),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write to.", show_default="exports/ in the runs folder")
@@ -30,9 +37,9 @@ def export(
 ) -> None:
     """Export a model for other programs.
 
-    As ONNX, TorchScript, or C99 without malloc for a microcontroller. Before anything is written, the file answers for
-    every test image beside torch: it must give the same answers (with --int8 the cost is printed instead). A model
-    card travels with it.
+    Writes ONNX (the default), TorchScript, or C99 without malloc for a microcontroller, together with a model card, to
+    exports/ in the runs folder. Before anything is written, the exported model is run beside torch on every test
+    image, and their predictions must agree; with --int8 the loss of accuracy is printed instead.
 
     Examples:
 
@@ -50,7 +57,7 @@ def export(
         format=format_, int8=int8, takes_bytes=preprocess, max_flash=None if max_flash is None else _bytes_of(max_flash)
     )
     if ensemble and model is not None and "/" in model:
-        raise UsageError(f"--ensemble is of a sweep; write --model {model.partition('/')[0]} --ensemble")
+        raise UsageError(f"--ensemble takes a sweep, not a trial; write --model {model.partition('/')[0]} --ensemble")
     selector = (f"{model}/ensemble" if model not in (None, "ensemble") else "ensemble") if ensemble else model
     from digits_cli.printed.delivering import export_document, export_lines
     from digits_core.delivery.exporting import export as write_export
@@ -71,7 +78,7 @@ def _bytes_of(text: str) -> int:
 
     match = re.fullmatch(r"([0-9]{1,9})\s*([kKmM]?)[bB]?", text.strip())
     if match is None or not int(match[1]):
-        raise UsageError(f"--max-flash is a size such as 64k, not {text!r}")
+        raise UsageError(f"--max-flash must be a size such as 64k, got {text!r}")
     return int(match[1]) * {"": 1, "k": 1024, "m": 1024**2}[match[2].lower()]
 
 
@@ -80,17 +87,19 @@ def transfer(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="SWEEP, SWEEP/TRIAL or SWEEP/ensemble, a row each.",
+            help="Models, one row each: SWEEP, SWEEP/TRIAL or SWEEP/ensemble.",
             show_default="the latest run's ensemble, or its leader",
         ),
     ] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option("--on", help="Data set, or folder:PATH. Repeatable.", show_default="all that are at hand"),
+        typer.Option("--on", help="Data set, or folder:PATH. Repeatable.", show_default="all that are on this machine"),
     ] = None,
     corruptions: Annotated[
         bool,
-        typer.Option("--corruptions", help="Also their own test images, in MNIST-C's fifteen corruptions."),
+        typer.Option(
+            "--corruptions", help="Also test on the models' own test images with the fifteen MNIST-C corruptions."
+        ),
     ] = False,
     output: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="transfer.html in the runs folder")
@@ -98,11 +107,12 @@ def transfer(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Try models on data sets that they were not trained on.
+    """Test models on data sets that they were not trained on.
 
-    The train x test matrix: accuracy on each data set's test part, with intervals. Images of another size go through
-    one conversion, which the page states; images that a model was trained or chosen on are counted by their content,
-    and such figures greyed out. Also a section of the runs' reports.
+    Prints accuracy, with intervals, of every model on the test set of every data set, and writes the matrix as an HTML
+    page; the runs' reports show it too. Images of another size are all converted in the same way, which the page
+    describes. Test images that a model was trained or chosen on (found by content) are counted, and those figures are
+    greyed out.
 
     Examples:
 

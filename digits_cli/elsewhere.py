@@ -1,4 +1,4 @@
-"""`--runs s3://BUCKET/FOLDER`: a command works in a local copy, which is brought up to date before and sent after."""
+"""`--runs s3://BUCKET/FOLDER`: commands work in a local copy, updated before the command and uploaded after it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ from digits_core.errors import EnvironmentFailure
 
 @contextlib.contextmanager
 def runs_at_hand(runs: Path, say: Callable[[str], None]) -> Iterator[Path]:
-    """The folder to work in: this one, or the local copy of what lies in an object store.
+    """Yield the folder to work in: `runs` itself, or the local copy of a folder in an object store.
 
-    Whatever ends the command, what it has changed is sent. Raises UsageError and EnvironmentFailure as
-    digits_core.remote.object_store does; where it cannot be sent, the copy keeps it for the next command.
+    Changes are uploaded however the command ends. Raises UsageError and EnvironmentFailure as
+    digits_core.remote.object_store does. If the upload fails, the changes stay in the copy for the next command.
     """
     from digits_core.remote.mirror import Mirror
 
@@ -22,13 +22,13 @@ def runs_at_hand(runs: Path, say: Callable[[str], None]) -> Iterator[Path]:
         return
     aside = mirror.pull()
     if aside:
-        say(f"set aside {len(aside)} files that another machine has overtaken, below {mirror.folder / '.mirror/aside'}")
+        say(f"files changed on another machine: {len(aside)} local versions moved to {mirror.folder / '.mirror/aside'}")
     try:
         yield mirror.folder
-    except BaseException:  # what ended the command is what counts, and what has to be said
+    except BaseException:  # the error that ended the command must not be hidden by a failed upload
         try:
             mirror.push()
         except EnvironmentFailure as error:
-            say(f"not sent: {error}")
+            say(f"not uploaded: {error}")
         raise
     mirror.push()

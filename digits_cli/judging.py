@@ -1,4 +1,4 @@
-"""`digits leaderboard`, `confirm`, `ensemble` and `doubts`: which is better, the best together, doubtful labels."""
+"""`digits leaderboard`, `confirm`, `ensemble` and `doubts`: which model is better, and which labels are doubtful."""
 
 import sys
 from pathlib import Path
@@ -16,24 +16,26 @@ if TYPE_CHECKING:
 
 Run = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
 RunOrPage = Annotated[
-    str | None, typer.Argument(help="Name of a sweep or comparison, or a page of one.", show_default="the latest")
+    str | None, typer.Argument(help="Name of a sweep or comparison, or its report page.", show_default="the latest")
 ]
 
 
 @errors_in_one_line
 def leaderboard(
     run: RunOrPage = None,
-    top: Annotated[int, typer.Option(help="How many rows to print.")] = 10,
-    folds: Annotated[int, typer.Option(help="Of what was confirmed over so many folds.", show_default="none")] = 0,
+    top: Annotated[int, typer.Option(help="Number of rows to print.")] = 10,
+    folds: Annotated[
+        int, typer.Option(help="Use the runs of `digits confirm --folds` with this many folds.", show_default="none")
+    ] = 0,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Say which recipe is really better.
+    """Rank recipes and show which differences are real.
 
-    Ranked by validation NLL, the mean over seeds where `digits confirm` ran some. Beside every row: its interval, the
-    ranks that other images could have given it, and whether its mistakes can be told from the leader's. The best of
-    many flatters itself: its accuracy is also shown corrected for having been picked. Nothing is trained and the
-    sealed test part stays closed.
+    Ranks by validation NLL, averaged over seeds if `digits confirm` has run them. Each row has an interval, the ranks
+    it could have had on other images, and whether its mistakes differ significantly from the leader's. The best of many
+    looks better than it is, so its accuracy is also shown corrected for selection. Trains nothing and does not open the
+    sealed test set.
 
     Examples:
 
@@ -56,7 +58,7 @@ def leaderboard(
         raise UsageError(f"--top must be at least 1, got {top}")
     if run is not None and is_report(run):
         if folds:
-            raise UsageError("--folds is for a run, not for a page of one")
+            raise UsageError("--folds needs a run, not a report page")
         document = read_report(Path(run))["leaderboard"]
         try:
             lines = leaderboard_lines(document, top, open_command(Path(run)))
@@ -78,34 +80,35 @@ def _judged(runs: Path, run: str | None, folds: int) -> "tuple[SweepStore, Leade
     judged = store.confirmation(folds) if folds else store
     if judged is None:
         raise UsageError(
-            f"nothing of {store.header.name!r} was confirmed over {folds} folds;"
-            f" `digits confirm --folds {folds} --sweep {store.header.name}` does it"
+            f"{store.header.name!r} has no runs confirmed over {folds} folds;"
+            f" run `digits confirm --folds {folds} --sweep {store.header.name}` first"
         )
     return store, judge(judged)
 
 
 @errors_in_one_line
 def confirm(
-    top: Annotated[int, typer.Option(help="How many of the best recipes to run again.")] = 5,
-    seeds: Annotated[int, typer.Option(help="Runs of each, on seeds that the sweep did not use.")] = 5,
-    folds: Annotated[
-        int, typer.Option(help="Folds of a cross-validation, for small data; 0 for the sweep's split.")
-    ] = 0,
+    top: Annotated[int, typer.Option(help="How many of the best recipes to train again.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Runs per recipe, on seeds that the sweep did not use.")] = 5,
+    folds: Annotated[int, typer.Option(help="Cross-validation folds, for small data; 0 keeps the sweep's split.")] = 0,
     refit: Annotated[
-        bool, typer.Option("--refit", help="Final models: train on validation as well; the test part judges.")
+        bool,
+        typer.Option(
+            "--refit", help="Train final models on the validation set too; only the test set can then judge them."
+        ),
     ] = False,
     sweep: SweepName = None,
     concurrency: Concurrency = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Train the best recipes again, on fresh seeds.
+    """Train the best recipes again on fresh seeds.
 
-    A search picks lucky runs. On seeds that nothing was picked by, each recipe shows what it is worth in the mean and
-    how much it varies; the leaderboard, the report and `digits ensemble --pool confirmed` go by these runs from then
-    on. The sealed test part is opened once for all of them, and picks nothing. With --folds every image is predicted by
-    a network that did not see it, and the test part stays closed. Run again with more seeds or recipes, it adds what is
-    missing; so it does after Ctrl-C.
+    A search picks lucky runs. Runs on seeds that played no part in the choice show how good a recipe is on average and
+    how much it varies. The leaderboard, the report and `digits ensemble --pool confirmed` use these runs from then on.
+    The sealed test set is opened once for all of them, and nothing is chosen by it. With --folds, every image is
+    predicted by a network that did not train on it, and the test set stays sealed. Run the command again to add seeds
+    or recipes, or to resume after Ctrl-C: only missing runs are trained.
 
     Examples:
 
@@ -138,7 +141,7 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
 
     planned = plan_confirmation(config)
     if planned.recipe_count < config.top:
-        say(f"only {planned.recipe_count} recipes are there to confirm, not {config.top}")
+        say(f"asked for {config.top} recipes to confirm, found {planned.recipe_count}")
     say(planned.plan.line)
     if planned.left:
         from sweeps.running.runner import run_trials
@@ -163,23 +166,22 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
 
 @errors_in_one_line
 def ensemble(
-    top: Annotated[int, typer.Option(help="How many of the best trials (or confirmed recipes) to combine.")] = 5,
-    method: Annotated[str, typer.Option(help="uniform, greedy, vote or stack.")] = "greedy",
+    top: Annotated[int, typer.Option(help="How many of the best trials, or confirmed recipes, to combine.")] = 5,
+    method: Annotated[str, typer.Option(help="How to combine them: uniform, greedy, vote or stack.")] = "greedy",
     pool: Annotated[
-        str, typer.Option(help="all: the sweep's trials; confirmed: the runs of `digits confirm`.")
+        str, typer.Option(help="all (the sweep's trials) or confirmed (the runs of `digits confirm`).")
     ] = "all",
-    calibrate: Annotated[str, typer.Option(help="none, or temperature: make its confidences honest.")] = "none",
+    calibrate: Annotated[str, typer.Option(help="Calibrate the probabilities: none or temperature.")] = "none",
     sweep: SweepName = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """Combine the best trials of a sweep.
 
-    From their stored predictions, nothing is trained again. The uniform vote is the bar: greedy selection (Caruana et
-    al. 2004) and stacking are used only where they beat it by more than chance would explain. Their validation figures
-    are cross-fitted. Shown as well: what every member adds, how the members differ, which images the ensemble rescues
-    and breaks, what it costs. The members and the vote are scored on the sealed test part, which the sweep's ledger
-    counts each time.
+    Uses their stored predictions; nothing is trained. Greedy selection (Caruana et al. 2004) and stacking are used only
+    if they beat the uniform vote by more than chance would explain. Their validation figures are cross-fitted. Also
+    shows what each member adds, how the members differ, which images the ensemble rescues and breaks, and what it
+    costs. Opens the sealed test set to score the members and the ensembles; the sweep's ledger records every opening.
 
     Examples:
 
@@ -206,8 +208,8 @@ def _ensemble(config: "EnsembleConfig", runs: Path, sweep: str | None, *, as_jso
     record = build_ensemble(store, config)
     found = len(record.members)
     if config.pool == "all" and found < config.top:
-        kept = "a sweep keeps the weights of the best: --keep"
-        say(f"only {found} trials are there to combine, not {config.top} ({kept})")
+        kept = "a sweep keeps the weights of its best trials only: --keep"
+        say(f"asked for {config.top} trials to combine, found {found} ({kept})")
     with report_after_result(store) as report:
         emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)
 
@@ -215,19 +217,18 @@ def _ensemble(config: "EnsembleConfig", runs: Path, sweep: str | None, *, as_jso
 @errors_in_one_line
 def doubts(
     run: Run = None,
-    part: Annotated[str, typer.Option(help="validation, or test as far as it was opened.")] = "validation",
-    top: Annotated[int, typer.Option(help="How many models are asked at most.")] = 10,
+    part: Annotated[str, typer.Option(help="validation, or test for models it has been opened for.")] = "validation",
+    top: Annotated[int, typer.Option(help="Use at most this many models.")] = 10,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """List images whose label may be wrong.
 
-    Those that the best models (the leader, and what cannot be told from it) together read as another digit, with what
-    confident learning (Northcutt et al. 2021) says of the label from predictions of models that did not train on the
-    image. p(label) is the mean probability that they give the label: the lower, the more doubtful. A list to look
-    through: no label is ever changed. Of MNIST's test images the fifteen whose labels are disputed in print are marked,
-    and accuracy is shown with and without them.
-    The sealed test part is not opened for this.
+    Lists images that the best models (the leader and those tied with it) together read as another digit, or whose label
+    confident learning (Northcutt et al. 2021) doubts. The models did not train on these images. p(label) is the mean
+    probability of the given label: the lower, the more doubtful. The list is for review; no label is ever changed. The
+    fifteen MNIST test images whose labels are disputed in print are marked, and accuracy is shown with and without
+    them. Does not open the sealed test set.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`digits ls`, `digits show`, `digits watch` and `digits rm`: runs, whether they are over or not."""
+"""`digits ls`, `digits show`, `digits watch` and `digits rm`: stored runs, finished or still running."""
 
 import sys
 from pathlib import Path
@@ -12,9 +12,9 @@ from digits_core import DEFAULT_RUNS
 
 @errors_in_one_line
 def ls(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
-    """List the runs, oldest first.
+    """List all runs, oldest first.
 
-    Sweeps, comparisons and training runs: whether they run, how far they are, how much disk they take, their best.
+    Shows sweeps, comparisons and training runs with their state, progress, disk usage and best validation score.
 
     Examples:
 
@@ -34,10 +34,10 @@ def show(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Show a run, or one of its trials.
+    """Show a run or one of its trials.
 
-    Also while it runs: counts, the best few, what is running; of a trial its recipe, its last epochs and, where it
-    failed, its traceback.
+    For a run: how many trials have ended, the best of them, and what is running now. For a trial: its recipe, its last
+    epochs and, if it failed, its traceback. Also works while the run is going on.
 
     Examples:
 
@@ -53,7 +53,7 @@ def show(
 
     name, slash, number = run.partition("/")
     if slash and not (number.isascii() and number.isdigit() and len(number) <= 6):
-        raise UsageError(f"{number!r} is no trial's number; write {name}/17")
+        raise UsageError(f"{number!r} is not a trial number; write {name}/17")
     state = RunState.of(SweepStore.open(runs, name))
     if slash:
         record = trial_of(state, int(number))
@@ -70,7 +70,7 @@ def watch(
 ) -> None:
     """Watch a run from another terminal.
 
-    What its own terminal shows, until it is over. Ctrl-C ends the watching, not the run.
+    Shows the progress that the run's own terminal shows, until it ends. Ctrl-C stops watching, not the run.
 
     Examples:
 
@@ -90,7 +90,7 @@ def watch(
 
     store = SweepStore.open(runs, run)
     if not (store.folder / FILE_NAME).exists():
-        raise UsageError(f"{run!r} keeps no journal to watch: only sweeps and comparisons do")
+        raise UsageError(f"{run!r} has no journal to watch; only sweeps and comparisons have one")
     if is_running(store.folder):
         view = view_of(store.header, store.folder, progress_console(sys.stderr))
         try:
@@ -106,13 +106,13 @@ def watch(
 @errors_in_one_line
 def rm(
     names: Annotated[list[str], typer.Argument(help="Names of runs.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Remove runs for good.
+    """Delete runs permanently.
 
-    Their folders with everything in them, after asking. A run that is running is not removed.
+    Deletes their folders and everything in them, after asking. A run that is still running is not deleted.
 
     Examples:
 
@@ -125,13 +125,13 @@ def rm(
     from digits_core.errors import UsageError
     from sweeps.view.run_state import check_removable, remove_run
 
-    for name in names:  # all of them, before the first is gone
+    for name in names:  # check every name before deleting any
         check_removable(runs, name)
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("nobody is there to be asked; add --yes to remove without asking")
-        say(f"{', '.join(str(runs / name) for name in names)} will be gone for good.")
-        if not typer.confirm("Remove?", err=True):
+            raise UsageError("cannot ask for confirmation without a terminal; add --yes to delete without asking")
+        say(f"{', '.join(str(runs / name) for name in names)} will be deleted permanently.")
+        if not typer.confirm("Delete?", err=True):
             raise typer.Exit
     removed = {name: remove_run(runs, name) for name in dict.fromkeys(names)}
     emit(removal_document(removed), removal_lines(runs, removed), as_json=as_json)

@@ -1,4 +1,4 @@
-"""`digits predict` and `digits serve`: pictures of handwriting read by a stored model."""
+"""`digits predict` and `digits serve`: a stored model reads pictures of handwriting."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, or ensemble: the latest one.",
+        help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, or ensemble (the latest one).",
         show_default="the latest run's ensemble, or its leader",
     ),
 ]
@@ -21,13 +21,18 @@ Model = Annotated[
 
 @errors_in_one_line
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or patterns as 'scans/*.png'.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures, folders of pictures, or patterns such as 'scans/*.png'.")
+    ],
     model: Model = None,
     labels_from_name: Annotated[
-        bool, typer.Option("--labels-from-name", help="The first character of a file's name is the digit it shows.")
+        bool, typer.Option("--labels-from-name", help="Take the first character of a file name as its label.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Write a page: boxes, what the network saw, the nearest training images.")
+        bool,
+        typer.Option(
+            "--explain", help="Write a page with boxes, what the network saw and the nearest training images."
+        ),
     ] = False,
     output: Annotated[
         Path | None, typer.Option(help="File for --explain.", show_default="predictions.html in the runs folder")
@@ -35,12 +40,12 @@ def predict(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Read handwritten digits in pictures of your own.
+    """Read handwritten digits in your own pictures.
 
-    PNG, JPEG, WebP or BMP of any size and colour; photographed, scanned or drawn; one digit, a line or a page. Folders
-    with a sub-folder for each digit, and --labels-from-name, give an accuracy and a confusion matrix; each picture is
-    then taken to hold one digit. A file that cannot be read is named in one line, the others are still answered, and
-    the exit code is 1.
+    Reads PNG, JPEG, WebP and BMP files of any size and colour: photographed, scanned or drawn; one digit, a line or a
+    page. If the labels are known, from --labels-from-name or from folders with a sub-folder per digit, each picture is
+    taken to show one digit, and the accuracy and a confusion matrix are printed too. A file that cannot be read is
+    reported in one line; the others are still read, and the exit code is 1.
 
     Examples:
 
@@ -54,7 +59,7 @@ def predict(
     from digits_core.errors import UsageError
 
     if output is not None and not explain:
-        raise UsageError("--output is where --explain writes its page; add --explain")
+        raise UsageError("--output names the page that --explain writes; add --explain")
     from digits_core.delivery.inputs import pictures_of
     from digits_core.handwriting.reading import printable
 
@@ -90,18 +95,18 @@ def predict(
 @errors_in_one_line
 def serve(
     model: Model = None,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8000,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; what is not loopback is open to others.")
+        str, typer.Option(help="Address to listen on; anything but loopback is open to other machines.")
     ] = "127.0.0.1",
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Serve a page to draw digits on, and an endpoint that reads pictures.
+    """Serve a page to draw on, and a prediction endpoint.
 
-    On this machine alone unless --host says otherwise. POST /predict takes a picture's bytes; /openapi.json describes
-    it. Requests are bounded in size and rate. Ctrl-C ends it.
+    Only this machine can connect unless --host says otherwise. POST /predict takes the bytes of a picture;
+    /openapi.json describes the API. Requests are limited in size and rate. Stop the server with Ctrl-C.
 
     Examples:
 
@@ -121,7 +126,7 @@ def serve(
         reader = Reader(open_classifier(runs, model))
         url = url_of(opened)
         if not is_loopback(opened):
-            say("this page is open to everyone who can reach this machine; it asks for no password")
+            say("anyone who can reach this machine can use this page; there is no password")
         emit(
             {"url": url, "model": reader.classifier.name},
             [("model", reader.classifier.name), ("stop", "Ctrl-C"), ("next", f"open {url} in a browser")],

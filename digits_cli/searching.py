@@ -1,4 +1,4 @@
-"""`digits sweep`, `digits space` and `digits resume`: search, what can be drawn, go on searching."""
+"""`digits sweep`, `digits space` and `digits resume`: start a search, print its default space, continue it."""
 
 import sys
 from pathlib import Path
@@ -25,59 +25,71 @@ if TYPE_CHECKING:
 
 
 SpaceFile = Annotated[
-    Path | None, typer.Option("--space", help="Search space, a TOML file.", show_default="see `digits space`")
+    Path | None, typer.Option("--space", help="TOML file with the search space.", show_default="see `digits space`")
 ]
 Fixed = Annotated[
     list[str] | None, typer.Option("--fix", help="Fix a field in all trials, e.g. model.name=lenet. Repeatable.")
 ]
 StartFrom = Annotated[
-    list[str] | None, typer.Option(help="Try a named recipe, or the best 5 of a sweep, first. Repeatable.")
+    list[str] | None, typer.Option(help="Run a named recipe, or the best 5 of a sweep, before sampling. Repeatable.")
 ]
 Configs = Annotated[
-    Path | None, typer.Option(help="Instead of a search: JSON lines of recipe fields, run exactly as given.")
+    Path | None,
+    typer.Option(
+        help="Instead of searching, run these recipes exactly as given: a JSON object of recipe fields per line."
+    ),
 ]
-Search = Annotated[str, typer.Option(help="How recipes are chosen: tpe, gp, cmaes, random, grid or nsga2.")]
+Search = Annotated[str, typer.Option(help="Search algorithm: tpe, gp, cmaes, random, grid or nsga2.")]
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        help="How weak trials are stopped early: asha, hyperband, median, pbt (from 9 trials on) or none.",
+        help="Scheduler that stops weak trials early: asha, hyperband, median, pbt (needs at least 9 trials) or none.",
         show_default="asha; none with several objectives",
     ),
 ]
 Objectives = Annotated[
-    str, typer.Option("--objective", help="nll, or several of nll, accuracy, params and latency, e.g. nll,params.")
+    str,
+    typer.Option(
+        "--objective", help="What to optimize: nll, or several of nll, accuracy, params and latency, e.g. nll,params."
+    ),
 ]
 TimeBudget = Annotated[
     str | None,
-    typer.Option(help="Be done after so long, e.g. 10m, ensemble and report included.", show_default="none"),
+    typer.Option(help="Finish within this time, e.g. 10m, including ensemble and report.", show_default="none"),
 ]
 Target = Annotated[
-    str | None, typer.Option(help="Stop once a trial has it on validation, e.g. accuracy=0.995.", show_default="none")
+    str | None,
+    typer.Option(help="Stop once a trial reaches this on validation, e.g. accuracy=0.995.", show_default="none"),
 ]
 TrialTimeout = Annotated[
-    str | None, typer.Option(help="End a trial that takes longer, e.g. 90s, 10m or 2h.", show_default="none")
+    str | None, typer.Option(help="Fail a trial that takes longer, e.g. 90s, 10m or 2h.", show_default="none")
 ]
 Storage = Annotated[
-    str, typer.Option(help="Database for a copy as an Optuna study: sqlite (beside it), none, or postgresql://...")
+    str,
+    typer.Option(
+        help="Database for a copy as an Optuna study: sqlite (in the run's folder), none, or postgresql://..."
+    ),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="Join a Ray cluster: auto, or its head's host:port.", show_default="a Ray of its own, here"),
+    typer.Option(help="Join a Ray cluster: auto, or the head's host:port.", show_default="a local Ray"),
 ]
 GpusPerTrial = Annotated[
     str | None,
     typer.Option(
-        help="Share of a GPU for a trial, e.g. 0.125; auto: what its architecture is measured to take.",
-        show_default="by --concurrency",
+        help="GPU share per trial, e.g. 0.125; auto measures what each architecture needs.",
+        show_default="from --concurrency",
     ),
 ]
-MaxFailures = Annotated[int, typer.Option(help="How often a trial whose process is lost goes on from its last epoch.")]
+MaxFailures = Annotated[
+    int, typer.Option(help="How often a trial resumes from its last epoch after its process was lost.")
+]
 Keep = Annotated[int, typer.Option(help="How many of the best trials keep their weights.")]
 
 
 @errors_in_one_line
 def sweep(
-    trials: Annotated[int | None, typer.Option(help="How many recipes to try.", show_default="100")] = None,
+    trials: Annotated[int | None, typer.Option(help="Number of recipes to try.", show_default="100")] = None,
     dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "sklearn-digits",
     name: Annotated[str | None, typer.Option(help="Name of the sweep.", show_default="data set and time")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
@@ -105,17 +117,20 @@ def sweep(
     address: Address = None,
     gpus_per_trial: GpusPerTrial = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how large the space is and what it would take; start nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the size of the search space and the expected time and disk usage; run nothing."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search for the best recipe.
 
-    Ray Tune runs the trials, Optuna chooses them, ASHA stops the weak ones; trial 0 is a known-good default. Searched
-    are the architecture and its size, optimizer, learning rate, weight decay, schedule, batch size, dropout and
-    augmentation. The leader, by validation, is then scored once on the sealed test part, and a report is written.
-    Missing data is downloaded into DIGITS_DATA_DIR (`digits doctor` shows where that is). Ctrl-C keeps everything that
-    is finished; `digits resume` goes on, also after a crash.
+    Ray Tune runs the trials, Optuna chooses their recipes, and ASHA stops the weak ones early; trial 0 is a known-good
+    default. The search covers the architecture and its size, optimizer, learning rate, weight decay, schedule, batch
+    size, dropout and augmentation. At the end, the leader on validation is scored once on the sealed test set, and a
+    report is written to the run's folder. Missing data is downloaded to DIGITS_DATA_DIR (`digits doctor` shows where
+    that is). Ctrl-C keeps everything that has finished; `digits resume` continues the sweep, even after a crash.
 
     Examples:
 
@@ -141,7 +156,7 @@ def sweep(
     from sweeps.running.ray_session import check_address
     from sweeps.words import optional_seconds_of
 
-    # Checked before anything that takes seconds to import.
+    # Report bad options before the imports that take seconds.
     config = SweepConfig(
         runs=runs,
         name=name if name is not None else default_name(dataset),
@@ -189,7 +204,7 @@ def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
 
 
 def run_search(plan: "RunPlan", *, as_json: bool) -> None:
-    """Run what a plan says, score the leader, write the report, print the result."""
+    """Run a planned sweep, score the leader on the test set, write the report and print the result."""
     from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
     from reports.pages.report import report_after_result
     from sweeps.finishing.insight import keep_inside
@@ -206,20 +221,21 @@ def run_search(plan: "RunPlan", *, as_json: bool) -> None:
     with report_after_result(store) as report:
         outcome = SweepOutcome.of(store, summary, report, test)
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
-        outcome.raise_if_failed()  # before what the page may have to say
+        outcome.raise_if_failed()  # so that it comes before a failure to write the report
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
 @errors_in_one_line
 def space(
-    dataset: Annotated[str, typer.Option(help="Data set for whose images the space is.")] = "sklearn-digits",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="the best there is")] = None,
+    dataset: Annotated[str, typer.Option(help="Data set; the space depends on its image size.")] = "sklearn-digits",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="a GPU, if there is one")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the default search space as TOML.
 
-    As a start for a space of your own: change it and hand it to `digits sweep --space FILE`.
+    Save it to a file, edit it and pass it to `digits sweep --space FILE`. The default space depends on the image size
+    of the data set and on the device.
 
     Examples:
 
@@ -235,7 +251,7 @@ def space(
     from sweeps.space.toml_file import document_of, toml_of
 
     check_dataset(dataset)
-    if device is not None and device not in DEVICES:  # it need not be in this machine
+    if device is not None and device not in DEVICES:  # a device that this machine lacks is fine here
         raise unknown_name("device", device, DEVICES)
     _, chosen = default_space(device or default_device().type, side_of(dataset))
     if as_json:
@@ -248,9 +264,9 @@ def space(
 def resume(
     run: Annotated[str, typer.Argument(help="Name of the sweep or comparison.")],
     trials: Annotated[
-        int | None, typer.Option(help="How many recipes to try in all.", show_default="as before")
+        int | None, typer.Option(help="Number of recipes to try in total.", show_default="as before")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Runs at a time.", show_default="as before")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Runs to train at a time.", show_default="as before")] = None,
     time_budget: TimeBudget = None,
     target: Target = None,
     storage: Annotated[
@@ -261,11 +277,11 @@ def resume(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that was cut off.
+    """Continue an interrupted run.
 
-    After Ctrl-C, a crash, `kill -9`, a full disk or a dead machine, also in a folder that was moved: what is finished
-    is neither lost nor run again, the search knows all of it, and trials that were cut off go on from their last
-    finished epoch (a second of training is repeated at most). With --trials a sweep that is over goes on to more.
+    Works after Ctrl-C, a crash, `kill -9`, a full disk or a dead machine, even if the folder was moved. Trials that
+    have ended are neither lost nor run again, and the search remembers them. Interrupted trials continue from their
+    last finished epoch; at most a second of training is repeated. With --trials, a finished sweep can be extended.
 
     Examples:
 

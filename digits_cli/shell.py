@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, options, errors in one line, where the result and the progress go."""
+"""What all commands share: exit codes, options, one-line errors, results on stdout and progress on stderr."""
 
 import contextlib
 import functools
@@ -17,25 +17,28 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
 
 DATASET_HELP = (
-    "Data set: sklearn-digits, mnist, optdigits, optdigits-pooled, usps, qmnist, emnist-digits, kmnist; of your own:"
-    " folder:PATH, csv:FILE, npz:FILE; or mixed: mnist+folder:PATH."
+    "Data set: sklearn-digits, mnist, optdigits, optdigits-pooled, usps, qmnist, emnist-digits, kmnist; your own:"
+    " folder:PATH, csv:FILE, npz:FILE; or a mixture: mnist+folder:PATH."
 )
-Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder that holds the sweeps, or s3://BUCKET/FOLDER.")]
+Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder with all runs, or s3://BUCKET/FOLDER.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folds = Annotated[
-    int | None, typer.Option(help="Folds of a cross-validation; 0 for a single split.", show_default="as published")
+    int | None, typer.Option(help="Cross-validation folds; 0 for a single split.", show_default="as published")
 ]
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a field, e.g. optimizer.learning_rate=0.01. Repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Change a recipe field, e.g. optimizer.learning_rate=0.01. Repeatable."),
 ]
-Concurrency = Annotated[int | None, typer.Option(help="Runs at a time.", show_default="all processors, or GPUs")]
-OwnEpochs = Annotated[int | None, typer.Option("--epochs", help="Epochs.", show_default="the recipe's own")]
+Concurrency = Annotated[
+    int | None, typer.Option(help="Runs to train at a time.", show_default="one per processor, or per GPU")
+]
+OwnEpochs = Annotated[int | None, typer.Option("--epochs", help="Epochs to train.", show_default="the recipe's own")]
 OwnDataset = Annotated[str | None, typer.Option("--dataset", help="Data set.", show_default="the recipe's own")]
 SweepName = Annotated[str | None, typer.Option("--sweep", help="Name of the sweep.", show_default="the latest")]
 
 
 def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn the errors that are meant for the user into one line on stderr and an exit code."""
+    """Turn errors meant for the user into one line on stderr and an exit code."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -50,18 +53,18 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         except UsageError as error:
             say(f"error: {error}")
             raise typer.Exit(USAGE) from None
-        except BrokenPipeError:  # whoever read the result has seen enough
+        except BrokenPipeError:  # the reader closed the pipe, as `head` does: no error message
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(FAILED) from None
         except EnvironmentFailure as error:
             say(f"error: {error}")
             raise typer.Exit(FAILED) from None
-        except OSError as error:  # a full disk is nothing that a traceback would explain
+        except OSError as error:  # e.g. a full disk: a traceback would not help
             where = error.filename or "the result"
             say(f"error: cannot read or write {where}: {error.strerror}")
             raise typer.Exit(FAILED) from None
-        except (KeyboardInterrupt, typer.Abort):  # the latter at a question
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
+        except (KeyboardInterrupt, typer.Abort):  # Abort: Ctrl-C or end of input at a prompt
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not disturb the exit
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
@@ -70,7 +73,7 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
 
 @contextlib.contextmanager
 def at_hand(arguments: dict[str, Any]) -> Iterator[Any]:
-    """A command's arguments, with the folder to work in where `runs` names a place elsewhere."""
+    """Yield a command's arguments; if `runs` is an s3:// URL, it is replaced by its local copy."""
     if "runs" not in arguments:
         yield arguments
         return
@@ -81,13 +84,13 @@ def at_hand(arguments: dict[str, Any]) -> Iterator[Any]:
 
 
 def say(text: str) -> None:
-    """Progress and errors go to stderr, where somebody reads it."""
+    """Print progress or an error to stderr; a closed stderr is ignored."""
     with contextlib.suppress(OSError):
         typer.echo(text, err=True)
 
 
 def emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str, str]], *, as_json: bool) -> None:
-    """The result goes to stdout: one JSON document, or aligned lines of which the last is the next command."""
+    """Print the result to stdout: one JSON document, or aligned lines, the last of which suggests the next command."""
     if as_json:
         typer.echo(json.dumps(document, indent=2))
         return
@@ -97,10 +100,10 @@ def emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str,
 
 
 def safe_name(what: str) -> str:
-    """The same as something that can be part of a file's name."""
+    """Make a text usable as part of a file name: other characters become dashes, at most 60 are kept."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", what).strip("-._")[:60] or "run"
 
 
 def default_name(what: str) -> str:
-    """A run's name from what it is about and the time; what cannot be in a folder's name becomes a dash."""
+    """A name for a run: what it trains, and the local time."""
     return f"{safe_name(what)}-{time.strftime('%Y%m%d-%H%M%S')}"

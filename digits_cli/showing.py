@@ -1,4 +1,4 @@
-"""`digits recipes`, `digits datasets`, `digits report` and `digits doctor`: nothing is trained."""
+"""`digits recipes`, `digits datasets`, `digits report` and `digits doctor`: they train nothing."""
 
 import dataclasses
 from enum import StrEnum
@@ -19,14 +19,14 @@ DatasetName = Annotated[str, typer.Argument(help=DATASET_HELP)]
 
 @errors_in_one_line
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this one.", show_default="list all")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of a recipe.", show_default="list all")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """List the named recipes, or show one.
 
-    Each with its data set, its source, the figure that its source published and what the stored runs reached; one
-    with its fields and layers.
+    The list gives each recipe's data set, its source, the published result and the result of your stored runs. With a
+    name, shows that recipe's fields and layers.
 
     Examples:
 
@@ -38,7 +38,7 @@ def recipes(
     from digits_core.recipes import named_recipe
 
     if name is not None:
-        named_recipe(name)  # checked before anything that takes seconds to import
+        named_recipe(name)  # report an unknown name before the imports that take seconds
     from digits_cli.printed import training as results
 
     if name is None:
@@ -58,8 +58,8 @@ def show_dataset(
 ) -> None:
     """Show a data set.
 
-    How many images of each digit its parts have, and a page with examples of each. The sealed test part is counted,
-    not shown.
+    Prints how many images of each digit the training and validation sets have, and writes a page with examples of each.
+    The images of the sealed test set are counted, not shown.
 
     Examples:
 
@@ -84,12 +84,12 @@ def show_dataset(
 
 @errors_in_one_line
 def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
-    """Check a data set before it is trained on.
+    """Check a data set before you train on it.
 
-    Above all one of your own: a folder of pictures (folder:PATH, with a sub-folder for each digit, or names that begin
-    with the digit), a CSV file as Kaggle's digit recogniser has it (csv:FILE), an NPZ file with images and labels
-    (npz:FILE), or a mixture (mnist+folder:PATH). Counts, files that cannot be used, images held twice or in other data
-    sets. The exit code is 1 where something stands in the way of training.
+    Meant above all for your own data: a folder of pictures (folder:PATH, with a sub-folder per digit, or file names
+    that begin with the digit), a CSV file in the format of Kaggle's Digit Recognizer (csv:FILE), an NPZ file with
+    images and labels (npz:FILE), or a mixture (mnist+folder:PATH). Prints the counts, the files that cannot be used,
+    and how many images are duplicates or also in other data sets. The exit code is 1 if anything prevents training.
 
     Examples:
 
@@ -109,7 +109,7 @@ def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
 
 
 class Plotly(StrEnum):
-    """Where the page has its charts' library from."""
+    """Where the page loads the Plotly library from."""
 
     inline = "inline"
     directory = "directory"
@@ -123,20 +123,21 @@ def report(
         Path | None, typer.Option(help="File to write.", show_default="report.html in the run's folder")
     ] = None,
     plotly: Annotated[
-        Plotly, typer.Option(help="The charts' library: inside the page, in a file beside it, or from the network.")
+        Plotly, typer.Option(help="Where to put Plotly: in the page, in a file beside it, or loaded from the network.")
     ] = Plotly.inline,
     inside: Annotated[
-        bool, typer.Option("--inside", help="First make the pictures of the leader's inside, where they are missing.")
+        bool,
+        typer.Option("--inside", help="First make the pictures of the inside of the leader's network, if missing."),
     ] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Write the page again while the run goes on.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep rewriting the page until the run ends.")] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Write the HTML report of a run, or of several side by side.
+    """Write an HTML report of one run, or of several side by side.
 
-    It is one file that opens from disk, without a network; `digits leaderboard report.html` reads it back. Several
-    runs: their leaderboards, their best so far, and paired tests between their leaders.
+    The report is a single file that opens from disk, without a network; `digits leaderboard report.html` reads it back.
+    For several runs it shows their leaderboards, their best scores over time and paired tests between their leaders.
 
     Examples:
 
@@ -162,7 +163,7 @@ def report(
         import webbrowser
 
         if not webbrowser.open(path.as_uri()):
-            say("no browser could be started; open the file by hand")
+            say("could not start a browser; open the file yourself")
 
 
 def _report_one(
@@ -186,7 +187,7 @@ def _report_one(
 
         why_not = keep_inside(store)
         if why_not:
-            say(f"no pictures of its inside: {why_not}")
+            say(f"no pictures of the inside of the network: {why_not}")
     if follow:
         path = follow_report(store, output, plotly, lambda page, count: say(f"{page}: {count} trials"))
     else:
@@ -209,9 +210,9 @@ def _report_several(names: list[str], output: Path | None, plotly: "PlotlyMode",
 
 @errors_in_one_line
 def doctor(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
-    """Show what is here and what a sweep would use.
+    """Show what this machine has and what a sweep would use.
 
-    Versions, processors, GPUs, data sets at hand, folders.
+    Lists versions, processors, GPUs, available data sets, and the data and runs folders. Changes nothing.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`digits train`, `digits compare` and `digits replay`: recipes by name, and a stored trial again."""
+"""`digits train`, `digits compare` and `digits replay`: train named recipes, or a stored trial again."""
 
 import sys
 from pathlib import Path
@@ -32,29 +32,33 @@ RecipeNames = Annotated[
     list[str] | None, typer.Argument(help="Names of recipes; `digits recipes` lists them.", show_default=False)
 ]
 Variations = Annotated[
-    list[str] | None, typer.Option("--vary", help="Values of a field, e.g. training.batch_size=32,64. Repeatable.")
+    list[str] | None,
+    typer.Option("--vary", help="Compare these values of a field, e.g. training.batch_size=32,64. Repeatable."),
 ]
 
 
 @errors_in_one_line
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe (`digits recipes` lists them), or its file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="Name of a recipe (`digits recipes` lists them), or a file such as best_parameters.json."),
+    ],
     assignments: Assignments = None,
     dataset: OwnDataset = None,
     epochs: OwnEpochs = None,
-    seed: Annotated[int | None, typer.Option(help="Seed.", show_default="the recipe's own")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="the recipe's own")] = None,
     folds: Folds = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="the best there is")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="a GPU, if there is one")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="recipe and time")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """Train a named recipe.
 
-    With all processors, in one process. The run is kept like a sweep of one trial: `digits report` and
-    `digits ensemble` take its name. The sealed test part is opened once, at the end. With --folds every image is
-    predicted by a network that did not see it, the last epoch counts and the sealed test part stays closed
-    (optdigits-pooled has none then: it is one pool). Ctrl-C keeps the epochs that are done.
+    Trains in one process with all processors. The run is stored like a sweep of one trial, so `digits report` and
+    `digits ensemble` accept its name. The sealed test set is opened once, at the end. With --folds, every image is
+    predicted by a network that did not train on it, the last epoch is used, and the test set stays sealed
+    (optdigits-pooled then has none: all its images are in the folds). Ctrl-C keeps the finished epochs.
 
     Examples:
 
@@ -110,9 +114,12 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
 @errors_in_one_line
 def compare(
     recipes: RecipeNames = None,
-    seeds: Annotated[int, typer.Option(help="Runs of every recipe, from seeds 0, 1, ...")] = 3,
+    seeds: Annotated[int, typer.Option(help="Runs per recipe, with seeds 0, 1, ...")] = 3,
     published: Annotated[
-        bool, typer.Option("--published", help="As published, each on its own data; without names: all of them.")
+        bool,
+        typer.Option(
+            "--published", help="Train recipes as published, each on its own data set; all of them if none are named."
+        ),
     ] = False,
     variations: Variations = None,
     assignments: Assignments = None,
@@ -124,12 +131,12 @@ def compare(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Train recipes on equal footing.
+    """Compare recipes on equal footing.
 
-    The same images, seeds, threads and device for all, through the same workers as a sweep. Ranked by the mean of
-    their validation NLL; the sealed test part is then opened once for all runs, and picks nothing. Differences to the
-    first come with an interval that holds the images' and the seeds' chance. With --published every recipe is trained
-    as its source did and shown beside what its source reached. Ctrl-C keeps the runs that are finished.
+    All recipes get the same images, seeds, threads and device, and the same workers as a sweep. They are ranked by mean
+    validation NLL; then the sealed test set is opened once for all runs, and nothing is chosen by it. Differences to
+    the leader have intervals that account for chance in both images and seeds. With --published, every recipe is
+    trained as its source did and shown beside the published result. Ctrl-C keeps the finished runs.
 
     Examples:
 
@@ -150,7 +157,7 @@ def compare(
     if published:
         if assignments or variations or (dataset, epochs, folds) != (None, None, None):
             raise UsageError(
-                "--published trains as published: leave out --set, --vary, --epochs, --dataset and --folds"
+                "--published trains recipes as published: leave out --set, --vary, --epochs, --dataset and --folds"
             )
         asked = ProtocolsConfig(runs=runs, name=name, recipe_names=names, seeds=seeds, concurrency=concurrency)
         _compare_published(asked, as_json=as_json)
@@ -176,7 +183,7 @@ def _compare_published(asked: "ProtocolsConfig", *, as_json: bool) -> None:
 
     configs, left_out = asked.comparisons(has_gpu=default_device().type != "cpu")
     if left_out:
-        say(f"left out, for they need a GPU (name them to train them all the same): {', '.join(left_out)}")
+        say(f"skipped because they need a GPU (name them to train them anyway): {', '.join(left_out)}")
     _compare(configs, as_json=as_json)
 
 
@@ -187,7 +194,7 @@ def _compare(configs: "list[ComparisonConfig]", *, as_json: bool) -> None:
 
 
 def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:
-    """Run one checked comparison after another, print the results."""
+    """Run the planned comparisons one after another and print their results."""
     from digits_cli.printed.comparison import comparisons_document, comparisons_lines
 
     outcomes = []
@@ -227,10 +234,11 @@ def replay(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Train a stored trial again and count the differences.
+    """Train a stored trial again and compare its predictions.
 
-    On the same kind of device with the same number of threads. On a CPU the same recipe gives the same bits; where it
-    does not, what has changed (processor, versions) is named. Nothing is stored and the sealed test part stays closed.
+    Uses the same kind of device and the same number of threads, and counts the validation predictions that differ. On a
+    CPU the result is bit-identical unless the processor or a library version has changed; what changed is printed.
+    Stores nothing and does not open the sealed test set.
 
     Examples:
 

@@ -24,7 +24,7 @@ from tests.helpers.runs import HOSTILE, make_header, train_into
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on real data say why they are skipped where the data is not."""
+    """Skip tests that need real data, with the reason, if the data is not available."""
     if all(is_at_hand(file) for file in (*MNIST_FILES, *OPTDIGITS_FILES)):
         return
     reason = "the MNIST and optdigits files are not in the data folder (set DIGITS_DATA_DIR)"
@@ -35,25 +35,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_as_at_a_terminal() -> None:
-    # A shell starts background jobs, and so perhaps these tests, with SIGINT ignored.
+    # A shell starts background jobs, perhaps these tests too, with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    # As in a worker: the same bits whatever machine the tests run on.
+    # As in a worker, so that results are bit-identical on any machine.
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def digits() -> Digits:
-    """scikit-learn's images."""
+    """The images of scikit-learn."""
     return load_digits("sklearn-digits")
 
 
 @pytest.fixture(scope="session")
 def split(digits: Digits) -> Split:
-    """Their train and validation parts."""
+    """Their training and validation sets."""
     return split_digits(digits)
 
 
@@ -97,14 +97,14 @@ def sweep_store(_trained_sweep: Path, tmp_path: Path) -> SweepStore:
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """One Ray for each test process: two slots, and a GPU that it believes in, for what is about sharing one."""
+    """One Ray per test process, with two slots and a fictitious GPU for the tests of GPU sharing."""
     from sweeps.running.ray_session import local_ray
     from sweeps.running.scratch import scratch_folder
 
-    # As cluster and container hosts often have it: a trial must use one thread all the same.
+    # Often set on cluster and container hosts; a trial must still use one thread.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "2")
-        for name, value in CREDENTIALS.items():  # workers have the environment that Ray was started in
+        for name, value in CREDENTIALS.items():  # workers inherit the environment in which Ray starts
             patch.setenv(name, value)
         with scratch_folder() as folder, local_ray(folder, 2, gpu_count=1):
             yield
@@ -112,14 +112,14 @@ def ray_session() -> Iterator[None]:
 
 @pytest.fixture
 def random_probabilities() -> np.ndarray:
-    """(4, 200, 10): four models' probabilities that sum to one."""
+    """Probabilities of four models that sum to one, (4, 200, 10)."""
     raw = np.random.default_rng(0).gamma(0.3, size=(4, 200, 10)) + 1e-6
     return raw / raw.sum(axis=2, keepdims=True)
 
 
 @pytest.fixture
 def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data folder of its own."""
+    """A separate, empty data folder."""
     folder = tmp_path / "data"
     monkeypatch.setitem(os.environ, "DIGITS_DATA_DIR", str(folder))
     return folder

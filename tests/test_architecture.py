@@ -1,4 +1,4 @@
-"""Decisions that became checks. The import contracts themselves are in pyproject.toml (`make check`)."""
+"""Design decisions, checked. The import contracts are in pyproject.toml (`make check`)."""
 
 import ast
 import re
@@ -45,7 +45,7 @@ def test_imports_stay_light(modules: str, unwanted: tuple[str, ...]) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_command_line_is_the_top_and_imports_nothing_heavy_by_itself() -> None:
+def test_the_command_line_is_the_top_and_imports_nothing_heavy_at_module_level() -> None:
     for path in SOURCES:
         modules = {
             alias.name
@@ -74,10 +74,10 @@ def test_only_the_seal_touches_the_test_part() -> None:
     foreign = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_foreign_test_images")}
     assert foreign == {"transfer.py"}
     lookers = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_test_images")}
-    assert lookers == {"exporting.py"}  # what is exported answers for them beside torch; nothing is chosen by it
+    assert lookers == {"exporting.py"}  # the exported model is compared with torch on them; nothing is chosen by it
 
 
-def test_what_a_trial_gets_does_not_hold_the_test_part() -> None:
+def test_a_trial_never_gets_the_test_set() -> None:
     assert [field.name for field in fields(Split)] == ["train", "validation", "validation_indices", "split_id"]
 
 
@@ -101,7 +101,7 @@ def test_files_and_functions_stay_readable() -> None:
         assert text.count("\n") <= 400, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
-                # A command's options and its help are not what has to be held in mind: its statements are.
+                # Options and help text do not make a command hard to read, so only its statements count.
                 statements = node.body[1:] if ast.get_docstring(node) else node.body
                 lines = (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0
                 assert lines <= 45, f"{path.name}: {node.name}"

@@ -45,7 +45,7 @@ def test_a_replay_ends_at_the_goal_and_is_repeatable(table: CurveTable) -> None:
     assert np.mean(table.lowest_nlls[:, -1] <= goal) == pytest.approx(0.01, abs=0.004)
 
 
-def test_a_made_up_sweep_has_a_page(tmp_path: Path) -> None:
+def test_a_report_of_a_made_up_sweep_is_written(tmp_path: Path) -> None:
     store = made_up_sweep(tmp_path, 25, 120)
     data = collect(store)
     assert len(data.leaderboard) == 25

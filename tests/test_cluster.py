@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of two nodes (of this machine), one of which dies."""
+"""A sweep on a Ray cluster of two nodes, both on this machine, one of which dies."""
 
 import os
 import secrets
@@ -28,7 +28,7 @@ ENVIRONMENT = {
     **os.environ,
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": TOKEN,
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # as docs/cluster.md says: several nodes
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # several nodes, as in docs/cluster.md
     **CREDENTIALS,
 }
 
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """For Ray's sockets, in whose paths there is room for 107 bytes."""
+    """A folder with a short path, since the paths of Ray's sockets are limited to 107 bytes."""
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -49,8 +49,8 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture
 def start_node(scratch: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts nodes with one processor each, and ends them: by their process ids, never by name."""
-    del scratch  # asked for so that it outlives the nodes
+    """Start nodes with one processor each, and stop exactly those processes at the end."""
+    del scratch  # requested so that it outlives the nodes
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -86,7 +86,7 @@ def test_a_node_that_dies_costs_no_trial(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     runs = local = tmp_path
-    if kind == "bucket":  # then the nodes share nothing but that
+    if kind == "bucket":  # the nodes then share nothing but the bucket
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.setitem(ENVIRONMENT, "XDG_CACHE_HOME", str(tmp_path / "cache"))
         mirror = Mirror.of(Path(s3_url))
@@ -109,8 +109,8 @@ def test_a_node_that_dies_costs_no_trial(
             assert sweep.poll() is None, sweep.stderr and sweep.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        os.killpg(second.pid, signal.SIGKILL)  # as if its machine were gone
-        assert epochs_told(local / "shared") < 200  # both trials were in the middle of it
+        os.killpg(second.pid, signal.SIGKILL)  # as if its machine had died
+        assert epochs_told(local / "shared") < 200  # both trials are still training
         out, err = sweep.communicate(timeout=240)
     assert sweep.returncode == 0, err
     assert f"2 at a time on the cluster at 127.0.0.1:{port}" in err

@@ -1,4 +1,4 @@
-"""The main job on real images: sweep -> ensemble -> report, through the command line."""
+"""The main workflow on real images: sweep -> ensemble -> report, through the command line."""
 
 import contextlib
 import json
@@ -64,7 +64,7 @@ def test_sweep_ensemble_report(tmp_path: Path) -> None:
     assert page.text.count("missed by ") == sum(
         min(24, view.result.score.error_count) for view in data.answered.featured
     )
-    assert data.inside is not None  # made when the sweep was over
+    assert data.inside is not None  # made at the end of the sweep
     assert "Inside the model" in page.text
     for _, attributes in page.tags:
         for name in ("src", "href"):
@@ -90,7 +90,7 @@ def test_compare_through_the_command_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_what_a_person_sees(tmp_path: Path) -> None:
+def test_lines_printed_for_people(tmp_path: Path) -> None:
     runs = tmp_path / "my runs"
     arguments = ["sweep", "--trials", "3", "--max-epochs", "2", "--name", "seen", "--runs", str(runs)]
     result = CliRunner().invoke(app, arguments)
@@ -106,8 +106,8 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_sweep_in_which_everything_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A space in which nothing trains: plain gradient descent with a learning rate of 100 diverges for real.
+def test_a_sweep_in_which_all_trials_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing in this space trains: plain SGD with a learning rate of 100 really diverges.
     hopeless: Space = {
         "optimizer.name": Choice(options=("sgd",)),
         "optimizer.learning_rate": Float(low=100.0, high=100.0),
@@ -136,11 +136,11 @@ def test_sweep_on_real_mnist(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
-    """A sweep in a process group of its own that has three finished trials and hundreds to go."""
+    """A sweep in its own process group, with three finished trials and hundreds to go."""
     digits = Path(sys.executable).with_name("digits")
     arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "2", "--name", "cut", "--runs", runs, "--json"]
     with restored_handlers():
-        for stop in STOP_SIGNALS:  # a test run under nohup would hand down that one is ignored
+        for stop in STOP_SIGNALS:  # under nohup, the ignored SIGHUP would be inherited
             signal.signal(stop, signal.SIG_DFL)
         process = subprocess.Popen(
             arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -156,9 +156,9 @@ def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupting_keeps_finished_trials(tmp_path: Path, number: signal.Signals) -> None:
     with long_sweep(tmp_path) as process:
-        os.killpg(process.pid, number)  # as a terminal, a batch system or `timeout` does it
+        os.killpg(process.pid, number)  # as a terminal, a batch system or `timeout` does
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
@@ -173,12 +173,12 @@ def test_interrupting_keeps_what_is_finished(tmp_path: Path, number: signal.Sign
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds Ray's process through /proc")
-def test_a_ray_that_dies_is_one_line_and_what_is_finished_is_kept(tmp_path: Path) -> None:
+def test_if_ray_dies_the_error_is_one_line_and_finished_trials_are_kept(tmp_path: Path) -> None:
     with long_sweep(tmp_path) as process:
         (raylet,) = (pid for pid in children_of(process.pid) if "raylet" in Path(f"/proc/{pid}/comm").read_text())
         os.kill(raylet, signal.SIGKILL)
         out, err = process.communicate(timeout=60)
-    document = json.loads(out)  # and nothing of Ray's beside it
+    document = json.loads(out)  # with no output of Ray's beside it
     kept = SweepStore.open(tmp_path, "cut").records()
     assert process.returncode == 1
     assert err.splitlines()[-1] == f"error: Ray's raylet died; {len(kept)} of 500 trials are kept"

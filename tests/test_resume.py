@@ -1,4 +1,4 @@
-"""Runs that are really cut off, through the command line, and what `digits resume` makes of them."""
+"""Runs that are really killed, and resumed with `digits resume`, through the command line."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(tmp_path: Path) -> None:
+def test_a_sweep_killed_three_times_and_resumed_equals_an_undisturbed_one(tmp_path: Path) -> None:
     here = CliRunner().invoke(app, [*SWEEP, "--name", "undisturbed", "--runs", str(tmp_path)])
     assert here.exit_code == 0, here.stderr
     cut = tmp_path / "cut"
@@ -28,7 +28,7 @@ def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(
     killed_after(23, cut, "resume", "cut", "--runs", tmp_path)
     finished_before = outcomes(SweepStore(cut))
     (tmp_path / "moved").mkdir()
-    cut.rename(tmp_path / "moved" / "cut")  # at once: a worker of the killed driver may still be writing
+    cut.rename(tmp_path / "moved" / "cut")  # moved at once, while a worker of the killed driver may still be writing
     killed_after(47, tmp_path / "moved" / "cut", "resume", "cut", "--runs", tmp_path / "moved")
     assert "6 of 6 trials" in digits("resume", "cut", "--runs", tmp_path / "moved")
 
@@ -43,7 +43,7 @@ def test_kill_9_at_three_moments_and_resume_gives_what_an_undisturbed_run_gives(
 
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.slowest
-def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_comparison_resumes(tmp_path: Path) -> None:
     asked = ["lenet", "improved-net", "--dataset", "sklearn-digits", "--seeds", "2", "--epochs", "6"]
     here = CliRunner().invoke(app, ["compare", *asked, "--name", "undisturbed", "--runs", str(tmp_path)])
     assert here.exit_code == 0, here.stderr
@@ -55,7 +55,7 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for 12 MB."""
+    """A separate file system of 12 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -88,7 +88,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_dis
 
 
 @pytest.mark.slowest
-def test_two_drivers_and_hostile_names_are_refused_and_a_killed_driver_is_none(tmp_path: Path) -> None:
+def test_second_drivers_and_hostile_names_are_refused_but_a_killed_driver_does_not_count(tmp_path: Path) -> None:
     environment = {**os.environ, "DIGITS_RUNS": str(tmp_path)}
     with subprocess.Popen(
         [DIGITS, *SWEEP, "--name", "held"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -109,7 +109,7 @@ def test_two_drivers_and_hostile_names_are_refused_and_a_killed_driver_is_none(t
     ended = subprocess.run(
         [DIGITS, "resume", "held", "--runs", str(tmp_path), "--json"], capture_output=True, text=True, check=True
     )
-    document = json.loads(ended.stdout)  # what `digits sweep` prints
+    document = json.loads(ended.stdout)  # the same document as from `digits sweep`
     assert (document["sweep"], document["interrupted"]) == ("held", False)
     assert document["trials"] == {"finished": 6, "stopped": 0, "failed": 0}
     assert ended.stderr.startswith("going on with held: ")

@@ -1,1 +1,16 @@
-"""What the commands print: a document for `--json`, lines for people."""
+"""What the commands print: one JSON document for `--json`, labelled lines for people.
+
+comparison.py    compare
+datasets.py      datasets show and datasets check
+delivering.py    export and transfer
+doctor.py        doctor
+doubts.py        doubts
+ensemble.py      ensemble
+leaderboard.py   leaderboard and confirm
+predict.py       predict
+refit.py         confirm --refit
+runs.py          ls, show, watch and rm
+sweep.py         sweep; how scores and spreads are written in a line
+training.py      train, replay and recipes
+versus.py        report of several runs
+"""

@@ -18,7 +18,7 @@ from sweeps.words import counted, duration
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonOutcome:
-    """A comparison that is over, as its folder tells it."""
+    """A comparison that has ended, or was interrupted, as read from its folder."""
 
     folder: Path
     header: SweepHeader
@@ -31,7 +31,6 @@ class ComparisonOutcome:
 
     @staticmethod
     def of(store: SweepStore, summary: SweepSummary, report: Path | None) -> "ComparisonOutcome":
-        """Read the folder once."""
         records = store.records()
         return ComparisonOutcome(
             folder=store.folder,
@@ -45,9 +44,9 @@ class ComparisonOutcome:
         )
 
     def raise_if_failed(self) -> None:
-        """Raise EnvironmentFailure if something ended the runs, or where none of them counts."""
+        """Raise EnvironmentFailure if an error ended the comparison or no run has a result."""
         if self.summary.error:
-            raise EnvironmentFailure(f"{self.summary.error}; what is finished is kept in {self.folder}")
+            raise EnvironmentFailure(f"{self.summary.error}; finished runs are kept in {self.folder}")
         if not self.rows and not self.summary.interrupted:
             raise EnvironmentFailure(f"all {counted(self.header.trial_count, 'run')} failed; see {self.folder}")
 
@@ -56,19 +55,17 @@ REACHED_WORDS = {"mean": "reached by the mean", "best": "reached by the best run
 
 
 def comparisons_document(outcomes: Sequence[ComparisonOutcome]) -> dict[str, Any]:
-    """What `compare --json` prints; `comparisons` has one entry, or with --published one for every protocol."""
+    """The document of `compare`: `comparisons` has one entry, or with --published one per protocol."""
     return {"comparisons": [comparison_document(outcome) for outcome in outcomes]}
 
 
 def comparisons_lines(outcomes: Sequence[ComparisonOutcome]) -> list[tuple[str, str]]:
-    """What `compare` prints for people."""
     lines = [line for outcome in outcomes for line in comparison_lines(outcome)]
     report = outcomes[-1].report
     return [*lines, ("next", open_command(report) if report else digits_command("recipes"))]
 
 
 def comparison_document(outcome: ComparisonOutcome) -> dict[str, Any]:
-    """One comparison for scripts."""
     header = outcome.header
     return {
         "run": header.name,
@@ -103,7 +100,6 @@ def comparison_document(outcome: ComparisonOutcome) -> dict[str, Any]:
 
 
 def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
-    """One comparison for people, best recipe first."""
     header, statuses = outcome.header, outcome.statuses
     lines: list[tuple[str, str]] = []
     for rank, row in enumerate(outcome.rows, start=1):
@@ -115,7 +111,7 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
         if row.test:
             lines.append(("  sealed test", part_text(row.test)))
         if judged.to_leader:
-            lines.append(("  to the first", difference_text(judged.to_leader)))
+            lines.append(("  vs leader", difference_text(judged.to_leader)))
         named = published_as(row, header)
         if named:
             word = reached(row, named)
@@ -126,7 +122,7 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
     ]
     if outcome.summary.interrupted:
         lines.append(("interrupted", f"{sum(statuses.values())} of {header.trial_count} runs are kept"))
-        lines.append(("to go on", resume_command(outcome.folder)))
+        lines.append(("resume", resume_command(outcome.folder)))
     ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped, {statuses['failed']} failed"
     lines.append(("runs", f"{ended} in {duration(outcome.summary.seconds)} on {header.dataset}"))
     opened = "not opened" if not outcome.test_openings else f"opened {counted(outcome.test_openings, 'time')}"
@@ -138,14 +134,13 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
 
 
 def part_text(part: PartResult) -> str:
-    """Mean, spread and interval in a line."""
     return (
         f"{spread_text(part.accuracy)}; [{100 * part.interval.low:.2f}, {100 * part.interval.high:.2f}] on {part.n:,}"
     )
 
 
 def difference_text(difference: MeanDifference) -> str:
-    """How many points of accuracy behind the leader, with the interval, and whether that can be told from none."""
+    """The difference in accuracy, in percentage points (negative where it is lower), with its interval."""
     low, high = -100 * difference.interval.high, -100 * difference.interval.low
     text = f"{-100 * difference.mean:+.2f} points [{low:+.2f}, {high:+.2f}]"
-    return text if difference.separable else f"{text}, not separable"
+    return text if difference.separable else f"{text}, not significant"

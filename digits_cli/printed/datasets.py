@@ -1,4 +1,4 @@
-"""What `digits datasets check` prints."""
+"""What `digits datasets show` and `digits datasets check` print."""
 
 import dataclasses
 from pathlib import Path
@@ -8,28 +8,26 @@ from digits_core.data.checks import DataCheck
 from digits_core.runs.command_line import digits_command
 from reports.rows.dataset import DatasetSummary
 
-MOST_FILES = 20  # that are named
+MOST_FILES = 20  # unusable files listed by name
 
 
 def check_document(check: DataCheck) -> dict[str, Any]:
-    """What `datasets check --json` prints."""
     return {**dataclasses.asdict(check), "usable": not check.problems}
 
 
 def check_lines(check: DataCheck) -> list[tuple[str, str]]:
-    """The same for people."""
     lines = [
         ("data set", check.name),
         ("images", f"{check.image_count:,} of {check.side}x{check.side} pixels, SHA-256 {check.checksum[:12]}"),
         ("by digit", "  ".join(f"{digit}: {count:,}" for digit, count in enumerate(check.counts))),
     ]
     if check.twice:
-        lines.append(("held twice", f"{check.twice:,} images are copies of others"))
-    lines += [("shared", f"{count:,} images are in {name} as well") for name, count in check.shared.items()]
-    lines += [("refused", f"{one.path}: {one.why}") for one in check.refused[:MOST_FILES]]
+        lines.append(("duplicates", f"{check.twice:,} images are copies of others"))
+    lines += [("shared", f"{count:,} images are also in {name}") for name, count in check.shared.items()]
+    lines += [("unusable", f"{one.path}: {one.why}") for one in check.refused[:MOST_FILES]]
     if len(check.refused) > MOST_FILES:
         lines.append(("", f"and {len(check.refused) - MOST_FILES} more"))
-    lines += [("remark", remark) for remark in check.remarks]
+    lines += [("note", remark) for remark in check.remarks]
     lines += [("problem", problem) for problem in check.problems]
     if not check.problems:
         lines.append(("next", digits_command("sweep", "--dataset", check.name)))
@@ -37,13 +35,12 @@ def check_lines(check: DataCheck) -> list[tuple[str, str]]:
 
 
 def summary_document(summary: DatasetSummary, page: Path) -> dict[str, Any]:
-    """What `datasets show --json` prints."""
     fields = [field.name for field in dataclasses.fields(summary) if field.name != "examples"]
     return {**{name: getattr(summary, name) for name in fields}, "page": str(page)}
 
 
 def summary_lines(summary: DatasetSummary, page: Path) -> list[tuple[str, str]]:
-    """What `datasets show` prints for people, but for the next command."""
+    """The lines of `datasets show`, without the next command."""
     lines = [
         (summary.name, f"{summary.provenance}; {summary.side}x{summary.side} pixels"),
         ("digit", f"{'training':>9}{'validation':>12}{'mean ink':>10}"),
@@ -52,6 +49,6 @@ def summary_lines(summary: DatasetSummary, page: Path) -> list[tuple[str, str]]:
     for digit, (train, validation, ink) in enumerate(rows):
         lines.append((f"  {digit}", f"{train:>9,}{validation:>12,}{ink:>10.1%}"))
     lines.append(("all", f"{sum(summary.train_counts):>9,}{sum(summary.validation_counts):>12,}"))
-    lines.append(("sealed test", f"{summary.test_n:,} images, not looked at"))
+    lines.append(("sealed test", f"{summary.test_n:,} images, not opened"))
     lines.append(("page", str(page)))
     return lines

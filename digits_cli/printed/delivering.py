@@ -8,7 +8,6 @@ from digits_core.runs.transfer_records import Transfer, TransferCell
 
 
 def export_document(result: Export) -> dict[str, Any]:
-    """What `export --json` prints."""
     return {
         "model": result.model,
         "format": result.config.format,
@@ -22,23 +21,22 @@ def export_document(result: Export) -> dict[str, Any]:
 
 
 def export_lines(result: Export) -> list[tuple[str, str]]:
-    """The same for people."""
     parity = result.parity
     lines = [("model", result.model)]
     lines += [("file", f"{path} ({path.stat().st_size / 1024:,.0f} KB)") for path in result.files]
     lines.append(
         (
             "check",
-            f"{parity.disagreements} of {parity.n:,} answers differ from torch's, probabilities by at most"
+            f"{parity.disagreements} of {parity.n:,} predictions differ from torch's, probabilities by at most"
             f" {parity.largest_difference:.2g}",
         )
     )
     if result.config.int8:
-        cost = f"{parity.error_count} wrong, {parity.torch_error_count} in single precision"
+        cost = f"{parity.error_count} of the test images wrong, {parity.torch_error_count} wrong in float32"
         lines.append(("int8 costs", f"{cost} (McNemar p {parity.p_value:.2g})"))
     if result.seconds is not None:
         ours, torch_seconds = (1e3 * each for each in result.seconds)
-        lines.append(("speed", f"{ours:.0f} ms for 1,000 images, torch {torch_seconds:.0f} ms, side by side"))
+        lines.append(("speed", f"{ours:.0f} ms for 1,000 images, torch {torch_seconds:.0f} ms, measured side by side"))
     if result.footprint is not None:
         size = result.footprint
         sizes = f"{size.flash / 1024:.1f} KB of flash, {size.ram / 1024:.1f} KB of RAM"
@@ -48,7 +46,6 @@ def export_lines(result: Export) -> list[tuple[str, str]]:
 
 
 def transfer_document(transfer: Transfer, page: str) -> dict[str, Any]:
-    """What `transfer --json` prints."""
     rows = [
         {
             **dataclasses.asdict(row),
@@ -63,7 +60,6 @@ def transfer_document(transfer: Transfer, page: str) -> dict[str, Any]:
 
 
 def transfer_lines(transfer: Transfer) -> list[tuple[str, str]]:
-    """The same for people, a line for each model and data set."""
     lines = []
     for row in transfer.rows:
         lines.append((row.model, f"trained on {row.trained_on}, {row.side}x{row.side}"))
@@ -74,7 +70,7 @@ def transfer_lines(transfer: Transfer) -> list[tuple[str, str]]:
 
 
 def cell_text(cell: TransferCell) -> str:
-    """Accuracy with its interval, and what makes it worth less."""
-    seen = f"; {cell.seen_count:,} of these images it was trained or chosen on" if cell.seen_count else ""
-    own = "; its own" if cell.is_own else ""
+    """Accuracy with its interval, and whether the model has seen these images or this data set before."""
+    seen = f"; trained or chosen on {cell.seen_count:,} of these images" if cell.seen_count else ""
+    own = "; its own data set" if cell.is_own else ""
     return f"{cell.accuracy:.2%} [{cell.low:.2%}, {cell.high:.2%}], {cell.error_count:,} of {cell.n:,} wrong{own}{seen}"

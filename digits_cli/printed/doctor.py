@@ -1,4 +1,4 @@
-"""What this machine offers and what a sweep on it would use."""
+"""What `digits doctor` finds and prints: what this machine has and what a sweep would use."""
 
 import importlib.util
 import os
@@ -21,10 +21,10 @@ class Diagnosis:
 
     versions: dict[str, str]
     processor: str
-    processor_count: int  # that this process may use
+    processor_count: int  # those this process may use
     gpus: list[str]
     native_bfloat16: bool
-    datasets: dict[str, str]  # name -> "at hand" or what is missing
+    datasets: dict[str, str]  # name -> "available (...)", or what is missing
     data_folder: str
     runs_folder: str
     runs_writable: bool
@@ -33,7 +33,7 @@ class Diagnosis:
 
 
 def examine(runs: Path) -> Diagnosis:
-    """Look, change nothing."""
+    """Collect the findings; change nothing."""
     device, processors = default_device(), processor_count()
     at_a_time = accelerator_count() or processors
     space_name, space = default_space(device.type, DATASETS["mnist"].side)
@@ -56,20 +56,19 @@ def _availability(name: str) -> str:
     source = DATASETS[name]
     missing = [file.path for file in source.files if not is_at_hand(file)]
     if missing:
-        return f"not at hand, would be downloaded: {', '.join(missing)}"
+        return f"missing, downloaded when needed: {', '.join(missing)}"
     if not source.files and importlib.util.find_spec("sklearn") is None:
         return "scikit-learn is not installed"
-    return f"at hand ({source.description})"
+    return f"available ({source.description})"
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether the folder, or the nearest one above it that exists, takes files."""
+    """Whether the folder, or its nearest existing parent, is writable."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def doctor_lines(found: Diagnosis) -> list[tuple[str, str]]:
-    """What `doctor` prints for people."""
     writable = "" if found.runs_writable else ", NOT WRITABLE"
     return [
         ("versions", ", ".join(f"{package} {version}" for package, version in found.versions.items())),
@@ -77,7 +76,7 @@ def doctor_lines(found: Diagnosis) -> list[tuple[str, str]]:
         ("GPUs", ", ".join(found.gpus) or "none"),
         ("bfloat16", "in hardware" if found.native_bfloat16 else "not in hardware; float32 is used"),
         *((f"data: {name}", availability) for name, availability in found.datasets.items()),
-        ("data folder", f"{found.data_folder} (DIGITS_DATA_DIR changes it)"),
+        ("data folder", f"{found.data_folder} (set DIGITS_DATA_DIR to change it)"),
         ("runs folder", f"{found.runs_folder}, {counted(found.sweep_count, 'sweep')}{writable}"),
         ("would use", found.would_use),
         ("next", digits_command("sweep", "--trials", 100)),

@@ -1,4 +1,4 @@
-"""What `digits doubts` prints: a JSON document for scripts, labelled lines for people."""
+"""What `digits doubts` prints."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ SHOWN = 20
 
 
 def doubts_document(store: SweepStore, review: Review) -> dict[str, Any]:
-    """What `doubts --json` prints. `index` is the image's number in the data set; the errors are the best model's."""
+    """`index` is the image's number in the data set; the error counts and accuracies are those of the best model."""
     return {
         "sweep": store.header.name,
         "dataset": store.header.dataset,
@@ -34,9 +34,10 @@ def doubts_document(store: SweepStore, review: Review) -> dict[str, Any]:
 
 
 def doubts_lines(store: SweepStore, review: Review) -> list[tuple[str, str]]:
-    """What `doubts` prints for people, the most doubtful first."""
     images = counted(len(review.doubts), "image")
-    lines = [(f"{review.part}", f"{images} of {review.n:,} to look at, by {counted(review.model_count, 'model')}")]
+    lines = [
+        (f"{review.part}", f"{images} of {review.n:,} to review, according to {counted(review.model_count, 'model')}")
+    ]
     for doubt in review.doubts[:SHOWN]:
         why = [f"{doubt.missed_by} of {review.model_count} models miss it"]
         why += ["confident learning doubts the label"] * doubt.confident + ["disputed in print"] * doubt.contested
@@ -47,7 +48,9 @@ def doubts_lines(store: SweepStore, review: Review) -> list[tuple[str, str]]:
     if review.contested_n:
         lines += _contested_lines(review)
     if not any(doubt.confident for doubt in review.doubts):
-        lines.append(("", "confident learning doubts none of these labels: each reading is less sure than usual"))
+        lines.append(
+            ("", "confident learning doubts none of these labels: no other digit is predicted as confidently as usual")
+        )
     return [*lines, ("next", digits_command("report", store.header.name, *runs_option(store.folder)))]
 
 
@@ -67,5 +70,5 @@ def _contested_lines(review: Review) -> list[tuple[str, str]]:
 
 
 def _name(store: SweepStore, doubt: Doubt) -> str:
-    """How the image is named outside this project, where its data set has a published test part."""
+    """The image's name outside this project, e.g. `test 947`, or its plain number."""
     return published_name(doubt.index, published_train_count(store.header.dataset))

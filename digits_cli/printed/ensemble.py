@@ -1,4 +1,4 @@
-"""What `digits ensemble` prints: a JSON document for scripts, labelled lines for people."""
+"""What `digits ensemble` prints."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ from sweeps.words import counted
 
 
 def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:
-    """What `ensemble --json` prints. Members' trials are numbers of the pool: the sweep, or what confirms it."""
+    """Members' trial numbers are those of the pool: the sweep, or its confirmation."""
     return {
         "sweep": store.header.name,
         "report": report and str(report),
@@ -66,14 +66,13 @@ def _contender_document(contender: Contender) -> dict[str, Any]:
 
 
 def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | None) -> list[tuple[str, str]]:
-    """What `ensemble` prints for people."""
     lines: list[tuple[str, str]] = []
     for contender in record.contenders:
         label = "best single" if contender.method == "single" else contender.method
         lines.append((label, _shares_text(record, contender)))
         lines.append(("  validation", score_text(contender.validation)))
         lines.append(("  sealed test", score_text(contender.test)))
-    lines.append(("used", f"{record.method}: {record.reason}"))
+    lines.append(("chosen", f"{record.method}: {record.reason}"))
     lines += _calibrated_lines(record)
     lines += _analysis_lines(record)
     lines.append(("test opened", counted(len(store.ledger()), "time")))
@@ -84,7 +83,7 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | Non
 
 
 def _shares_text(record: EnsembleRecord, contender: Contender) -> str:
-    """Members with their weights; the seeds of one recipe together."""
+    """Members with their weights; those of a recipe's seeds are summed."""
     if len(contender.weights) == 1:
         return record.name_of(next(iter(contender.weights)))
     by_recipe: dict[str, list[float]] = {}
@@ -97,12 +96,12 @@ def _shares_text(record: EnsembleRecord, contender: Contender) -> str:
 
 
 def _contributions_text(record: EnsembleRecord) -> str:
-    """What the uniform vote would lose without each member; of many the first and the last few."""
+    """By how much the uniform vote's NLL rises without each member; of many members only the first and last few."""
     members = sorted(record.members, key=lambda member: -member.contribution)
     shown = members if len(members) <= 5 else [*members[:2], *members[-2:]]
     worth = ", ".join(f"{member.name} {1000 * member.contribution:+.2f}" for member in shown)
-    which = "" if len(shown) == len(members) else f" (the most and the least useful of {len(members)})"
-    return f"NLL of the uniform vote without it, in thousandths{which}: {worth}"
+    which = "" if len(shown) == len(members) else f" (the most and least useful of {len(members)})"
+    return f"rise of the uniform vote's NLL without the member, in thousandths{which}: {worth}"
 
 
 def _calibrated_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
@@ -122,12 +121,11 @@ def _before_after(before: Score, after: Score) -> str:
 
 
 def _analysis_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
-    """What the members add and cost."""
     lines: list[tuple[str, str]] = []
     against = record.against_single
     if against is not None:
         rescued = f"{counted(len(against.rescued), 'image')} rescued, {len(against.broken)} broken"
-        lines.append(("against single", f"{rescued} on the sealed test part; McNemar p {against.p_value:.2g}"))
+        lines.append(("against single", f"{rescued} on the sealed test set; McNemar p {against.p_value:.2g}"))
     if len(record.members) > 1:
         lines.append(("contributions", _contributions_text(record)))
         disagreement = sum(pair.disagreement for pair in record.pairs) / len(record.pairs)
@@ -137,7 +135,7 @@ def _analysis_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
         lines.append(
             (
                 "pairs",
-                f"{disagreement:.2%} of images right by one of two alone, {double_fault:.2%} wrong by both{q} (means)",
+                f"{disagreement:.2%} of images right in only one of two, {double_fault:.2%} wrong in both{q} (means)",
             )
         )
     if record.parameter_count:

@@ -1,4 +1,4 @@
-"""What `digits leaderboard` and `digits confirm` print: a JSON document for scripts, labelled lines for people."""
+"""What `digits leaderboard` and `digits confirm` print."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from digits_core.runs.store import SweepStore
 from sweeps.view.progress import describe_recipe
 from sweeps.words import counted, duration
 
-Values = Mapping[str, Any]  # what digits_core.judging.leaderboard_document makes, or what was read back from a page
+Values = Mapping[str, Any]  # from digits_core.judging.leaderboard_document, or read back from a report
 
 
 def leaderboard_lines(document: Values, top: int, next_command: str) -> list[tuple[str, str]]:
-    """What `leaderboard` prints for people: who leads and by how much, then the first `top` rows."""
+    """Who leads and by how much, then the first `top` rows."""
     rows = document["rows"]
     lines = [*_verdict_lines(document), ("", "")]
     for row in rows[:top]:
         lines += _row_lines(row)
     if len(rows) > top:
-        lines.append(("", f"and {len(rows) - top} more; --top {len(rows)} shows them, --json all of it"))
-    return [*lines, ("again", rows[0]["reproduce"]), ("next", next_command)]
+        lines.append(("", f"and {len(rows) - top} more; --top {len(rows)} shows them, --json has everything"))
+    return [*lines, ("replay", rows[0]["reproduce"]), ("next", next_command)]
 
 
 def _verdict_lines(document: Values) -> list[tuple[str, str]]:
@@ -38,26 +38,34 @@ def _verdict_lines(document: Values) -> list[tuple[str, str]]:
         names = ", ".join(_name(row) for row in tied[:8]) + (", ..." if len(tied) > 8 else "")
         lines.append(("tied with it", f"{len(tied)} of {counted(len(others), 'other')}: {names}"))
     elif others:
-        lines.append(("tied with it", "none: its mistakes are told from those of all others"))
+        lines.append(("tied with it", "none: the mistakes of all others differ significantly"))
     fewer = [_name(row) for row in others if row["verdict"] == "fewer mistakes"]
     if fewer:
-        lines.append(("fewer mistakes", f"{', '.join(fewer)}: worse by NLL, which ranks, but wrong less often"))
+        lines.append(
+            (
+                "fewer mistakes",
+                f"{', '.join(fewer)}: significantly fewer than the leader, but a worse NLL, which decides the rank",
+            )
+        )
     if document["detectable_difference"] is not None:
         points = f"{100 * document['detectable_difference']:.2f} points"
-        escapes = f"between the first two mostly escapes {document['n']:,} images"
+        escapes = f"between the first two would usually go undetected on {document['n']:,} images"
         lines.append(("too small", f"a true difference below {points} {escapes}"))
     selected = document["selection_corrected"]
     if selected is not None:
         worth = _accuracy(selected["accuracy"], selected["accuracy_interval"])
-        picked = f"trial {selected['trial']} is worth, picked by validation as the best of {selected['picked_from']}"
-        lines.append(("corrected", f"{worth} is what {picked}; it shows {selected['shown']:.2%}"))
+        picked = f"trial {selected['trial']}, corrected for being the best of {selected['picked_from']} on validation"
+        lines.append(("corrected", f"{worth} for {picked}; uncorrected {selected['shown']:.2%}"))
     openings = document["test_openings"]
     opened = f"opened {counted(openings, 'time')}" if openings else "not opened"
     lines.append(
-        ("sealed test", "none: every image was predicted out of fold" if document["part"] == "out of fold" else opened)
+        (
+            "sealed test",
+            "not used: every image was predicted out of fold" if document["part"] == "out of fold" else opened,
+        )
     )
-    how = "ranks go by NLL, the loss; tied: by its mistakes, a row cannot be told from the leader (p of all rows, Holm)"
-    return [*lines, ("to read", how)]
+    how = "ranked by NLL; tied: mistakes not significantly different from the leader's (p corrected for all rows, Holm)"
+    return [*lines, ("how to read", how)]
 
 
 def _name(row: Values) -> str:
@@ -82,12 +90,12 @@ def _row_lines(row: Values) -> list[tuple[str, str]]:
     if row["test"] is not None:
         lines.append(("   sealed test", answers_text(row["test"])))
     if row["to_leader"] is not None:
-        lines.append(("   to the leader", _to_leader_text(row["to_leader"], row["verdict"])))
+        lines.append(("   vs leader", _to_leader_text(row["to_leader"], row["verdict"])))
     return lines
 
 
 def answers_text(answers: Values) -> str:
-    """Accuracy with its interval, mistakes and NLL; with several seeds as means. See `answers_document`."""
+    """Accuracy with its interval, error count and NLL, from `answers_document`; means if there are several seeds."""
     counts, n = answers["error_counts"], answers["n"]
     text = _accuracy(answers["accuracy"], answers["accuracy_interval"])
     if answers["standard_deviation"] is None:
@@ -105,16 +113,16 @@ METHODS = {
 
 
 def _to_leader_text(difference: Values, verdict: str) -> str:
-    """How many points of accuracy behind, with the interval, and whether the mistakes tell the two apart."""
+    """The difference in accuracy in percentage points, its interval, and whether the mistakes differ significantly."""
     low_rate, high_rate = difference["error_rate_interval"]
     points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in (difference["error_rate"], high_rate, low_rate))
     p_value = f"p {p_value_text(difference['corrected_p_value'])} ({METHODS[difference['method']]}, Holm)"
-    apart = verdict if verdict == "tied" else f"told apart, {verdict}"
+    apart = verdict if verdict == "tied" else f"significant, {verdict}"
     return f"{points} points [{low}, {high}], {p_value}: {apart}"
 
 
 def next_after(store: SweepStore, board: Leaderboard) -> str:
-    """The command that comes after a leaderboard."""
+    """The command to suggest after a leaderboard."""
     folder = store.sealed_by.folder
     name, runs = folder.name, runs_option(folder)
     if store.header.kind == RunKind.SWEEP and not board.rows[0].candidate.confirmed:
@@ -126,7 +134,7 @@ def next_after(store: SweepStore, board: Leaderboard) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationOutcome:
-    """The runs of `digits confirm`, as their folder tells it."""
+    """The runs of `digits confirm`, as read from their folder."""
 
     sweep: SweepStore
     store: SweepStore
@@ -135,29 +143,28 @@ class ConfirmationOutcome:
 
     @staticmethod
     def of(sweep: SweepStore, store: SweepStore) -> "ConfirmationOutcome":
-        """Read the folder once."""
         return ConfirmationOutcome(sweep=sweep, store=store, records=tuple(store.records()), summary=store.summary())
 
     @property
     def interrupted(self) -> bool:
-        """Whether some of the runs are still to come."""
+        """Whether some of the runs have not ended yet."""
         return len(self.records) < self.store.header.trial_count
 
     @property
     def counting(self) -> int:
-        """Runs that have a score."""
+        """The number of runs that have a score."""
         return sum(record.counts for record in self.records)
 
     def raise_if_failed(self) -> None:
-        """Raise EnvironmentFailure if something ended the runs, or where none of them counts."""
+        """Raise EnvironmentFailure if an error ended the confirmation or no run has a score."""
         if self.summary is not None and self.summary.error:
-            raise EnvironmentFailure(f"{self.summary.error}; what is finished is kept in {self.store.folder}")
+            raise EnvironmentFailure(f"{self.summary.error}; finished runs are kept in {self.store.folder}")
         if not self.counting and not self.interrupted:
             raise EnvironmentFailure(f"all {len(self.records)} runs failed; see {self.store.folder}")
 
 
 def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:
-    """What every kind of confirmation says of its runs."""
+    """What `confirm` and `confirm --refit` have in common."""
     return {
         "sweep": outcome.sweep.header.name,
         "report": report and str(report),
@@ -170,7 +177,7 @@ def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str
 def confirmation_document(
     outcome: ConfirmationOutcome, board: Leaderboard | None, report: Path | None
 ) -> dict[str, Any]:
-    """What `confirm --json` prints: the runs, and the leaderboard as they leave it (null where none of them counts)."""
+    """The runs and the resulting leaderboard (null if no run has a score)."""
     return {
         **runs_document(outcome, report),
         "leaderboard": board and leaderboard_document(outcome.sweep, board),
@@ -180,7 +187,7 @@ def confirmation_document(
 def confirmation_lines(
     outcome: ConfirmationOutcome, board: Leaderboard | None, report: Path | None
 ) -> list[tuple[str, str]]:
-    """What `confirm` prints for people: the recipes that were run again, best first."""
+    """The verdict and the confirmed recipes, best first."""
     lines: list[tuple[str, str]] = []
     if board is not None:
         document = leaderboard_document(outcome.sweep, board)
@@ -197,7 +204,7 @@ def confirmation_lines(
     ]
     name, runs = outcome.sweep.header.name, runs_option(outcome.sweep.folder)
     if outcome.interrupted:
-        lines.append(("to go on", "run the same command again"))
+        lines.append(("resume", "run the same command again"))
     if report:
         lines.append(("report", str(report)))
     if outcome.interrupted or not outcome.counting:

@@ -1,4 +1,4 @@
-"""What `digits predict` prints: a document for scripts, lines for people."""
+"""What `digits predict` prints."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ Lines = list[tuple[str, str]]
 
 
 def predict_document(classifier: Classifier, readings: Sequence[Reading], page: str | None) -> dict[str, Any]:
-    """What `predict --json` prints."""
     document: dict[str, Any] = {
         "model": classifier.name,
         "trained_on": classifier.dataset,
@@ -40,7 +39,7 @@ def predict_document(classifier: Classifier, readings: Sequence[Reading], page: 
 
 
 def image_document(reading: Reading) -> dict[str, Any]:
-    """One picture: boxes are left, top, right, bottom in its pixels."""
+    """One picture. Boxes are left, top, right, bottom, in pixels of the picture."""
     document: dict[str, Any] = {
         "path": str(reading.picture.path),
         "width": reading.width,
@@ -56,7 +55,7 @@ def image_document(reading: Reading) -> dict[str, Any]:
 
 
 def reading_lines(reading: Reading) -> Lines:
-    """One picture that was read: its digits, and where they are doubtful."""
+    """The digits of a picture, with a line for each one the model is unsure of."""
     label, shown = reading.picture.label, reading.text
     single = reading.digits[0] if len(reading.digits) == 1 else None
     if single is not None and not single.unsure:
@@ -78,12 +77,12 @@ def unsure_text(digit: ReadDigit) -> str:
 
 
 def percent(share: float) -> str:
-    """Never rounded up to certainty."""
+    """A percentage that is never rounded up to 100 %."""
     return ">99.9 %" if share > 0.9995 else f"{100 * share:.1f} %"
 
 
 def summary_lines(classifier: Classifier, readings: Sequence[Reading]) -> Lines:
-    """Below the pictures: the model, and how often it was right where labels are known."""
+    """The model and, if labels are known, its accuracy and confusion matrix."""
     count = len(classifier.records)
     what = f"{classifier.name}, " + (f"{count} networks" if count > 1 else "one network")
     lines = [("model", f"{what} trained on {classifier.dataset}")]
@@ -116,7 +115,7 @@ def _with_labels(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def accuracy_of(known: Sequence[Reading]) -> "Interval":
-    """Wilson's 95 % interval. A picture with a label that could not be read counts as wrong."""
+    """Wilson's 95 % interval of the accuracy. A labelled picture in which nothing could be read counts as wrong."""
     from digits_core.judging.stats import accuracy_interval  # takes half a second to import
 
     return accuracy_interval(sum(not reading.is_right for reading in known), len(known))

@@ -1,4 +1,4 @@
-"""What `digits confirm --refit` prints: final models, which the sealed test part alone can judge."""
+"""What `digits confirm --refit` prints. Only the sealed test set can judge these models: they train on validation."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sweeps.words import counted
 
 
 def _differences(sweep: SweepStore, refitted: dict[str, Answers]) -> dict[str, MeanDifference]:
-    """Error rates of the final models minus those of the same recipes without the validation images, on test."""
+    """Test error rates of the final models minus the confirmed ones', which trained without validation images."""
     confirmed = sweep.confirmation()
     before = answers_on_test(confirmed) if confirmed is not None else {}
     return {
@@ -26,7 +26,7 @@ def _differences(sweep: SweepStore, refitted: dict[str, Answers]) -> dict[str, M
 
 
 def refit_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:
-    """What `confirm --refit --json` prints. `to_confirmed` is null where the recipe was not confirmed."""
+    """`to_confirmed` is null if the recipe was not confirmed."""
     refitted = answers_on_test(outcome.store)
     differences = _differences(outcome.sweep, refitted)
     return {
@@ -53,19 +53,20 @@ def refit_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[st
 
 
 def refit_lines(outcome: ConfirmationOutcome, report: Path | None) -> list[tuple[str, str]]:
-    """What `confirm --refit` prints for people."""
     refitted, counts = answers_on_test(outcome.store), status_counts(outcome.records)
     differences = _differences(outcome.sweep, refitted)
     n = outcome.store.header.train_n
-    lines = [("trained on", f"{n:,} images, validation among them; the sealed test part alone can judge that")]
+    lines = [
+        ("trained on", f"{n:,} images, including the validation set; only the sealed test set can judge these models")
+    ]
     for label, answers in refitted.items():
         lines.append((label, answers_text(answers_document(answers))))
         if label in differences:
-            lines.append(("  to confirmed", f"{difference_text(differences[label])} (sealed test)"))
+            lines.append(("  vs confirmed", f"{difference_text(differences[label])} (sealed test)"))
     planned = outcome.store.header.trial_count
     lines.append(("runs", f"{counts['finished']} finished, {counts['failed']} failed, of {planned}"))
     if outcome.interrupted:
-        lines.append(("to go on", "run the same command again"))
+        lines.append(("resume", "run the same command again"))
     lines.append(("test opened", counted(len(outcome.sweep.ledger()), "time")))
     name, runs = outcome.sweep.header.name, runs_option(outcome.sweep.folder)
     return [*lines, ("next", open_command(report) if report else digits_command("leaderboard", name, *runs))]

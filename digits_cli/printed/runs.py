@@ -1,4 +1,4 @@
-"""What `digits ls`, `digits show` and `digits rm` say of runs, also while they run: read from their folders alone."""
+"""What `digits ls`, `show`, `watch` and `rm` print of runs, finished or running, from their folders alone."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,6 @@ TOP_COUNT = 5
 
 
 def list_document(runs: Path) -> list[dict[str, Any]]:
-    """What `ls --json` prints."""
     return [
         {"sweep": name, "state": "damaged", "problem": problem} if state is None else run_document(state)
         for name, state, problem in list_runs(runs)
@@ -23,7 +22,6 @@ def list_document(runs: Path) -> list[dict[str, Any]]:
 
 
 def list_lines(runs: Path) -> list[tuple[str, str]]:
-    """What `ls` prints for people."""
     found = list_runs(runs)
     lines = []
     for name, state, problem in found:
@@ -31,7 +29,7 @@ def list_lines(runs: Path) -> list[tuple[str, str]]:
             lines.append((name, f"damaged: {problem}"))
             continue
         best = state.best
-        accuracy = score_text(best.validation) if best is not None and best.validation is not None else "nothing yet"
+        accuracy = score_text(best.validation) if best is not None and best.validation is not None else "none yet"
         what = f"{state.header.kind} on {state.header.dataset}, {state.state}, {state.progress} trials"
         lines.append((name, f"{what}, {state.byte_count / 1e6:.1f} MB; best {accuracy}"))
     if not found:
@@ -40,7 +38,7 @@ def list_lines(runs: Path) -> list[tuple[str, str]]:
 
 
 def run_document(state: RunState) -> dict[str, Any]:
-    """What `show SWEEP --json` prints; `trials` counts as `sweep --json` does, also while the run goes on."""
+    """`trials` has the counts of `sweep --json`, also while the run is going on."""
     header, best = state.header, state.best
     return {
         "sweep": header.name,
@@ -67,11 +65,10 @@ def run_document(state: RunState) -> dict[str, Any]:
 
 
 def run_lines(state: RunState) -> list[tuple[str, str]]:
-    """What `show SWEEP` prints for people."""
     header, counts = state.header, status_counts(state.records)
     lines = [
         ("run", f"{header.name}: {header.kind} on {header.dataset}, {state.state}"),
-        ("begun", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.created_at)) + f" on {header.hardware}"),
+        ("started", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.created_at)) + f" on {header.hardware}"),
         (
             "trials",
             f"{state.progress}: {counts['finished']} finished, {counts['stopped']} stopped early,"
@@ -80,10 +77,10 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
     ]
     begun = [f"{t.assignment.trial} (epoch {max(t.nlls, default=0)})" for t in state.history.unfinished if t.nlls]
     if begun:
-        lines.append(("running" if state.state == "running" else "cut off", ", ".join(begun[:8])))
+        lines.append(("running" if state.state == "running" else "interrupted", ", ".join(begun[:8])))
     if header.plan is not None:
         objectives = ", ".join(header.plan.objectives)
-        chosen = "" if header.plan.scheduler == "pbt" else f"{header.plan.search}, "  # a population draws by itself
+        chosen = "" if header.plan.scheduler == "pbt" else f"{header.plan.search}, "  # pbt samples by itself
         words = f"{chosen}{header.plan.scheduler}, {len(header.space)} parameters, for {objectives}"
         lines.append(("search", words))
     for record in rank(state.records)[:TOP_COUNT]:
@@ -97,7 +94,7 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
         else ""
     )
     lines.append(
-        ("took", f"{took}{state.byte_count / 1e6:.1f} MB; test part opened {counted(state.test_openings, 'time')}")
+        ("took", f"{took}{state.byte_count / 1e6:.1f} MB; test set opened {counted(state.test_openings, 'time')}")
     )
     lines.append(("folder", str(state.folder.absolute())))
     return [*lines, ("next", _next_of(state))]
@@ -113,12 +110,10 @@ def _next_of(state: RunState) -> str:
 
 
 def trial_document(state: RunState, record: RunRecord) -> dict[str, Any]:
-    """What `show SWEEP/TRIAL --json` prints."""
     return {"sweep": state.header.name, **record.to_dict()}
 
 
 def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
-    """What `show SWEEP/TRIAL` prints for people."""
     lines = [("trial", f"{record.trial} of {state.header.name}: {record.status}")]
     if record.label:
         lines.append(("recipe", record.label))
@@ -141,11 +136,9 @@ def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
 
 
 def removal_document(removed: dict[str, int]) -> dict[str, Any]:
-    """What `rm --json` prints."""
     return {"removed": removed, "bytes": sum(removed.values())}
 
 
 def removal_lines(runs: Path, removed: dict[str, int]) -> list[tuple[str, str]]:
-    """What `rm` prints for people."""
-    lines = [("removed", f"{runs / name}, {byte_count / 1e6:.1f} MB") for name, byte_count in removed.items()]
+    lines = [("deleted", f"{runs / name}, {byte_count / 1e6:.1f} MB") for name, byte_count in removed.items()]
     return [*lines, ("next", digits_command("ls", *runs_option(runs / "x")))]

@@ -1,4 +1,4 @@
-"""What a sweep prints: a JSON document for scripts, labelled lines for people."""
+"""What `digits sweep` prints, and how scores and spreads are written in a line."""
 
 import dataclasses
 import math
@@ -22,19 +22,18 @@ from sweeps.words import counted, duration
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOutcome:
-    """A sweep that is over, as its folder tells it, with what was made of it."""
+    """A sweep that has ended, or was interrupted, as read from its folder, with its report and test score."""
 
     folder: Path
     header: SweepHeader
     summary: SweepSummary
     records: tuple[RunRecord, ...]
     test_openings: int
-    report: Path | None  # None where no trial counts
-    test: Score | None  # the leader's; None where the sealed test part was not opened
+    report: Path | None  # None if no trial has a result
+    test: Score | None  # of the leader; None if the sealed test set was not opened
 
     @staticmethod
     def of(store: SweepStore, summary: SweepSummary, report: Path | None, test: Score | None) -> "SweepOutcome":
-        """Read the folder once."""
         return SweepOutcome(
             folder=store.folder,
             header=store.header,
@@ -51,7 +50,7 @@ class SweepOutcome:
         return next(iter(rank(self.records)), None)
 
     def raise_if_failed(self) -> None:
-        """Raise EnvironmentFailure if something ended the search, or with the last error where no trial counts."""
+        """Raise EnvironmentFailure if an error ended the search or, with the last error, if all trials failed."""
         if self.summary.error:
             kept = f"{len(self.records)} of {counted(self.header.trial_count, 'trial')} are kept"
             raise EnvironmentFailure(f"{self.summary.error}; {kept}")
@@ -62,7 +61,7 @@ class SweepOutcome:
 
 
 def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
-    """What `sweep --json` prints. `report` and `best` are null where no trial counts, `front` with one objective."""
+    """`report` and `best` are null if no trial has a result, `front` if there is only one objective."""
     leader, header, summary = outcome.leader, outcome.header, outcome.summary
     best = leader and {
         "trial": leader.trial,
@@ -90,7 +89,7 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
 
 
 def front_document(outcome: SweepOutcome) -> dict[str, Any] | None:
-    """The trials between which the objectives leave a choice; None where there is one objective."""
+    """The Pareto front; None if there is only one objective."""
     names = outcome.header.objectives
     if len(names) == 1:
         return None
@@ -104,11 +103,15 @@ def front_document(outcome: SweepOutcome) -> dict[str, Any] | None:
 
 
 def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
-    """The same for people, a line a trial."""
     names = outcome.header.objectives
     if len(names) == 1:
         return []
-    lines = [("front", f"by {' and '.join(OBJECTIVES[name].title for name in names)}; no trial beats another here")]
+    lines = [
+        (
+            "Pareto front",
+            f"by {' and '.join(OBJECTIVES[name].title for name in names)}; no trial here dominates another",
+        )
+    ]
     for record in pareto_front(outcome.records, names):
         values = ", ".join(f"{OBJECTIVES[n].text(OBJECTIVES[n].value(record))} {n}" for n in names)
         lines.append((f"  trial {record.trial}", f"{values}: {describe(record)}"))
@@ -116,7 +119,6 @@ def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
 
 
 def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
-    """What `sweep` prints for people."""
     header, summary, leader = outcome.header, outcome.summary, outcome.leader
     counts, lines = status_counts(outcome.records), []
     if summary.interrupted:
@@ -130,15 +132,15 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(("  sealed test", tested))
     lines += front_lines(outcome)
     if summary.limit:
-        lines.append(("ended", f"{summary.limit}; {counted(len(outcome.records), 'trial')} are over"))
+        lines.append(("ended", f"{summary.limit}, after {counted(len(outcome.records), 'trial')}"))
     if summary.database:
-        lines.append(("database", f"not all trials are there; `digits resume` adds them. {summary.database}"))
-    shares = f"{summary.training_share:.0%} of the workers' time since the first began spent training"
+        lines.append(("database", f"some trials are missing from it; `digits resume` adds them. {summary.database}"))
+    shares = f"{summary.training_share:.0%} of worker time since the first trial started was spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
     lines.append(("folder", str(outcome.folder.absolute())))
     if summary.interrupted:
-        lines.append(("to go on", resume_command(outcome.folder)))
+        lines.append(("resume", resume_command(outcome.folder)))
     if outcome.report:
         lines.append(("report", str(outcome.report)))
         runs = runs_option(outcome.folder)
@@ -153,7 +155,6 @@ def score_document(score: Score) -> dict[str, Any]:
 
 
 def score_text(score: Score) -> str:
-    """A score in a line, with its interval."""
     interval = accuracy_interval(score.error_count, score.n)
     return (
         f"{score.accuracy:.2%} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
@@ -162,7 +163,7 @@ def score_text(score: Score) -> str:
 
 
 def spread_text(spread: Spread) -> str:
-    """Mean and standard deviation of accuracies, in percent and points."""
+    """Mean, standard deviation and best of accuracies, in percent and percentage points."""
     if spread.standard_deviation is None:
         return f"{spread.mean:.2%} (n = 1)"
     deviation = f"{100 * spread.standard_deviation:.2f}"
@@ -170,7 +171,6 @@ def spread_text(spread: Spread) -> str:
 
 
 def estimate_document(plan: RunPlan, about: Estimate) -> dict[str, Any]:
-    """What `sweep --dry-run --json` prints."""
     return {
         "sweep": plan.header.name,
         "trials": plan.header.trial_count,
@@ -184,7 +184,6 @@ def estimate_document(plan: RunPlan, about: Estimate) -> dict[str, Any]:
 
 
 def estimate_lines(plan: RunPlan, about: Estimate) -> list[tuple[str, str]]:
-    """What `sweep --dry-run` prints for people."""
     header = plan.header
     lines = [("space", about.size)]
     lines += [(f"  {name}", text) for name, text in header.space.items()]
@@ -194,6 +193,6 @@ def estimate_lines(plan: RunPlan, about: Estimate) -> list[tuple[str, str]]:
             ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")
         )
         lines.append(("disk", f"about {about.byte_count / 1e6:.0f} MB in {plan.folder}"))
-    lines.append(("an epoch", f"{about.epoch_seconds:.2f} s of the default recipe, measured now on one thread"))
-    lines.append(("next", "the same command without --dry-run"))
+    lines.append(("epoch", f"{about.epoch_seconds:.2f} s with the default recipe, measured just now on one thread"))
+    lines.append(("next", "run the same command without --dry-run"))
     return lines

@@ -1,4 +1,4 @@
-"""What `train`, `replay` and `recipes` print: a JSON document for scripts, labelled lines for people."""
+"""What `digits train`, `replay` and `recipes` print."""
 
 import dataclasses
 import inspect
@@ -20,7 +20,6 @@ from sweeps.words import counted, duration
 
 
 def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str, Any]:
-    """What `train --json` prints."""
     record = outcome.record
     return {
         "run": outcome.store.header.name,
@@ -47,7 +46,6 @@ def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str
 
 
 def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[str, str]]:
-    """What `train` prints for people."""
     record, store = outcome.record, outcome.store
     spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
     lines = [
@@ -63,7 +61,7 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
         lines.append(("by fold", spread_text(spread_of([score.accuracy for score in record.fold_scores]))))
     tested = "not opened, because the run was interrupted"
     if record.fold_scores:
-        tested = "none for a cross-validation: it has a network for every fold"
+        tested = "none for a cross-validation, which has a network per fold"
     if outcome.test:
         tested = f"{score_text(outcome.test)}; opened {counted(len(store.ledger()), 'time')}"
     lines.append(("sealed test", tested))
@@ -77,7 +75,6 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
 
 
 def replay_document(store: SweepStore, outcome: Replay) -> dict[str, Any]:
-    """What `replay --json` prints."""
     return {
         "run": store.header.name,
         "trial": outcome.record.trial,
@@ -90,9 +87,8 @@ def replay_document(store: SweepStore, outcome: Replay) -> dict[str, Any]:
 
 
 def replay_lines(store: SweepStore, outcome: Replay) -> list[tuple[str, str]]:
-    """What `replay` prints for people."""
     largest = (
-        "the same bits" if outcome.same_bits else f"probabilities differ by at most {outcome.largest_difference:.2g}"
+        "bit-identical" if outcome.same_bits else f"probabilities differ by at most {outcome.largest_difference:.2g}"
     )
     lines = [
         ("trial", f"{outcome.record.trial} of {store.header.name}: {describe(outcome.record)}"),
@@ -105,7 +101,7 @@ def replay_lines(store: SweepStore, outcome: Replay) -> list[tuple[str, str]]:
 
 
 def recipe_documents(runs: Path) -> list[dict[str, Any]]:
-    """What `recipes --json` prints; `ours` is null for a recipe that no stored run has trained as published."""
+    """`ours` is null for recipes that no stored run has trained as published."""
     ours = our_figures(runs)
     return [
         _recipe_document(name) | {"ours": dataclasses.asdict(ours[name]) if name in ours else None} for name in RECIPES
@@ -125,12 +121,11 @@ def _recipe_document(name: str) -> dict[str, Any]:
 
 
 def one_recipe_document(name: str) -> dict[str, Any]:
-    """What `recipes NAME --json` prints: the same with the network's layers."""
     return _recipe_document(name) | {"layers": [dataclasses.asdict(row) for row in _layers(name)]}
 
 
 def one_recipe_lines(name: str) -> list[tuple[str, str]]:
-    """What `recipes NAME` prints for people: the layers, and every field that is not the default."""
+    """The fields that differ from the defaults, and the layers."""
     named = RECIPES[name]
     lines = [(name, f"{named.source}, on {named.dataset}; published: {named.published}")]
     lines.append(("about", " ".join((inspect.getdoc(named.build) or "").split())))
@@ -149,7 +144,6 @@ def _layers(name: str) -> tuple[LayerRow, ...]:
 
 
 def recipe_lines(runs: Path) -> list[tuple[str, str]]:
-    """What `recipes` prints for people."""
     ours, lines = our_figures(runs), []
     for name, named in RECIPES.items():
         lines.append((name, f"{named.dataset:<16}  {named.source}: {named.published}"))

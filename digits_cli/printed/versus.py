@@ -1,4 +1,4 @@
-"""What `digits report A B` prints."""
+"""What `digits report` prints for several runs."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from reports.rows.versus import VersusData
 
 
 def versus_document(data: VersusData, path: Path) -> dict[str, Any]:
-    """What `report A B --json` prints. Differences are second minus first: positive where the second is worse."""
+    """Differences are second minus first: positive if the second is worse."""
     return {
         "sweeps": [column.header.name for column in data.columns],
         "report": str(path),
@@ -45,7 +45,6 @@ def versus_document(data: VersusData, path: Path) -> dict[str, Any]:
 
 
 def versus_lines(data: VersusData, path: Path) -> list[tuple[str, str]]:
-    """What `report A B` prints for people."""
     lines = []
     for column in data.columns:
         answers = column.leader.validation
@@ -57,5 +56,5 @@ def versus_lines(data: VersusData, path: Path) -> list[tuple[str, str]]:
             low, high = (f"{-100 * end:+.2f}" for end in (test.duel.interval.high, test.duel.interval.low))
             points = f"{0.0 - 100 * test.duel.error_rate:+.2f} points [{low}, {high}]"
             detail = f"{points}, p {p_value_text(test.corrected_p_value)}: "
-        lines.append((f"{test.second} to {test.first}", f"{test.part}: {detail}{test.verdict}"))
+        lines.append((f"{test.second} vs {test.first}", f"{test.part}: {detail}{test.verdict}"))
     return [*lines, ("report", str(path)), ("next", open_command(path))]

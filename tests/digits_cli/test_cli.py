@@ -39,7 +39,7 @@ from tests.helpers.command_line import RUNNER, run
         (("compare", "lenet", "kfold-cnn"), 2, "choose one with --dataset"),
         (("compare", "lenet", "--seeds", "0"), 2, "--seeds must be between 1 and 1,000"),
         (("compare", "lenet", "--vary", "model.widht=3"), 2, "did you mean 'model.width'"),
-        (("compare", "--published", "--epochs", "3"), 2, "--published trains as published"),
+        (("compare", "--published", "--epochs", "3"), 2, "--published trains recipes as published"),
         (("compare", "--published", "lenett"), 2, "did you mean 'lenet'"),
         (("train", "FILE.json"), 2, "there is no file"),
         (("datasets", "show", "mnits"), 2, "did you mean 'mnist'"),
@@ -55,14 +55,14 @@ from tests.helpers.command_line import RUNNER, run
         (("ensemble", "--pool", "confirmed"), 2, "run `digits confirm` first"),
         (("leaderboard", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
         (("leaderboard", "--top", "0"), 2, "--top must be at least 1"),
-        (("leaderboard", "--folds", "3"), 2, "`digits confirm --folds 3 --sweep tiny` does it"),
+        (("leaderboard", "--folds", "3"), 2, "run `digits confirm --folds 3 --sweep tiny` first"),
         (("confirm", "--seeds", "0"), 2, "--seeds must be between 1 and"),
         (("doubts", "--part", "test"), 2, "the sealed test set has not been opened"),
         (("report", "../tiny"), 2, "cannot be a sweep's name"),
         (("report", "tiny", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
         (("report", "tiny", "other", "--follow"), 2, "--follow is for one run, got 2"),
         (("leaderboard", "FILE.html"), 2, "there is no file"),
-        (("leaderboard", "tiny.html", "--folds", "3"), 2, "--folds is for a run, not for a page of one"),
+        (("leaderboard", "tiny.html", "--folds", "3"), 2, "--folds needs a run, not a report page"),
         (("sweep", "--runs", "FILE"), 1, "choose another --runs"),
         (("report", "--output", "FILE/report.html"), 1, "writes it elsewhere"),
     ],
@@ -111,7 +111,7 @@ def test_ensemble_document(sweep_store: SweepStore) -> None:
             assert low < figures["accuracy"] < high
     assert document["best_single"]["trial"] == sweep_store.ranked()[0].trial
     assert document["test_openings"] == 1
-    assert err == "only 4 trials are there to combine, not 9 (a sweep keeps the weights of the best: --keep)\n"
+    assert err == "asked for 9 trials to combine, found 4 (a sweep keeps the weights of its best trials only: --keep)\n"
 
 
 def test_report_command_writes_where_it_says(sweep_store: SweepStore, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_report_command_writes_where_it_says(sweep_store: SweepStore, tmp_path: 
     assert 'id="inside"' in (sweep_store.folder / "report.html").read_text()
 
 
-def test_a_page_is_read_back_as_the_leaderboard_that_it_shows(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_leaderboard_reads_a_report_page_back(sweep_store: SweepStore, tmp_path: Path) -> None:
     runs = ("--runs", str(sweep_store.folder.parent))
     target = str(tmp_path / "out.html")
     assert run("report", "tiny", "--output", target, "--plotly", "directory", *runs)[0] == 0
@@ -151,13 +151,13 @@ def test_several_runs_side_by_side(sweep_store: SweepStore) -> None:
     assert out.splitlines()[-1].endswith("page.html")
 
 
-def test_doctor_tells_what_would_be_used(data_folder: Path, tmp_path: Path) -> None:
+def test_doctor_says_what_a_sweep_would_use(data_folder: Path, tmp_path: Path) -> None:
     code, out, _ = run("doctor", "--json", "--runs", str(tmp_path / "runs"))
     found = json.loads(out)
     assert code == 0
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert found["datasets"]["sklearn-digits"].startswith("at hand")
-    assert found["datasets"]["mnist"].startswith("not at hand, would be downloaded: MNIST/raw/train-images")
+    assert found["datasets"]["sklearn-digits"].startswith("available")
+    assert found["datasets"]["mnist"].startswith("missing, downloaded when needed: MNIST/raw/train-images")
     assert found["data_folder"] == str(data_folder)
     assert found["runs_writable"] is True
     assert "trials at a time on" in found["would_use"]
@@ -186,14 +186,14 @@ def test_installed_command_answers_without_heavy_imports() -> None:
     assert not imported & {"torch", "ray", "optuna", "numpy", "plotly", "sklearn"}
 
 
-def test_help_names_what_can_be_chosen() -> None:
+def test_help_names_the_choices() -> None:
     result = RUNNER.invoke(app, ["sweep", "--help"], terminal_width=300)
     words = " ".join(result.stdout.split())
     assert all(name in words for name in DATASETS)
     assert f"{default_max_epochs(8)} for 8x8 images, {default_max_epochs(28)} for 28x28" in words
 
 
-def test_a_reader_who_has_seen_enough_is_no_traceback(sweep_store: SweepStore) -> None:
+def test_a_closed_pipe_gives_no_traceback(sweep_store: SweepStore) -> None:
     digits = Path(sys.executable).with_name("digits")
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -202,7 +202,7 @@ def test_a_reader_who_has_seen_enough_is_no_traceback(sweep_store: SweepStore) -
     os.close(write_end)
     assert (done.returncode, done.stderr) == (
         1,
-        "only 4 trials are there to combine, not 5 (a sweep keeps the weights of the best: --keep)\n",
+        "asked for 5 trials to combine, found 4 (a sweep keeps the weights of its best trials only: --keep)\n",
     )
     assert (sweep_store.folder / "report.html").is_file()
 
@@ -235,7 +235,7 @@ def test_train_prints_one_document_and_its_report(tmp_path: Path) -> None:
     code, out, _ = run("train", "improved-net", "--dataset", "sklearn-digits", "--epochs", "1", "--runs", str(tmp_path))
     assert code == 0
     lines = dict(line.split(maxsplit=1) for line in out.splitlines())
-    assert "published" not in lines  # its figure is for other data
+    assert "published" not in lines  # the published figure is for another data set
     assert lines["next"].endswith("report.html")
 
 
@@ -261,7 +261,7 @@ def test_one_recipe_is_shown_with_its_layers() -> None:
     assert ["optimizer.learning_rate", "0.01"] in lines
 
 
-def test_runs_are_listed_shown_and_removed(sweep_store: SweepStore) -> None:
+def test_runs_are_listed_shown_and_deleted(sweep_store: SweepStore) -> None:
     runs = ["--runs", str(sweep_store.folder.parent)]
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -274,12 +274,12 @@ def test_runs_are_listed_shown_and_removed(sweep_store: SweepStore) -> None:
     assert json.loads(out)["trials"] == {"finished": 3, "stopped": 1, "failed": 1}
     code, out, _ = run("show", "tiny/1", "--json")
     assert json.loads(out)["recipe"]["model"]["name"] == "mlp"
-    for wrong, message in (("tiny/x", "'x' is no trial's number; write tiny/17"), ("tiny/99", "has no trial 99")):
+    for wrong, message in (("tiny/x", "'x' is not a trial number; write tiny/17"), ("tiny/99", "has no trial 99")):
         code, out, err = run("show", wrong)
         assert (code, out) == (2, "")
         assert message in err
     code, _, err = run("watch", "tiny")
-    assert (code, err) == (2, "error: 'tiny' keeps no journal to watch: only sweeps and comparisons do\n")
+    assert (code, err) == (2, "error: 'tiny' has no journal to watch; only sweeps and comparisons have one\n")
     code, _, err = run("rm", "tiny", "nothere")
     assert (code, "unknown sweep 'nothere'" in err) == (2, True)
     linked = sweep_store.folder.with_name("linked")
@@ -288,17 +288,20 @@ def test_runs_are_listed_shown_and_removed(sweep_store: SweepStore) -> None:
     assert (code, "is a link" in err, sweep_store.folder.exists()) == (2, True, True)
     linked.unlink()
     code, _, err = run("rm", "tiny")
-    assert (code, err) == (2, "error: nobody is there to be asked; add --yes to remove without asking\n")
+    assert (code, err) == (
+        2,
+        "error: cannot ask for confirmation without a terminal; add --yes to delete without asking\n",
+    )
     assert sweep_store.folder.exists()
     code, out, _ = run("rm", "tiny", "--yes", "--json")
     assert (code, list(json.loads(out)["removed"])) == (0, ["tiny"])
     assert not sweep_store.folder.exists()
 
 
-def test_who_does_not_answer_removes_nothing(sweep_store: SweepStore) -> None:
+def test_rm_without_an_answer_deletes_nothing(sweep_store: SweepStore) -> None:
     digits, runs = Path(sys.executable).with_name("digits"), str(sweep_store.folder.parent)
     ours, terminal = os.openpty()
-    os.write(ours, b"\x04")  # the end of what is typed, which stands for Ctrl-C here: no key sends it to a test
+    os.write(ours, b"\x04")  # end of input, handled like Ctrl-C, which a test cannot type
     done = subprocess.run([digits, "rm", "tiny", "--runs", runs], stdin=terminal, capture_output=True, text=True)
     os.close(ours)
     os.close(terminal)

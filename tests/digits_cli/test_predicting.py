@@ -1,4 +1,4 @@
-"""`digits predict` as it is called, on pictures drawn here."""
+"""`digits predict` through the command line, on pictures drawn by the tests."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def test_pictures_with_labels_give_an_accuracy(sweep_store: SweepStore, tmp_path
     assert document["n"] == 10
     right = [image["digits"][0]["digit"] == image["label"] for image in document["images"]]
     assert document["accuracy"] == pytest.approx(np.mean(right))
-    assert document["accuracy"] >= 0.5  # a tiny net that was trained for three epochs, on images of 8x8
+    assert document["accuracy"] >= 0.5  # a tiny network trained for three epochs on 8x8 images
     assert np.trace(document["confusion"]) == sum(right)
     for image in document["images"]:
         (digit,) = image["digits"]
@@ -42,7 +42,7 @@ def test_pictures_with_labels_give_an_accuracy(sweep_store: SweepStore, tmp_path
         assert 0 <= top < bottom <= image["height"]
 
 
-def test_a_bad_file_is_one_line_and_holds_up_no_other(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_bad_file_is_one_line_and_the_others_are_still_read(sweep_store: SweepStore, tmp_path: Path) -> None:
     draw(tmp_path / "good.png", 3)
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.jpg").write_text("no picture")
@@ -64,7 +64,7 @@ def test_a_bad_file_is_one_line_and_holds_up_no_other(sweep_store: SweepStore, t
     assert len(document["images"][1]["digits"]) == 1
 
 
-def test_odd_shapes_and_names_hold_up_no_other(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_odd_shapes_and_names_do_not_stop_the_others(sweep_store: SweepStore, tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     draw(folder / "good.png", 3)
     content = (folder / "good.png").read_bytes()
@@ -88,7 +88,7 @@ def test_odd_shapes_and_names_hold_up_no_other(sweep_store: SweepStore, tmp_path
     assert by_name["good.png"]["text"] == by_name[os.fsdecode(b"broken-\xff.png")]["text"] != ""
 
 
-def test_a_model_without_weights_is_said_at_once(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_model_without_weights_fails_at_once(sweep_store: SweepStore, tmp_path: Path) -> None:
     sweep_store.trial(1).drop_weights()
     draw(tmp_path / "a.png", 3)
     code, out, err = predict(sweep_store, tmp_path / "a.png", "--model", "tiny/1")
@@ -139,7 +139,7 @@ def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path,
 
 @pytest.mark.mnist
 @pytest.mark.slow
-def test_own_handwriting_is_read_by_what_was_trained_on_mnist(mnist_runs: Path, tmp_path: Path) -> None:
+def test_a_model_trained_on_mnist_reads_own_handwriting(mnist_runs: Path, tmp_path: Path) -> None:
     for number in range(150):
         digit, sheet = number * 7 % 10, number % len(SHEETS)
         draw(tmp_path / f"mine/{digit}-{number}.png", digit, sheet=sheet, author=number % len(AUTHORS), seed=number)

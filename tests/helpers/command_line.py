@@ -1,4 +1,4 @@
-"""The commands, called in this process."""
+"""Call the commands in this process."""
 
 from typer.testing import CliRunner
 

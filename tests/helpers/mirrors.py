@@ -1,4 +1,4 @@
-"""Local copies of one bucket on machines that a test makes up."""
+"""Local copies of one bucket on simulated machines."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Machine = Callable[[str], Mirror]
 
 @pytest.fixture
 def machine(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """The copy that a machine of this name has: each has a cache folder of its own."""
+    """Return the local copy of the named machine; each machine has its own cache folder."""
 
     def copy_of(name: str) -> Mirror:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))

@@ -1,10 +1,10 @@
-"""Made-up models: what they answer is known."""
+"""Made-up models with known predictions."""
 
 import numpy as np
 
 
 def answers(labels: np.ndarray, wrong: list[int], confidence: float) -> np.ndarray:
-    """(N, 10): right with that confidence, but for some images."""
+    """Probabilities, (N, 10): the label gets this confidence, but on the images in `wrong` the next digit gets it."""
     digits = labels.copy()
     digits[wrong] = (digits[wrong] + 1) % 10
     probabilities = np.full((len(labels), 10), (1 - confidence) / 9, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""An S3 server of the tests' own (moto's), and folders in it."""
+"""A local S3 server for the tests (moto), and folders in it."""
 
 import itertools
 import logging
@@ -10,17 +10,17 @@ import pytest
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "made-up",
     "AWS_SECRET_ACCESS_KEY": "as well",
-    "AWS_EC2_METADATA_DISABLED": "true",  # nobody there to be asked for credentials
+    "AWS_EC2_METADATA_DISABLED": "true",  # there is no metadata service to ask for credentials
 }
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def s3_address() -> Iterator[str]:
-    """host:port of a server on the loopback interface, with one bucket."""
+    """The host:port of a server on the loopback interface, with one bucket."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own dependencies
+        warnings.simplefilter("ignore")  # warnings from its dependencies
         import boto3
         from moto.server import ThreadedMotoServer
 
@@ -40,7 +40,7 @@ def s3_address() -> Iterator[str]:
 
 @pytest.fixture
 def s3_url(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty folder in the bucket; the environment has what is needed to reach it."""
+    """The URL of an empty folder in the bucket; the credentials are in the environment."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     return f"s3://bucket/team/{next(_numbers)}?endpoint_override={s3_address}&scheme=http&region=us-east-1"

@@ -1,4 +1,4 @@
-"""Pages as a parser or a browser sees them."""
+"""HTML pages, parsed, and the browser to open them with."""
 
 import shutil
 from html.parser import HTMLParser
@@ -35,5 +35,5 @@ class Page(HTMLParser):
             self.text += data
 
     def script(self, name: str) -> str:
-        """The script of that id."""
+        """The text of the script with this id."""
         return self.scripts[self.ids.index(name)]

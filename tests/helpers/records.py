@@ -1,4 +1,4 @@
-"""Records as they would be stored."""
+"""Made-up records."""
 
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe

@@ -25,7 +25,7 @@ def make_header(digits: Digits, split: Split, name: str = "tiny", created_at: fl
 
 
 def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epochs: int, label: str = "") -> RunRecord:
-    """Run a real trial in this process for some epochs and seal it."""
+    """Train a real trial in this process for some epochs and store its record."""
     device = torch.device("cpu")
     folder = store.trial(trial)
     run = TrialRun(

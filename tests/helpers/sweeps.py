@@ -1,4 +1,4 @@
-"""Small sweeps, those who watch them, and those who disturb them."""
+"""Small sweeps, views that record their events, and views that disturb them."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ class WorkerKiller(Recorder):
 
 
 def own_workers() -> list[int]:
-    """Processes of Ray's workers whose raylet is a child of this process."""
+    """Process ids of Ray's workers whose raylet is a child of this process."""
     return [
         worker
         for child in children_of(os.getpid())
@@ -75,7 +75,7 @@ def own_workers() -> list[int]:
 
 
 class Interrupter(Recorder):
-    """Presses Ctrl-C after so many epochs of all trials."""
+    """Raises KeyboardInterrupt after this many epochs of all trials together."""
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Interrupter(Recorder):
 
 
 def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
-    """What must not depend on interruptions, by trial."""
+    """The results that must not depend on interruptions, by trial."""
     return {
         record.trial: (
             record.status,

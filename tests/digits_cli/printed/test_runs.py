@@ -12,7 +12,7 @@ from sweeps.view.run_state import RunState, list_runs, remove_run, trial_of
 
 
 def journalled(store: SweepStore) -> None:
-    """A journal that tells of the store's trials and of one more that is running."""
+    """Write a journal with the store's trials and one more that is running."""
     with Journal(store.folder) as journal:
         journal.session(1, 5.0)
         for record in store.records():
@@ -23,7 +23,7 @@ def journalled(store: SweepStore) -> None:
         journal.epoch(5, 2, 0.4)
 
 
-def test_a_run_is_shown_while_it_runs_and_once_it_was_cut_off(sweep_store: SweepStore) -> None:
+def test_a_run_is_shown_while_it_runs_and_after_it_was_interrupted(sweep_store: SweepStore) -> None:
     journalled(sweep_store)
     with sole_driver(sweep_store.folder):
         running = RunState.of(sweep_store)
@@ -62,7 +62,7 @@ def test_a_trial_is_shown_with_its_recipe_and_its_error(sweep_store: SweepStore)
         trial_of(RunState.of(sweep_store), 5)
 
 
-def test_runs_are_listed_and_a_damaged_one_says_so(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_damaged_runs_are_listed_as_damaged(sweep_store: SweepStore, tmp_path: Path) -> None:
     runs = sweep_store.folder.parent
     (runs / "broken").mkdir()
     (runs / "broken" / "sweep.json").write_text("{")
@@ -73,7 +73,7 @@ def test_runs_are_listed_and_a_damaged_one_says_so(sweep_store: SweepStore, tmp_
     lines = dict(list_lines(runs))
     assert "sweep on sklearn-digits, interrupted, 5 of 5 trials" in lines["tiny"]
     assert lines["broken"].startswith("damaged: ")
-    (runs / ".removing-tiny-1").mkdir()  # of an rm that was killed
+    (runs / ".removing-tiny-1").mkdir()  # left by an rm that was killed
     (runs / ".removing-tiny-1" / "sweep.json").write_text("{}")
     assert set(dict(list_lines(runs))) == {"tiny", "broken", "next"}
     with pytest.raises(UsageError, match="is not a folder"):
@@ -81,7 +81,7 @@ def test_runs_are_listed_and_a_damaged_one_says_so(sweep_store: SweepStore, tmp_
     assert dict(list_lines(tmp_path / "none"))["next"].startswith("digits sweep --trials 100")
 
 
-def test_a_removed_run_is_gone_and_nothing_else(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_removing_a_run_deletes_nothing_else(sweep_store: SweepStore, tmp_path: Path) -> None:
     runs = sweep_store.folder.parent
     with sole_driver(sweep_store.folder), pytest.raises(UsageError, match="is running already"):
         remove_run(runs, "tiny")

@@ -21,7 +21,7 @@ def test_resume_command_names_the_runs_folder_unless_it_is_where_commands_look(
     assert resume_command(sweep_store.folder) == "digits resume tiny"
 
 
-def test_lines_and_document_tell_the_same(sweep_store: SweepStore) -> None:
+def test_lines_and_document_agree(sweep_store: SweepStore) -> None:
     leader, test = sweep_store.ranked()[0], score_leader_on_test(sweep_store)
     assert leader.validation is not None
     outcome = SweepOutcome.of(sweep_store, SUMMARY, None, test)
@@ -33,17 +33,17 @@ def test_lines_and_document_tell_the_same(sweep_store: SweepStore) -> None:
     assert document["trials"] == {"finished": 3, "stopped": 1, "failed": 1}
     assert lines["trials"] == (
         "3 finished, 1 stopped early, 1 failed in 1 min 03 s;"
-        " 80% of the workers' time since the first began spent training"
+        " 80% of worker time since the first trial started was spent training"
     )
 
 
-def test_an_interrupted_sweep_says_how_to_go_on(sweep_store: SweepStore) -> None:
+def test_an_interrupted_sweep_says_how_to_resume(sweep_store: SweepStore) -> None:
     (sweep_store.trial(4).folder / "record.json").unlink()
     summary = SweepSummary(seconds=1.0, training_share=0.5, interrupted=True)
     outcome = SweepOutcome.of(sweep_store, summary, sweep_store.folder / "report.html", None)
     lines = dict(sweep_lines(outcome))
     assert lines["interrupted"] == "4 of 5 trials are kept"
-    assert lines["to go on"].startswith("digits resume tiny --runs ")
+    assert lines["resume"].startswith("digits resume tiny --runs ")
     assert lines["  sealed test"] == "not opened, because the sweep was interrupted"
     assert list(lines)[-1] == "next"
 

@@ -52,7 +52,7 @@ def test_the_page_needs_no_network_and_names_what_it_shows(tmp_path: Path) -> No
     document = summary_document(summary, path)
     assert sum(document["train_counts"]) == 1078
     assert "examples" not in document
-    assert dict(summary_lines(summary, path))["sealed test"] == "359 images, not looked at"
+    assert dict(summary_lines(summary, path))["sealed test"] == "359 images, not opened"
 
 
 def test_where_it_cannot_be_written(tmp_path: Path) -> None:

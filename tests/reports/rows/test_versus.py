@@ -94,7 +94,7 @@ def test_page_and_lines_say_the_same(sweep_store: SweepStore, other_store: Sweep
     text = " ".join(Page(path.read_text()).text.split())
     lines = dict(versus_lines(data, path))
     assert data.tests[0].verdict in text
-    assert data.tests[0].verdict in lines["other to tiny"]
+    assert data.tests[0].verdict in lines["other vs tiny"]
     for column in data.columns:
         assert f"{100 * column.leader.validation.accuracy.mean:.2f} %" in text.replace("\u202f", " ")
     seconds, epochs = (

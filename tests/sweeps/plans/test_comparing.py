@@ -123,7 +123,7 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     assert best["published"] is None  # other data
     lines = dict(comparisons_lines([outcome]))
     assert lines["sealed test"] == "opened 1 time"
-    assert lines["  to the first"].startswith("-")
+    assert lines["  vs leader"].startswith("-")
     assert "interrupted" not in lines
     stopped = replace(outcome, summary=replace(summary, interrupted=True))
     assert dict(comparisons_lines([stopped]))["interrupted"] == "4 of 4 runs are kept"
