@@ -1,4 +1,4 @@
-"""Rows about models -> Plotly figures: learning curves, calibration, embeddings, members of an ensemble."""
+"""Rows about models -> Plotly figures: learning curves, calibration, embeddings, disagreement of members."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from reports.rows.views import View
 
 CURVE_COUNT = 5
 MOST_EPOCH_TICKS = 12
-FEW_ANSWERS = 10  # of a calibration bin: fewer say little, and are drawn faintly
+FEW_ANSWERS = 10  # a calibration bin with fewer says little and is drawn faintly
 MOST_NUMBERED_MEMBERS = 16
 
 
 def learning_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
-    """Train and validation loss by epoch of the first few named runs, the epoch that counts marked."""
+    """Training and validation loss by epoch of the first few runs; a star marks the epoch that counts."""
     figure = go.Figure()
     for (name, record), colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
         _add_curve(
@@ -35,7 +35,7 @@ def learning_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
 
 
 def accuracy_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
-    """The same for the share of mistakes, where both parts can be read on one log scale."""
+    """Training and validation error rate by epoch, drawn like the losses; both fit on one log scale."""
     figure = go.Figure()
     for (name, record), colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
         _add_curve(
@@ -43,7 +43,7 @@ def accuracy_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
             validation=[100 * row.validation_error_count / max(row.validation_n, 1) for row in record.curve],
             train=[100 * row.train_error_count / max(row.train_n, 1) for row in record.curve],
         )  # fmt: skip
-    laid_out(figure, "epoch", "mistakes, % (log scale)")
+    laid_out(figure, "epoch", "error rate, % (log scale)")
     _epoch_ticks(figure, runs)
     shown = [row for _, record in runs[:CURVE_COUNT] for row in record.curve]
     counts = [(row.train_error_count, row.train_n) for row in shown]
@@ -84,10 +84,10 @@ def _epoch_ticks(figure: go.Figure, runs: Sequence[tuple[str, RunRecord]]) -> No
 
 
 def calibration_chart(views: Sequence[View]) -> go.Figure:
-    """How often answers of like confidence are right, with 95 % intervals, beside how often they should be."""
+    """Share of correct predictions by confidence, with 95 % intervals, beside perfect calibration."""
     figure = go.Figure()
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="as sure as right", line={"color": GREEN, "dash": "dash", "width": 1},
+        x=[0, 1], y=[0, 1], mode="lines", name="perfect calibration", line={"color": GREEN, "dash": "dash", "width": 1},
         hoverinfo="skip",
     )  # fmt: skip
     for view, colour in zip(views, SERIES_COLOURS, strict=False):
@@ -110,16 +110,16 @@ def calibration_chart(views: Sequence[View]) -> go.Figure:
                 "size": 9,
                 "opacity": [1.0 if one.n >= FEW_ANSWERS else 0.35 for one in view.bins],
             },
-            hovertemplate="confidence %{x:.3f}<br>right %{y:.3f}<br>%{customdata} images<extra></extra>",
+            hovertemplate="confidence %{x:.3f}<br>correct %{y:.3f}<br>%{customdata} images<extra></extra>",
         )
-    laid_out(figure, "confidence", "share that is right", height=420)
+    laid_out(figure, "confidence", "share of correct predictions", height=420)
     figure.update_xaxes(range=[0, 1.02])
     figure.update_yaxes(range=[0, 1.05])
     return figure
 
 
 def embedding_chart(inside: InsideModel) -> go.Figure:
-    """The same images before and after the network: each point is a digit, coloured by its label."""
+    """The same images before and after the network: a point per image, coloured by label; crosses are misclassified."""
     figure = make_subplots(
         rows=2, cols=2, horizontal_spacing=0.06, vertical_spacing=0.12,
         subplot_titles=[scatter.title for scatter in inside.scatters],
@@ -152,14 +152,14 @@ def embedding_chart(inside: InsideModel) -> go.Figure:
 
 
 def _digit_marks(inside: InsideModel, scatter: Scatter) -> dict[str, list[float] | list[str]]:
-    """Each digit, in the middle of its points."""
+    """Each digit as text, at the median of its points."""
     present = [digit for digit in range(10) if (inside.labels == digit).any()]
     middles = np.stack([np.median(scatter.points[inside.labels == digit], axis=0) for digit in present])
     return {"x": middles[:, 0].tolist(), "y": middles[:, 1].tolist(), "text": [str(digit) for digit in present]}
 
 
 def disagreement_chart(ensemble: EnsembleRecord) -> go.Figure:
-    """The share of validation images that one of two members alone gets right, for each two."""
+    """For each pair of members, the share of validation images that exactly one of them gets right."""
     trials = [member.trial for member in ensemble.members]
     names = [plain(member.name) for member in ensemble.members]
     shares = np.full((len(trials), len(trials)), np.nan)

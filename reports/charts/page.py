@@ -1,4 +1,4 @@
-"""Which charts a page has: rows that are there, as figures by name."""
+"""All charts of a run's page: rows -> figures by name."""
 
 import plotly.graph_objects as go
 
@@ -26,11 +26,11 @@ from reports.rows.answers import trial_title
 from reports.rows.search import Dimension
 from reports.rows.tables import ReportData
 
-FEWEST_FOR_PARALLEL = 2  # fields, and trials
+FEWEST_FOR_PARALLEL = 2  # both fields and trials
 
 
 def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
-    """Every chart; None where there is nothing to draw."""
+    """Every chart by name; None if there is nothing to draw."""
     records = [row.record for row in data.leaderboard]
     ensemble, inside = data.ensemble, data.inside
     return {
@@ -46,7 +46,7 @@ def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
 
 
 def _shown_runs(data: ReportData) -> list[tuple[str, RunRecord]]:
-    """The runs that the leaderboard's figures are of, or the first of them, with what they are called."""
+    """Each leaderboard row's run with its title; for a confirmed recipe, its first run on a fresh seed."""
     shown = []
     for row in data.leaderboard:
         standing = row.standing
@@ -59,7 +59,7 @@ def _shown_runs(data: ReportData) -> list[tuple[str, RunRecord]]:
 
 
 def sliced(data: ReportData) -> list[Dimension]:
-    """The fields that have a chart of their own, the most important first."""
+    """The fields that get a chart of their own, the most important first."""
     return by_importance(data.search.dimensions, data.search.importances)
 
 

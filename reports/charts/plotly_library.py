@@ -1,4 +1,4 @@
-"""How the page comes by Plotly: packed inside it, from a file beside it, or from Plotly's own address."""
+"""How a page gets Plotly: packed inside it, from a file beside it, or from Plotly's CDN."""
 
 import base64
 import gzip
@@ -16,27 +16,27 @@ CDN = "https://cdn.plot.ly"
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """What the page needs to run it."""
+    """What a page needs in order to load Plotly."""
 
-    packed: str = ""  # base64 of gzip: 2.0 MB where the text is 4.8
+    packed: str = ""  # base64 of gzip: 2.0 MB instead of 4.8 MB
     source_url: str = ""
     integrity: str = ""
-    script_sources: tuple[str, ...]  # of the page's Content-Security-Policy
+    script_sources: tuple[str, ...]  # for the page's Content-Security-Policy
 
 
 @cache
 def library_source() -> str:
-    """The bundle that the Python package brings along."""
+    """plotly.min.js, as bundled with the Python package."""
     return str(get_plotlyjs())
 
 
 def source_hash(source: str) -> str:
-    """The name under which a Content-Security-Policy lets exactly this script run."""
+    """The hash by which a Content-Security-Policy allows exactly this script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
 def plotly_library(mode: PlotlyMode) -> Library:
-    """inline: one file, no network. directory: plotly.min.js beside the page. cdn: from the network, by its hash."""
+    """inline: one file, no network. directory: plotly.min.js beside the page. cdn: from the network, pinned by hash."""
     source = library_source()
     if mode == "directory":
         return Library(source_url=LIBRARY_FILE, script_sources=("'self'", "file:"))

@@ -1,4 +1,4 @@
-"""Rows of a search -> Plotly figures."""
+"""Rows about a search -> Plotly figures: history, timeline, rungs, importance, slices, costs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -26,7 +26,7 @@ FEWEST_CONTOUR_POINTS = 10
 
 
 def _by_status(rows: Sequence[T], status_of: Callable[[T], str]) -> Iterator[tuple[str, str, str, list[T]]]:
-    """Each status that is there, with its colour, its symbol and its rows."""
+    """Each status that occurs, with its colour, symbol and rows."""
     for status, (colour, symbol) in STATUS_STYLE.items():
         chosen = [row for row in rows if status_of(row) == status]
         if chosen:
@@ -34,7 +34,7 @@ def _by_status(rows: Sequence[T], status_of: Callable[[T], str]) -> Iterator[tup
 
 
 def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
-    """Validation NLL of every trial against the seconds at which it ended, and the best so far."""
+    """Validation NLL of every trial against the time at which it ended, and the best so far."""
     figure = go.Figure()
     for status, colour, symbol, chosen in _by_status(points, lambda point: point.status):
         figure.add_scatter(
@@ -54,14 +54,14 @@ def optimisation_history(points: tuple[HistoryPoint, ...]) -> go.Figure:
         line={"color": GREEN, "shape": "hv", "width": 2},
         hoverinfo="skip",
     )
-    laid_out(figure, "seconds of search", "validation NLL (log scale)")
+    laid_out(figure, "search time, seconds", "validation NLL (log scale)")
     figure.update_xaxes(rangemode="tozero")
     log_axis(figure, [point.nll for point in points])
     return figure
 
 
 def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
-    """Every trial by its first two objectives, and the front among them."""
+    """Every trial by its first two objectives, with the Pareto front."""
     figure = go.Figure()
     x_name, y_name = front.objectives[1], front.objectives[0]
     shown = [record for record in records if values_of(record, front.objectives) is not None]
@@ -70,7 +70,11 @@ def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
     others = [record for record in shown if record.trial not in front]
     for name, chosen, style in (
         ("other trials", others, {"mode": "markers", "marker": {"color": SKY, "symbol": "circle-open", "size": 8}}),
-        ("front", on_front, {"mode": "lines+markers", "marker": {"color": BLUE, "size": 9}, "line": {"shape": "hv"}}),
+        (
+            "Pareto front",
+            on_front,
+            {"mode": "lines+markers", "marker": {"color": BLUE, "size": 9}, "line": {"shape": "hv"}},
+        ),
     ):
         figure.add_scatter(
             x=np.array([OBJECTIVES[x_name].value(record) for record in chosen]),
@@ -82,13 +86,13 @@ def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
         )
     laid_out(figure, OBJECTIVES[x_name].title, OBJECTIVES[y_name].title)
     for name, axis in ((x_name, figure.layout.xaxis), (y_name, figure.layout.yaxis)):
-        if name != "accuracy" and shown:  # ratios count in all others
+        if name != "accuracy" and shown:  # ratios matter in all other objectives
             axis.update(type="log", title=f"{OBJECTIVES[name].title} (log scale)", dtick="D2", exponentformat="none")
     return figure
 
 
 def time_line(bars: Sequence[LaneBar]) -> go.Figure:
-    """Trials as bars, a lane for each that ran at the same time."""
+    """Trials as bars over time, in one lane for each that ran at the same time."""
     figure = go.Figure()
     for status, colour, _, chosen in _by_status(bars, lambda bar: bar.status):
         figure.add_bar(
@@ -99,10 +103,10 @@ def time_line(bars: Sequence[LaneBar]) -> go.Figure:
             orientation="h",
             name=status,
             marker={"color": colour, "line": {"color": "rgba(128,128,128,0.6)", "width": 1}},
-            hovertemplate="trial %{customdata[0]}<br>from %{base:.1f} s, for %{customdata[1]:.1f} s<extra></extra>",
+            hovertemplate="trial %{customdata[0]}<br>from %{base:.1f} s, took %{customdata[1]:.1f} s<extra></extra>",
         )
     lane_count = max((bar.lane for bar in bars), default=0) + 1
-    laid_out(figure, "seconds of search", "lane", height=min(140 + 36 * lane_count, 700))
+    laid_out(figure, "search time, seconds", "lane", height=min(140 + 36 * lane_count, 700))
     figure.update_layout(barmode="overlay", bargap=0.25)
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(dtick=1, autorange="reversed")
@@ -110,11 +114,11 @@ def time_line(bars: Sequence[LaneBar]) -> go.Figure:
 
 
 def rung_chart(rungs: Sequence[Rung]) -> go.Figure:
-    """For each epoch after which trials were stopped: how many were, and how many went on."""
+    """For each epoch after which trials were stopped: how many were stopped and how many continued."""
     figure = go.Figure()
     epochs = [str(rung.epoch) for rung in rungs]
     for name, colour, counts in (
-        ("went on", BLUE, [rung.went_on_n for rung in rungs]),
+        ("continued", BLUE, [rung.went_on_n for rung in rungs]),
         ("stopped", ORANGE, [rung.stopped_n for rung in rungs]),
     ):
         figure.add_bar(
@@ -139,14 +143,14 @@ def importance_chart(found: Importances) -> go.Figure:
         marker={"color": BLUE},
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
-    laid_out(figure, "share of the variance of log NLL that is lost without it", "", height=80 + 24 * len(rows))
+    laid_out(figure, "explained variance of log NLL lost by shuffling the field", "", height=80 + 24 * len(rows))
     figure.update_layout(showlegend=False)
     figure.update_yaxes(automargin=True)
     return figure
 
 
 def by_importance(dimensions: Sequence[Dimension], found: Importances | str) -> list[Dimension]:
-    """The fields, the most important first where that is known."""
+    """The fields, the most important first; in their own order if importances are unknown."""
     if isinstance(found, str):
         return list(dimensions)
     places = {row.name: place for place, row in enumerate(found.rows)}
@@ -154,7 +158,7 @@ def by_importance(dimensions: Sequence[Dimension], found: Importances | str) -> 
 
 
 def parallel_coordinates(dimensions: Sequence[Dimension], nlls: Sequence[float], trials: Sequence[int]) -> go.Figure:
-    """A line for each trial over the fields, by fifths of the leaderboard; the worst are drawn first."""
+    """One line per trial across the fields, coloured by fifth of the leaderboard; the worst are drawn first."""
     shown = list(dimensions)[:MOST_DIMENSIONS]
     scales = [_scale(dimension) for dimension in shown]
     heights = [[scale.get(value) for value in dimension.values] for dimension, scale in zip(shown, scales, strict=True)]
@@ -189,7 +193,7 @@ def parallel_coordinates(dimensions: Sequence[Dimension], nlls: Sequence[float],
 
 
 def _scale(dimension: Dimension) -> dict[Scalar | None, float]:
-    """Each value's height, 0..1; numbers of a log scale by their logarithm, names evenly spaced."""
+    """Each value's height, 0..1: logarithmic for a log-scale field, evenly spaced for names."""
     present = sorted({value for value in dimension.values if value is not None}, key=lambda v: (str(type(v)), v))
     if dimension.numeric:
         numbers = np.array([float(value) for value in present])
@@ -209,12 +213,12 @@ def _ticks(dimension: Dimension, scale: dict[Scalar | None, float]) -> list[tupl
 
 def _text(value: Scalar | None) -> str:
     if value is None:
-        return "without"
+        return "does not apply"
     return f"{value:.3g}" if isinstance(value, float) else plain(str(value))
 
 
 def slice_chart(dimension: Dimension, records: Sequence[RunRecord], nlls: Sequence[float]) -> go.Figure:
-    """Every trial by one field. Records and NLLs are in the order of the field's values."""
+    """NLL of every trial against one field. Records and NLLs are in the order of the field's values."""
     figure = go.Figure()
     together = zip(dimension.values, records, nlls, strict=True)
     applying = [(value, record, nll) for value, record, nll in together if value is not None]
@@ -239,7 +243,7 @@ def slice_chart(dimension: Dimension, records: Sequence[RunRecord], nlls: Sequen
 
 
 def contour_chart(first: Dimension, second: Dimension, nlls: Sequence[float]) -> go.Figure | None:
-    """log10 NLL between the trials (linear, inside their hull) over two numeric fields; None for too few trials."""
+    """log10 NLL over two numeric fields, interpolated linearly between the trials; None if there are too few."""
     kept = [p for p, pair in enumerate(zip(first.values, second.values, strict=True)) if None not in pair]
     axes = [np.array([float(d.values[p]) for p in kept]) for d in (first, second)]  # type: ignore[arg-type]
     if len(kept) < FEWEST_CONTOUR_POINTS or any(len(np.unique(axis)) < 4 for axis in axes):
@@ -278,7 +282,7 @@ def _ungridded(steps: npt.NDArray[np.float64], axis: npt.NDArray[np.float64], *,
 
 
 def cost_chart(points: Sequence[CostPoint]) -> go.Figure:
-    """Seconds an epoch by batch size, learning rate and optimizer, seconds a trial by epochs; colours are models."""
+    """Seconds per epoch by batch size, learning rate and optimizer; seconds per trial by epochs. Colours are models."""
     figure = make_subplots(rows=2, cols=2, horizontal_spacing=0.1, vertical_spacing=0.2)
     models = sorted({point.model for point in points})
     panels = (
@@ -298,11 +302,11 @@ def cost_chart(points: Sequence[CostPoint]) -> go.Figure:
                 marker={"color": SERIES_COLOURS[number % len(SERIES_COLOURS)], "size": 7, "opacity": 0.75},
                 hovertemplate=f"trial %{{customdata}}<br>{title} %{{x}}<br>%{{y:.3g}} s<extra></extra>",
             )  # fmt: skip
-    laid_out(figure, "", "seconds an epoch", height=680)
+    laid_out(figure, "", "seconds per epoch", height=680)
     for row, column, title, *_ in panels:
         figure.update_xaxes(title=title, row=row, col=column)
     figure.update_yaxes(rangemode="tozero")
-    figure.update_yaxes(title="seconds a trial", row=2, col=2)
+    figure.update_yaxes(title="seconds per trial", row=2, col=2)
     figure.update_xaxes(type="log", exponentformat="none", dtick="D2", row=1, col=2)
     figure.update_xaxes(type="category", row=2, col=1)
     sizes = sorted({point.batch_size for point in points})
@@ -311,7 +315,7 @@ def cost_chart(points: Sequence[CostPoint]) -> go.Figure:
 
 
 def incumbents_chart(columns: Sequence[RunColumn]) -> go.Figure:
-    """The best validation NLL so far of each run, against seconds of search and against epochs trained."""
+    """Each run's best validation NLL so far, against search time and against epochs trained."""
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
     for place, column in enumerate(columns):
         colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
@@ -324,8 +328,8 @@ def incumbents_chart(columns: Sequence[RunColumn]) -> go.Figure:
                 hovertemplate="%{y:.4f}<extra></extra>",
             )  # fmt: skip
     laid_out(figure, "", "", height=420)
-    figure.update_xaxes(title="seconds of search", rangemode="tozero", row=1, col=1)
-    figure.update_xaxes(title="epochs of all trials together", rangemode="tozero", row=1, col=2)
+    figure.update_xaxes(title="search time, seconds", rangemode="tozero", row=1, col=1)
+    figure.update_xaxes(title="epochs, all trials together", rangemode="tozero", row=1, col=2)
     log_axis(figure, [point.incumbent_nll for column in columns for point in column.history])
     figure.update_yaxes(title="best validation NLL so far (log scale)", row=1, col=1)
     return figure

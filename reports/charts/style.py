@@ -1,20 +1,20 @@
-"""What all charts share: the palette, and the layout that the page's style fills in. No rows, no pages."""
+"""What all charts share: the palette, and a layout whose colours the page's style sets. Knows no rows and no pages."""
 
 import math
 
 import plotly.graph_objects as go
 
-# Okabe-Ito: colour-blind readers can tell these apart.
+# The Okabe-Ito palette: colour-blind readers can distinguish these.
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
 STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open"), "failed": (VERMILION, "x")}
 DIGIT_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, "#8C8C8C", "#7A5195", "#B8A800", "#5D4A3A")
-"""Ten are more than any palette keeps apart: points show their digit as well."""
+"""No palette keeps ten colours distinct, so the chart labels each digit's points as well."""
 MOST_FINE_DECADES = 3
 
 
 def laid_out(figure: go.Figure, x_title: str, y_title: str, *, height: int = 380) -> go.Figure:
-    """Colours of text, grid and background come from the page's style, which knows light from dark."""
+    """Apply the common layout. Colours of text, grid and background come from the page's style, light or dark."""
     figure.update_layout(
         template="none",
         height=height,
@@ -30,12 +30,12 @@ def laid_out(figure: go.Figure, x_title: str, y_title: str, *, height: int = 380
 
 
 def plain(text: str) -> str:
-    """Without what Plotly would take for a tag, an entity or a placeholder: it knows links and line breaks."""
+    """Remove the characters that Plotly would interpret as a tag (it renders links), an entity or a placeholder."""
     return text.translate(str.maketrans("", "", "<>%{}&"))
 
 
 def log_axis(figure: go.Figure, values: list[float]) -> None:
-    """The y axis on a log scale, with ticks at 1, 2 and 5 that are written out."""
+    """Put the y axis on a log scale, with ticks at 1, 2 and 5 written as plain numbers."""
     figure.update_yaxes(type="log")
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     if positive:
@@ -44,7 +44,7 @@ def log_axis(figure: go.Figure, values: list[float]) -> None:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten around the range; powers of ten alone where it is wide."""
+    """1, 2 and 5 times powers of ten around the range; powers of ten only if it spans more than three decades."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= MOST_FINE_DECADES else (1,)
     return [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]

@@ -1,4 +1,4 @@
-"""`digits report --follow`: the page of a run that is still going, written again whenever a trial is over."""
+"""`digits report --follow`: the page of a run in progress, rewritten whenever a trial ends."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from reports.charts.plotly_library import PlotlyMode
 from reports.pages.report import write_report
 
 POLL_SECONDS = 2.0
-REFRESH_SECONDS = 10  # how often the browser loads a page that is being followed
+REFRESH_SECONDS = 10  # how often the browser reloads a page that is being followed
 
 
 def follow_report(
@@ -21,9 +21,9 @@ def follow_report(
     on_page: Callable[[Path, int], None],
     poll_seconds: float = POLL_SECONDS,
 ) -> Path:
-    """Write the page until the run's driver is gone, and then once more, for good.
+    """Rewrite the page until the run's driver has ended, then write it a last time without the reload.
 
-    Calls `on_page` with the page and the number of trials on it. Raises UsageError where no trial ever counted.
+    Calls `on_page` with the page's path and the number of trials on it. Raises UsageError if no trial was validated.
     """
     seen: tuple[int, bool] | None = None
     copy = KeptFresh(store.folder)
@@ -37,7 +37,7 @@ def follow_report(
             time.sleep(poll_seconds)
             copy.refresh()
     except KeyboardInterrupt:
-        if seen is not None:  # a page that nobody writes any more must not go on asking to be loaded
+        if seen is not None:  # nobody rewrites this page any more, so it must stop reloading
             write_report(store, output, plotly)
         raise
     return write_report(store, output, plotly)

@@ -1,4 +1,4 @@
-"""Pages without charts or scripts: of a data set, of `digits transfer`, of `digits predict --explain`."""
+"""Pages without charts or scripts: data sets, `digits transfer`, `digits predict --explain`."""
 
 import base64
 import io
@@ -24,13 +24,13 @@ JPEG_QUALITY = 80
 
 
 def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHeader, output: Path) -> Path:
-    """Write the page of what a run's model read and return its absolute path."""
-    checked_output(output)  # before the neighbours are looked for
+    """Write the page of the pictures that a run's model read; return its absolute path."""
+    checked_output(output)  # fail before the slow search for neighbours
     digits, why_not = None, ""
     try:
         digits = load_digits(header.dataset)
         if digits.checksum != header.data_checksum:
-            digits, why_not = None, f"the data set {header.dataset} at hand is not the one it was trained on"
+            digits, why_not = None, f"the local data set {header.dataset} is not the one it was trained on"
     except (EnvironmentFailure, UsageError) as error:
         why_not = str(error)
     page = render_reading_page(reading_page(readings, model, header.dataset, digits, why_not))
@@ -38,7 +38,7 @@ def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHea
 
 
 def render_reading_page(page: ReadingPage) -> str:
-    """One HTML file without scripts."""
+    """The page as one HTML file without scripts."""
     environment = page_environment()
     environment.filters.update(jpeg=jpeg_uri, shown=printable)
     interval = accuracy_interval(page.wrong_count, len(page.known)) if page.known else None
@@ -46,30 +46,30 @@ def render_reading_page(page: ReadingPage) -> str:
 
 
 def jpeg_uri(pixels: npt.NDArray[np.uint8]) -> str:
-    """A picture (H, W, 3) as a data URI."""
+    """Encode a picture (H, W, 3) as a JPEG data URI."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def write_plain_page(page: str, output: Path) -> Path:
-    """Put a page without charts where it is wanted and return its absolute path."""
+    """Write a page without charts; return its absolute path. Raises EnvironmentFailure if that fails."""
     path = checked_output(output)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page.encode("utf-8", "replace"))  # a file's name may hold what is no letter
+        write_atomically(path, page.encode("utf-8", "replace"))  # file names may hold lone surrogates
     except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; --output writes it elsewhere") from error
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; write it elsewhere with --output") from error
     return path
 
 
 def write_dataset_page(summary: DatasetSummary, output: Path) -> Path:
-    """Write the page and return its absolute path."""
+    """Write the page; return its absolute path."""
     page = page_environment().get_template("dataset.html.j2").render(summary=summary, style=page_style())
     return write_plain_page(page, output)
 
 
 def write_transfer_page(transfer: Transfer, output: Path) -> Path:
-    """Write the page and return its absolute path."""
+    """Write the page; return its absolute path."""
     page = page_environment().get_template("transfer.html.j2").render(transfer=transfer, style=page_style())
     return write_plain_page(page, output)

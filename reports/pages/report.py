@@ -1,4 +1,4 @@
-"""Rows and figures -> one self-contained HTML file: no network, every string escaped, scripts named by hash."""
+"""Rows and figures -> one self-contained HTML file: no network, every string escaped, scripts allowed by hash."""
 
 import contextlib
 import json
@@ -39,9 +39,9 @@ def write_report(
     plotly: PlotlyMode = "inline",
     refresh_seconds: int | None = None,
 ) -> Path:
-    """Write the sweep's page (default: report.html in its folder) and return its absolute path.
+    """Write the run's page (default: report.html in its folder); return its absolute path.
 
-    Where the page goes to its default place, the leaderboard goes beside it as leaderboard.csv.
+    In the default place, the leaderboard is written beside it as leaderboard.csv.
     """
     path = checked_output(output) if output else (store.folder / "report.html").absolute()
     data = collect(store)
@@ -53,7 +53,7 @@ def write_report(
 
 
 def write_page(path: Path, files: Mapping[str, bytes], plotly: PlotlyMode) -> None:
-    """Put a page and what goes with it into its folder."""
+    """Write a page and the files that go with it into its folder."""
     if plotly == "directory":
         _check_library(path.with_name(LIBRARY_FILE))
         files = {LIBRARY_FILE: library_source().encode(), **files}
@@ -63,19 +63,19 @@ def write_page(path: Path, files: Mapping[str, bytes], plotly: PlotlyMode) -> No
             write_atomically(path.with_name(name), content)
     except OSError as error:
         raise EnvironmentFailure(
-            f"cannot write {path}: {error.strerror}; `digits report --output FILE` writes it elsewhere"
+            f"cannot write {path}: {error.strerror}; write it elsewhere with `digits report --output FILE`"
         ) from error
 
 
 def _check_library(path: Path) -> None:
-    """Raise UsageError where the library would be written over a file of that name that is none."""
+    """Raise UsageError if the library would overwrite a file that is not Plotly."""
     if path.exists() and (not path.is_file() or b"plotly.js v" not in path.read_bytes()[:300]):
-        raise UsageError(f"{path} is there already and is not Plotly; --output another folder")
+        raise UsageError(f"{path} already exists and is not Plotly; choose another folder with --output")
 
 
 @contextlib.contextmanager
 def report_after_result(store: SweepStore) -> Iterator[Path | None]:
-    """Write the page. If that fails, the result inside is printed all the same, and then the failure is raised."""
+    """Write the page. If that fails, the body still runs, so that the result is printed; then the failure is raised."""
     failure: EnvironmentFailure | None = None
     report: Path | None = None
     if store.ranked():
@@ -89,11 +89,11 @@ def report_after_result(store: SweepStore) -> Iterator[Path | None]:
 
 
 def checked_output(output: Path) -> Path:
-    """Where the page really goes: a link is followed, and nothing but a page is ever written over."""
+    """Resolve links in the output path. Raises UsageError unless it is an .html or .htm file, existing or new."""
     try:
         path = output.resolve()
     except (OSError, RuntimeError) as error:  # links that lead to themselves
-        raise UsageError(f"--output {str(output)!r} leads nowhere: {error}") from error
+        raise UsageError(f"--output {str(output)!r} cannot be resolved: {error}") from error
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--output must name an .html file, got {str(output)!r}")
     if path.exists() and not path.is_file():
@@ -102,7 +102,7 @@ def checked_output(output: Path) -> Path:
 
 
 def page_environment() -> jinja2.Environment:
-    """Templates with everything escaped, and the filters that they use."""
+    """The templates, with autoescaping, errors for undefined names, and the filters that they use."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "templates"),
         autoescape=True,
@@ -117,12 +117,12 @@ def page_environment() -> jinja2.Environment:
 
 
 def page_style() -> Markup:
-    """The style of all pages."""
+    """The style sheet of all pages."""
     return Markup(asset("style.css"))  # noqa: S704 - our own file
 
 
 def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int | None = None) -> str:
-    """The whole page as text. With `refresh_seconds` a browser loads it anew so often."""
+    """The whole page as text. With `refresh_seconds` the browser reloads it at that interval."""
     figures = {name: figure for name, figure in all_figures(data).items() if figure is not None}
     document = htmlsafe_json_dumps(report_document(data), separators=(",", ":"))
     return (
@@ -146,12 +146,12 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
 def _headline(data: ReportData) -> str:
     if not data.searched:
         return ""
-    began_with = 0 if data.header.plan is not None else None  # the yardstick of every search is its trial 0
+    began_with = 0 if data.header.plan is not None else None  # trial 0 of every search is the default recipe
     return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value, began_with)
 
 
 def page_assets(plotly: PlotlyMode, scripts: Sequence[str]) -> dict[str, Any]:
-    """What every page with charts needs: style, library, its scripts in one closed scope, and the policy for both."""
+    """What every page with charts needs: style, library, scripts in one function scope, and the policy for both."""
     parts = "\n".join(asset(f"scripts/{name}.js") for name in scripts)
     script, library = f'"use strict";\n(() => {{\n{parts}\n}})();', plotly_library(plotly)
     return {
@@ -163,35 +163,35 @@ def page_assets(plotly: PlotlyMode, scripts: Sequence[str]) -> dict[str, Any]:
 
 
 def asset(name: str) -> str:
-    """A file of ours, as text."""
+    """A file of the templates folder, as text."""
     return resources.files("reports").joinpath("templates", *name.split("/")).read_text(encoding="utf-8")
 
 
 def figures_text(figures: Mapping[str, Any]) -> Markup:
-    """Charts by name as one JSON document that can stand inside a page."""
+    """Charts by name, as one JSON document that is safe to embed in a page."""
     text = ",".join(f"{json.dumps(name)}:{figure.to_json()}" for name, figure in figures.items())
     for letter in "<>&'":  # as htmlsafe_json_dumps does
         text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(f"{{{text}}}")  # noqa: S704 - no tag can begin in it
+    return Markup(f"{{{text}}}")  # noqa: S704 - every < is escaped
 
 
 def percent(share: float) -> str:
-    """`99.72 %` with a narrow space."""
+    """`99.72 %`, with a narrow no-break space."""
     return f"{100 * share:.2f}\u202f%"
 
 
 def interval(result: Result | PartResult | Answers | Selected) -> str:
-    """`98.44 - 99.95`, in percent, kept on one line."""
+    """`98.44 - 99.95`, in percent, with spaces that do not break."""
     return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
 
 
 def day(seconds: float) -> str:
-    """Local date and time."""
+    """`2026-01-31 18:05`, local time."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def cell_strength(count: int, row_total: int) -> float:
-    """0..1 on a logarithmic scale, so that single errors stay visible beside a full diagonal."""
+    """0..1, logarithmic in the count, so that single errors stay visible beside a full diagonal."""
     if count <= 0 or row_total <= 0:
         return 0.0
     return 0.15 + 0.85 * math.log1p(count) / math.log1p(max(row_total, count))

@@ -1,4 +1,4 @@
-"""The page of several runs side by side, and what `digits report A B` prints."""
+"""The page of several runs side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ LONGEST_NAME = 120
 
 
 def default_output(runs: Path, names: Sequence[str]) -> Path:
-    """Where the page goes if nothing is said."""
+    """The page's path if no --output is given."""
     return runs / f"{'-vs-'.join(names)[:LONGEST_NAME]}.html"
 
 
 def write_versus(stores: Sequence[SweepStore], output: Path, plotly: PlotlyMode = "inline") -> tuple[VersusData, Path]:
-    """Write the page and return what is on it and its absolute path."""
+    """Write the page; return its data and its absolute path."""
     path = checked_output(output)
     data = collect_versus(stores)
     write_page(path, {path.name: render_versus(data, plotly).encode()}, plotly)

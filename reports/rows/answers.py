@@ -1,4 +1,4 @@
-"""All views of a run: its leader's, its ensemble's and each trial's; and how many models miss an image."""
+"""All views of a run: the leader's, the ensemble's and each trial's; and how many models miss an image."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from digits_core.runs.ensemble_records import EnsembleRecord
 from digits_core.runs.store import SweepStore
 from reports.rows.views import MOST_MISTAKES, Part, Result, View, view_of
 
-DETAILED_TRIALS = 100  # the best; of the others the page has the confusion matrix, not each mistake
+DETAILED_TRIALS = 100  # the best; for the others the page has only the confusion matrix, not each mistake
 
 
 @dataclass(frozen=True, kw_only=True)
 class Missed:
-    """How many models get an image wrong, of those that answered it."""
+    """How many of the models that predicted an image get it wrong."""
 
     by: int
     of: int
@@ -29,13 +29,13 @@ class Missed:
 
 @dataclass(frozen=True, kw_only=True)
 class MissedImage:
-    """One image that some view of the page misses."""
+    """An image that some model on the page gets wrong."""
 
     index: int  # its number in the data set
     name: str  # its published name or number
     label: int
     missed: Missed
-    contested: bool  # its label is disputed in print
+    contested: bool  # its label is disputed in the literature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +49,25 @@ class WorstImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What models of a run answered. `featured` are the leader's view and, if there is one, the ensemble's."""
+    """The predictions of a run's models. `featured`: the leader's view and, if there is an ensemble, its view."""
 
     featured: tuple[View, ...]
-    trials: tuple[View, ...]  # each trial on validation, best first, and on the test part where it was opened for it
+    trials: tuple[View, ...]  # on validation, best trial first; then on the test set where it was opened
     pictures: tuple[MissedImage, ...]  # those of the featured views first
-    rescued: tuple[MissedImage, ...] = ()  # test images that the ensemble alone gets right
-    broken: tuple[MissedImage, ...] = ()  # that the best single model alone gets right
+    rescued: tuple[MissedImage, ...] = ()  # test images that only the ensemble gets right
+    broken: tuple[MissedImage, ...] = ()  # test images that only the best single model gets right
 
     @cached_property
     def _by_index(self) -> dict[int, MissedImage]:
         return {picture.index: picture for picture in self.pictures}
 
     def name_of(self, index: int) -> str:
-        """An image's name; empty where no view of the page misses it."""
+        """An image's name; empty if no model on the page gets it wrong."""
         picture = self._by_index.get(index)
         return picture.name if picture else ""
 
     def worst(self, view: View, count: int) -> list["WorstImage"]:
-        """The first mistakes of a view, as the page shows them."""
+        """The first `count` mistakes of a view."""
         mistakes = view.mistakes
         return [
             WorstImage(
@@ -82,14 +82,14 @@ class Answered:
 
     @property
     def test_results(self) -> dict[int, Result]:
-        """By trial, where the sealed test part was opened for it."""
+        """By trial, for those that the sealed test set was opened for."""
         return {
             view.trial: view.result for view in self.trials if view.trial is not None and view.part == "sealed test"
         }
 
     @property
     def views(self) -> tuple[View, ...]:
-        """All, the featured ones first."""
+        """All views, the featured ones first."""
         return (*self.featured, *self.trials)
 
 
@@ -100,7 +100,7 @@ def answered(
     ensemble: EnsembleRecord | None,
     digits: Digits | None,
 ) -> Answered:
-    """Read what is stored of all trials that count. `digits` names the images, where it is at hand."""
+    """Read the stored predictions of all trials that count. digits: the data set, for image names, if available."""
     featured = [_leader_view(store, ranked[0], leader)]
     if ensemble:
         featured.append(_ensemble_view(store, ensemble))
@@ -133,20 +133,20 @@ def _labels(view: View) -> Iterator[tuple[int, int]]:
 
 
 def _apart(store: SweepStore, ensemble: EnsembleRecord | None, labels: dict[int, int]) -> tuple[list[int], list[int]]:
-    """Test images that one of ensemble and best single model alone gets right; their labels join the others."""
+    """Test images that only the ensemble, and that only the best single model, gets right; adds them to `labels`."""
     if ensemble is None or ensemble.against_single is None:
         return [], []
     places = [list(group) for group in (ensemble.against_single.rescued, ensemble.against_single.broken)]
     indices, truth = store.test_indices(), store.test_labels()
     if not all(0 <= place < len(indices) for group in places for place in group):
-        raise unusable(store.folder / "ensemble.json", "it names images that the test part does not have")
+        raise unusable(store.folder / "ensemble.json", "it names images that the test set does not have")
     rescued, broken = (indices[group].tolist() for group in places)
     labels.update(zip(rescued + broken, truth[places[0] + places[1]].tolist(), strict=True))
     return rescued, broken
 
 
 class _Tally:
-    """Counts, by image, how many of the models that answered it miss it."""
+    """Counts for each image how many models predicted it and how many of them were wrong."""
 
     def __init__(self) -> None:
         self.missed: dict[int, int] = {}
@@ -206,7 +206,7 @@ def _test_views(store: SweepStore, ranked: Sequence[RunRecord], tally: _Tally) -
 
 
 def _count_confirmed(store: SweepStore, part: Part, tally: _Tally) -> None:
-    """The runs on fresh seeds answered the images as well."""
+    """Count the runs on fresh seeds as well: they predicted the same images."""
     confirmed = store.confirmation()
     if confirmed is None:
         return
@@ -219,7 +219,7 @@ def _count_confirmed(store: SweepStore, part: Part, tally: _Tally) -> None:
 
 
 def trial_title(record: RunRecord) -> str:
-    """What a trial is called; a named recipe by its name."""
+    """A trial's title: its number, after its label if it has one."""
     return f"{record.label} (trial {record.trial})" if record.label else f"trial {record.trial}"
 
 
@@ -228,7 +228,7 @@ def _leader_view(store: SweepStore, best: RunRecord, leader: Candidate | None) -
     confirmed = store.confirmation() if leader is not None and leader.confirmed else None
     if leader is not None and confirmed is not None:
         run, record = confirmed, leader.runs[0]
-        title = f"Leader (trial {leader.record.trial}), the first of {len(leader.runs)} fresh seeds"
+        title = f"Leader (trial {leader.record.trial}), first of {len(leader.runs)} fresh seeds"
     trial = leader.record.trial if leader is not None else best.trial
     if run.has_opened_test(record.trial):
         said = run.opened_test_probabilities(record.trial)

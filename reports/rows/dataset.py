@@ -1,4 +1,4 @@
-"""What there is of a data set: how many images of each digit its parts have, and examples; the test part stays shut."""
+"""A data set in numbers: how many images of each digit it has, and examples. The test set stays sealed."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ GAP = 1  # pixels between two examples
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSummary:
-    """What there is of a data set, without its sealed test part."""
+    """What the page shows of a data set; of the sealed test set only its size."""
 
     name: str
     provenance: str
@@ -27,7 +27,7 @@ class DatasetSummary:
 
 
 def summary_of(digits: Digits) -> DatasetSummary:
-    """Count, and cut out the examples."""
+    """Count the images of each digit and lay out the examples."""
     train, validation, test = digits.parts
     by_digit = [train[digits.labels[train] == digit] for digit in range(CLASS_COUNT)]
     return DatasetSummary(

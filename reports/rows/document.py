@@ -1,4 +1,4 @@
-"""The data behind a page: one JSON document inside it, and the way back out. docs/report-data.md describes it."""
+"""The data behind a page: the JSON document inside it, written and read back. docs/report-data.md describes it."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ HEADER_FIELDS = (
 
 
 def report_document(data: ReportData) -> dict[str, Any]:
-    """Plain JSON values; NaN and infinity become null."""
+    """Build the document from plain JSON values; NaN and infinity become null."""
     found: dict[str, Any] = _finite(
         {
             "schema": SCHEMA,
@@ -46,7 +46,7 @@ def report_document(data: ReportData) -> dict[str, Any]:
 
 
 def _columns(data: ReportData) -> dict[str, list[Any]]:
-    """The columns of leaderboard.csv, each as a list: pandas.DataFrame takes it as it is."""
+    """The columns of leaderboard.csv as lists, ready for pandas.DataFrame."""
     frame = leaderboard_frame(data.leaderboard)
     return {str(name): column.tolist() for name, column in frame.items()}
 
@@ -63,7 +63,7 @@ def _curve(record: RunRecord) -> dict[str, list[float | int]]:
 
 
 def _images(answered: Answered, sheet: Sheet) -> dict[str, list[Any]]:
-    """By column; views name images by their place in it."""
+    """By column; views refer to an image by its position in these lists."""
     pictures = answered.pictures
     return {
         "index": [picture.index for picture in pictures],
@@ -117,29 +117,33 @@ def _finite(value: Any) -> Any:
 
 
 def is_report(name: str) -> bool:
-    """Whether a name on the command line means a page and not a run."""
+    """Whether a name on the command line is that of a page rather than a run."""
     return name.lower().endswith((".html", ".htm"))
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """The document inside a page. Raises UsageError for a file that is no whole page of ours."""
+    """Read the document inside a page.
+
+    Raises UsageError unless the file is a complete `digits report` page of one run, EnvironmentFailure if it cannot be
+    read.
+    """
     try:
         page = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"there is no file {str(path)!r}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{str(path)!r} is not a page of `digits report`: it is not text") from None
+        raise UsageError(f"{str(path)!r} is not a `digits report` page: it is not text") from None
     except OSError as error:
         raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
     start_tag = f'<script type="application/json" id="{ELEMENT}">'
     _, found, rest = page.partition(start_tag)
     if not found and "digits report" not in page[:100_000]:
-        raise UsageError(f"{str(path)!r} is not a page of `digits report`: it holds no data of one")
+        raise UsageError(f"{str(path)!r} is not a `digits report` page: it has no report data in it")
     content, closed, _ = rest.partition("</script>")
     if not found and page.rstrip().endswith("</html>"):
-        raise UsageError(f"{str(path)!r} is a page of several runs: name the page of one, or the run itself")
+        raise UsageError(f"{str(path)!r} shows several runs; name the page of a single run, or the run itself")
     if not closed or not page.rstrip().endswith("</html>"):
-        raise UsageError(f"{str(path)!r} is cut off; `digits report` writes it again")
+        raise UsageError(f"{str(path)!r} is truncated; write it again with `digits report`")
     try:
         document: dict[str, Any] = json.loads(content)
         schema, rows = document["schema"], document["leaderboard"]["rows"]
@@ -147,12 +151,12 @@ def read_report(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise damaged(path) from None
     if schema != SCHEMA:
-        raise UsageError(f"{str(path)!r} was made by another version of digits; `digits report` writes it again")
+        raise UsageError(f"{str(path)!r} was made by another version of digits; write it again with `digits report`")
     if not whole:
         raise damaged(path)
     return document
 
 
 def damaged(path: Path) -> UsageError:
-    """Return (not raise) the error for a page whose data cannot be used."""
-    return UsageError(f"the data in {str(path)!r} is damaged; `digits report` writes it again")
+    """Return (not raise) the error for a page with unusable data."""
+    return UsageError(f"the data in {str(path)!r} is damaged; write it again with `digits report`")

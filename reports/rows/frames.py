@@ -10,9 +10,9 @@ from reports.rows.views import Result
 
 
 def leaderboard_frame(rows: tuple[LeaderboardRow, ...]) -> pd.DataFrame:
-    """One row a validated trial, in the order of the page; recipe fields under their dotted names.
+    """One row per validated trial, in the page's order; recipe fields under their dotted names.
 
-    `standing` and what follows it are the leaderboard's: of the means over fresh seeds where there are some.
+    The columns `standing` to `mean_accuracy` are the leaderboard's: means over fresh seeds for confirmed recipes.
     """
     return pd.DataFrame(
         [

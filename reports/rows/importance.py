@@ -1,8 +1,8 @@
 """How much each searched field mattered: permutation importance in boosted trees, with its uncertainty.
 
-The trees (Friedman 2001, Annals of Statistics 29) learn to say a trial's log NLL from its fields. How much worse they
-say it of trials that they did not learn from (five folds) with one field permuted is the field's importance
-(Breiman 2001, Machine Learning 45). Without skill on those trials importances mean little, and none are given.
+The trees (Friedman 2001, Annals of Statistics 29) learn to predict a trial's log NLL from its fields. A field's
+importance is how much worse they predict held-out trials (five folds) when the field is permuted (Breiman 2001, Machine
+Learning 45). If the trees have no skill on held-out trials, importances mean little and none are given.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ REPEATS = 3
 TREES = 60
 DEPTH = 3
 FEWEST_TRIALS = 20
-MOST_TRIALS = 400  # evenly chosen from all: more take long and change little
+MOST_TRIALS = 400  # spread evenly over all: more take long and change little
 LEAST_SKILL = 0.2  # R2: below it the order of the fields is mostly luck
-SAME = 1e-9  # spread of the log NLLs that is none
-ABSENT = -1.0  # of a field that has no say
+SAME = 1e-9  # log NLLs with a smaller standard deviation are taken as equal
+ABSENT = -1.0  # stands for a field that does not apply
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """One field: by how much the share of explained variance falls without it."""
+    """One field: how much the share of explained variance falls when it is permuted."""
 
     name: str
     mean: float
@@ -35,7 +35,7 @@ class Importance:
 
 @dataclass(frozen=True, kw_only=True)
 class Importances:
-    """All fields, the most important first. `skill` is the trees' R2 on trials that they did not learn from."""
+    """All fields, the most important first. `skill` is the trees' R2 on held-out trials."""
 
     rows: tuple[Importance, ...]
     skill: float
@@ -43,9 +43,9 @@ class Importances:
 
 
 def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Importances | str:
-    """Fields by importance, or why there are none. dimensions hold a value for each of the NLLs."""
+    """Fields by importance, or the reason why there are none. Each dimension holds one value per NLL."""
     if len(nlls) < FEWEST_TRIALS or not dimensions:
-        return f"fewer than {FEWEST_TRIALS} trials, or nothing that varied: too little to say what mattered"
+        return f"fewer than {FEWEST_TRIALS} trials, or no field that varied: too little to tell what mattered"
     from sklearn.ensemble import GradientBoostingRegressor
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import KFold
@@ -54,22 +54,20 @@ def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Impor
     table = np.stack([_column(dimension) for dimension in dimensions], axis=1)[chosen]
     target = np.log(np.maximum(np.array(nlls), 1e-12))[chosen]
     if float(target.std()) < SAME:
-        return "all trials came out alike: nothing mattered"
+        return "all trials have the same NLL: no field mattered"
     falls, errors = [], np.zeros(len(chosen))
     for learn, judge in KFold(FOLDS, shuffle=True, random_state=0).split(table):
         trees = GradientBoostingRegressor(n_estimators=TREES, max_depth=DEPTH, subsample=0.7, random_state=0)
         trees.fit(table[learn], target[learn])
         errors[judge] = trees.predict(table[judge]) - target[judge]
-        # As variance that is explained of all trials, so that folds can be compared.
+        # In units of the variance over all trials, so that folds can be compared.
         scored = permutation_importance(
             trees, table[judge], target[judge], scoring="neg_mean_squared_error", n_repeats=REPEATS, random_state=0
         )
         falls.append(scored.importances / float(target.var()))
     skill = 1 - float((errors**2).mean()) / float(target.var())
     if skill < LEAST_SKILL:
-        return (
-            f"the settings do not predict the results (R2 {skill:.2f} on {len(chosen)} trials that a model did not see)"
-        )
+        return f"the settings do not predict the results (R2 {skill:.2f} on {len(chosen)} held-out trials)"
     by_field = np.concatenate(falls, axis=1)
     rows = [
         Importance(name=dimension.name, mean=float(fall.mean()), standard_deviation=float(fall.std(ddof=1)))
@@ -79,7 +77,7 @@ def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Impor
 
 
 def _column(dimension: Dimension) -> npt.NDArray[np.float64]:
-    """Numbers as they are (their logarithm makes no difference to a tree), names by their order."""
+    """Numbers as they are (logs make no difference to a tree), names by their alphabetical position."""
     if dimension.numeric:
         present = [float(value) for value in dimension.values if value is not None]
         absent = min(present) - 1

@@ -1,4 +1,4 @@
-"""A network's inside, as it was kept (see sweeps.finishing.insight), for the page."""
+"""The inside of a network, as sweeps.finishing.insight stored it: filters, activation maps, embeddings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ Plane = npt.NDArray[np.float32]  # (N, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPicture:
-    """One convolution's maps of the one image."""
+    """One convolution's activation maps for the shown image."""
 
     name: str
-    channel_count: int  # of which the first are shown
+    channel_count: int  # of these the first few are shown
     pixels: npt.NDArray[np.uint8]  # (H, W): the maps side by side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter:
-    """The same images laid out on a plane."""
+    """The images as points in the plane."""
 
     title: str
     points: Plane
@@ -31,23 +31,23 @@ class Scatter:
 
 @dataclass(frozen=True, kw_only=True)
 class InsideModel:
-    """Everything that the page shows of it."""
+    """Everything that the page shows of a network's inside."""
 
     trial: int
     shown_index: int  # number in the data set of the image whose maps are shown
     shown_label: int
     shown_answer: int
-    filters: npt.NDArray[np.uint8] | None  # (H, W, 3), blue below zero and orange above; None without convolutions
+    filters: npt.NDArray[np.uint8] | None  # (H, W, 3): blue below zero, orange above; None without convolutions
     filter_count: int
     layers: tuple[LayerPicture, ...]
-    images: npt.NDArray[np.int64]  # (N,): numbers in the data set of the points
+    images: npt.NDArray[np.int64]  # (N,): the points' image numbers in the data set
     labels: npt.NDArray[np.int64]  # (N,)
-    answers: npt.NDArray[np.int64]  # (N,)
+    answers: npt.NDArray[np.int64]  # (N,): predicted digits
     scatters: tuple[Scatter, ...]
 
 
 def read_inside(store: SweepStore, trial: int) -> InsideModel | None:
-    """What was kept of a trial; None where nothing was, or where it is not whole."""
+    """Read what was stored of a trial; None if nothing was, or if it is incomplete."""
     bundle = store.trial(trial).read_inside()
     if bundle is None:
         return None
@@ -82,12 +82,12 @@ def read_inside(store: SweepStore, trial: int) -> InsideModel | None:
             answers=arrays["answers"],
             scatters=tuple(_scatters(arrays, facts["explained"], int(facts["width"]))),
         )
-    except (KeyError, TypeError, ValueError, IndexError):  # a file of another version, or not ours
+    except (KeyError, TypeError, ValueError, IndexError):  # written by another version, or not by digits
         return None
 
 
 def _scatters(arrays: Mapping[str, npt.NDArray[Any]], explained: Mapping[str, float], width: int) -> list[Scatter]:
-    names = {"pixels": "pixels", "embedding": f"the {width} numbers before the last layer"}
+    names = {"pixels": "pixels", "embedding": f"the {width} inputs to the last layer"}
     found = []
     for key, what in names.items():
         if key in explained:
@@ -98,7 +98,7 @@ def _scatters(arrays: Mapping[str, npt.NDArray[Any]], explained: Mapping[str, fl
 
 
 def filter_picture(filters: npt.NDArray[np.float32], columns: int = 16) -> npt.NDArray[np.uint8]:
-    """(H, W, 3): filters (N, h, w) in a grid, all on one scale; zero is white, more is orange and less is blue."""
+    """(H, W, 3): filters (N, h, w) in a grid, all on one scale; zero is white, positive orange, negative blue."""
     largest = float(np.abs(filters).max()) or 1.0
     strength = filters / largest
     blue, orange = np.array([0, 114, 178]), np.array([213, 94, 0])
@@ -111,6 +111,6 @@ def filter_picture(filters: npt.NDArray[np.float32], columns: int = 16) -> npt.N
 
 
 def _side_by_side(maps: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """(H, W): maps (C, h, w) of 0..1 in one row, a pixel between them."""
+    """(H, W): maps (C, h, w) of 0..1 in one row, with one grey pixel between them."""
     grey = (np.clip(maps.astype(np.float32), 0, 1) * 255).round().astype(np.uint8)
     return np.concatenate(list(np.pad(grey, ((0, 0), (0, 0), (0, 1)), constant_values=128)), axis=1)[:, :-1]

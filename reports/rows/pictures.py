@@ -1,4 +1,4 @@
-"""All pictures of a page as one sheet: a grid of images in a single PNG, of which the page shows parts."""
+"""All images of a page in one sheet: a grid in a single PNG, from which the page cuts each image by CSS."""
 
 import base64
 import io
@@ -11,24 +11,24 @@ import numpy.typing as npt
 from PIL import Image
 
 COLUMNS = 32
-MOST_PICTURES = 3_000  # of MNIST some 0.7 MB in the page
+MOST_PICTURES = 3_000  # about 0.7 MB of page for MNIST
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """Images side by side, row by row."""
+    """Images in a grid, filled row by row."""
 
-    uri: str  # empty where there are no pictures
+    uri: str  # empty if there are no images
     columns: int
     rows: int
-    places: dict[int, int]  # number in the data set -> place in the grid
+    places: dict[int, int]  # image number in the data set -> position in the grid
 
 
 NO_PICTURES = Sheet(uri="", columns=0, rows=0, places={})
 
 
 def sheet_of(images: npt.NDArray[np.uint8], wanted: Sequence[int], limit: int = MOST_PICTURES) -> Sheet:
-    """The wanted images, each once, those named first if there are more than the limit. images: (N, H, W)."""
+    """Lay out the wanted images, each once; of more than `limit` the first are kept. images: (N, H, W)."""
     chosen = list(dict.fromkeys(wanted))[:limit]
     if not chosen:
         return NO_PICTURES
@@ -44,7 +44,7 @@ def sheet_of(images: npt.NDArray[np.uint8], wanted: Sequence[int], limit: int = 
 
 
 def png_uri(pixels: npt.NDArray[np.uint8]) -> str:
-    """An image, (H, W) grey or (H, W, 3) coloured, as a data URI."""
+    """Encode an image, (H, W) grey or (H, W, 3) RGB, as a PNG data URI."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)  # more takes ten times as long, for 3 %
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)  # higher: ten times as long, 3 % smaller
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Pictures that a model read -> what their page shows: boxes, what the network saw, what it resembles."""
+"""Pictures that a model read -> what their page shows: boxes, what the network saw, similar training images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from digits_core.data.digits import Digits
 from digits_core.handwriting.decode import UnreadablePicture, read_picture
 from digits_core.handwriting.reading import ReadDigit, Reading, confusion_of
 
-MOST_PICTURES = 100  # on a page; the doubtful and the wrong ones come first
+MOST_PICTURES = 100  # on a page; failed, wrong and unsure ones come first
 MOST_DIGITS = 2_000
 NEIGHBOURS = 5
-LONGEST_SIDE = 720  # pixels of a picture on the page
+LONGEST_SIDE = 720  # pixels, of a picture on the page
 
-CHUNK = 10_000  # images at a time: float32 copies of 28x28 take 31 MB
+CHUNK = 10_000  # images at a time: their float32 copies take 31 MB at 28x28
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """A training image that looks like what the network saw."""
+    """A training image similar to what the network saw."""
 
     image: npt.NDArray[np.uint8]
     label: int
@@ -34,13 +34,13 @@ class SeenDigit:
     """One digit on the page."""
 
     read: ReadDigit
-    number: int  # in its picture, from 1
+    number: int  # within its picture, from 1
     neighbours: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenPicture:
-    """One picture on the page. shown: uint8 (H, W, 3), made smaller; None where it cannot be read."""
+    """One picture on the page. shown: uint8 (H, W, 3), scaled down; None if it cannot be read."""
 
     reading: Reading
     shown: npt.NDArray[np.uint8] | None
@@ -48,7 +48,7 @@ class SeenPicture:
 
     @property
     def is_wrong(self) -> bool:
-        """It has a label and was read as something else."""
+        """Whether it has a label and was read as something else."""
         return self.reading.has_label and not self.reading.is_right
 
 
@@ -61,20 +61,20 @@ class ReadingPage:
     pictures: tuple[SeenPicture, ...]
     picture_count: int
     failed_count: int
-    known: tuple[Reading, ...]  # with labels
+    known: tuple[Reading, ...]  # those with labels
     confusion: list[list[int]] | None
     why_no_neighbours: str = ""
 
     @property
     def wrong_count(self) -> int:
-        """Of those with labels."""
+        """Number of labelled pictures that were read as something else."""
         return sum(not reading.is_right for reading in self.known)
 
 
 def reading_page(
     readings: Sequence[Reading], model: str, trained_on: str, digits: Digits | None, why_not: str = ""
 ) -> ReadingPage:
-    """`digits`: the data set it was trained on; None, with the reason, where it is not at hand."""
+    """Collect the page. digits: the data set that the model was trained on, or None with the reason in `why_not`."""
     chosen = _chosen(readings)
     images = [digit.image for reading in chosen for digit in reading.digits]
     neighbours = _neighbours(images, digits)
@@ -92,7 +92,7 @@ def reading_page(
 
 
 def _chosen(readings: Sequence[Reading]) -> list[Reading]:
-    """All of a few; of many first those to look at."""
+    """All readings if they are few; otherwise failed, wrong and unsure ones first, up to the limits."""
 
     def order(reading: Reading) -> tuple[bool, bool, bool]:
         is_wrong = reading.has_label and not reading.is_right
@@ -110,7 +110,7 @@ def _chosen(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def _neighbours(images: list[npt.NDArray[np.uint8]], digits: Digits | None) -> list[tuple[Neighbour, ...]]:
-    """For every image those nearest among the training images; the sealed test part is not looked at."""
+    """The nearest training images of every image. The sealed test set stays closed."""
     if digits is None or not images:
         return [()] * len(images)
     train, _, _ = digits.parts
@@ -130,7 +130,7 @@ def _neighbours(images: list[npt.NDArray[np.uint8]], digits: Digits | None) -> l
 
 
 def _seen(reading: Reading, neighbours: list[tuple[Neighbour, ...]]) -> SeenPicture:
-    """Takes as many from the front of `neighbours` as the picture has digits."""
+    """Removes one entry per digit of the picture from the front of `neighbours`."""
     own, neighbours[:] = neighbours[: len(reading.digits)], neighbours[len(reading.digits) :]
     return SeenPicture(
         reading=reading,
@@ -157,7 +157,7 @@ def _shown(reading: Reading) -> npt.NDArray[np.uint8] | None:
 def nearest(
     seen: npt.NDArray[np.uint8], images: npt.NDArray[np.uint8], count: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Numbers (Q, count) and distances of the nearest images, by the pixels' squared difference.
+    """Positions and Euclidean distances, both (Q, count), of the nearest images; pixels count as 0..1.
 
     seen: uint8 (Q, H, W); images: uint8 (N, H, W).
     """

@@ -1,4 +1,4 @@
-"""How a search went: rows behind the charts. Records and the journal in, plain values out."""
+"""How a search went: the rows behind the charts. Records and the journal in, plain values out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ Clock = Callable[[float], float]  # seconds since 1970 -> seconds of search so f
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryPoint:
-    """One trial in the order in which trials ended."""
+    """One trial that counts; points are in the order in which trials ended."""
 
     trial: int
     status: str
-    ended_seconds: float  # of search, after the first trial's start
-    epochs: int  # of all trials that ended so far
+    ended_seconds: float  # of search, since the first trial's start
+    epochs: int  # of all trials that have ended so far
     nll: float
     incumbent_nll: float  # the lowest so far
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaneBar:
-    """A trial in the time line. Lanes are reckoned from starts and ends: no two trials of a lane overlap."""
+    """A trial on the timeline. Lanes are reconstructed from start and end times: trials in one lane never overlap."""
 
     trial: int
     status: str
-    lane: int  # 0 for the first
+    lane: int  # from 0
     start_seconds: float
     seconds: float
 
@@ -46,23 +46,23 @@ class Rung:
 
     @property
     def went_on_n(self) -> int:
-        """Trials that it let pass."""
+        """Trials that were not stopped here."""
         return self.reached_n - self.stopped_n
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dimension:
-    """One field of the search space that was drawn with more than one value."""
+    """A field of the search space that took more than one value."""
 
     name: str
     numeric: bool
     log: bool
-    values: tuple[Scalar | None, ...]  # by counting trial, best first; None where the field has no say
+    values: tuple[Scalar | None, ...]  # one per trial that counts, best first; None if the field does not apply
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostPoint:
-    """What an epoch of a trial cost, and what may explain it."""
+    """What a trial cost in time, and the fields that may explain it."""
 
     trial: int
     model: str
@@ -71,11 +71,14 @@ class CostPoint:
     learning_rate: float
     epochs: int
     epoch_seconds: float  # wall time, validation included
-    seconds: float  # of the trial
+    seconds: float  # of the whole trial
 
 
 def sessions_of(store: SweepStore) -> list[tuple[float, float]]:
-    """Of the run's drivers. A damaged journal costs a page no more than the breaks between them."""
+    """First and last heartbeat of each driver, in seconds since 1970.
+
+    Empty if the journal is damaged: the page is still written, but breaks between sessions then count as search time.
+    """
     try:
         return read_journal(store.folder).sessions
     except EnvironmentFailure:
@@ -83,16 +86,16 @@ def sessions_of(store: SweepStore) -> list[tuple[float, float]]:
 
 
 def search_clock(sessions: Sequence[tuple[float, float]], records: Sequence[RunRecord]) -> Clock:
-    """Seconds of search before a moment: breaks between a run's sessions do not count.
+    """Return a clock that gives the seconds of search up to a moment; breaks between sessions do not count.
 
-    sessions: first and last sign of life of each driver, from the journal; without them time just passes from the first
-    trial's start.
+    sessions: first and last heartbeat of each driver, from the journal. Without any, all time since the first trial's
+    start counts.
     """
     start = min((record.started_at for record in records), default=0.0)
     spans = [(max(first, start), last) for first, last in sessions if last > start]
     if not spans:
         return lambda moment: max(moment - start, 0.0)
-    # A record may be sealed after its session's last line: what lies behind the last session just passes.
+    # A record may be complete only after the journal's last line, so all time after the last session counts.
     end = max(last for _, last in spans)
 
     def clock(moment: float) -> float:
@@ -103,7 +106,7 @@ def search_clock(sessions: Sequence[tuple[float, float]], records: Sequence[RunR
 
 
 def history(records: Sequence[RunRecord], clock: Clock | None = None) -> tuple[HistoryPoint, ...]:
-    """The trials that count in the order in which they ended, each with the best so far."""
+    """The trials that count in the order in which they ended, each with the lowest NLL so far."""
     counting = sorted((record for record in records if record.counts), key=lambda record: record.ended_at)
     passed = clock or search_clock((), counting)
     points: list[HistoryPoint] = []
@@ -123,7 +126,7 @@ def history(records: Sequence[RunRecord], clock: Clock | None = None) -> tuple[H
 
 
 def lanes(records: Sequence[RunRecord], clock: Clock) -> tuple[LaneBar, ...]:
-    """Every trial as a bar, failed ones too; a trial takes the first lane that is free when it starts."""
+    """Every trial as a bar, failed ones included; each takes the first lane that is free when it starts."""
     free_at: list[float] = []
     bars = []
     for record in sorted(records, key=lambda record: (record.started_at, record.trial)):
@@ -139,7 +142,7 @@ def lanes(records: Sequence[RunRecord], clock: Clock) -> tuple[LaneBar, ...]:
 
 
 def rungs(records: Sequence[RunRecord]) -> tuple[Rung, ...]:
-    """The epochs after which trials were stopped, with how many reached them."""
+    """The epochs after which trials were stopped, with the number of trials that reached each."""
     stopped_after = [len(record.curve) for record in records if record.status == "stopped"]
     return tuple(
         Rung(
@@ -152,7 +155,7 @@ def rungs(records: Sequence[RunRecord]) -> tuple[Rung, ...]:
 
 
 def dimensions(header: SweepHeader, ranked: Sequence[RunRecord]) -> tuple[Dimension, ...]:
-    """The fields that the search varied, as the trials that count have them."""
+    """The fields that the search varied, with their values in the ranked trials."""
     space = header.plan.space if header.plan else {name: {} for name in header.space}
     fields = [record.recipe.as_overrides() for record in ranked]
     found = []
@@ -173,9 +176,9 @@ def _has_a_say(parameter: Mapping[str, Any], values: Mapping[str, Scalar]) -> bo
 
 
 def footing(ranked: Sequence[RunRecord]) -> tuple[int, tuple[float, ...]]:
-    """The last epoch that every trial reached, and the lowest NLL of each up to it. What was inherited is left out.
+    """The last epoch that every trial reached, and each trial's lowest NLL up to it. Inherited epochs are left out.
 
-    A trial that was stopped early has had fewer epochs to learn in: only up to here can fields be compared.
+    Trials that were stopped early had fewer epochs to learn in, so fields can be compared fairly only up to this epoch.
     """
     own = [record.curve[record.inherited_epochs :] for record in ranked]
     epoch = min(map(len, own))
@@ -187,7 +190,7 @@ def footing(ranked: Sequence[RunRecord]) -> tuple[int, tuple[float, ...]]:
 
 
 def costs(records: Sequence[RunRecord]) -> tuple[CostPoint, ...]:
-    """Every trial that finished an epoch."""
+    """One point for every trial that finished an epoch of its own."""
     found = []
     for record in records:
         own = record.curve[record.inherited_epochs :]

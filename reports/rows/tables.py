@@ -1,4 +1,4 @@
-"""A sweep's stored arrays -> the rows that the page shows. Plain values, no HTML, no figures."""
+"""A run's stored arrays -> the rows that its page shows. Plain values: no HTML, no figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,16 +44,16 @@ from reports.rows.views import Result, result_of
 class LeaderboardRow:
     """One trial with a validation score."""
 
-    rank: int  # 1 has the lowest validation NLL of its own run
+    rank: int  # 1 has the lowest validation NLL in this run; fresh seeds are ignored
     record: RunRecord
     validation: Result
-    test: Result | None  # only where the sealed test part was opened for it
-    standing: Row | None  # its place among the recipes, over fresh seeds where there are some; None in a comparison
+    test: Result | None  # only if the sealed test set was opened for it
+    standing: Row | None  # its leaderboard row, over fresh seeds if confirmed; None without a search
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleRow:
-    """One way to answer, beside the others."""
+    """One contender: an ensemble method, or the best single model."""
 
     method: str
     chosen: bool
@@ -64,7 +64,7 @@ class EnsembleRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedLine:
-    """One recipe of a comparison, beside what its source published if it was trained the same way."""
+    """One recipe of a comparison, with the published result if it was trained as in its source."""
 
     row: ComparedRow
     published: str
@@ -73,7 +73,7 @@ class ComparedLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """Several objectives, and the trials between which they leave a choice."""
+    """Several objectives, and the trials on their Pareto front."""
 
     objectives: tuple[str, ...]
     trials: tuple[int, ...]
@@ -84,15 +84,15 @@ class Front:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRows:
-    """How the search went: see reports.rows.search."""
+    """How the search went; reports.rows.search explains the rows."""
 
     history: tuple[HistoryPoint, ...]
     lanes: tuple[LaneBar, ...]
     rungs: tuple[Rung, ...]
-    dimensions: tuple[Dimension, ...]  # their values by leaderboard row
-    footing_epoch: int  # the last that every trial reached
-    footing_nlls: tuple[float, ...]  # the lowest up to it, by leaderboard row: trials on equal footing
-    importances: Importances | str  # or why there are none
+    dimensions: tuple[Dimension, ...]  # their values are in leaderboard order
+    footing_epoch: int  # the last epoch that every trial reached
+    footing_nlls: tuple[float, ...]  # lowest NLL up to that epoch, in leaderboard order: comparable across trials
+    importances: Importances | str  # or the reason why there are none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,36 +103,36 @@ class ReportData:
     summary: SweepSummary | None
     openings: tuple[Opening, ...]
     leaderboard: tuple[LeaderboardRow, ...]
-    board: Leaderboard  # which differences are real
-    board_document: dict[str, Any]  # the same as `digits leaderboard --json` prints it
+    board: Leaderboard  # with the significance of each difference to the leader
+    board_document: dict[str, Any]  # what `digits leaderboard --json` prints
     failures: tuple[RunRecord, ...]
     search: SearchRows
     costs: tuple[CostPoint, ...]
     ensemble: EnsembleRecord | None
     ensemble_rows: tuple[EnsembleRow, ...]
-    ensemble_p_value: float | None  # McNemar, ensemble against the best single model, test part
+    ensemble_p_value: float | None  # McNemar, ensemble against the best single model, test set
     answered: Answered
     sheet: Sheet
-    compared: tuple[ComparedLine, ...]  # of a comparison
-    front: Front | None  # None where there was one objective
-    dataset: DatasetSummary | None  # None where it is not at hand
-    images_missing: str  # why no pictures are shown; empty where they are
-    inside: InsideModel | None  # pictures of the leader's inside, where they were made
-    transfer: Transfer | None  # its models on other data sets, where they were tried
+    compared: tuple[ComparedLine, ...]  # empty unless the run is a comparison
+    front: Front | None  # None with a single objective
+    dataset: DatasetSummary | None  # None if the data set is not available
+    images_missing: str  # why no images are shown; empty if they are
+    inside: InsideModel | None  # the leader's filters, maps and embeddings, if they were stored
+    transfer: Transfer | None  # its models on other data sets, if `digits transfer` was run
 
     @property
     def ensemble_command(self) -> str:
-        """What combines the runs on fresh seeds."""
+        """The command that builds an ensemble from the runs on fresh seeds."""
         return digits_command("ensemble", "--pool", "confirmed", "--sweep", self.header.name)
 
     @property
     def searched(self) -> bool:
-        """Whether recipes were searched for, not given."""
+        """Whether this run searched for recipes instead of being given them."""
         return self.header.kind == RunKind.SWEEP
 
 
 def collect(store: SweepStore) -> ReportData:
-    """Read a sweep and compute all rows. Raises UsageError where no trial has been validated."""
+    """Read a run and compute all rows. Raises UsageError if no trial has been validated."""
     header, records = store.header, store.records()
     ranked = rank(records)
     if not ranked:
@@ -172,7 +172,7 @@ def collect(store: SweepStore) -> ReportData:
 def _leaderboard_rows(
     ranked: Sequence[RunRecord], board: Leaderboard, tested: Mapping[int, Result], *, searched: bool
 ) -> tuple[LeaderboardRow, ...]:
-    """Every trial that counts. Those of a sweep in the order of the leaderboard, where confirmed ones come first."""
+    """Every trial that counts: of a sweep in leaderboard order (confirmed recipes first), else by validation NLL."""
     standings = {row.candidate.record.trial: row for row in board.rows} if searched else {}
     ordered = [row.candidate.record for row in board.rows] if searched else ranked
     ranks = {record.trial: place for place, record in enumerate(ranked, start=1)}
@@ -223,15 +223,15 @@ def _compared(store: SweepStore) -> tuple[ComparedLine, ...]:
 
 
 def _images(header: SweepHeader) -> tuple[Digits | None, str]:
-    """The data set if it is at hand (a report never downloads), else why not."""
+    """The data set if it is available (a report never downloads), else the reason why not."""
     if not is_loadable(header.dataset):
-        return None, f"the data set {header.dataset!r} is not in the data folder of this machine"
+        return None, f"the data set {header.dataset!r} is not in the data folder on this machine"
     try:
         digits = load_digits(header.dataset)
     except (EnvironmentFailure, UsageError) as error:
         return None, str(error)
     if digits.checksum != header.data_checksum:
-        return None, f"the data set {header.dataset!r} at hand is not the one this sweep was run on"
+        return None, f"the local data set {header.dataset!r} is not the one this run used"
     return digits, ""
 
 

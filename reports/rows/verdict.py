@@ -1,4 +1,4 @@
-"""The page's first sentence: who won, by how much, is it real. Rows in, text out."""
+"""The page's first sentence: who leads, by how much, and whether that is significant. Rows in, text out."""
 
 from digits_core.judging.candidates import Answers
 from digits_core.judging.leaderboard import Leaderboard
@@ -18,13 +18,13 @@ def sweep_headline(
     p: float | None,
     began_with: int | None = None,
 ) -> str:
-    """Of a sweep: its leader, whether others are as good, what the ensemble gains.
+    """Sum up a sweep: its leader, which others are tied with it, and what the ensemble gains.
 
-    p: McNemar's, of the ensemble against the best of its members; began_with: the trial of the default recipe.
+    p: McNemar's p-value of the ensemble against its best member; began_with: the trial of the default recipe.
     """
     parts = [_leader(board), _tie(board)]
     if len(board.rows) > 1 and began_with == board.rows[0].candidate.trial:
-        parts.append("It is the recipe that the search began with: nothing that was drawn beat it.")
+        parts.append("It is the recipe that the search started from: no sampled recipe beat it.")
     if ensemble is not None and len(answered.featured) > 1:
         parts.append(_gain(answered.featured[1], ensemble, p))
     return " ".join(parts)
@@ -34,7 +34,7 @@ def _leader(board: Leaderboard) -> str:
     leader = board.rows[0].candidate
     part = "sealed test" if leader.test else board.part
     answers = leader.test or leader.validation
-    seeds = f", in the mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""
+    seeds = f", averaged over {len(leader.runs)} fresh seeds" if leader.confirmed else ""
     images = f"{answers.n:,} {part} images{seeds}"
     return f"Trial {leader.trial} ({_model_text(leader.record)}) leads with {answers_text(answers)} on {images}."
 
@@ -46,35 +46,38 @@ def _model_text(record: RunRecord) -> str:
 
 
 def answers_text(answers: Answers) -> str:
-    """Accuracy, and the mean number of mistakes."""
+    """Accuracy and the mean error count."""
     mean = sum(answers.error_counts) / len(answers.error_counts)
     count = f"{mean:.0f}" if mean == round(mean) else f"{mean:.1f}"
-    return f"{100 * answers.accuracy.mean:.2f}\u202f% right ({count} wrong)"
+    return f"{100 * answers.accuracy.mean:.2f}\u202f% accuracy ({count} wrong)"
 
 
 def _tie(board: Leaderboard) -> str:
     others, tied = len(board.rows) - 1, len(board.tie) - 1
     if not others:
-        return "Nothing else counts, so there is nothing to compare it with."
+        return "No other trial was validated, so there is nothing to compare it with."
     if not tied:
-        return f"Its mistakes tell it from {'the other one' if others == 1 else f'all {others} others'}."
+        return (
+            "It differs significantly in error rate from"
+            f" {'the other trial' if others == 1 else f'all {others} others'}."
+        )
     if tied == others:
         return (
-            "But the other one cannot be told from it."
+            "But it is statistically tied with the other trial."
             if others == 1
-            else f"But none of the {others} others can be told from it."
+            else f"But none of the {others} others is significantly different."
         )
-    return f"But {tied} of the {others} others cannot be told from it."
+    return f"But it is statistically tied with {tied} of the {others} others."
 
 
 def _gain(view: View, ensemble: EnsembleRecord, p: float | None) -> str:
     ours, single = view.result.score, ensemble.best_single.test
     fewer = single.error_count - ours.error_count
     change = f"{abs(fewer)} {'fewer' if fewer > 0 else 'more'} than" if fewer else "as many as"
-    said = f"The ensemble gets {ours.error_count} of {ours.n:,} wrong, {change} the best of its members"
+    said = f"The ensemble gets {ours.error_count} of {ours.n:,} wrong, {change} its best member"
     if p is None or not fewer:
         return f"{said}."
-    sure = "that may be chance" if p >= CHANCE else "that is more than chance"
+    sure = "the difference may be chance" if p >= CHANCE else "the difference is significant"
     return f"{said}: {sure} (McNemar p {_equals(p)})."
 
 

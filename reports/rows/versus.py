@@ -1,4 +1,4 @@
-"""Several runs side by side: rows. Their leaderboards, their best so far, paired tests between their leaders."""
+"""Several runs side by side: their leaderboards, the best NLL so far, and paired tests between their leaders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class RunColumn:
-    """One run."""
+    """One run on the page."""
 
     store: SweepStore
     header: SweepHeader
@@ -29,33 +29,32 @@ class RunColumn:
 
     @property
     def leader(self) -> Candidate:
-        """What its leaderboard begins with."""
         return self.board.rows[0].candidate
 
     @property
     def epochs(self) -> int:
-        """Trained by all of its trials that count."""
+        """Epochs trained by all of its trials that count."""
         return self.history[-1].epochs if self.history else 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderTest:
-    """The leaders of two runs on the same images; `duel` is None where there is none, for the reason given."""
+    """A paired test between the leaders of two runs. `duel` is None if there is none, for the `reason` given."""
 
     first: str
     second: str
     part: str
     duel: Duel | None
-    corrected_p_value: float | None  # for all tests on the page (Holm)
+    corrected_p_value: float | None  # Holm, over all tests on the page
     reason: str = ""
 
     @property
     def verdict(self) -> str:
-        """Which is told to be better."""
+        """Which leader is significantly better, or why there is no test."""
         if self.duel is None or self.corrected_p_value is None:
             return self.reason
         if self.corrected_p_value >= 0.05:
-            return "cannot be told apart"
+            return "not significantly different"
         return f"{self.first if self.duel.error_rate > 0 else self.second} makes fewer mistakes"
 
 
@@ -68,12 +67,12 @@ class VersusData:
 
     @property
     def same_recipe(self) -> bool:
-        """Whether all leaders are one recipe, but for the seed."""
+        """Whether all leaders have the same recipe, seeds aside."""
         return len({column.leader.record.recipe.recipe_id for column in self.columns}) == 1
 
 
 def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
-    """Read all runs. Raises UsageError where one has no trial that counts."""
+    """Read all runs. Raises UsageError if one of them has no validated trial."""
     columns = tuple(_column(store) for store in stores)
     found = [test for pair in combinations(columns, 2) for test in _tests(*pair)]
     p_values = [test.p_value for _, _, _, test in found if isinstance(test, Duel)]
@@ -110,7 +109,7 @@ def _column(store: SweepStore) -> RunColumn:
 def _tests(first: RunColumn, second: RunColumn) -> list[tuple[str, str, str, Duel | str]]:
     names = first.header.name, second.header.name
     if first.header.data_checksum != second.header.data_checksum:
-        return [(*names, first.board.part, "other data: their leaders answered other images")]
+        return [(*names, first.board.part, "not comparable (different data)")]
     pairs = [(first.board.part, first.leader.validation, second.leader.validation, _same_validation(first, second))]
     if first.leader.test is not None and second.leader.test is not None:
         pairs.append(("sealed test", first.leader.test, second.leader.test, _same_test(first, second)))
@@ -118,7 +117,7 @@ def _tests(first: RunColumn, second: RunColumn) -> list[tuple[str, str, str, Due
 
 
 def _duel(first: Answers, second: Answers, *, same: bool) -> Duel | str:
-    return duel(first, second) if same else "other images"
+    return duel(first, second) if same else "not comparable (different images)"
 
 
 def _same_validation(first: RunColumn, second: RunColumn) -> bool:
@@ -131,6 +130,6 @@ def _same_test(first: RunColumn, second: RunColumn) -> bool:
 
 
 def _tested(column: RunColumn) -> SweepStore:
-    """Where the leader's test answers lie."""
+    """The run with the leader's test predictions: its confirmation if the leader is confirmed."""
     confirmed = column.store.confirmation() if column.leader.confirmed else None
     return confirmed or column.store

@@ -1,6 +1,6 @@
-"""What one model, or the ensemble, answers on one part of the data: confusion, mistakes, classes, calibration.
+"""The predictions of one model, or the ensemble, on one set of images: confusion, mistakes, classes, calibration.
 
-A view's mistakes are kept as arrays until the page is written: a sweep of a thousand trials has a hundred thousand.
+A view keeps its mistakes as arrays until the page is written: a sweep of a thousand trials has a hundred thousand.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from digits_core.judging.stats import Interval, accuracy_interval
 from digits_core.metrics import CALIBRATION_BINS, Score, confusion_matrix, score, wrong_margin
 
 Part = Literal["sealed test", "validation", "out of fold"]
-MOST_MISTAKES = 250  # of a view; more is a network that did not learn
-FEWEST_OF_A_CELL = 4  # of each cell of the confusion matrix, beyond those
+MOST_MISTAKES = 250  # per view; a network with more did not learn
+FEWEST_OF_A_CELL = 4  # kept of each cell of the confusion matrix, even beyond that limit
 LIKELIEST = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A score with the interval of its accuracy."""
+    """A score with the Wilson interval of its accuracy."""
 
     score: Score
     interval: Interval
@@ -28,9 +28,9 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Mistakes:
-    """Wrongly classified images, the most confident mistake first: by p(predicted) - p(true)."""
+    """Misclassified images, the most confident mistake first: by p(predicted) - p(true)."""
 
-    images: npt.NDArray[np.int64]  # (M,) numbers in the data set
+    images: npt.NDArray[np.int64]  # (M,) image numbers in the data set
     labels: npt.NDArray[np.int64]  # (M,)
     p_true: npt.NDArray[np.float32]  # (M,)
     likeliest: npt.NDArray[np.int64]  # (M, 3) digits, the predicted one first
@@ -42,7 +42,7 @@ class Mistakes:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRow:
-    """One digit, as a yes-or-no question: precision and recall with their Wilson intervals."""
+    """One digit against the rest: precision and recall with their Wilson intervals."""
 
     digit: int
     n: int  # images of this digit
@@ -51,23 +51,23 @@ class ClassRow:
 
     @property
     def recall(self) -> Interval | None:
-        """The share of its images that are found; None where there are none."""
+        """The share of its images that were recognised; None without images."""
         return accuracy_interval(self.n - self.right, self.n) if self.n else None
 
     @property
     def precision(self) -> Interval | None:
-        """The share of its predictions that are right; None where there are none."""
+        """The share of its predictions that are right; None if it was never predicted."""
         return accuracy_interval(self.predicted_n - self.right, self.predicted_n) if self.predicted_n else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of both; None where there is neither image nor prediction."""
+        """Harmonic mean of precision and recall; None if the digit has neither images nor predictions."""
         return 2 * self.right / (self.n + self.predicted_n) if self.n + self.predicted_n else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """The answers of like confidence: how sure they were, and how often right."""
+    """Predictions of similar confidence: how confident they were, and how many were right."""
 
     n: int
     confidence: float  # mean of p(predicted)
@@ -77,20 +77,19 @@ class CalibrationBin:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One model on one part."""
+    """One model on one set of images."""
 
     key: str  # unique on the page
     title: str
     part: Part
     trial: int | None  # None for the ensemble
     result: Result
-    confusion: npt.NDArray[np.int64]  # (10, 10): true by row
+    confusion: npt.NDArray[np.int64]  # (10, 10): rows are true digits, columns predictions
     mistakes: Mistakes
     bins: tuple[CalibrationBin, ...]
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:
-        """By digit."""
         return tuple(
             ClassRow(
                 digit=digit,
@@ -119,17 +118,17 @@ def view_of(
     most_mistakes: int = MOST_MISTAKES,
     known: Score | None = None,
 ) -> View:
-    """Everything about one model's answers. labels, indices: (N,), probabilities: (N, 10).
+    """Everything about one model's predictions. labels, indices: (N,), probabilities: (N, 10).
 
-    With `known`, the score that is stored of them, that is taken and the bins are left out: a page has many such.
-    Raises ValueError where it is not of these predictions.
+    known: their stored score. It saves computing the score and the calibration bins, as a page has many such views.
+    Raises ValueError if it does not match the predictions.
     """
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1))
     figures = known or score(labels, probabilities)
     if (figures.n, figures.error_count) != (len(labels), len(labels) - int(np.trace(confusion))):
         raise ValueError(
-            f"it says {figures.error_count} of {figures.n} images wrong, the stored predictions"
-            f" {len(labels) - int(np.trace(confusion))} of {len(labels)}"
+            f"it says {figures.error_count} of {figures.n} images wrong, but the stored predictions"
+            f" have {len(labels) - int(np.trace(confusion))} of {len(labels)}"
         )
     return View(
         key=key,
@@ -149,10 +148,10 @@ def mistakes(
     indices: npt.NDArray[np.int64],
     limit: int = MOST_MISTAKES,
 ) -> Mistakes:
-    """The wrongly classified images, ties in the part's order.
+    """The misclassified images; equally confident mistakes keep their order.
 
-    At most `limit` of them, and the first four of each cell of the confusion matrix: a click must find some. A limit of
-    none is none.
+    At most `limit`, plus the first four of each cell of the confusion matrix, so that a click on a cell always finds
+    some. With a limit of 0 there are none.
     """
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
@@ -160,7 +159,7 @@ def mistakes(
     ordered = wrong[np.argsort(-margins, kind="stable")]
     if limit and len(ordered) > limit:
         cells = labels[ordered] * probabilities.shape[1] + predicted[ordered]
-        # How many of the same cell come before each: a stable sort by cell keeps their order.
+        # How many mistakes of the same cell come before each one: a stable sort by cell keeps their order.
         by_cell = np.argsort(cells, kind="stable")
         starts = np.searchsorted(cells[by_cell], cells[by_cell])
         place_in_cell = np.empty(len(cells), dtype=np.int64)
@@ -182,7 +181,7 @@ def mistakes(
 def calibration_bins(
     labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]
 ) -> tuple[CalibrationBin, ...]:
-    """The bins that the expected calibration error is summed over, without the empty ones."""
+    """The bins of the expected calibration error, without the empty ones."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     places = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)

@@ -64,7 +64,7 @@ from tests.helpers.command_line import RUNNER, run
         (("leaderboard", "FILE.html"), 2, "there is no file"),
         (("leaderboard", "tiny.html", "--folds", "3"), 2, "--folds needs a run, not a report page"),
         (("sweep", "--runs", "FILE"), 1, "choose another --runs"),
-        (("report", "--output", "FILE/report.html"), 1, "writes it elsewhere"),
+        (("report", "--output", "FILE/report.html"), 1, "write it elsewhere with"),
     ],
 )
 def test_bad_input_is_one_clear_line(
@@ -146,7 +146,7 @@ def test_several_runs_side_by_side(sweep_store: SweepStore) -> None:
     document = json.loads(out)
     assert code == 0
     assert document["report"] == str(runs / "tiny-vs-other.html")
-    assert document["tests"][0]["verdict"] == "cannot be told apart"
+    assert document["tests"][0]["verdict"] == "not significantly different"
     code, out, _ = run("report", "tiny", "other", "--output", str(runs / "page.html"), "--runs", str(runs))
     assert out.splitlines()[-1].endswith("page.html")
 
@@ -226,7 +226,7 @@ def test_train_prints_one_document_and_its_report(tmp_path: Path) -> None:
     assert (document["validation"]["n"], document["test"]["n"], document["test_openings"]) == (360, 359, 1)
     page = Path(document["report"]).read_text()
     assert "improved-net, sealed test" in page
-    assert "One run of one seed" in page
+    assert "One run on one seed" in page
     assert "Ray Tune ran" not in page
     assert "epoch 1 of 1" in err
     code, out, _ = run("replay", "mine", "--runs", str(tmp_path), "--json")

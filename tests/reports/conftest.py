@@ -1,4 +1,4 @@
-"""Fixtures of the pages' tests."""
+"""Fixtures for the tests of rows, charts and pages."""
 
 import json
 from dataclasses import asdict, replace
@@ -11,7 +11,7 @@ from tests.helpers.runs import HOSTILE
 
 @pytest.fixture
 def hostile_store(sweep_store: SweepStore) -> SweepStore:
-    """A sweep whose every free text tries to break out of the page."""
+    """A sweep in which every free text tries to break out of the page's HTML."""
     header = replace(
         sweep_store.header, name=HOSTILE, hardware=HOSTILE, space={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE}
     )

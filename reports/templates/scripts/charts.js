@@ -1,4 +1,4 @@
-// Plotly comes packed; it is unpacked after the first paint, and every chart takes its colours from the page's style.
+// Plotly is packed in the page and unpacked after the first paint; charts take their colours from the page's style.
 
 const PAPER_WIDTH = 660;
 
@@ -9,7 +9,7 @@ const unpackPlotly = async () => {
   const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const source = await new Response(stream).text();
-  // The policy of the page lets exactly this text run, by its hash.
+  // The page's Content-Security-Policy allows exactly this text, by its hash.
   const script = element("script");
   script.textContent = source;
   document.head.append(script);
@@ -44,12 +44,12 @@ const drawChart = (chart) => {
 const charts = async () => {
   const places = findAll("[data-figure]");
   if (!(await unpackPlotly())) {
-    for (const place of places) place.replaceChildren(element("p", { class: "quiet" }, "This chart could not be drawn: its library is missing, or the browser is older than 2023."));
+    for (const place of places) place.replaceChildren(element("p", { class: "quiet" }, "This chart could not be drawn: Plotly is missing, or the browser is older than 2023."));
     return;
   }
   for (const place of places) {
     drawChart(place);
-    await new Promise((resume) => setTimeout(resume)); // the page stays alive between two charts
+    await new Promise((resume) => setTimeout(resume)); // keep the page responsive between two charts
   }
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => places.forEach(drawChart));
   const slice = find("[data-slice]");
@@ -58,7 +58,7 @@ const charts = async () => {
     chart.dataset.figure = slice.value;
     drawChart(chart);
   });
-  // On paper a chart is as wide as the text, not as the window.
+  // When printed, a chart is as wide as the text, not as the window.
   window.addEventListener("beforeprint", () => {
     for (const place of places) if (place.layout) window.Plotly.relayout(place, { width: PAPER_WIDTH, autosize: false });
   });

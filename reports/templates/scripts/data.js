@@ -1,4 +1,4 @@
-// The document that the page carries (docs/report-data.md).
+// The JSON document inside the page; docs/report-data.md describes it.
 
 const report = JSON.parse(document.getElementById("digits-data").textContent);
 const views = new Map(report.views.map((view) => [view.key, view]));

@@ -1,10 +1,10 @@
-// The misclassified images of any model, by true and predicted digit.
+// The misclassified images of any model, filtered by true and predicted digit.
 
 const STEP = 48;
 
 const pictureOf = (image, label) => {
   const place = report.images.place[image];
-  if (place === null) return element("span", { class: "digit missing" }, "no picture");
+  if (place === null) return element("span", { class: "digit missing" }, "no image");
   const columns = report.sheet.columns;
   const made = element("span", { class: "digit", role: "img", "aria-label": label, title: label });
   made.style.setProperty("--x", place % columns);
@@ -68,7 +68,7 @@ const gallery = (onChange) => {
       place.append(more);
     }
     const missing = total - kept.length;
-    const held = view.mistakes.length ? `the ${kept.length} most confident` : "no images of this trial, only its matrix";
+    const held = view.mistakes.length ? `the ${kept.length} most confident` : "only the confusion matrix of this trial, no images";
     said.textContent = `${total} of ${view.n.toLocaleString("en")} images` + (missing ? `; the page holds ${held}` : "");
   };
 

@@ -1,4 +1,4 @@
-// Small helpers that all pages use.
+// Helpers that all pages with scripts use.
 
 const figures = JSON.parse(document.getElementById("digits-figures").textContent);
 const find = (selector) => document.querySelector(selector);

@@ -1,6 +1,6 @@
-// The leaderboard: its filter, and files of it.
+// The leaderboard: filter, details of a trial, downloads.
 
-// More rows than these are in the table when they are asked for: what is laid out decides how fast a sort is.
+// Further rows are added on request: sorting is slow in proportion to the rows that are laid out.
 const FEWEST_ROWS = 100;
 
 const leaderboardRows = () => {
@@ -25,7 +25,7 @@ const leaderboardRows = () => {
     more.textContent = `show all ${fitting.length} rows`;
   };
 
-  // Marks a trial's row, which is then in the table if the filter lets it; returns it, or nothing.
+  // Marks a trial's row and adds it to the table if the filter allows it; returns the row, or null.
   const mark = (trial) => {
     for (const row of sorter.rows) row.classList.toggle("asked", row.id === `trial=${trial}`);
     sorter.show();
@@ -39,7 +39,7 @@ const leaderboardRows = () => {
   return { mark };
 };
 
-// What is known of one trial, below the table: its whole recipe, and how to get it again.
+// Details of one trial, below the table: its whole recipe and how to reproduce it.
 const showTrial = (trial) => {
   const place = find("[data-asked]");
   const row = report.leaderboard.rows.find((one) => String(one.trial) === trial);
@@ -55,10 +55,10 @@ const showTrial = (trial) => {
   }
   const { nll, brier, ece } = row.validation;
   const told = [`validation NLL ${nll.toFixed(4)}`, `Brier ${brier.toFixed(4)}`, `ECE ${ece.toFixed(4)}`];
-  if (row.image_seconds !== null) told.push(`${(1e6 * row.image_seconds).toFixed(0)} microseconds an image`);
+  if (row.image_seconds !== null) told.push(`${(1e6 * row.image_seconds).toFixed(0)} microseconds per image`);
   told.push(`${row.seeds.length > 1 ? "seeds" : "seed"} ${row.seeds.join(", ")}`);
   const said = element("p", {}, told.join(", "));
-  const again = element("p", {}, "Again: ", element("code", {}, row.reproduce));
+  const again = element("p", {}, "To reproduce: ", element("code", {}, row.reproduce));
   place.replaceChildren(element("h3", {}, `Trial ${row.trial}`), said, again, list);
 };
 

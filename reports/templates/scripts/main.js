@@ -1,4 +1,4 @@
-// The parts together, and addresses like #trial=17&cell=4-9 that lead back to what was looked at.
+// Sets up the page, and links like #trial=17&cell=4-9 that lead back to the same view.
 
 document.documentElement.classList.add("js");
 for (const tools of findAll("[data-tools]")) tools.hidden = false;

@@ -1,9 +1,9 @@
-// Two confusion matrices of any models, or their difference. A click on a cell asks for its images.
+// Two confusion matrices of any models, or their difference. A click on a cell shows its images.
 
 const strengthOf = (count, most) =>
   count <= 0 || most <= 0 ? 0 : 0.15 + (0.85 * Math.log1p(count)) / Math.log1p(Math.max(most, count));
 
-// A small share is not shown as none.
+// A small share must not be rounded to zero.
 const percentOf = (share) => (share === 1 ? "100" : (100 * share).toFixed(share && share < 0.0005 ? 2 : 1));
 
 const viewOptions = (chosen) =>
@@ -57,7 +57,7 @@ const matrices = (onCell, onModel) => {
     return cell;
   };
 
-  // keyOf says whose images a cell is about; a difference has a sign, and one scale for all of its cells.
+  // keyOf gives the view whose images a cell shows; a difference has signs, and one scale for all of its cells.
   const fill = (panel, counts, caption, keyOf, isDifference) => {
     const body = element("tbody");
     const largest = Math.max(...counts.flat().map(Math.abs));
@@ -91,12 +91,12 @@ const matrices = (onCell, onModel) => {
     }
     if (left.part !== right.part || left.n !== right.n) {
       panels[1].table.replaceChildren();
-      panels[1].caption.textContent = `No difference to ${right.title}, ${right.part}: other images.`;
+      panels[1].caption.textContent = `No difference to ${right.title}, ${right.part}: the two were scored on different images.`;
       return;
     }
     const other = confusionOf(right);
     const counts = confusionOf(left).map((cells, row) => cells.map((count, column) => count - other[row][column]));
-    const caption = `left minus ${right.title}, in images`;
+    const caption = `left minus ${right.title}, number of images`;
     fill(panels[1], counts, caption, (count) => (count > 0 ? left.key : right.key), true);
   };
 

@@ -1,6 +1,6 @@
-// Tables that sort by a click or a key on their heads.
+// Tables that sort when a column head is clicked or activated by keyboard.
 
-// Returns the rows in their order, and a way to say how they are put into the table (by default: all of them).
+// Returns the rows in their order, and `show`, which puts them into the table; replace it to show only some.
 const sortable = (table) => {
   const body = table.tBodies[0];
   const rows = [...body.rows];
@@ -21,7 +21,7 @@ const sortable = (table) => {
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const turn = down ? -1 : 1;
     const keys = new Map(rows.map((row) => [row, keyOf(row, column)]));
-    // What has no figure in this column stays below, whichever way it is sorted.
+    // Rows without a number in this column stay at the bottom in either direction.
     rows.sort((first, second) => {
       const [a, b] = [keys.get(first), keys.get(second)];
       if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;

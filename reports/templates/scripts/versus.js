@@ -1,3 +1,3 @@
-// The page of several runs.
+// Sets up the page of several runs.
 
 setTimeout(charts);

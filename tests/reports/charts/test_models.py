@@ -40,12 +40,12 @@ def test_curves_mark_the_epoch_that_counts(sweep_store: SweepStore) -> None:
             assert list(chosen.y) == [validation.y[record.best_epoch - 1]]
 
 
-def test_a_curve_of_nan_is_drawn_as_a_gap(sweep_store: SweepStore) -> None:
+def test_nan_is_drawn_as_a_gap(sweep_store: SweepStore) -> None:
     record = sweep_store.ranked()[0]
     spoilt = replace(record, curve=tuple(replace(row, train_loss=float("nan")) for row in record.curve))
     figure = learning_curves([("<b>a", spoilt)])
     assert '"y":[null,null,null]' in figure.to_json() or np.isnan(figure.data[1].y).all()
-    assert figure.data[0].name == "ba"  # Plotly would take it for a tag
+    assert figure.data[0].name == "ba"  # Plotly would interpret <b> as a tag
 
 
 def test_calibration_shows_every_bin(random_probabilities: np.ndarray) -> None:

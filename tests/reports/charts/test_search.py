@@ -23,7 +23,7 @@ NLLS = (0.4, 0.5, 0.6)
 MOMENTUM = Dimension(name="optimizer.momentum", numeric=True, log=False, values=(0.9, None, 0.8))
 
 
-def test_history_shows_every_trial_once_and_the_incumbent(sweep_store: SweepStore) -> None:
+def test_history_shows_every_trial_once_and_the_best_so_far(sweep_store: SweepStore) -> None:
     points = history(sweep_store.records())
     figure = optimisation_history(points)
     series = {trace.name: trace for trace in figure.data}
@@ -51,10 +51,10 @@ def test_time_line_has_a_bar_for_every_trial() -> None:
 
 
 def test_rungs_are_stacked() -> None:
-    went_on, stopped = rung_chart(
+    continued, stopped = rung_chart(
         [Rung(epoch=1, reached_n=9, stopped_n=6), Rung(epoch=3, reached_n=3, stopped_n=1)]
     ).data
-    assert (list(went_on.y), list(stopped.y), list(stopped.x)) == ([3, 2], [6, 1], ["1", "3"])
+    assert (list(continued.y), list(stopped.y), list(stopped.x)) == ([3, 2], [6, 1], ["1", "3"])
 
 
 def test_importances_are_drawn_with_their_uncertainty() -> None:
@@ -65,7 +65,7 @@ def test_importances_are_drawn_with_their_uncertainty() -> None:
     assert (list(bars.y), list(bars.x), list(bars.error_x.array)) == (["b", "a"], [0.2, 0.7], [0.05, 0.1])
 
 
-def test_fields_come_by_importance_where_it_is_known() -> None:
+def test_fields_are_ordered_by_importance_if_it_is_known() -> None:
     found = Importances(
         rows=tuple(Importance(name=d.name, mean=0.1, standard_deviation=0.1) for d in (NAME, MOMENTUM, RATE)),
         skill=0.5, trial_n=30,
@@ -74,7 +74,7 @@ def test_fields_come_by_importance_where_it_is_known() -> None:
     assert by_importance([RATE, NAME], "too few") == [RATE, NAME]
 
 
-def test_a_line_of_the_parallel_chart_is_a_trial() -> None:
+def test_each_line_of_the_parallel_chart_is_a_trial() -> None:
     figure = parallel_coordinates([RATE, NAME, MOMENTUM], [0.1, 0.2, 0.3], [7, 8, 9])
     by_trial = {}
     for trace in figure.data:
@@ -86,7 +86,7 @@ def test_a_line_of_the_parallel_chart_is_a_trial() -> None:
     assert {annotation.text for annotation in figure.layout.annotations} >= {"adam", "sgd", "0.1", "0.001", "0.9"}
 
 
-def test_a_slice_leaves_out_trials_for_which_the_field_has_no_say() -> None:
+def test_a_slice_leaves_out_trials_to_which_the_field_does_not_apply() -> None:
     records = [record(0, (0.1,)), record(1, (0.2,), "stopped"), record(2, (0.3,), "stopped")]
     finished, stopped = slice_chart(MOMENTUM, records, NLLS).data
     assert (list(finished.x), list(finished.y)) == ([0.9], [0.4])
@@ -95,7 +95,7 @@ def test_a_slice_leaves_out_trials_for_which_the_field_has_no_say() -> None:
     assert slice_chart(RATE, records, NLLS).layout.xaxis.type == "log"
 
 
-def test_the_surface_goes_through_the_trials() -> None:
+def test_the_contour_interpolates_the_trials() -> None:
     stream = np.random.default_rng(0)
     rates, others = 10 ** stream.uniform(-3, -1, 60), stream.uniform(0, 1, 60)
     first = Dimension(name="a", numeric=True, log=True, values=tuple(rates.tolist()))
@@ -109,7 +109,7 @@ def test_the_surface_goes_through_the_trials() -> None:
     assert 0.5 < inside.mean() < 1
     assert np.allclose(np.array(surface.z, dtype=float)[inside], (np.log10(x) + y)[inside], atol=2e-3)
     assert len(points.x) == 60
-    assert surface.colorscale[0][1] == "#00224e"  # Cividis begins dark: less is better, and darker
+    assert surface.colorscale[0][1] == "#00224e"  # Cividis begins dark, so that darker is better
     few = Dimension(name="a", numeric=True, log=False, values=(1, 2, 3))
     assert contour_chart(few, few, [0.1, 0.2, 0.3]) is None
 

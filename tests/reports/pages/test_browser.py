@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Opened:
-    """A page, with what it asked of the network and what it said on the console."""
+    """A page, with its network requests and console messages."""
 
     def __init__(self, page: Page, path: Path, fragment: str = "") -> None:
         self.page, self.requests, self.console = page, [], []
@@ -87,7 +87,7 @@ class Written:
 
 @pytest.fixture(scope="module")
 def full(_trained_sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """Written once: the tests only look at it."""
+    """Written once; the tests do not change it."""
     folder = tmp_path_factory.mktemp("browser") / "tiny"
     shutil.copytree(_trained_sweep, folder)
     store = SweepStore(folder)
@@ -108,7 +108,7 @@ def versus(full: Written) -> Path:
     return path
 
 
-def test_all_charts_are_drawn_without_a_word_or_a_request(full: Written, opened: Open) -> None:
+def test_all_charts_are_drawn_without_requests_or_console_messages(full: Written, opened: Open) -> None:
     found = opened(full.page).drawn()
     assert found.console == []
     assert found.requests == [full.page.as_uri()]
@@ -218,7 +218,7 @@ def test_matrices_show_any_model_percent_and_difference(full: Written, opened: O
     shares = [float(text) for text in cells(1)[4]]
     assert shares == pytest.approx((100 * row / row.sum()).tolist(), abs=0.051)
     page.locator("[data-matrices] > div:nth-child(2) select").select_option("ensemble")
-    assert "other images" in page.locator("[data-matrices] > div:nth-child(2) p").inner_text()
+    assert "different images" in page.locator("[data-matrices] > div:nth-child(2) p").inner_text()
 
 
 def test_a_deep_link_leads_back(full: Written, opened: Open) -> None:
@@ -264,7 +264,7 @@ def test_without_javascript_tables_and_pictures_are_there(full: Written, opened:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barrier_for_anyone(full: Written, versus: Path, opened: Open, scheme: str) -> None:
+def test_pages_are_accessible(full: Written, versus: Path, opened: Open, scheme: str) -> None:
     found = opened(full.page, color_scheme=scheme).drawn()
     dark = found.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
     assert dark == (scheme == "dark")
@@ -316,7 +316,7 @@ def test_a_long_leaderboard_shows_its_first_hundred_rows_until_asked(opened: Ope
     assert rows.count() == 100
     page.locator("[data-leaderboard] th", has_text="val. NLL").locator("button").click()
     page.locator("[data-leaderboard] th", has_text="val. NLL").locator("button").click()
-    assert rows.first.get_attribute("id") == f"trial={last}"  # all rows are sorted, not those in sight
+    assert rows.first.get_attribute("id") == f"trial={last}"  # all rows are sorted, not only the visible ones
     page.locator("[data-filter]").fill("cnn")
     of_cnn = sum("cnn" in record.recipe.model.name for record in store.records())
     assert page.locator("[data-count]").inner_text() == f"{of_cnn} of 130 rows"

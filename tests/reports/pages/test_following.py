@@ -49,8 +49,8 @@ def test_the_page_grows_with_the_run_and_ends_with_it(sweep_store: SweepStore) -
     assert 'id="trial=3"' in path.read_text()
 
 
-def test_a_run_that_is_over_is_written_once(sweep_store: SweepStore) -> None:
-    path = follow_report(sweep_store, None, "inline", lambda path, count: pytest.fail("it does not go on"))
+def test_the_page_of_an_ended_run_is_written_once(sweep_store: SweepStore) -> None:
+    path = follow_report(sweep_store, None, "inline", lambda path, count: pytest.fail("the run is not running"))
     assert refreshes(path) == []
     for record in sweep_store.ranked():
         (sweep_store.trial(record.trial).folder / "record.json").unlink()

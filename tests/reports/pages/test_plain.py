@@ -12,7 +12,7 @@ from reports.rows.dataset import strip, summary_of
 from tests.helpers.pages import Page
 
 
-def test_counts_are_those_of_the_parts_that_may_be_seen(digits: Digits) -> None:
+def test_counts_cover_training_and_validation_images(digits: Digits) -> None:
     summary, split = summary_of(load_digits("sklearn-digits")), split_digits(digits)
     assert summary.train_counts == tuple(np.bincount(split.train.labels))
     assert summary.validation_counts == tuple(np.bincount(split.validation.labels))
@@ -38,7 +38,7 @@ def test_a_strip_by_hand() -> None:
     assert strip(images).tolist() == [[1, 2, 0, 5, 6], [3, 4, 0, 7, 8]]
 
 
-def test_the_page_needs_no_network_and_names_what_it_shows(tmp_path: Path) -> None:
+def test_the_page_needs_no_network_and_describes_its_images(tmp_path: Path) -> None:
     summary = summary_of(load_digits("sklearn-digits"))
     path = write_dataset_page(summary, tmp_path / "deep" / "page.html")
     text = path.read_text()
@@ -55,7 +55,7 @@ def test_the_page_needs_no_network_and_names_what_it_shows(tmp_path: Path) -> No
     assert dict(summary_lines(summary, path))["sealed test"] == "359 images, not opened"
 
 
-def test_where_it_cannot_be_written(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     summary = summary_of(load_digits("sklearn-digits"))
     with pytest.raises(UsageError, match=r"must name an \.html file"):

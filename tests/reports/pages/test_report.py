@@ -40,7 +40,7 @@ def test_page_is_one_file_without_network(sweep_store: SweepStore) -> None:
     assert len(html) < 3_000_000
 
 
-def test_every_script_that_runs_is_named_by_its_hash(sweep_store: SweepStore) -> None:
+def test_every_script_is_allowed_by_its_hash(sweep_store: SweepStore) -> None:
     page = Page(render(collect(sweep_store)))
     policy = next(
         a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
@@ -70,11 +70,11 @@ def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
         assert f"{row.standing.rank} {row.standing.ranks[0]}\u2013{row.standing.ranks[1]}" in text
     for view in data.answered.featured:
         assert f"{view.title}, {view.part}, n = 359" in text
-    assert "Test opened 1 time." in text
+    assert "Test set opened 1 time." in text
     assert "exact McNemar p" in text
     assert data.ensemble is not None
     doubles = [pair.double_fault for pair in data.ensemble.pairs]
-    assert f"{100 * sum(doubles) / len(doubles):.2f} % wrong by both" in text.replace("\u202f", " ")
+    assert f"both are wrong on {100 * sum(doubles) / len(doubles):.2f} %" in text.replace("\u202f", " ")
     rows = [a["id"] for tag, a in page.tags if tag == "tr" and a.get("id")]
     assert rows == [f"trial={row.record.trial}" for row in data.leaderboard]
     figures = json.loads(page.script("digits-figures"))
@@ -101,7 +101,7 @@ def test_the_order_of_the_page(sweep_store: SweepStore) -> None:
 
 
 @pytest.mark.parametrize("mode", ["directory", "cdn"])
-def test_the_library_may_lie_elsewhere(sweep_store: SweepStore, tmp_path: Path, mode: PlotlyMode) -> None:
+def test_plotly_may_be_outside_the_page(sweep_store: SweepStore, tmp_path: Path, mode: PlotlyMode) -> None:
     path = write_report(sweep_store, tmp_path / mode / "page.html", mode)
     page = Page(path.read_text())
     (source,) = [a for tag, a in page.tags if tag == "script" and a.get("src")]
@@ -120,13 +120,13 @@ def test_the_library_may_lie_elsewhere(sweep_store: SweepStore, tmp_path: Path, 
         assert sorted(file.name for file in path.parent.iterdir()) == ["page.html"]
 
 
-def test_page_says_who_is_really_better(sweep_store: SweepStore, split: Split) -> None:
+def test_page_shows_significance_and_selection_bias(sweep_store: SweepStore, split: Split) -> None:
     data = collect(sweep_store)
     assert data.board is not None
     text = " ".join(Page(render(data)).text.split())
     assert f"Ranked by validation NLL on n = {data.board.n}" in text
     assert data.board.selected is not None
-    assert f"corrected for the picking alone, {100 * data.board.selected.accuracy:.2f} %" in text
+    assert f"corrected for that selection alone, {100 * data.board.selected.accuracy:.2f} %" in text
     for row in data.board.rows[1:]:
         assert row.to_leader is not None
         assert row.to_leader.verdict in text
@@ -142,10 +142,10 @@ def test_page_says_who_is_really_better(sweep_store: SweepStore, split: Split) -
     data = collect(sweep_store)
     text = " ".join(Page(render(data)).text.split())
     assert f"Leader (trial {second.trial}), mean of 2 fresh seeds, sealed test" in text
-    assert "corrected for the picking" not in text  # what fresh seeds show says more
+    assert "corrected for that selection" not in text  # fresh seeds make the correction unnecessary
     assert "(the search\u2019s own run of it)" in text
-    assert data.answered.featured[0].title == f"Leader (trial {second.trial}), the first of 2 fresh seeds"
-    assert "Test opened 1 time." in text
+    assert data.answered.featured[0].title == f"Leader (trial {second.trial}), first of 2 fresh seeds"
+    assert "Test set opened 1 time." in text
 
 
 def test_hostile_strings_stay_text(hostile_store: SweepStore) -> None:
@@ -154,12 +154,12 @@ def test_hostile_strings_stay_text(hostile_store: SweepStore) -> None:
     assert page.text.count(HOSTILE) >= 7  # title, heading, space twice, hardware, versions, the failed trial
 
 
-def test_page_names_the_search_that_was_asked_for(sweep_store: SweepStore) -> None:
+def test_page_names_the_search_and_the_scheduler(sweep_store: SweepStore) -> None:
     data = collect(sweep_store)
     assert "the recipes were given; at most 3 epochs" in Page(render(data)).text
     plan = SearchPlan(search="nsga2", scheduler="median", space={}, base=Recipe(), first=())
     page = Page(render(replace(data, header=replace(data.header, plan=plan))))
-    assert "chosen by nsga2 (Optuna), seed 0; scheduler: median; at most 3 epochs" in page.text
+    assert "sampled by nsga2 (Optuna), seed 0; scheduler: median; at most 3 epochs" in page.text
 
 
 def test_one_trial_is_enough_for_a_page(sweep_store: SweepStore) -> None:
@@ -170,13 +170,13 @@ def test_one_trial_is_enough_for_a_page(sweep_store: SweepStore) -> None:
 
 def test_output_that_cannot_be_written(sweep_store: SweepStore, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentFailure, match="writes it elsewhere"):
+    with pytest.raises(EnvironmentFailure, match="write it elsewhere with"):
         write_report(sweep_store, tmp_path / "file" / "report.html")
     assert write_report(sweep_store, tmp_path / "new" / "a.html").is_file()
 
 
 @pytest.mark.parametrize("name", ["sweep.json", "page", "leaderboard.csv", "folder.html"])
-def test_nothing_but_a_page_is_written_over(sweep_store: SweepStore, name: str) -> None:
+def test_only_a_page_is_ever_overwritten(sweep_store: SweepStore, name: str) -> None:
     (sweep_store.folder / "folder.html").mkdir()
     before = {path: path.read_bytes() for path in sweep_store.folder.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="--output"):
@@ -191,7 +191,7 @@ def test_a_link_is_followed_not_replaced(sweep_store: SweepStore, tmp_path: Path
     assert (tmp_path / "target.html").stat().st_size > 1_000_000
 
 
-def test_page_says_how_far_the_sweep_came(sweep_store: SweepStore) -> None:
+def test_page_says_if_the_sweep_was_interrupted(sweep_store: SweepStore) -> None:
     assert "(still running, or killed)" in Page(render(collect(sweep_store))).text
     for interrupted in (True, False):
         sweep_store.write_summary(SweepSummary(seconds=1.0, training_share=0.5, interrupted=interrupted))

@@ -57,7 +57,7 @@ def test_images_say_how_many_models_miss_them(sweep_store: SweepStore) -> None:
     assert {(picture.missed.by, picture.missed.of) for picture in on_test} == {(1, 1)}
 
 
-def test_runs_on_fresh_seeds_are_asked_as_well(sweep_store: SweepStore, split: Split) -> None:
+def test_runs_on_fresh_seeds_count_as_models_too(sweep_store: SweepStore, split: Split) -> None:
     score_leader_on_test(sweep_store)
     header = replace(sweep_store.header, name="confirmed", kind="confirmation")
     confirmed = SweepStore.create(sweep_store.folder, header, split)
@@ -68,7 +68,7 @@ def test_runs_on_fresh_seeds_are_asked_as_well(sweep_store: SweepStore, split: S
         )
     score_all_on_test(confirmed, "confirmation")
     found = collect(sweep_store).answered
-    assert found.featured[0].title == f"Leader (trial {second.trial}), the first of 2 fresh seeds"
+    assert found.featured[0].title == f"Leader (trial {second.trial}), first of 2 fresh seeds"
     assert found.featured[0].trial == second.trial
     tested = set(sweep_store.test_indices().tolist())
     assert {picture.missed.of for picture in found.pictures if picture.index in tested} == {3}
@@ -97,7 +97,7 @@ def test_disputed_labels_are_marked(digits: Digits) -> None:
     assert first.name == f"{index} of the whole data set"
 
 
-def test_only_the_best_trials_bring_their_mistakes(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_best_trials_list_their_mistakes(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.rows.answers.DETAILED_TRIALS", 2)
     found = answered(sweep_store, sweep_store.ranked(), None, None, None)
     assert [len(view.mistakes) > 0 for view in found.trials] == [True, True, False, False]

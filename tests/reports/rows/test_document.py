@@ -15,7 +15,7 @@ from sweeps.plans.config import EnsembleConfig
 SCHEMA_TEXT = (Path(__file__).parents[3] / "docs" / "report-data.md").read_text()
 
 
-def test_the_page_gives_back_what_it_was_made_of(sweep_store: SweepStore) -> None:
+def test_the_document_is_read_back_unchanged(sweep_store: SweepStore) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     document = read_report(write_report(sweep_store))
@@ -29,7 +29,7 @@ def test_the_page_gives_back_what_it_was_made_of(sweep_store: SweepStore) -> Non
     assert frame["validation_nll"].tolist() == pytest.approx(stored["validation_nll"].tolist(), abs=1e-6)
 
 
-def test_views_name_their_images(sweep_store: SweepStore) -> None:
+def test_views_refer_to_their_images(sweep_store: SweepStore) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     document = report_document(data)
@@ -45,7 +45,7 @@ def test_views_name_their_images(sweep_store: SweepStore) -> None:
     assert sorted(shown) == list(range(len(shown)))
 
 
-def test_every_key_is_described(sweep_store: SweepStore) -> None:
+def test_every_key_is_documented(sweep_store: SweepStore) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     document = report_document(collect(sweep_store))
     for name, part in document.items():
@@ -56,7 +56,7 @@ def test_every_key_is_described(sweep_store: SweepStore) -> None:
                 assert f"`{key}`" in SCHEMA_TEXT, (name, key)
 
 
-def test_what_is_no_number_is_null(sweep_store: SweepStore) -> None:
+def test_nan_becomes_null(sweep_store: SweepStore) -> None:
     record = sweep_store.trial(2).read_record()
     assert record is not None
     values = record.to_dict()
@@ -67,14 +67,14 @@ def test_what_is_no_number_is_null(sweep_store: SweepStore) -> None:
     assert document["curves"]["2"]["train_loss"][1] > 0
 
 
-def test_a_page_that_is_not_whole_is_refused(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_damaged_or_foreign_page_is_refused(sweep_store: SweepStore, tmp_path: Path) -> None:
     page = write_report(sweep_store, tmp_path / "page.html")
     content = page.read_text()
     start = content.index('id="digits-data">')
     start_of_data = '<script type="application/json" id="digits-data">'
     for cut, said in (
-        (len(content) // 2, "is cut off"), (start + 500, "is cut off"), (start - 40, "is cut off"),
-        (len(content) - 30, "is cut off"), (20, "is not a page"), (0, "is not a page"),
+        (len(content) // 2, "is truncated"), (start + 500, "is truncated"), (start - 40, "is truncated"),
+        (len(content) - 30, "is truncated"), (20, "is not a `digits report`"), (0, "is not a `digits report`"),
     ):  # fmt: skip
         page.write_text(content[:cut])
         with pytest.raises(UsageError, match=said):
@@ -88,7 +88,7 @@ def test_a_page_that_is_not_whole_is_refused(sweep_store: SweepStore, tmp_path: 
         with pytest.raises(UsageError, match=said):
             read_report(page)
     page.write_text("<title>digits report</title></html>")
-    with pytest.raises(UsageError, match="a page of several runs"):
+    with pytest.raises(UsageError, match="shows several runs"):
         read_report(page)
     for rows in ("[]", "[5]"):
         page.write_text(start_of_data + f'{{"schema":"{SCHEMA}","leaderboard":{{"rows":{rows}}}}}</script></html>')
@@ -104,6 +104,6 @@ def test_a_page_that_is_not_whole_is_refused(sweep_store: SweepStore, tmp_path: 
         read_report(tmp_path / "folder.html")
 
 
-def test_a_page_is_told_from_a_run() -> None:
+def test_an_html_name_means_a_page() -> None:
     assert is_report("runs/a/report.HTML")
     assert not is_report("first")

@@ -22,18 +22,18 @@ def made_up(count: int, seed: int = 0) -> tuple[list[Dimension], list[float]]:
     ], nlls.tolist()
 
 
-def test_what_matters_is_found_in_its_order() -> None:
+def test_fields_are_ordered_by_their_true_effect() -> None:
     found = importances(*made_up(120))
     assert isinstance(found, Importances)
     assert found.rows[0].name == "rate"
-    assert found.rows[-1].name == "batch"  # that a momentum is there says which optimizer it is
+    assert found.rows[-1].name == "batch"  # not momentum: whether it applies reveals the optimizer
     by_name = {row.name: row for row in found.rows}
-    assert by_name["rate"].mean > 1.0  # shuffled, it says worse than the mean does
+    assert by_name["rate"].mean > 1.0  # shuffled, the prediction is worse than the mean
     assert abs(by_name["batch"].mean) < 0.05
     assert 0 < by_name["rate"].standard_deviation < by_name["rate"].mean
     assert 0.8 < found.skill <= 1
     assert found.trial_n == 120
-    assert importances(*made_up(120)) == found  # nothing of it is drawn anew
+    assert importances(*made_up(120)) == found  # deterministic
 
 
 def test_noise_has_no_importances() -> None:
@@ -43,9 +43,9 @@ def test_noise_has_no_importances() -> None:
     assert said.startswith("the settings do not predict the results (R2 -")
 
 
-def test_few_trials_or_equal_ones_are_said() -> None:
+def test_too_few_or_equal_trials_give_a_reason() -> None:
     fields, nlls = made_up(19)
     assert "fewer than 20 trials" in str(importances(fields, nlls))
-    assert "nothing that varied" in str(importances([], [0.1] * 50))
+    assert "no field that varied" in str(importances([], [0.1] * 50))
     fields, _ = made_up(40)
-    assert importances(fields, [0.5] * 40) == "all trials came out alike: nothing mattered"
+    assert importances(fields, [0.5] * 40) == "all trials have the same NLL: no field mattered"

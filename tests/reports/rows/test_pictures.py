@@ -14,7 +14,7 @@ def pixels_of(uri: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 70])
-def test_every_picture_lies_at_its_place(digits: Digits, count: int) -> None:
+def test_every_image_is_at_its_place(digits: Digits, count: int) -> None:
     wanted = list(range(5, 5 + count))
     sheet = sheet_of(digits.images, [*wanted, *wanted])
     pixels = pixels_of(sheet.uri)
@@ -24,12 +24,12 @@ def test_every_picture_lies_at_its_place(digits: Digits, count: int) -> None:
         assert np.array_equal(pixels[row * 8 : row * 8 + 8, column * 8 : column * 8 + 8], digits.images[index])
 
 
-def test_a_full_sheet_keeps_those_that_were_named_first(digits: Digits) -> None:
+def test_a_full_sheet_keeps_the_first_images(digits: Digits) -> None:
     assert list(sheet_of(digits.images, [9, 3, 9, 7], limit=2).places) == [9, 3]
     assert sheet_of(digits.images, []) == NO_PICTURES
 
 
-def test_image_survives_the_trip_through_png() -> None:
+def test_an_image_survives_png() -> None:
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     coloured = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
     assert np.array_equal(pixels_of(png_uri(grey)), grey)

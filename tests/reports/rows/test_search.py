@@ -10,7 +10,7 @@ from reports.rows.search import costs, dimensions, footing, history, lanes, rung
 from tests.helpers.records import record
 
 
-def test_history_knows_the_incumbent_and_counts_epochs(sweep_store: SweepStore) -> None:
+def test_history_tracks_the_best_so_far_and_counts_epochs(sweep_store: SweepStore) -> None:
     records = sweep_store.records()
     points = history(records)
     assert [point.trial for point in points] == [0, 1, 2, 3]  # the failed one never validated
@@ -21,7 +21,7 @@ def test_history_knows_the_incumbent_and_counts_epochs(sweep_store: SweepStore) 
     assert history([records[4]]) == ()
 
 
-def test_a_trial_that_went_on_from_another_counts_its_own_epochs() -> None:
+def test_inherited_epochs_are_not_counted() -> None:
     heir = replace(record(1, (0.5, 0.4, 0.3), span=(2, 3)), parent=0, inherited_epochs=2)
     assert [point.epochs for point in history([record(0, (0.5, 0.4)), heir])] == [2, 3]
 
@@ -35,7 +35,7 @@ def test_breaks_between_sessions_do_not_count() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=25))
-def test_trials_of_a_lane_never_overlap(spans: list[tuple[int, int]]) -> None:
+def test_trials_in_one_lane_never_overlap(spans: list[tuple[int, int]]) -> None:
     records = [record(number, span=(start, start + length)) for number, (start, length) in enumerate(spans)]
     bars = lanes(records, lambda moment: moment)
     assert sorted(bar.trial for bar in bars) == list(range(len(spans)))
@@ -43,7 +43,7 @@ def test_trials_of_a_lane_never_overlap(spans: list[tuple[int, int]]) -> None:
     for bar in sorted(bars, key=lambda bar: (bar.start_seconds, bar.trial)):
         assert by_lane.get(bar.lane, -1.0) <= bar.start_seconds
         by_lane[bar.lane] = bar.start_seconds + bar.seconds
-    # No more lanes than trials that run at one moment, those of no length beside.
+    # There are no more lanes than trials that run at one moment.
     moments = [start for start, _ in spans]
     together = max((sum(s <= m <= s + length for s, length in spans) for m in moments), default=0)
     assert len(by_lane) <= together
@@ -61,7 +61,7 @@ def test_rungs_are_where_trials_were_stopped() -> None:
     ]
 
 
-def test_dimensions_are_the_fields_that_varied_and_have_a_say(sweep_store: SweepStore) -> None:
+def test_dimensions_are_the_fields_that_varied_and_apply(sweep_store: SweepStore) -> None:
     space = {
         "optimizer.name": {"choices": ["sgd", "adam"]},
         "optimizer.momentum": {"low": 0.1, "high": 0.9, "when": {"optimizer.name": ["sgd"]}},
@@ -84,11 +84,11 @@ def test_dimensions_are_the_fields_that_varied_and_have_a_say(sweep_store: Sweep
     assert (found["optimizer.learning_rate"].numeric, found["optimizer.learning_rate"].log) == (True, True)
 
 
-def test_trials_are_compared_after_the_epoch_that_all_reached() -> None:
+def test_trials_are_compared_up_to_the_epoch_that_all_reached() -> None:
     assert footing([record(0, (0.9, 0.5, 0.1)), record(1, (0.3, 0.2))]) == (2, (0.5, 0.2))
 
 
-def test_costs_leave_out_what_was_inherited_and_what_never_ran() -> None:
+def test_costs_leave_out_inherited_epochs_and_trials_that_never_ran() -> None:
     heir = replace(record(1, (0.5, 0.4, 0.3)), parent=0, inherited_epochs=2)
     points = costs([record(0, (0.5, 0.4)), heir, record(2, (), "failed")])
     assert [(p.trial, p.epochs, p.seconds, p.epoch_seconds) for p in points] == [(0, 2, 4.0, 2.0), (1, 1, 2.0, 2.0)]

@@ -36,7 +36,7 @@ def test_unopened_sweep_is_judged_on_validation(sweep_store: SweepStore) -> None
     assert data.ensemble_p_value is None
 
 
-def test_changed_or_missing_data_costs_only_the_pictures(sweep_store: SweepStore) -> None:
+def test_changed_or_missing_data_costs_only_the_images(sweep_store: SweepStore) -> None:
     for header in (
         replace(sweep_store.header, data_checksum="0" * 64),
         replace(sweep_store.header, dataset="gone"),
@@ -57,7 +57,7 @@ def test_a_report_never_downloads(sweep_store: SweepStore, data_folder: Path, mo
     header = replace(sweep_store.header, dataset="mnist")
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
     data = collect(sweep_store)
-    assert data.images_missing == "the data set 'mnist' is not in the data folder of this machine"
+    assert data.images_missing == "the data set 'mnist' is not in the data folder on this machine"
     assert data.answered.pictures[0].name.endswith("of the whole data set")
 
 
@@ -107,7 +107,7 @@ def test_damaged_files_are_named(sweep_store: SweepStore, name: str, changes: di
         ({"error_count": 1}, "the stored predictions"),
     ],
 )
-def test_a_score_that_is_not_of_the_predictions_is_named(
+def test_a_score_that_contradicts_the_predictions_is_refused(
     sweep_store: SweepStore, figures: dict[str, int], said: str
 ) -> None:
     path = sweep_store.trial(1).folder / "record.json"
@@ -118,7 +118,7 @@ def test_a_score_that_is_not_of_the_predictions_is_named(
         collect(sweep_store)
 
 
-def test_images_that_the_data_set_does_not_have(sweep_store: SweepStore) -> None:
+def test_images_outside_the_data_set_are_refused(sweep_store: SweepStore) -> None:
     indices = sweep_store.validation_indices()
     indices[5] = 10**9
     np.save(sweep_store.folder / "validation_indices.npy", indices)
@@ -126,7 +126,7 @@ def test_images_that_the_data_set_does_not_have(sweep_store: SweepStore) -> None
         collect(sweep_store)
 
 
-def test_a_damaged_journal_costs_only_the_breaks(sweep_store: SweepStore) -> None:
+def test_a_damaged_journal_does_not_stop_the_page(sweep_store: SweepStore) -> None:
     (sweep_store.folder / "journal.jsonl").write_text("garbage\n")
     assert len(collect(sweep_store).search.history) == 4
 

@@ -23,7 +23,9 @@ def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: SweepStore) 
     said = headline(data)
     trial = sweep_store.ranked()[0].trial
     named = f"Trial {trial} ({_model_text(sweep_store.ranked()[0])})"
-    assert said.startswith(f"{named} leads with {100 * leader.accuracy:.2f}\u202f% right ({leader.error_count} wrong)")
+    assert said.startswith(
+        f"{named} leads with {100 * leader.accuracy:.2f}\u202f% accuracy ({leader.error_count} wrong)"
+    )
     assert "on 359 sealed test images." in said
     assert f"The ensemble gets {ensemble.error_count} of 359 wrong" in said
     assert " ".join(said.split()) in " ".join(Page(render(data)).text.split())
@@ -32,11 +34,11 @@ def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: SweepStore) 
 @pytest.mark.parametrize(
     ("p_values", "said"),
     [
-        ((0.5, 0.2, 0.01), "But 2 of the 3 others cannot be told from it."),
-        ((0.5, 0.2), "But none of the 2 others can be told from it."),
-        ((0.5,), "But the other one cannot be told from it."),
-        ((0.01,), "Its mistakes tell it from the other one."),
-        ((0.01, 0.02, 0.03), "Its mistakes tell it from all 3 others."),
+        ((0.5, 0.2, 0.01), "But it is statistically tied with 2 of the 3 others."),
+        ((0.5, 0.2), "But none of the 2 others is significantly different."),
+        ((0.5,), "But it is statistically tied with the other trial."),
+        ((0.01,), "It differs significantly in error rate from the other trial."),
+        ((0.01, 0.02, 0.03), "It differs significantly in error rate from all 3 others."),
     ],
 )
 def test_ties_are_counted(sweep_store: SweepStore, p_values: tuple[float, ...], said: str) -> None:
@@ -49,21 +51,23 @@ def test_ties_are_counted(sweep_store: SweepStore, p_values: tuple[float, ...], 
     assert headline(replace(data, board=board)).endswith(said)
 
 
-def test_a_single_trial_has_nothing_to_be_compared_with(sweep_store: SweepStore) -> None:
+def test_a_single_trial_has_nothing_to_compare_with(sweep_store: SweepStore) -> None:
     for trial in (1, 2, 3):
         (sweep_store.trial(trial).folder / "record.json").unlink()
     assert len(leaderboard(sweep_store).rows) == 1
-    assert headline(collect(sweep_store)).endswith("there is nothing to compare it with.")
+    assert headline(collect(sweep_store)).endswith(
+        "No other trial was validated, so there is nothing to compare it with."
+    )
 
 
 @pytest.mark.parametrize(
     ("single", "p", "said"),
     [
-        (9, 0.2, "4 fewer than the best of its members: that may be chance (McNemar p = 0.2)."),
-        (9, 0.0001, "4 fewer than the best of its members: that is more than chance (McNemar p <0.001)."),
-        (3, 0.5, "2 more than the best of its members: that may be chance (McNemar p = 0.5)."),
-        (5, 1.0, "as many as the best of its members."),
-        (9, None, "4 fewer than the best of its members."),
+        (9, 0.2, "4 fewer than its best member: the difference may be chance (McNemar p = 0.2)."),
+        (9, 0.0001, "4 fewer than its best member: the difference is significant (McNemar p <0.001)."),
+        (3, 0.5, "2 more than its best member: the difference may be chance (McNemar p = 0.5)."),
+        (5, 1.0, "as many as its best member."),
+        (9, None, "4 fewer than its best member."),
     ],
 )
 def test_a_gain_that_may_be_chance_is_called_so(
@@ -84,5 +88,5 @@ def test_a_gain_that_may_be_chance_is_called_so(
 def test_a_search_that_beat_nothing_says_so(sweep_store: SweepStore) -> None:
     data = collect(sweep_store)
     leader = data.board.rows[0].candidate.trial
-    assert "nothing that was drawn beat it" in sweep_headline(data.board, data.answered, None, None, leader)
-    assert "nothing that was drawn" not in sweep_headline(data.board, data.answered, None, None, leader + 1)
+    assert "no sampled recipe beat it" in sweep_headline(data.board, data.answered, None, None, leader)
+    assert "no sampled recipe" not in sweep_headline(data.board, data.answered, None, None, leader + 1)

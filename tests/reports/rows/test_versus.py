@@ -32,7 +32,7 @@ def rewrite_header(store: SweepStore, **changes: object) -> None:
     (store.folder / "sweep.json").write_text(json.dumps(asdict(replace(store.header, **changes))))  # type: ignore[arg-type]
 
 
-def test_leaders_meet_on_the_same_images(sweep_store: SweepStore, other_store: SweepStore) -> None:
+def test_leaders_are_tested_on_the_same_images(sweep_store: SweepStore, other_store: SweepStore) -> None:
     data = collect_versus([sweep_store, other_store])
     assert [column.leader.trial for column in data.columns] == [r.trial for r in sweep_store.ranked()[:2]]
     (test,) = data.tests
@@ -50,7 +50,7 @@ def test_leaders_meet_on_the_same_images(sweep_store: SweepStore, other_store: S
     assert on_validation.corrected_p_value >= on_validation.duel.p_value
 
 
-def test_a_leader_by_fresh_seeds_meets_with_all_of_them(
+def test_a_confirmed_leader_is_tested_with_all_its_seeds(
     sweep_store: SweepStore, other_store: SweepStore, split: Split
 ) -> None:
     score_leader_on_test(other_store)
@@ -67,18 +67,18 @@ def test_a_leader_by_fresh_seeds_meets_with_all_of_them(
     assert [test.duel.method for test in data.tests if test.duel] == ["seeds", "seeds"]
 
 
-def test_other_images_are_said_not_tested(sweep_store: SweepStore, other_store: SweepStore) -> None:
+def test_runs_on_different_images_are_not_tested(sweep_store: SweepStore, other_store: SweepStore) -> None:
     np.save(other_store.folder / "validation_indices.npy", other_store.validation_indices()[::-1])
     (test,) = collect_versus([sweep_store, other_store]).tests
-    assert (test.duel, test.verdict) == (None, "other images")
+    assert (test.duel, test.verdict) == (None, "not comparable (different images)")
     rewrite_header(other_store, data_checksum="0" * 64)
     (test,) = collect_versus([sweep_store, other_store]).tests
-    assert test.verdict == "other data: their leaders answered other images"
+    assert test.verdict == "not comparable (different data)"
 
 
 def test_the_verdict_names_the_better(sweep_store: SweepStore, other_store: SweepStore) -> None:
     for record in other_store.ranked()[:-1]:
-        (other_store.trial(record.trial).folder / "record.json").unlink()  # one that was stopped after an epoch is left
+        (other_store.trial(record.trial).folder / "record.json").unlink()  # leaves one, stopped after an epoch
     for pair in ([sweep_store, other_store], [other_store, sweep_store]):
         (test,) = collect_versus(pair).tests
         assert test.verdict == "tiny makes fewer mistakes"
@@ -106,15 +106,17 @@ def test_page_and_lines_say_the_same(sweep_store: SweepStore, other_store: Sweep
         assert list(by_epochs.y) == [point.incumbent_nll for point in column.history]
 
 
-def test_one_recipe_twice_is_said(sweep_store: SweepStore, other_store: SweepStore, tmp_path: Path) -> None:
-    said = "Their leaders are the same recipe"
+def test_leaders_with_the_same_recipe_are_noted(
+    sweep_store: SweepStore, other_store: SweepStore, tmp_path: Path
+) -> None:
+    said = "The leaders have the same recipe"
     _, path = write_versus([sweep_store, other_store], tmp_path / "page.html")
     assert said not in path.read_text()
     _, path = write_versus([sweep_store, sweep_store], tmp_path / "page.html")
     assert said in path.read_text()
 
 
-def test_a_run_without_a_trial_that_counts_is_refused(sweep_store: SweepStore, other_store: SweepStore) -> None:
+def test_a_run_without_a_validated_trial_is_refused(sweep_store: SweepStore, other_store: SweepStore) -> None:
     for record in other_store.ranked():
         (other_store.trial(record.trial).folder / "record.json").unlink()
     with pytest.raises(UsageError, match="no validated trial"):
@@ -127,6 +129,6 @@ def test_hostile_names_stay_text(sweep_store: SweepStore, other_store: SweepStor
     assert not any("onerror" in attributes for _, attributes in Page(path.read_text()).tags)
 
 
-def test_the_page_of_many_has_a_name_that_a_disk_takes() -> None:
+def test_the_page_of_many_runs_has_a_short_enough_name() -> None:
     assert default_output(Path("runs"), ["a", "b"]) == Path("runs/a-vs-b.html")
     assert len(default_output(Path("runs"), ["x" * 80] * 5).name) < 130

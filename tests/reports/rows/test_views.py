@@ -42,7 +42,7 @@ def test_every_cell_keeps_its_first_mistakes() -> None:
 
 
 def test_classes_are_those_of_scikit_learn(random_probabilities: np.ndarray) -> None:
-    labels = np.random.default_rng(3).integers(0, 9, 200)  # no image is a 9
+    labels = np.random.default_rng(3).integers(0, 9, 200)  # there is no 9
     view = view_of("a", "A", "validation", labels, random_probabilities[0], np.arange(200))
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, random_probabilities[0].argmax(axis=1), labels=range(10), zero_division=0
@@ -57,7 +57,7 @@ def test_classes_are_those_of_scikit_learn(random_probabilities: np.ndarray) -> 
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_bins_hold_every_answer_and_give_the_calibration_error(seed: int) -> None:
+def test_bins_hold_every_prediction_and_add_up_to_the_calibration_error(seed: int) -> None:
     stream = np.random.default_rng(seed)
     labels = stream.integers(0, 10, 80)
     probabilities = stream.dirichlet(np.full(10, 0.2), 80)

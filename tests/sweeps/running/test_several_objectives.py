@@ -34,7 +34,7 @@ def test_several_objectives_end_in_a_front_that_the_study_and_the_page_agree_on(
     storage.engine.dispose()
     assert collect(store).front == Front(objectives=("nll", "params"), trials=tuple(front))
     page = write_report(store).read_text()
-    assert "The front of nll and params" in page
+    assert "Pareto front of nll and params" in page
     assert 'data-figure="figure-objectives"' in page
 
     more = plan_resumption(ResumeConfig(runs=tmp_path, name="test", trials=10))
