@@ -1,4 +1,4 @@
-"""Signals around a sweep: what ends it in good order, and when not to be interrupted at all."""
+"""Signal handling around a run: what ends it cleanly, and when it must not be interrupted."""
 
 import contextlib
 import signal
@@ -7,12 +7,12 @@ from types import FrameType
 from typing import NoReturn
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""From Ctrl-C; from `kill` or a batch system; from a terminal that was closed."""
+"""Sent by Ctrl-C; by `kill` or a batch system; when the terminal is closed."""
 
 
 @contextlib.contextmanager
 def restored_handlers() -> Iterator[None]:
-    """Put all handlers back at the end: Ray installs its own."""
+    """Restore all signal handlers at the end, because Ray installs its own."""
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
         yield
@@ -22,9 +22,9 @@ def restored_handlers() -> Iterator[None]:
 
 
 def stop_as_interrupt() -> None:
-    """Let all stop signals raise KeyboardInterrupt; one that is ignored (nohup) stays ignored.
+    """Make all stop signals raise KeyboardInterrupt. An ignored signal (nohup) stays ignored.
 
-    At once, without asking Ray to wind down: a signal to the whole process group has ended Ray already.
+    Immediately, without asking Ray to shut down first: a signal to the whole process group has already ended Ray.
     """
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -38,7 +38,7 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
 
 @contextlib.contextmanager
 def ignored_interrupt() -> Iterator[None]:
-    """Let the stop signals do nothing for as long as it takes to put things in order."""
+    """Ignore the stop signals while a run is being wrapped up."""
     with restored_handlers():
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
@@ -47,7 +47,7 @@ def ignored_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_interrupt() -> Iterator[None]:
-    """Hold the stop signals back while something runs that must not be cut; they count when that is done."""
+    """Hold back the stop signals during work that must not be interrupted, and raise KeyboardInterrupt after it."""
     held: list[int] = []
     with restored_handlers():
         for number in STOP_SIGNALS:

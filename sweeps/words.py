@@ -1,4 +1,4 @@
-"""Lengths of time as people write them."""
+"""Durations and counts as people write them."""
 
 import re
 
@@ -9,17 +9,17 @@ LONGEST_SECONDS = 365 * 86_400
 
 
 def seconds_of(option: str, text: str) -> float:
-    """Seconds of `90`, `90s`, `10m`, `1.5h`, `2d` or `1h30m`. Raises UsageError for anything else, and for none."""
+    """Parse `90`, `90s`, `10m`, `1.5h`, `2d` or `1h30m`. Raises UsageError for anything else, 0 s, or over a year."""
     pieces = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.strip().lower())
     is_whole = re.fullmatch(r"(?:\d+(?:\.\d+)?\s*(?:s|m|min|h|d)?\s*)+", text.strip().lower())
     seconds = sum(float(number) * SECONDS.get(unit, 0) for number, unit in pieces) if is_whole else 0.0
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise UsageError(f"{option} takes a length of time such as 90s, 10m or 1h30m, got {text!r}")
+        raise UsageError(f"{option} takes a duration such as 90s, 10m or 1h30m, got {text!r}")
     return seconds
 
 
 def optional_seconds_of(option: str, text: str | None) -> float | None:
-    """The same for an option that need not be given."""
+    """`seconds_of`, or None if the option was not given."""
     return None if text is None else seconds_of(option, text)
 
 

@@ -123,4 +123,4 @@ def test_a_node_that_dies_costs_no_trial(
     with digits("sweep", "--runs", runs, "--address", f"127.0.0.1:{port}", RAY_AUTH_TOKEN="0" * 64) as stranger:
         out, err = stranger.communicate(timeout=120)
     assert stranger.returncode == 1
-    assert f"error: the Ray cluster at 127.0.0.1:{port} does not let this process in" in err.splitlines()[-1]
+    assert f"error: cannot join the Ray cluster at 127.0.0.1:{port}" in err.splitlines()[-1]

@@ -112,4 +112,4 @@ def test_second_drivers_and_hostile_names_are_refused_but_a_killed_driver_does_n
     document = json.loads(ended.stdout)  # the same document as from `digits sweep`
     assert (document["sweep"], document["interrupted"]) == ("held", False)
     assert document["trials"] == {"finished": 6, "stopped": 0, "failed": 0}
-    assert ended.stderr.startswith("going on with held: ")
+    assert ended.stderr.startswith("resuming held: ")

@@ -1,4 +1,4 @@
-"""`digits ensemble`: the best models combined from their stored predictions, and what the combination is worth."""
+"""`digits ensemble`: combines the best models' stored predictions and measures what that gains."""
 
 import time
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ from digits_core.runs.store import SweepStore
 from sweeps.finishing.opening import open_test_for_ensemble
 from sweeps.plans.config import EnsembleConfig
 
-ROUNDING = 1e-6  # of NLL: what is less is the sum's, not a model's
+ROUNDING = 1e-6  # smaller differences in NLL are rounding errors
 Labels = npt.NDArray[np.int64]  # (N,)
 Members = npt.NDArray[np.float32]  # (M, N, 10)
 Combined = npt.NDArray[np.float64]  # (N, 10)
@@ -48,7 +48,7 @@ Combined = npt.NDArray[np.float64]  # (N, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The models that are combined, the best first, and the run in whose folder they lie."""
+    """The models to combine, best first, and the store of the run that they belong to."""
 
     store: SweepStore
     records: tuple[RunRecord, ...]
@@ -56,7 +56,7 @@ class Pool:
 
 
 def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
-    """The best trials, or all seeds of the best confirmed recipes. Raises UsageError where there are none."""
+    """The best trials, or all seeds of the best confirmed recipes. Raises UsageError if there are none."""
     if config.pool == "all":
         records = [record for record in sweep.ranked() if sweep.can_be_tested(record.trial)][: config.top]
         if not records:
@@ -66,7 +66,7 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
     best = [one for one in candidates(sweep, confirmed) if one.confirmed][: config.top]
     if confirmed is None or not best:
         raise UsageError(
-            f"nothing of {sweep.header.name!r} was confirmed yet; run `digits confirm` first, or leave out --pool"
+            f"no recipe of {sweep.header.name!r} is confirmed yet; run `digits confirm` first, or leave out --pool"
         )
     records = [run for one in best for run in sorted(one.runs, key=lambda run: run.nll)]
     records = [record for record in records if confirmed.can_be_tested(record.trial)]
@@ -76,19 +76,20 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
 
 @dataclass(frozen=True, kw_only=True)
 class Combination:
-    """One way to combine the pool: for fitted ones, `validation` is cross-fitted."""
+    """One way to combine the pool. If the method is fitted, `validation` is cross-fitted."""
 
     method: str
-    weights: npt.NDArray[np.float64]  # (M,); for reading only where the method is no weighted mean
+    weights: npt.NDArray[np.float64]  # (M,); informative only if the method is not a weighted mean
     validation: Combined
     test: Combined
 
 
 def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
-    """Combine the best models from their stored predictions, keep the result and return it.
+    """Combine the best models' stored predictions, store the result and return it.
 
-    A fitted method is used only where its cross-fitted NLL beats the uniform vote's by more than the paired 95 %
-    interval allows for chance. Ranking and fitting use validation; the sealed test part is opened for all members.
+    A fitted method is used only if its cross-fitted NLL is significantly lower than the uniform vote's: the paired
+    95 % interval of the difference must lie below zero. Ranking and fitting use the validation set; the sealed test
+    set is opened for all members.
     """
     pool = choose_pool(sweep, config)
     labels = sweep.validation_labels()
@@ -126,7 +127,7 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
 
 
 def combinations_of(method: str, labels: Labels, validation: Members, test: Members) -> list[Combination]:
-    """The best single model, the uniform vote, and what else was asked for."""
+    """The best single model, the uniform vote, and the requested method if it is another one."""
     count = len(validation)
     nlls = [float(image_nll(labels, one).mean()) for one in validation]
     weights = {"single": np.eye(count)[int(np.argmin(nlls))], "uniform": uniform_weights(count)}
@@ -152,7 +153,7 @@ def combinations_of(method: str, labels: Labels, validation: Members, test: Memb
 
 
 def choose(labels: Labels, combinations: Sequence[Combination]) -> tuple[str, str]:
-    """Which of them is used, and why: a fitted one has to beat the uniform vote."""
+    """The method to use, and why. A fitted method has to beat the uniform vote."""
     uniform, last = combinations[1], combinations[-1]
     if last.method == "uniform":
         return "uniform", "as asked"
@@ -174,7 +175,7 @@ def _against_single(labels: Labels, used: Combination, single: Combination) -> s
     if ours < its + ROUNDING:
         return ""
     shown = f"{its:.4f} against {ours:.4f}"
-    return f"; the best single model shows a lower NLL on validation ({shown}), but by that it was picked"
+    return f"; the best single model has a lower validation NLL ({shown}), but it was selected by that number"
 
 
 def _contender(combination: Combination, pool: Pool, labels: Labels, test_labels: Labels) -> Contender:

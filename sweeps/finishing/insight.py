@@ -1,4 +1,4 @@
-"""The leader's inside, made once when a run is over and kept in its folder: the page is written without torch."""
+"""Stores the leader's filters, feature maps and embeddings when a run has ended, so that the report needs no torch."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,17 @@ from digits_core.metrics import wrong_margin
 from digits_core.records import Bundle, RunKind
 from digits_core.runs.store import SweepStore
 
-POINTS = 600  # validation images whose embedding is shown: t-SNE takes a second and a half
+POINTS = 600  # validation images in the embedding plot; t-SNE takes 1.5 s for them
 
 
 def keep_inside(store: SweepStore) -> str:
-    """Look inside the leader and keep what there is to see. Returns why nothing was, or nothing.
+    """Store what the leader's network looks like inside. Returns why that was not possible, or an empty string.
 
-    A picture is never worth a run's result: missing weights or data are said, not raised.
+    A missing picture must not cost a run its result, so missing weights or data are returned as text, not raised.
     """
     header, record = store.header, leading_record(store)
     if record is None or header.fold_count or header.kind == RunKind.REFIT:
-        return "a cross-validation has a network for every fold, and none to look into" if header.fold_count else ""
+        return "a cross-validation has one network per fold, not a single one to show" if header.fold_count else ""
     folder = store.trial(record.trial)
     if folder.read_inside() is not None:
         return ""
@@ -33,7 +33,7 @@ def keep_inside(store: SweepStore) -> str:
     except EnvironmentFailure as error:
         return str(error)
     if digits.checksum != header.data_checksum:
-        return f"the data set {header.dataset!r} at hand is not the one this run was made on"
+        return f"the data set {header.dataset!r} on this machine is not the one that this run was trained on"
     said, indices = store.validation_probabilities(record.trial), store.validation_indices()
     chosen = np.unique(np.linspace(0, len(indices) - 1, POINTS).astype(int))
     worst = int(wrong_margin(store.validation_labels(), said).argmax())
@@ -56,7 +56,7 @@ def _bundle(
     points: npt.NDArray[np.int64],
     answers: npt.NDArray[np.int64],
 ) -> Bundle:
-    """What reports.rows.inside reads back."""
+    """The arrays and facts that reports.rows.inside reads."""
     arrays: dict[str, npt.NDArray[np.generic]] = {"points": points, "answers": answers, "filters": seen.filters}
     for number, layer in enumerate(seen.layers):
         arrays[f"maps-{number}"] = layer.maps.astype(np.float16)

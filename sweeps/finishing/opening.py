@@ -1,4 +1,4 @@
-"""After the search: who meets the sealed test part, and for what."""
+"""Opens the sealed test set for named candidates once the search has ended; writes the leader's recipe to a file."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ from sweeps.words import counted
 
 
 def keep_best_parameters(store: SweepStore) -> None:
-    """Leave the leader's recipe as a file: of a comparison or a confirmed sweep, of the best mean over seeds."""
-    if store.header.kind == RunKind.REFIT:  # nothing but the test part could say which is the best
+    """Write the leader's recipe to a file. In a comparison or a confirmed sweep, the best mean over seeds leads."""
+    if store.header.kind == RunKind.REFIT:  # only the test set could tell which is the best
         return
     confirmed = store.confirmation()
     if confirmed is None and store.header.kind != RunKind.COMPARISON:
@@ -28,7 +28,7 @@ def keep_best_parameters(store: SweepStore) -> None:
 
 
 def score_leader_on_test(store: SweepStore, purpose: str = "leader of the sweep") -> Score | None:
-    """Open the sealed test part for the trial with the lowest validation NLL; None if no trial has one."""
+    """Open the sealed test set for the trial with the lowest validation NLL; None if no trial has one."""
     ranked = store.ranked()
     if not ranked:
         return None
@@ -37,19 +37,19 @@ def score_leader_on_test(store: SweepStore, purpose: str = "leader of the sweep"
 
 
 def score_all_on_test(store: SweepStore, purpose: str) -> None:
-    """Open the sealed test part once, for every run that it is still closed for; nothing is picked by it."""
+    """Open the sealed test set once, for every run that has not opened it yet. Nothing is selected by the result."""
     closed = [record for record in store.ranked() if not store.has_opened_test(record.trial)]
     if closed:
         open_test(store, sorted(closed, key=lambda record: record.trial), purpose)
 
 
 def open_test_for_ensemble(store: SweepStore, members: Sequence[RunRecord]) -> npt.NDArray[np.float32]:
-    """Open the sealed test part for the members of an ensemble: their probabilities (M, N, 10)."""
+    """Open the sealed test set for the members of an ensemble. Returns their probabilities, (M, N, 10)."""
     return open_test(store, members, f"ensemble of {len(members)}")
 
 
 def open_test_for(confirmation: Confirmation) -> None:
-    """Open the sealed test part for all runs that it is still closed for; nothing is picked by it."""
+    """Open the sealed test set for a confirmation's runs that have not opened it yet; never for a cross-validation."""
     store = confirmation.store
     if not store.header.fold_count:
         what = "final models" if store.header.kind == RunKind.REFIT else "confirmation"

@@ -1,1 +1,11 @@
-"""What a run is going to do, checked before anything starts."""
+"""Plans what a run will do: checks everything and loads the data before any worker starts.
+
+comparing.py      `digits compare`: named recipes on equal footing
+config.py         what the user asks for, as checked dataclasses; quick to import
+confirming.py     `digits confirm`: a sweep's best recipes on fresh seeds
+ending.py         what ends a search early: a time budget, a target accuracy
+first_trials.py   the trials that run before sampling starts
+headers.py        a run's header, and the data of a stored run
+planning.py       plans a new sweep, or the rest of an interrupted run
+recovery.py       what is known of an interrupted run, from its journal and its records
+"""

@@ -1,4 +1,4 @@
-"""`digits compare`: named recipes on equal footing, through the same Ray workers as a sweep."""
+"""`digits compare`: trains named recipes on equal footing, with the same Ray workers as a sweep."""
 
 import itertools
 
@@ -18,7 +18,7 @@ from sweeps.words import counted
 def plan_comparison(config: ComparisonConfig) -> RunPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing.
 
-    The first seed of all recipes comes first, so that what Ctrl-C leaves is a comparison as well.
+    The first seed of every recipe runs first, so that what Ctrl-C leaves is still a comparison.
     """
     digits = load_digits(config.one_dataset)
     split = cut_digits(digits, config.fold_count)

@@ -1,4 +1,4 @@
-"""What a user asks of a sweep or a training run, checked before anything starts or takes seconds to import."""
+"""What the user asks of each kind of run, checked before anything starts and before any slow import."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ from sweeps.space.spaces import NOT_SEARCHED
 
 AUTO: Literal["auto"] = "auto"
 GpuShare = float | Literal["auto"] | None
-"""Of a trial: a number, as much as its architecture was measured to take, or what --concurrency leaves of one."""
+"""GPUs per trial: a number, "auto" (as measured for its architecture), or None (1/n if --concurrency puts n on one)."""
 
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
@@ -30,25 +30,25 @@ DEFAULT_MAX_FAILURES = 2
 DEFAULT_KEEP = 10
 
 SEARCHES = {
-    "tpe": "tree-structured Parzen estimators (Bergstra et al. 2011): the default, good from few trials",
-    "gp": "a Gaussian process: few, dear trials; parameters with a condition are drawn at random",
-    "cmaes": "CMA-ES (Hansen 2016): continuous ranges, many trials; choices are drawn at random",
-    "random": "independent draws: the bar that the others must beat",
+    "tpe": "tree-structured Parzen estimators (Bergstra et al. 2011): the default, works well from few trials",
+    "gp": "a Gaussian process: for few, expensive trials; conditional parameters are drawn at random",
+    "cmaes": "CMA-ES (Hansen 2016): for continuous ranges and many trials; choices are drawn at random",
+    "random": "independent draws: the baseline that the others must beat",
     "grid": "every point of a space of choices and whole numbers",
     "nsga2": "NSGA-II (Deb et al. 2002): a genetic algorithm",
 }
 SCHEDULERS = {
-    "asha": "asynchronous successive halving (Li et al. 2020): at each rung the better part goes on",
-    "hyperband": "the same in three brackets, of which the later begin to stop later",
-    "median": "stops what is worse than the median of the others at that epoch (Golovin et al. 2017)",
-    "pbt": "population-based training (Jaderberg et al. 2017): the weak go on from the weights of the strong",
-    "none": "every trial runs all of its epochs",
+    "asha": "asynchronous successive halving (Li et al. 2020): only the better trials go on at each rung",
+    "hyperband": "asha in three brackets; the later a bracket, the later its first rung",
+    "median": "stops trials that are worse than the median of the others at that epoch (Golovin et al. 2017)",
+    "pbt": "population-based training (Jaderberg et al. 2017): weak members continue from the weights of strong ones",
+    "none": "every trial trains for all of its epochs",
 }
 METHODS = {
-    "uniform": "the plain mean of the members' probabilities: the bar",
-    "greedy": "bagged greedy selection (Caruana et al. 2004), where it beats the uniform vote",
-    "vote": "one vote a member, ties to the mean probability",
-    "stack": "multinomial logistic regression over the members, where it beats the uniform vote",
+    "uniform": "the plain mean of the members' probabilities: the baseline",
+    "greedy": "bagged greedy selection (Caruana et al. 2004), if it beats the uniform vote",
+    "vote": "one vote per member; ties go to the mean probability",
+    "stack": "multinomial logistic regression over the members, if it beats the uniform vote",
 }
 POOLS = {"all": "the sweep's own trials", "confirmed": "the runs of `digits confirm`: all seeds of the best recipes"}
 CALIBRATIONS = ("none", "temperature")
@@ -56,31 +56,31 @@ CALIBRATIONS = ("none", "temperature")
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """What the user asked for."""
+    """What the user asks of a sweep."""
 
     runs: Path
     name: str
     dataset: str = "sklearn-digits"
-    trials: int | None = None  # None: 100, or as many as there is time for, or as a grid or a list has
+    trials: int | None = None  # None: 100, or as many as the time budget, the grid or the list allows
     seed: int = 0
-    max_epochs: int | None = None  # None: what suits the data set
-    concurrency: int | None = None  # None: all processors, or one trial a GPU
+    max_epochs: int | None = None  # None: chosen by the size of the images
+    concurrency: int | None = None  # None: one trial per GPU, or per processor
     search: str = "tpe"
-    scheduler: str | None = None  # None: asha, or none where there are several objectives
+    scheduler: str | None = None  # None: asha, or none with several objectives
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     max_failures: int = DEFAULT_MAX_FAILURES
     trial_timeout_seconds: float | None = None
     keep: int = DEFAULT_KEEP
-    address: str | None = None  # of a Ray cluster to join; None: a Ray of our own on this machine
+    address: str | None = None  # of a Ray cluster to join; None: a private Ray on this machine
     gpus_per_trial: GpuShare = None
-    storage: str = "sqlite"  # of the study's copy: "sqlite" (beside the sweep), "none", or a database's address
+    storage: str = "sqlite"  # of the study's copy: "sqlite" (in the sweep's folder), "none", or a database URL
     space_file: Path | None = None  # None: the default space for the device and the images
     fixed: Mapping[str, Scalar] = field(default_factory=dict)  # dotted field -> its value in all trials
-    start_from: tuple[str, ...] = ()  # recipes, or sweeps
-    configs: Path | None = None  # recipes to run exactly as given, instead of a search
+    start_from: tuple[str, ...] = ()  # names of recipes or sweeps
+    configs: Path | None = None  # a file of recipes to run exactly as given, instead of a search
     time_budget_seconds: float | None = None
     target_accuracy: float | None = None
-    begun_at: float = field(default_factory=time.monotonic)  # what the time budget counts from
+    begun_at: float = field(default_factory=time.monotonic)  # the time budget counts from here
 
     def __post_init__(self) -> None:
         check_dataset(self.dataset)
@@ -94,7 +94,7 @@ class SweepConfig:
         if self.scheduler is not None and self.scheduler not in SCHEDULERS:
             raise unknown_name("scheduler", self.scheduler, SCHEDULERS)
         if self.scheduler == "pbt" and (self.configs is not None or self.search not in ("tpe", "random")):
-            raise UsageError("--scheduler pbt chooses by itself: leave out --search and --configs")
+            raise UsageError("--scheduler pbt makes its own choices: leave out --search and --configs")
         if len(self.objectives) > 1:
             self._check_several_objectives()
         if not 0 <= self.max_failures <= MOST_FAILURES:
@@ -111,31 +111,31 @@ class SweepConfig:
         if self.configs is not None:
             raise UsageError("--configs runs recipes exactly as given: leave out --objective")
         if self.search == "cmaes":
-            raise UsageError("--search cmaes knows one objective; take tpe, nsga2, gp or random")
+            raise UsageError("--search cmaes supports only one objective; use tpe, nsga2, gp or random")
         if self.scheduler not in (None, "none"):
             raise UsageError(
-                f"--scheduler {self.scheduler} compares validation NLL alone and would stop the small networks; with"
-                " several objectives take --scheduler none"
+                f"--scheduler {self.scheduler} compares only validation NLL and would stop the small networks; with"
+                " several objectives use --scheduler none"
             )
 
     @property
     def scheduler_used(self) -> str:
-        """The scheduler by name, chosen where the user did not."""
+        """The scheduler's name, with the default filled in."""
         return self.scheduler or ("asha" if len(self.objectives) == 1 else "none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeConfig:
-    """A run that was cut off, and what is different from here on. A budget and a target are for this time only."""
+    """An interrupted run to resume, and what changes. A time budget and a target apply to this session only."""
 
     runs: Path
     name: str
-    trials: int | None = None  # None: as many as were asked for
+    trials: int | None = None  # None: as before
     concurrency: int | None = None  # None: as before
     time_budget_seconds: float | None = None
     target_accuracy: float | None = None
     storage: str | None = None  # None: as before
-    address: str | None = None  # of a Ray cluster to join; None: a Ray of our own on this machine
+    address: str | None = None  # of a Ray cluster to join; None: a private Ray on this machine
     gpus_per_trial: GpuShare = None
     begun_at: float = field(default_factory=time.monotonic)
 
@@ -146,28 +146,28 @@ class ResumeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmConfig:
-    """A sweep's best recipes again, on seeds that nothing was picked by."""
+    """A sweep's best recipes to train again, on seeds that no recipe was selected by."""
 
     runs: Path
     sweep: str | None = None  # None: the latest
     top: int = 5
     seeds: int = 5
     folds: int = 0  # 0: the sweep's own split
-    refit: bool = False  # final models: trained on validation as well, judged by the sealed test part alone
-    concurrency: int | None = None  # None: all processors, or one trial a GPU
+    refit: bool = False  # final models: trained on the validation set as well, judged by the test set alone
+    concurrency: int | None = None  # None: one trial per GPU, or per processor
 
     def __post_init__(self) -> None:
         check_count("--top", self.top, MOST_TRIALS)
         check_count("--seeds", self.seeds, MOST_SEEDS)
         if self.refit and self.folds:
-            raise UsageError("--refit trains on all of it, --folds on parts of it; choose one")
+            raise UsageError("--refit trains final models, --folds cross-validates; choose one")
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         check_folds_option(self.folds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleConfig:
-    """How the best models are to be combined."""
+    """How to combine the best models."""
 
     top: int = 5
     method: str = "greedy"
@@ -187,19 +187,19 @@ class EnsembleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """One named recipe, with changes, on its own data set or another."""
+    """One named recipe with overrides, on its own data set or another."""
 
     runs: Path
     name: str
     recipe_name: str
     overrides: Mapping[str, Scalar] = field(default_factory=dict)
     dataset: str | None = None  # None: the recipe's own
-    device: str | None = None  # None: the best there is
+    device: str | None = None  # None: the best available
     folds: int | None = None  # None: as the recipe was published; 0: a single split
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        _ = self.recipe  # built once here, to refuse what it cannot be
+        _ = self.recipe  # building it checks the overrides
         check_folds_option(self.folds)
         if self.dataset is not None:
             check_dataset(self.dataset)
@@ -207,17 +207,17 @@ class TrainingConfig:
 
     @cached_property
     def named(self) -> NamedRecipe:
-        """What the name stands for, read once: it may be a file."""
+        """What the name stands for. Cached, because it may be read from a file."""
         return named_recipe(self.recipe_name)
 
     @property
     def recipe(self) -> Recipe:
-        """The named recipe with the overrides in it."""
+        """The named recipe with the overrides applied."""
         return self.named.build().with_overrides(self.overrides)
 
     @property
     def label(self) -> str:
-        """What the recipe goes by in the record."""
+        """The recipe's name in the record."""
         return self.named.title or self.recipe_name
 
     @property
@@ -228,7 +228,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonConfig:
-    """Named recipes on one data set and the same seeds, perhaps each in several variations of one field or more."""
+    """Named recipes on one data set and the same seeds, each optionally varied in one or more fields."""
 
     runs: Path
     name: str
@@ -237,8 +237,8 @@ class ComparisonConfig:
     variations: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)  # dotted field -> its values
     seeds: int = 3
     dataset: str | None = None  # None: the recipes' own, if they share one
-    folds: int | None = None  # None: as published, if they share that
-    concurrency: int | None = None  # None: all processors, or one trial a GPU
+    folds: int | None = None  # None: as published, if the recipes agree
+    concurrency: int | None = None  # None: one trial per GPU, or per processor
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -258,25 +258,25 @@ class ComparisonConfig:
         if not self.recipe_names:
             raise UsageError("name the recipes to compare; `digits recipes` lists them")
         if "training.seed" in {*self.overrides, *self.variations}:
-            raise UsageError("a comparison gives all recipes the same seeds; --seeds says how many")
+            raise UsageError("a comparison gives all recipes the same seeds; set their number with --seeds")
         twice = sorted(set(self.overrides) & set(self.variations))
         if twice:
             raise UsageError(f"{twice[0]} is both set and varied; choose one")
-        labels = [label for label, _ in self.labelled]  # built once here, to refuse what they cannot be
+        labels = [label for label, _ in self.labelled]  # building them checks the overrides
         for position, label in enumerate(labels):
             if label in labels[:position]:
-                raise UsageError(f"two of these recipes go by the name {label!r}; rename one in its file")
+                raise UsageError(f"two of these recipes are both named {label!r}; rename one in its file")
         if len(labels) * self.seeds > MOST_TRIALS:
             raise UsageError(f"{len(labels)} recipes on {self.seeds} seeds are more than {MOST_TRIALS:,} runs")
 
     @cached_property
     def named(self) -> dict[str, NamedRecipe]:
-        """What the names stand for, each read once: it may be a file."""
+        """What the names stand for. Cached, because a recipe may be read from a file."""
         return {name: named_recipe(name) for name in self.recipe_names}
 
     @property
     def labelled(self) -> tuple[tuple[str, Recipe], ...]:
-        """Every recipe in every variation, by the name under which it is compared; seeds are not in here."""
+        """Every recipe in every variation, with the label it is compared under. Seeds are not included."""
         return tuple(
             (
                 ", ".join([named.title or name, *(f"{field}={value}" for field, value in varied.items())]),
@@ -289,7 +289,7 @@ class ComparisonConfig:
 
     @property
     def one_dataset(self) -> str:
-        """What all are trained on. Raises UsageError where that is not clear."""
+        """The data set that all recipes train on. Raises UsageError if theirs differ and none was chosen."""
         own = sorted({named.dataset for named in self.named.values()})
         if self.dataset is None and len(own) > 1:
             raise UsageError(f"these recipes are for different data sets ({', '.join(own)}); choose one with --dataset")
@@ -297,7 +297,7 @@ class ComparisonConfig:
 
     @property
     def fold_count(self) -> int:
-        """Folds to train on, 0 for a single split. Raises UsageError where that is not clear."""
+        """Folds to train on, 0 for a single split. Raises UsageError if the recipes differ and none was chosen."""
         own = sorted({named.folds for named in self.named.values()})
         if self.folds is None and len(own) > 1:
             raise UsageError("some of these recipes were published with folds and some without; choose with --folds")
@@ -306,11 +306,11 @@ class ComparisonConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolsConfig:
-    """Named recipes, each trained as its source did: the data set and the folds are the recipe's own."""
+    """Named recipes, each trained as published: on the recipe's own data set and folds."""
 
     runs: Path
     name: str
-    recipe_names: tuple[str, ...] = ()  # none stands for all that this machine can train within hours
+    recipe_names: tuple[str, ...] = ()  # empty: all that this machine can train within hours
     seeds: int = 3
     concurrency: int | None = None
 
@@ -318,16 +318,16 @@ class ProtocolsConfig:
         for name in self.recipe_names:
             if name.endswith(".json"):
                 raise UsageError(f"{name} was not published; compare it without --published")
-        self.comparisons(has_gpu=True)  # built once here, to refuse what they cannot be
+        self.comparisons(has_gpu=True)  # building them checks the recipes
 
     def comparisons(self, *, has_gpu: bool) -> tuple[list[ComparisonConfig], tuple[str, ...]]:
-        """One comparison for every protocol, and the recipes that were left out because they need a GPU."""
+        """One comparison per protocol, and the recipes that are left out because they need a GPU."""
         names = self.recipe_names or tuple(RECIPES)
         needing = tuple(name for name in RECIPES if RECIPES[name].needs_gpu)
         left_out = needing if not (has_gpu or self.recipe_names) else ()
         protocols: dict[str, tuple[str, ...]] = {}
         for name in names:
-            protocol = named_recipe(name).dataset  # no two protocols share one
+            protocol = named_recipe(name).dataset  # no two protocols share a data set
             if name not in left_out:
                 protocols[protocol] = (*protocols.get(protocol, ()), name)
         return [
@@ -343,23 +343,23 @@ class ProtocolsConfig:
 
 
 def check_unseen(recipe_name: str, named: NamedRecipe, dataset: str) -> None:
-    """Raise UsageError where a recipe was searched on images that the data set keeps sealed."""
+    """Raise UsageError if a recipe was found by a search on images of the data set's sealed test set."""
     check_dataset(named.dataset)
     if named.title and shares_images(named.dataset, dataset):
         raise UsageError(
-            f"{recipe_name} was searched on {named.dataset}, which shares images with the sealed test part of"
+            f"{recipe_name} was tuned on {named.dataset}, which shares images with the sealed test set of"
             f" {dataset}; train it on {named.dataset}"
         )
 
 
 def check_count(option: str, value: int | None, high: int) -> None:
-    """Raise UsageError unless it is None or from 1 to `high`."""
+    """Raise UsageError unless `value` is None or from 1 to `high`."""
     if value is not None and not 1 <= value <= high:
         raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
 
 
 def parse_gpus_per_trial(text: str | None) -> GpuShare:
-    """What was written on the command line. Raises UsageError unless it is a share of one GPU, some, or `auto`."""
+    """Parse --gpus-per-trial. Raises UsageError unless it is a fraction of a GPU, 1 to 16 whole GPUs, or `auto`."""
     if text is None:
         return None
     if text == AUTO:
@@ -369,11 +369,11 @@ def parse_gpus_per_trial(text: str | None) -> GpuShare:
     except ValueError:
         share = math.nan
     if not (0 < share <= 1 or share in range(2, 17)):
-        raise UsageError(f"--gpus-per-trial must be a share of one, such as 0.25, a whole number, or auto, got {text}")
+        raise UsageError(f"--gpus-per-trial must be a fraction such as 0.25, a whole number, or auto, got {text}")
     return share
 
 
 def check_folds_option(folds: int | None) -> None:
-    """Raise UsageError unless it is None, 0 or at least 2."""
+    """Raise UsageError unless `folds` is None, 0 or at least 2."""
     if folds is not None and (folds < 0 or folds == 1):
         raise UsageError(f"--folds must be at least 2, or 0 for a single split, got {folds}")

@@ -1,4 +1,4 @@
-"""`digits confirm`: a sweep's best recipes again on fresh seeds, through the same Ray workers."""
+"""`digits confirm`: trains a sweep's best recipes again on fresh seeds, with the same Ray workers."""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -23,39 +23,39 @@ from sweeps.space.assignments import Given
 from sweeps.words import counted
 
 FIRST_FRESH_SEED = 1_000_000
-"""What is picked by a lucky seed must not be confirmed by it. A sweep's own seeds usually lie far below."""
+"""A recipe that was selected by a lucky seed must not be confirmed by it. A sweep's own seeds are usually far lower."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """What is left to run of a confirmation, checked."""
+    """A checked confirmation, and how many of its runs are left."""
 
     sweep: SweepStore
     plan: RunPlan
     recipe_count: int
-    left: int  # runs that are not over; with none of them nothing has to start
+    left: int  # runs that have not ended; if 0, nothing needs to start
 
     @property
     def store(self) -> SweepStore:
-        """Where its runs lie, or will lie."""
+        """Where its runs are or will be stored."""
         return SweepStore(self.plan.folder)
 
 
 def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     """Choose the recipes and load the data. Raises UsageError or EnvironmentFailure; writes nothing.
 
-    What is there already is kept: asking for more seeds or more recipes adds their runs, and a confirmation that was
-    cut off goes on. The first seed of all recipes comes first, so that what Ctrl-C leaves can be compared as well.
+    Existing runs are kept: asking for more seeds or recipes adds their runs, and an interrupted confirmation is
+    resumed. The first seed of every recipe runs first, so that what Ctrl-C leaves can still be compared.
     """
     sweep = SweepStore.open(config.runs, config.sweep)
     header = sweep.header
     if header.kind != RunKind.SWEEP and not (config.refit and header.kind == RunKind.TRAINING):
         raise UsageError(
-            f"{header.name!r} is no sweep; `digits compare` trains recipes on several seeds (--refit makes final models"
-            " of a training run as well)"
+            f"{header.name!r} is not a sweep; `digits compare` trains recipes on several seeds (--refit makes final"
+            " models of a training run as well)"
         )
     chosen = best_recipes(sweep, config.top)
-    split = data_of(header, otherwise="was run on; restore them, or begin a new sweep")
+    split = data_of(header, otherwise="was run on; restore them, or start a new sweep")
     digits = load_digits(header.dataset)
     data: Split | Folds = cut_digits(digits, config.folds) if config.folds else split
     if config.refit:
@@ -93,13 +93,13 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
 
 
 def fresh_seeds(sweep: SweepStore, count: int) -> list[int]:
-    """The first so many that none of the sweep's trials was trained from."""
+    """The first `count` fresh seeds that no trial of the sweep was trained from."""
     used = {record.recipe.training.seed for record in sweep.records()}
     return list(itertools.islice((seed for seed in itertools.count(FIRST_FRESH_SEED) if seed not in used), count))
 
 
 def _with_what_was_begun(wanted: list[tuple[str, Recipe]], history: History | None) -> Given:
-    """Runs that were begun keep their numbers; those that are missing of the (label, recipe) pairs come after them."""
+    """Runs that have started keep their numbers; those of the (label, recipe) pairs that are missing follow."""
     begun = {trial.assignment.trial: trial.assignment for trial in history.trials.values()} if history else {}
     there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
     missing = [(label, recipe) for label, recipe in wanted if (label, recipe.training.seed) not in there]
@@ -112,14 +112,14 @@ def _with_what_was_begun(wanted: list[tuple[str, Recipe]], history: History | No
 
 def _how(config: ConfirmConfig) -> str:
     if config.refit:
-        return ", trained on validation as well"
+        return ", trained on the validation set as well"
     return f" and {config.folds} folds" if config.folds else ""
 
 
 def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
-    """The best trials of a sweep, as the leaderboard has them, each recipe once.
+    """The best trials of a sweep in the leaderboard's order, each recipe once.
 
-    Raises UsageError where there are none that can be run again.
+    Raises UsageError if there are none, or if one cannot be trained again from its recipe.
     """
     by_recipe: dict[str, RunRecord] = {}
     for one in candidates(sweep, sweep.confirmation()):
@@ -130,8 +130,8 @@ def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
     inherited = [record.trial for record in chosen if record.inherited_epochs]
     if inherited:
         raise UsageError(
-            f"trial {inherited[0]} went on from another one's weights (--scheduler pbt): its recipe alone does not make"
-            " it again, so there is nothing to confirm"
+            f"trial {inherited[0]} continued from another trial's weights (--scheduler pbt): its recipe alone does not"
+            " reproduce it, so it cannot be confirmed"
         )
     return chosen
 

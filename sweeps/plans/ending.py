@@ -1,4 +1,4 @@
-"""What ends a search before its trials are all run: a time budget, a target."""
+"""What ends a search before all its trials have run: a time budget, a target accuracy."""
 
 import time
 from dataclasses import dataclass
@@ -6,24 +6,27 @@ from dataclasses import dataclass
 from digits_core.errors import UsageError
 
 SECONDS_FOR_THE_REST, SECONDS_A_MILLION_PIXELS = 8.0, 6.0
-"""From the end of the search to the end of the commands: Ray's end, the leader on the sealed part, the report; and then
-`digits ensemble`, which tests five more. The second figure is for the size of the sealed part, for which that of the
-validation part stands (docs/lab-log.md)."""
+"""Reserved for what follows the search: stopping Ray, testing the leader, the report; and then `digits ensemble`, which
+tests five more models. The second figure is for the size of the test set, estimated by that of the validation set
+(docs/lab-log.md)."""
 
 MOST_OF_A_BUDGET = 0.25
-"""For the rest, in any case no more than this share of a short budget."""
+"""The largest share of a short budget that is reserved for what follows the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """When to stop. Times are of `time.monotonic`."""
+    """When to stop a search. The deadline is in `time.monotonic` seconds."""
 
     deadline: float | None = None
     target_error_rate: float | None = None
 
     @staticmethod
     def of(begun_at: float, budget_seconds: float | None, target_accuracy: float | None, pixel_count: int) -> "Ending":
-        """`begun_at` is when the command began: its start and its end are inside the budget."""
+        """`begun_at` is when the command started: the budget includes its start and its end.
+
+        `pixel_count` is that of the validation set.
+        """
         deadline = None
         if budget_seconds is not None:
             rest = SECONDS_FOR_THE_REST + SECONDS_A_MILLION_PIXELS * pixel_count / 1e6
@@ -35,17 +38,17 @@ class Ending:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def is_reached(self, error_rate: float) -> bool:
-        """Whether a trial with this validation error rate is good enough."""
+        """Whether this validation error rate meets the target."""
         return self.target_error_rate is not None and error_rate <= self.target_error_rate + 1e-12
 
 
 def parse_target(text: str) -> float:
-    """Read `accuracy=0.995` (or 99.5%). Raises UsageError for anything else."""
+    """Parse `accuracy=0.995` (or 99.5%). Raises UsageError for anything else."""
     name, equals, value = (piece.strip() for piece in text.partition("="))
     try:
         number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
     except ValueError:
         number = -1.0
     if name != "accuracy" or not equals or not 0 < number <= 1:
-        raise UsageError(f"--target is written as accuracy=0.995, an accuracy on validation, got {text!r}")
+        raise UsageError(f"--target takes a validation accuracy, written as accuracy=0.995, got {text!r}")
     return number

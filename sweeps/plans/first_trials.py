@@ -1,4 +1,4 @@
-"""What a sweep tries before it draws: the default as a yardstick, recipes known to be good, all points of a grid."""
+"""The trials that run before sampling starts: the default as a baseline, known good recipes, all points of a grid."""
 
 import itertools
 import json
@@ -20,12 +20,12 @@ BEST_OF_A_SWEEP = 5
 
 
 def first_trials(config: SweepConfig, base: Recipe, space: Space) -> tuple[Assignment, ...]:
-    """Trial 0 is the default recipe, so that a sweep never ends below it unawares; then what was asked for."""
+    """Trial 0 is the default recipe, so that no sweep ends up worse than it unnoticed; then what the user asked for."""
     known = [("", base), *known_recipes(config)]
     first = [_assigned(trial, label, recipe, config.seed, base, space) for trial, (label, recipe) in enumerate(known)]
     outside = [assignment.label for assignment in first if assignment.point is None]
     if config.scheduler == "pbt" and outside:
-        raise UsageError(f"--start-from: {outside[0]} lies outside the population's space, which has one network")
+        raise UsageError(f"--start-from: {outside[0]} is outside the population's search space, which has one network")
     if config.search == "grid":
         points = itertools.islice(grid_points(space), MOST_TRIALS + 1)
         others = [point for point in points if point != first[0].point]
@@ -36,25 +36,25 @@ def first_trials(config: SweepConfig, base: Recipe, space: Space) -> tuple[Assig
 
 
 def _assigned(trial: int, label: str, recipe: Recipe, seed: int, base: Recipe, space: Space) -> Assignment:
-    """A known recipe as a trial, with its place in the space if it has one there."""
+    """A known recipe as a trial, with its point in the space if it has one."""
     own = recipe.with_overrides({"training.epochs": base.training.epochs, "training.seed": seed + trial})
     try:
         point: dict[str, Scalar] | None = point_of(space, own)
     except UsageError:
         point = None
     if point is not None and assignment_at(point, trial, base, seed).recipe != own:
-        point = None  # it differs from the base in what is not searched
+        point = None  # it differs from the base in a field that is not searched
     return Assignment(trial=trial, recipe=own, label=label, point=point)
 
 
 def known_recipes(config: SweepConfig) -> list[tuple[str, Recipe]]:
-    """What --start-from names: recipes, or the best few of an earlier sweep."""
+    """The recipes that --start-from names, or the best few of an earlier sweep, with their labels."""
     found: list[tuple[str, Recipe]] = []
     for name in config.start_from:
         if name not in RECIPES and name in sweep_names(config.runs):
             store = SweepStore.open(config.runs, name)
             if store.header.dataset != config.dataset:
-                raise UsageError(f"sweep {name!r} was on {store.header.dataset}, not on {config.dataset}")
+                raise UsageError(f"sweep {name!r} was run on {store.header.dataset}, not on {config.dataset}")
             best = store.ranked()[:BEST_OF_A_SWEEP]
             found += [(f"{name}, trial {record.trial}", record.recipe) for record in best]
         else:
@@ -65,7 +65,7 @@ def known_recipes(config: SweepConfig) -> list[tuple[str, Recipe]]:
 
 
 def check_models(base: Recipe, space: Space, side: int, train_count: int) -> None:
-    """Raise UsageError where one of the space's networks cannot take the images, or a batch is larger than the data."""
+    """Raise UsageError if one of the space's networks cannot take the images, or a batch is larger than the data."""
     for name in ("training.batch_size", "model.name"):
         parameter = space.get(name)
         for option in parameter.options if isinstance(parameter, Choice) else ():
@@ -76,7 +76,7 @@ def check_models(base: Recipe, space: Space, side: int, train_count: int) -> Non
 
 
 def given_recipes(path: Path, base: Recipe, seed: int) -> Iterator[Assignment]:
-    """The recipes of a file, each a JSON line of dotted fields, exactly as given; raises UsageError with the line."""
+    """The recipes of a file, exactly as given: JSON lines of dotted fields. Raises UsageError that names the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -92,7 +92,7 @@ def _given(path: Path, number: int, line: str, base: Recipe, seed: int) -> Recip
     try:
         overrides = json.loads(line)
         if not isinstance(overrides, Mapping):
-            raise UsageError("a line is an object of dotted fields")  # noqa: TRY301 - told like the others
+            raise UsageError("a line must be an object of dotted fields")  # noqa: TRY301 - reported like the others
         for name, value in overrides.items():
             field_type(name)
             if not isinstance(value, Scalar):

@@ -1,4 +1,4 @@
-"""The header of a run's folder: what every kind of run says of its data and its machine."""
+"""A run's header: its settings, data and machine, stored in the same way by every kind of run."""
 
 import time
 
@@ -11,9 +11,9 @@ from digits_core.records import Policy, RunKind, SearchPlan, SweepHeader
 
 
 def data_of(header: SweepHeader, *, otherwise: str) -> Split | Folds:
-    """The data that a stored run was cut from, cut again.
+    """The data of a stored run, loaded and split again.
 
-    Raises EnvironmentFailure, ending in `otherwise`, where the data or the split are not what they were.
+    Raises EnvironmentFailure, whose text ends in `otherwise`, if the data or the split are no longer the same.
     """
     digits = load_digits(header.dataset)
     split = cut_digits(digits, header.fold_count)
@@ -39,7 +39,7 @@ def header_of(
     policy: Policy = Policy(),  # noqa: B008 - it is frozen
     plan: SearchPlan | None = None,
 ) -> SweepHeader:
-    """The header, created now, on this machine."""
+    """A header with the current time and this machine."""
     return SweepHeader(
         name=name,
         created_at=time.time(),

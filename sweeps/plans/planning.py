@@ -1,4 +1,4 @@
-"""What a run is going to do, checked before any worker starts: a new sweep, or what is left of an old run."""
+"""Plans a new sweep, or the rest of an interrupted run, and checks it before any worker starts."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,29 +31,29 @@ from sweeps.words import counted
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A checked run: everything that can be wrong was looked at before any worker starts."""
+    """A checked run: whatever can be wrong with it was checked before any worker starts."""
 
     runs: Path
     header: SweepHeader
     split: Split | Folds
     recipes: Drawn | Given
-    line: str  # what is about to be done
+    line: str  # tells the user what is about to be done
     ending: Ending = field(default_factory=Ending)
     address: str | None = None  # of a Ray cluster to join
     gpus_per_trial: GpuShare = None
-    storage: str = NONE  # of the study's copy, with its password
+    storage: str = NONE  # of the study's copy, including the password
     is_resumed: bool = False
-    concurrency_asked: int | None = None  # None: all that a cluster has room for
+    concurrency_asked: int | None = None  # None: as many as a cluster has room for
 
     @property
     def folder(self) -> Path:
-        """Where the run lies, or will lie."""
+        """Where the run is or will be stored."""
         return self.runs / self.header.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPlan:
-    """What a sweep is going to try: a search and its space, or a list of recipes."""
+    """What a sweep will try: a search and its space, or a list of recipes."""
 
     plan: SearchPlan | None
     recipes: Drawn | Given
@@ -110,7 +110,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
 
 
 def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> TrialPlan:
-    """A search. Raises UsageError for a space in which something could not be trained."""
+    """Plan a search. Raises UsageError if something in the space cannot be trained."""
     name, default = default_space(device_type, digits.side)
     words = f"the space of {config.space_file}" if config.space_file else f"the {name} space"
     space = narrowed(read_space(config.space_file) if config.space_file else default, config.fixed)
@@ -140,16 +140,16 @@ def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digit
 
 
 def _given(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> TrialPlan:
-    """A list of recipes. Raises UsageError for one that could not be trained."""
+    """Plan a list of recipes. Raises UsageError if one cannot be trained."""
     del device_type
     assert config.configs is not None
     given = tuple(given_recipes(config.configs, base, config.seed))[: config.trials]
     if not given:
-        raise UsageError(f"{config.configs} has no recipe in it")
+        raise UsageError(f"{config.configs} contains no recipes")
     for assignment in given:
         check_fit(assignment.recipe, digits.side, split.train_count)
     return TrialPlan(
-        plan=None, recipes=Given(assignments=given), trial_count=len(given), words=f"as {config.configs} has them"
+        plan=None, recipes=Given(assignments=given), trial_count=len(given), words=f"exactly as in {config.configs}"
     )
 
 
@@ -163,7 +163,7 @@ def _trial_count(config: SweepConfig, first_count: int, base: Recipe) -> int:
 
 
 def trials_text(trial_count: int) -> str:
-    """How many trials, where it is not time alone that limits them."""
+    """The number of trials in words, or that only time limits them."""
     return "as many trials as there is time for" if trial_count == MOST_TRIALS else counted(trial_count, "trial")
 
 
@@ -172,7 +172,7 @@ def _ending(config: SweepConfig | ResumeConfig, split: Split | Folds) -> Ending:
 
 
 def drawn_from(plan: SearchPlan, seed: int) -> Drawn:
-    """A stored plan, ready to draw from."""
+    """The recipes of a stored search plan, ready to draw from."""
     return Drawn(
         base=plan.base,
         space=space_of(plan.space),
@@ -185,14 +185,14 @@ def drawn_from(plan: SearchPlan, seed: int) -> Drawn:
 
 
 def plan_resumption(config: ResumeConfig) -> RunPlan:
-    """What is left of a run. Raises UsageError or EnvironmentFailure where it cannot go on; writes nothing."""
+    """Plan the rest of a run. Raises UsageError or EnvironmentFailure if it cannot be resumed; writes nothing."""
     store = SweepStore.open(config.runs, config.name)
     header = store.header
     if header.kind == RunKind.TRAINING:
-        raise UsageError(f"{header.name!r} is a training run, which keeps no journal to go on from; train it again")
+        raise UsageError(f"{header.name!r} is a training run, which has no journal to resume from; train it again")
     check_free(store.folder)
     history = known_history(store)
-    split = data_of(header, otherwise="began with; restore them, or begin a new sweep")
+    split = data_of(header, otherwise="started with; restore them, or start a new sweep")
     trial_count = _resumed_trial_count(config, header, history)
     recipes: Drawn | Given = Given(assignments=tuple(trial.assignment for trial in history.trials.values()))
     if header.plan is not None:
@@ -219,27 +219,29 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
         recipes=recipes,
         ending=_ending(config, split),
         line=(
-            f"going on with {header.name}: {left if trial_count < MOST_TRIALS else trials_text(trial_count)}"
-            f" ({len(history.unfinished)} begun), {_where(config, concurrency, device)}"
+            f"resuming {header.name}: {left if trial_count < MOST_TRIALS else trials_text(trial_count)}"
+            f" ({len(history.unfinished)} started), {_where(config, concurrency, device)}"
         ),
         is_resumed=True,
     )
 
 
 def _resumed_trial_count(config: ResumeConfig, header: SweepHeader, history: History) -> int:
-    """How many trials there are to be in all. Raises UsageError where that is not clear or cannot be."""
+    """The total number of trials. Raises UsageError if it is unclear or impossible."""
     trial_count = config.trials or header.trial_count
     if config.trials is not None and header.plan is None:
-        raise UsageError(f"{header.name!r} has the runs that it was begun with; --trials is for searches")
+        raise UsageError(f"{header.name!r} has a fixed list of runs; leave out --trials, which is for searches")
     if trial_count < len(history.trials):
-        raise UsageError(f"--trials must be at least the {len(history.trials)} that were begun, got {trial_count}")
+        raise UsageError(
+            f"--trials must be at least {len(history.trials)}, the number already started, got {trial_count}"
+        )
     if config.trials is not None and header.plan is not None and header.plan.scheduler == "pbt":
         raise UsageError(f"{header.name!r} is a population of {header.trial_count} trials; leave out --trials")
     if header.plan is not None and header.plan.search == "grid":
         trial_count = min(trial_count, len(header.plan.first))
     if trial_count == MOST_TRIALS and config.time_budget_seconds is None and config.target_accuracy is None:
         raise UsageError(
-            f"{header.name!r} had a time budget, which is over; give it another (--time-budget) or a number of --trials"
+            f"{header.name!r} has used up its time budget; give it another one (--time-budget) or a number of --trials"
         )
     return trial_count
 
@@ -251,7 +253,7 @@ def _where(config: SweepConfig | ResumeConfig, concurrency: int, device: str) ->
 
 
 def check_gpus(config: SweepConfig | ResumeConfig) -> None:
-    """Raise UsageError where a trial is to have a GPU and there is none. A cluster's are counted once it is joined."""
+    """Raise UsageError if trials need a GPU that this machine lacks. A cluster's GPUs are counted after joining it."""
     if config.gpus_per_trial == AUTO and config.address is None and default_device().type != "cuda":
         raise UsageError("this machine has no CUDA device to pack: leave out --gpus-per-trial auto, or join a cluster")
     if config.gpus_per_trial is not None and config.address is None and not accelerator_count():
@@ -259,5 +261,5 @@ def check_gpus(config: SweepConfig | ResumeConfig) -> None:
 
 
 def default_concurrency(gpus_per_trial: GpuShare = None) -> int:
-    """One trial a GPU, or a processor where there is none, or where GPUs are to be packed."""
+    """One trial per GPU; one per processor if there is no GPU, or if `auto` packs trials onto GPUs."""
     return (gpus_per_trial != AUTO and accelerator_count()) or processor_count()

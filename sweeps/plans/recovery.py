@@ -1,4 +1,4 @@
-"""What is known of a run that was cut off: its journal and its records, held against each other."""
+"""What is known of an interrupted run: its journal, checked against its records."""
 
 from digits_core.runs.durable import unusable
 from digits_core.runs.journal import FILE_NAME, History, Journal, read_journal
@@ -6,16 +6,16 @@ from digits_core.runs.store import SweepStore
 
 
 def known_history(store: SweepStore) -> History:
-    """The journal, corrected by the records: a sealed one is what makes a trial over.
+    """The journal, corrected by the records: a trial has ended only if its record is complete.
 
-    A trial whose record is gone is trained again. Raises EnvironmentFailure for a journal that does not tell of a
-    record that is here (its number would be given to another trial), and for one that cannot be read. Reads only.
+    A trial whose record is gone is trained again. Raises EnvironmentFailure if the journal cannot be read, or if it
+    lacks a trial that has a record, whose number would be given to another trial. Reads only.
     """
     history = read_journal(store.folder)
     sealed = {record.trial: record.status for record in store.records()}
     untold = sorted(set(sealed) - set(history.trials))
     if untold:
-        raise unusable(store.folder / FILE_NAME, f"it does not tell of trial {untold[0]}, which is over")
+        raise unusable(store.folder / FILE_NAME, f"it lacks trial {untold[0]}, which has ended")
     for number, trial in history.trials.items():
         if trial.status is not None and number not in sealed:
             trial.status = None
@@ -26,7 +26,7 @@ def known_history(store: SweepStore) -> History:
 
 
 def recovered(store: SweepStore, journal: Journal) -> History:
-    """The same, once what the last driver could not write down any more is written."""
+    """`known_history`, after writing the records and journal lines that the last driver did not get to write."""
     history = known_history(store)
     told = {number for number, epoch in history.order if epoch is None}
     for trial in history.unfinished:

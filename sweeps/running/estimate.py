@@ -1,4 +1,4 @@
-"""What a sweep would take, before anything is started: `digits sweep --dry-run`."""
+"""`digits sweep --dry-run`: estimates what a sweep would take, without starting it."""
 
 import time
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ REPORT_BYTES = 6_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """About what the sweep would take; trials differ, so within a factor of two or so."""
+    """Roughly what the sweep would take. Trials differ, so expect an error of about a factor of two."""
 
     size: str  # of the space, in words
-    epochs: float  # in all
+    epochs: float  # of all trials together
     epoch_seconds: float  # of the default recipe, measured now
     seconds: float
     byte_count: float
 
 
 def estimate(plan: RunPlan) -> Estimate:
-    """Train the first trial's recipe on some of the images for an epoch, here, and reckon from that."""
+    """Train the first trial's recipe for one epoch on some of the images, and extrapolate from that."""
     header, recipes = plan.header, plan.recipes
     first = recipes.first[0] if isinstance(recipes, Drawn) else recipes.assignments[0]
     use_threads(1)
@@ -63,14 +63,14 @@ def estimate(plan: RunPlan) -> Estimate:
 
 
 def epochs_in_all(scheduler: str, trial_count: int, max_epochs: int) -> float:
-    """What a sweep's trials train together."""
+    """Epochs that all trials of a sweep train together."""
     if scheduler == "pbt":  # trial 0, and every member over all epochs
         return max_epochs * (1 + Generations.of(trial_count, max_epochs).members)
     return trial_count * epochs_a_trial(scheduler, max_epochs)
 
 
 def epochs_a_trial(scheduler: str, max_epochs: int) -> float:
-    """What a trial trains on average: at every rung of successive halving, one in so many goes on."""
+    """Epochs that a trial trains on average: successive halving lets one in `reduction` trials pass each rung."""
     if scheduler == "none" or max_epochs == 1:
         return max_epochs
     rung, reduction = first_rung(max_epochs)

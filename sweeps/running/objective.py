@@ -1,4 +1,4 @@
-"""One trial, without Ray: trains a recipe an epoch at a time and leaves its files in the trial's folder."""
+"""One trial, without Ray: trains a recipe epoch by epoch and keeps its files in the trial's folder."""
 
 import time
 import traceback
@@ -13,24 +13,24 @@ from digits_core.training.engine import DeviceSplit
 from digits_core.training.state import resume, state_of
 
 SECONDS_BETWEEN_STATES = 1.0
-"""A trial that is cut off repeats at most about so much: to write the state after every short epoch cost more."""
+"""An interrupted trial repeats about this much at most. Writing the state after every short epoch costs more."""
 
 WORTH_ANOTHER_TRY = (EnvironmentFailure, MemoryError, OSError, torch.AcceleratorError)
-"""What may go better in another process. All else would fail again with the same bits."""
+"""Errors that may not happen again in another process. All others would: training is reproducible bit for bit."""
 
 
 def use_threads(count: int) -> None:
-    """So many threads from here on, whatever OMP_NUM_THREADS says: the bits depend on it.
+    """Set the number of threads, whatever OMP_NUM_THREADS says, because results depend on it in their last bits.
 
-    A sweep's trials take one each, for they run side by side.
+    A sweep's trials use one thread each, because they run side by side.
     """
     torch.set_num_threads(count)
 
 
 class TrialRun:
-    """A trial in progress. After every epoch its folder holds all that would be needed if it ended there.
+    """A trial in progress. After every epoch its folder holds everything that is needed if it ends there.
 
-    Begins where an earlier try was cut off, if that left its state in the folder.
+    Resumes an interrupted attempt if that left its state in the folder.
     """
 
     def __init__(
@@ -56,22 +56,24 @@ class TrialRun:
             return
         try:
             resume(self.trainer, state)
-        except (KeyError, ValueError, RuntimeError):  # of a network that is built otherwise by now
+        except (KeyError, ValueError, RuntimeError):  # the network is built differently by now
             self.trainer = trainer_for(self.recipe, data, self.device)
             self._inherit()
             return
         self.started_at, self.inherited_epochs = progress.started_at, progress.inherited_epochs
-        if self.trainer.best is not None:  # what lies in the folder may be of a later epoch
+        if self.trainer.best is not None:  # the folder may hold those of a later epoch
             self.folder.write_best(self.trainer.best.validation_probabilities, self.trainer.best.weights)
 
     def _inherit(self) -> None:
-        """Go on from the parent's last state, if there is a parent. Its best epoch stays its own."""
+        """Continue from the parent's last state, if there is a parent. Its best epoch is not inherited."""
         if self.assignment.parent is None:
             return
         parent = self.folder.beside(self.assignment.parent)
         state = parent.read_state()
         if state is None:
-            raise EnvironmentFailure(f"the state of trial {self.assignment.parent}, to go on from, is not there")
+            raise EnvironmentFailure(
+                f"the state of trial {self.assignment.parent}, from which this one continues, is missing"
+            )
         resume(self.trainer, state)
         self.trainer.best, self.inherited_epochs = None, self.epoch
 
@@ -82,24 +84,24 @@ class TrialRun:
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch that it is to train is done."""
+        """Whether the trial has trained its last epoch."""
         last_epoch = self.assignment.last_epoch
         return self.trainer.finished or (last_epoch is not None and self.epoch >= last_epoch)
 
     @property
     def best_nll(self) -> float:
-        """The lowest validation NLL so far: what the search minimises and the leaderboard ranks by."""
+        """The lowest validation NLL so far. The search minimises it and the leaderboard ranks by it."""
         assert self.trainer.best is not None
         return self.trainer.best.validation.nll
 
     @property
     def best_error_rate(self) -> float:
-        """Share of the validation images that the best epoch gets wrong."""
+        """Share of the validation images that are wrong at the best epoch."""
         assert self.trainer.best is not None
         return self.trainer.best.validation.error_count / self.trainer.best.validation.n
 
     def advance(self) -> EpochRow:
-        """Train one epoch and keep its outcome. An exception is kept as well, then raised again."""
+        """Train one epoch and store the outcome. An exception is stored as well, then raised again."""
         try:
             row = self.trainer.run_epoch()
             best = self.trainer.best
@@ -116,7 +118,7 @@ class TrialRun:
 
     def _is_state_due(self) -> bool:
         if self.finished:
-            return not self.trainer.finished  # for others to go on from
+            return not self.trainer.finished  # other trials continue from it
         return time.monotonic() - self.state_kept_at >= SECONDS_BETWEEN_STATES
 
     def record(self, status: Status, error: str | None = None) -> RunRecord:

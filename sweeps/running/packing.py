@@ -1,8 +1,8 @@
-"""`--gpus-per-trial auto`: as many trials on a GPU as its memory holds, by what each architecture was measured to take.
+"""`--gpus-per-trial auto`: runs as many trials on a GPU as its memory holds, as measured for each architecture.
 
-Before the first trial, one process that has a GPU for itself trains the largest network and batch that a trial could
-draw, of every architecture, for some steps. A trial then reserves the n-th part of a GPU, so that n of its kind fit;
-in whole n-ths, so that architectures which take about as much can follow one another in the same process.
+Before the first trial, one process with a GPU of its own trains, for every architecture, the largest network and batch
+that a trial could draw, for a few steps. A trial then reserves 1/n of a GPU if n of its kind fit. The shares are
+always 1/n, so that architectures with similar needs can follow one another in the same process.
 """
 
 import math
@@ -19,13 +19,13 @@ from sweeps.space.assignments import Drawn, Given
 from sweeps.space.spaces import Choice, Space, is_active
 
 MARGIN = 1.15
-"""What was measured, times this, is reserved: an allocator's blocks fall differently in every process."""
+"""Reserved memory / measured memory: the allocator lays out its blocks differently in every process."""
 
 NAME = "model.name"
 
 
 def largest_recipes(recipes: Drawn | Given) -> dict[str, Recipe]:
-    """Of each architecture, the recipe that takes the most memory of all that could be tried."""
+    """For each architecture, the recipe that takes the most memory of all that a trial could get."""
     if isinstance(recipes, Drawn):
         first = [assignment.recipe for assignment in recipes.first]
         return _largest([*first, *(_largest_of(recipes.space, recipes.base, name) for name in _names(recipes))])
@@ -38,7 +38,7 @@ def _names(recipes: Drawn) -> tuple[Scalar, ...]:
 
 
 def _largest_of(space: Space, base: Recipe, name: Scalar) -> Recipe:
-    """The corner of the space with this architecture at which all numbers are at their upper end."""
+    """The corner of the space with this architecture where all numbers are at their upper end."""
     point: dict[str, Scalar] = {}
     for field, parameter in space.items():
         if field == NAME:
@@ -54,7 +54,7 @@ def _as_number(value: Scalar) -> float:
 
 
 def _largest(recipes: Iterable[Recipe]) -> dict[str, Recipe]:
-    """By architecture: the one with the largest product of batch and network."""
+    """By architecture: the recipe with the largest product of batch size and network size."""
     largest: dict[str, Recipe] = {}
     for recipe in recipes:
         known = largest.get(recipe.model.name)
@@ -69,22 +69,22 @@ def _size(recipe: Recipe) -> tuple[int, int]:
 
 
 def shares(peaks: Mapping[str, int], free: int, most: int) -> dict[str, float]:
-    """The part of a GPU that a trial of each architecture reserves: one n-th, n of them fitting, and `most` at most.
+    """The share of a GPU that a trial of each architecture reserves: 1/n, if n of them fit and n is at most `most`.
 
-    `peaks` are bytes that were measured by architecture, `free` those of a GPU. Raises EnvironmentFailure for one that
-    does not fit at all.
+    `peaks` are the measured bytes by architecture, `free` the bytes that a GPU has free. Raises EnvironmentFailure if
+    an architecture does not fit at all.
     """
     for name, peak in peaks.items():
         if peak > free:
             raise EnvironmentFailure(
-                f"a {name} takes up to {peak / 1e9:.1f} GB, and a GPU has {free / 1e9:.1f} GB free;"
+                f"{name} needs up to {peak / 1e9:.1f} GB, but a GPU has {free / 1e9:.1f} GB free;"
                 " narrow the space (--fix training.batch_size=...)"
             )
     return {name: 1 / min(max(most, 1), max(1, math.floor(free / (peak * MARGIN)))) for name, peak in peaks.items()}
 
 
 def measured_shares(recipes: Drawn | Given, split: Split, gpu_count: int, concurrency: int) -> dict[str, float]:
-    """The same, measured in a process of the joined Ray's that has a GPU for itself. Takes seconds an architecture."""
+    """`shares`, measured by a Ray process that has a GPU of its own. Takes seconds per architecture."""
     measuring = ray.remote(num_gpus=1, num_cpus=1, max_retries=0)(measure)
     try:
         peaks, free = ray.get(measuring.remote(largest_recipes(recipes), split))
@@ -96,25 +96,25 @@ def measured_shares(recipes: Drawn | Given, split: Split, gpu_count: int, concur
 
 
 def measure(recipes: Mapping[str, Recipe], split: Split) -> tuple[dict[str, int], int]:
-    """Bytes by architecture, and those of the GPU. Raises EnvironmentFailure where torch sees no CUDA device."""
+    """Peak bytes by architecture, and the GPU's free bytes. Raises EnvironmentFailure if torch sees no CUDA device."""
     from digits_core.training.device import default_device
     from digits_core.training.engine import DeviceSplit
     from digits_core.training.gpu_memory import free_bytes, peak_bytes
 
     device = default_device()
     if device.type != "cuda":
-        raise EnvironmentFailure("the cluster gives away a GPU that torch does not see; check the drivers on its nodes")
+        raise EnvironmentFailure("the cluster offers a GPU that torch does not see; check the drivers on its nodes")
     free, data = free_bytes(device), DeviceSplit.from_split(split, device)
     return {name: peak_bytes(recipe, data, device) for name, recipe in recipes.items()}, free
 
 
 def in_words(shares_by_name: Mapping[str, float]) -> str:
-    """What was found, in a line."""
+    """The shares, in one line."""
     parts = [f"{round(1 / share)} {name}" for name, share in sorted(shares_by_name.items())]
-    return f"a GPU takes {', '.join(parts)} at a time"
+    return f"trials at a time on a GPU: {', '.join(parts)}"
 
 
 def reservation(shares_by_name: Mapping[str, float], config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """What a trial reserves, by its recipe. One whose architecture was not measured has a GPU for itself."""
+    """What a trial with this configuration reserves. If its architecture was not measured, that is a whole GPU."""
     share = shares_by_name.get(config["recipe"]["model"]["name"], 1.0)
     return tune.PlacementGroupFactory([{"CPU": 1, "GPU": share}])

@@ -1,4 +1,7 @@
-"""A private Ray on this machine: quiet, loopback only, with a token, gone without a trace afterwards."""
+"""The Ray that a run uses: a private one on this machine, or a cluster that is joined and whose address is checked.
+
+A private Ray is quiet, listens on loopback only, needs a token and leaves nothing behind.
+"""
 
 import contextlib
 import functools
@@ -17,23 +20,23 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from sweeps import RAY_CAME_FIRST
 from sweeps.signals import held_interrupt, ignored_interrupt, restored_handlers, stop_as_interrupt
 
-OBJECT_STORE_BYTES = 512 * 1024**2  # the data set and little else; Ray's default reserves a third of the memory
+OBJECT_STORE_BYTES = 512 * 1024**2  # holds the data set and little else; Ray's default takes a third of the memory
 
 SECONDS_TO_ANSWER = 5.0
 
 
 class SearchEnded(BaseException):
-    """Something from which a search cannot go on: Ray died, the disk is full. The text says what.
+    """The search cannot continue: Ray died, or the disk is full. The text says why.
 
-    Not an Exception, because Tune catches those: it wraps them, or tidies up first, which hangs without Ray.
+    Not an Exception, because Tune catches those: it wraps them, or cleans up first, which hangs without Ray.
     """
 
 
 @contextlib.contextmanager
 def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None]:
-    """Start Ray with so many processors and GPUs to give away, or use the one that this process has.
+    """Start Ray with this many processors and GPUs, or use the Ray that this process already has.
 
-    Its sockets and logs go into `folder`. Only what was started here is stopped.
+    Its sockets and logs go into `folder`. Ray is stopped only if it was started here.
     """
     if ray.is_initialized():
         yield
@@ -45,24 +48,24 @@ def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None
     with restored_handlers():
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         logging.getLogger("ray").setLevel(logging.ERROR)
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are rows of ours, not log lines
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials go into our records, not the log
         try:
-            # Ray's start and stop have crashed when they were cut.
+            # Ray has crashed when a signal interrupted its start or its stop.
             with held_interrupt(), _out_of_reach_of_group_signals():
                 _start(cpu_count, gpu_count, folder)
-            # Ray's own SIGTERM handler prints a C++ stack and drops what runs.
+            # Ray's own SIGTERM handler prints a C++ stack trace and abandons the running trials.
             stop_as_interrupt()
             yield
         finally:
-            with ignored_interrupt():  # the search is over: what is left takes seconds and is its result
+            with ignored_interrupt():  # the search has ended: what follows takes seconds and writes the result
                 ray.shutdown()
 
 
 @contextlib.contextmanager
 def joined_ray(address: str) -> Iterator[None]:
-    """Join a Ray cluster as one of its drivers. It is left as it was found: nothing of it is started or stopped here.
+    """Join a Ray cluster as one of its drivers. Nothing of the cluster is started or stopped.
 
-    Its token is taken from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, as Ray itself does.
+    The token comes from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, as Ray itself does it.
     """
     if ray.is_initialized():
         yield
@@ -82,7 +85,7 @@ def joined_ray(address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what Ray's compiled part writes to stderr off the screen: a wrong token would be twenty warnings."""
+    """Silence what Ray's compiled code writes to stderr: a wrong token would print twenty warnings."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
@@ -101,13 +104,13 @@ def _connect(address: str) -> None:
     except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
         raise EnvironmentFailure(
-            f"the Ray cluster at {address} does not let this process in ({reason}); it needs the cluster's token in"
-            " RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled where there is none (docs/cluster.md)"
+            f"cannot join the Ray cluster at {address} ({reason}); set RAY_AUTH_TOKEN to the cluster's token, or"
+            " RAY_AUTH_MODE=disabled if it has none (docs/cluster.md)"
         ) from error
 
 
 def cluster_resources() -> dict[str, float]:
-    """What the Ray that this process has joined can give away in all: "CPU", "GPU"."""
+    """All resources of the Ray that this process has joined, free or not, by name: "CPU", "GPU"."""
     return dict(ray.cluster_resources())
 
 
@@ -115,8 +118,9 @@ def cluster_resources() -> dict[str, float]:
 def _out_of_reach_of_group_signals() -> Iterator[None]:
     """Give Ray's processes a process group of their own, as Ray itself does on Windows.
 
-    A closed terminal, a batch system or `timeout` signals our whole group: Ray would be gone before the sweep has
-    put its results in order. Only where the kernel ends them with us (Linux) do they not need our group for that.
+    A closed terminal, a batch system or `timeout` signals our whole group, and Ray would be gone before the sweep has
+    written its results. Only on Linux, where the kernel ends Ray's processes together with ours: elsewhere, they have
+    to be in our group to end with it.
     """
     opener = services.ConsolePopen
     if not detect_fate_sharing_support():
@@ -130,9 +134,9 @@ def _out_of_reach_of_group_signals() -> Iterator[None]:
 
 
 def check_alive() -> None:
-    """Raise SearchEnded if the Ray that this process started has lost a process it cannot live without.
+    """Raise SearchEnded if the Ray that this process started has lost a process that it cannot work without.
 
-    Ray itself notices after 15 seconds, or ends this process after 60.
+    Ray itself takes 15 seconds to notice, or ends this process after 60.
     """
     node = ray._private.worker._global_node
     dead = {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"} if node else set()
@@ -145,7 +149,7 @@ def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
         ray.init(
             address="local",
             num_cpus=cpu_count,
-            num_gpus=gpu_count,  # as torch counts them: Ray would wait for ever for one that it does not see
+            num_gpus=gpu_count,  # as torch counts them: for one that Ray did not detect, trials would wait for ever
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",
@@ -158,23 +162,25 @@ def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
 
 
 def check_address(address: str | None) -> None:
-    """Raise UsageError for what is no address, EnvironmentFailure where nothing listens. None is a Ray of our own."""
+    """Raise UsageError for a malformed address, EnvironmentFailure if nothing listens there. None: a private Ray."""
     if address is None:
         return
     if address.startswith("ray://"):
         raise UsageError(
-            f"{address} is for programs outside of a cluster; a sweep's driver runs inside: give auto or host:6379"
-            " on one of its nodes (docs/cluster.md)"
+            f"{address} is for programs outside a cluster, but a sweep's driver runs inside it: run this on one of its"
+            " nodes, with auto or host:6379 (docs/cluster.md)"
         )
     found = _address_of_this_machine() if address == "auto" else address
     host, colon, port = found.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")  # IPv6
     if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
-        raise UsageError(f"--address is auto or host:port, got {address!r}")
+        raise UsageError(f"--address must be auto or host:port, got {address!r}")
     try:
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
     except (OSError, UnicodeError) as error:
-        raise EnvironmentFailure(f"nothing listens at {found} ({error}); is Ray's head running there?") from error
+        raise EnvironmentFailure(
+            f"nothing listens at {found} ({error}); is the Ray head node running there?"
+        ) from error
 
 
 def _address_of_this_machine() -> str:
@@ -182,5 +188,5 @@ def _address_of_this_machine() -> str:
 
     found = read_ray_address()
     if not found:
-        raise EnvironmentFailure("no Ray runs on this machine (--address auto); start one, or give its host:port")
+        raise EnvironmentFailure("no Ray is running on this machine (--address auto); start one, or give its host:port")
     return str(found)

@@ -1,4 +1,4 @@
-"""What becomes of Tune's events: sealed records, the journal, the study's copy, the view. Lives in the driver."""
+"""Turns Tune's events into records, journal lines, the study's copy and the view's events. Runs in the driver."""
 
 import contextlib
 import errno
@@ -29,18 +29,18 @@ from sweeps.signals import held_interrupt
 from sweeps.space.assignments import Drawn
 from sweeps.view.progress import SweepView
 
-SECONDS_TO_DIE = 10.0  # of a worker that was killed; it takes some hundredths
+SECONDS_TO_DIE = 10.0  # for a killed worker; it usually takes a few hundredths of a second
 
 
 class SearchOver(Exception):
-    """The search has had its time, or has found what it was after. The text says which.
+    """The search has used up its time or reached its target. The text says which.
 
-    An Exception, unlike SearchEnded: Tune tidies up and hands it on.
+    An Exception, unlike SearchEnded: Tune cleans up and passes it on.
     """
 
 
 class TrialRecorder(tune.Callback):  # type: ignore[misc]
-    """Turns Tune's events into sealed records and the view's events. Lives in the driver."""
+    """Receives Tune's events in the driver."""
 
     def __init__(
         self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal, remote: RemoteRun | None = None
@@ -50,28 +50,26 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
         space = plan.recipes.space if isinstance(plan.recipes, Drawn) else {}
         self.copy = StudyCopy(plan.storage, store.folder, plan.header.name, space, self.objectives)
         self.running: list[Trial] = []
-        self.limit = ""  # what was asked to end the search, once it does
+        self.limit = ""  # why the search ends early, once it does
         self.with_weights = [record for record in store.ranked() if store.trial(record.trial).has_weights]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; terminals and open files stay out of that.
+        # Tune pickles its callbacks, but terminals and open files cannot be pickled.
         return {}
 
     def trial(self, number: int, patience_seconds: float = PATIENCE_SECONDS) -> TrialFolder:
-        """A trial's folder, as its worker has left it. Raises SearchEnded where it cannot be had."""
+        """A trial's folder as its worker left it. Raises SearchEnded if it cannot be downloaded."""
         folder = self.store.trial(number)
         if self.remote is not None and folder.read_record() is None:
             self.remote.bring(folder, patience_seconds)
         return folder
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A worker took a trial."""
         self.view.trial_started(int(trial.config["trial"]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch is done."""
         if not result[FAILED]:
             number, epoch = int(trial.config["trial"]), int(result[EPOCH])
             self._write(lambda: self.journal.epoch(number, epoch, float(result[METRIC])))
@@ -80,14 +78,14 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
                 self.limit = f"trial {number} reached the target"
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """The trial ran to its end or was stopped by the scheduler."""
+        """The trial trained its last epoch, or the scheduler stopped it."""
         record = self.trial(int(trial.config["trial"])).read_progress()
         assert record is not None, "a trial that reported has progress on disk"
         self._seal(trial, record)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """The trial raised, or its process died: a failed row, and the sweep goes on."""
-        check_alive()  # a trial that Ray took with it has not failed
+        """The trial raised, or its process died: it is recorded as failed, and the sweep continues."""
+        check_alive()  # a trial that died with Ray has not failed
         assignment = Assignment.from_dict(trial.config)
         self._check_disk(trial)
         folder = self.trial(assignment.trial)
@@ -99,7 +97,7 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
         self._seal(trial, record)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """The trial's process was lost, and the trial begins again from its last epoch."""
+        """The trial's process was lost, and the trial resumes from its last stored state."""
         check_alive()
         self._check_disk(trial)
         number = int(trial.config["trial"])
@@ -115,14 +113,14 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
         self.copy.add([record], {record.trial: trial.config["point"]})
 
     def _drop_weights(self, record: RunRecord) -> None:
-        """Only the best trials keep their weights, and the front where there are several objectives."""
+        """Keep only the weights of the best trials, and of the Pareto front if there are several objectives."""
         keep = self.plan.header.policy.keep
         if keep is None:
             return
         if not record.counts:
             self._drop_weights_of(record.trial)
             return
-        # Whatever beats a trial of the front is kept in its place, so the front of these is that of all trials.
+        # A trial leaves the front only for one that dominates it and is kept, so this is the front of all trials.
         ranked = rank([*self.with_weights, record])
         front = pareto_front(ranked, self.objectives) if len(self.objectives) > 1 else []
         kept = {best.trial for best in (*ranked[:keep], *front)}
@@ -138,14 +136,14 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
             self.remote.drop(folder.folder / WEIGHTS)
 
     def _write(self, what: Callable[[], None]) -> None:
-        """Write to the run's folder, without which a search cannot go on."""
+        """Write to the run's folder. Raises SearchEnded if that fails."""
         try:
             what()
         except OSError as error:
             raise SearchEnded(f"cannot write to {self.store.folder}: {error.strerror}") from error
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Tune's event loop went round once."""
+        """Called once per turn of Tune's event loop."""
         check_alive()
         if self.remote is not None:
             self.remote.check()
@@ -158,11 +156,11 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
             raise SearchOver(self.limit)
 
     def end_workers(self) -> None:
-        """From here on nothing but this process writes into the run's folder."""
+        """Kill the workers, so that from here on only this process writes to the run's folder."""
         try:
             check_alive()
         except SearchEnded:
-            return  # they went with Ray
+            return  # they died with Ray
         for trial in self.running:
             actor = trial.temporary_state.ray_actor
             if actor is not None:
@@ -171,24 +169,24 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
                     ray.get(actor.__ray_ready__.remote(), timeout=SECONDS_TO_DIE)
 
     def record_running(self) -> None:
-        """What the search had no time for any more counts as stopped early, where it has validated at all."""
+        """Record trials that are still running at the end as stopped early, if they have validated at all."""
         for trial in self.running:
             try:
                 record = self.trial(int(trial.config["trial"]), patience_seconds=0.0).read_progress()
-            except SearchEnded:  # there is no time left to wait for a store
+            except SearchEnded:  # no time left to wait for the object store
                 continue
             if record is not None and record.counts:
                 self._seal(trial, record)
 
     def _check_disk(self, trial: Trial) -> None:
-        """A trial for which there was no room has not failed."""
+        """Raise SearchEnded if the trial died of a full disk: then the trial itself has not failed."""
         written = _told_by_ray(trial)
         for reason in map(os.strerror, (errno.ENOSPC, errno.EDQUOT)):
             if reason in written:
                 raise SearchEnded(f"cannot write to {self.store.folder}: {reason}")
 
     def _error_text(self, folder: TrialFolder, trial: Trial) -> str:
-        """What is known of a death that the worker could not write down itself."""
+        """Why the worker died, if it could not record that itself."""
         note, limit = folder.folder / TIMEOUT_NOTE, self.plan.header.policy.trial_timeout_seconds
         if limit is not None and note.exists() and note.stat().st_size:
             stood = note.read_text(encoding="utf-8", errors="replace")
@@ -197,7 +195,7 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
 
 
 def _told_by_ray(trial: Trial) -> str:
-    """What Ray wrote of a trial's failure; empty where it wrote nothing."""
+    """What Ray wrote about a trial's failure; empty if it wrote nothing."""
     if trial.error_file and os.path.exists(trial.error_file):
         return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     return ""

@@ -1,7 +1,7 @@
-"""A run whose folder lies in an object store: its driver sends it along, its workers send their trials.
+"""A run whose folder is a local copy of one in an object store: the driver and the workers upload what they write.
 
-Workers and driver share no folder then: a worker sends its trial after every epoch (sweeps.running.trial_place), and
-the driver brings it here when it is over. All else of the run is the driver's, which sends it every few seconds.
+Workers and driver share no folder then: a worker uploads its trial after every epoch (sweeps.running.trial_place), and
+the driver downloads it once it has ended. The driver writes everything else and uploads it every few seconds.
 """
 
 import contextlib
@@ -22,25 +22,25 @@ from sweeps.running.trial_place import PATIENCE_SECONDS, OwnPlace, SharedPlace, 
 SECONDS_BETWEEN_SENDS = 5.0
 SECONDS_BETWEEN_SIGNS = 20.0
 SECONDS_TO_OBJECT = 2.0
-"""Of two drivers that claim a run at the same moment the later write stays: each looks again after so long."""
-WAIT_FOR_THE_END = ("study.db", "report.html")  # a database is whole only when it is closed
+"""If two drivers claim a run at the same moment, the later write stays. Each checks again after this long."""
+WAIT_FOR_THE_END = ("study.db", "report.html")  # a database is complete only once it is closed
 
 
 class RemoteRun:
-    """The driver's side."""
+    """The driver's side of such a run: its claim, its uploads and its downloads."""
 
     def __init__(self, mirror: Mirror, folder: Path, scratch: Path) -> None:
         self.mirror, self.folder, self.scratch = mirror, folder, scratch
         self.name = folder.relative_to(mirror.folder).as_posix()
         self.claim = Claim.new(mirror.copy, claim_in(folder))
-        self.dropped: set[str] = set()  # files that were removed on purpose
-        self.lost = ""  # why this driver may not go on
+        self.dropped: set[str] = set()  # files that were deleted on purpose
+        self.lost = ""  # why this driver must stop
         self.shown_at = 0.0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._send_along, name="sends the run", daemon=True)
 
     def begin(self) -> None:
-        """Claim the run, for all to see, and send it. Raises UsageError where another driver was faster."""
+        """Claim the run in the store and upload it. Raises UsageError if another driver has claimed it."""
         theirs = self._claim_there()
         if theirs is not None and theirs.bars(self.mirror.copy):
             raise self._running(theirs)
@@ -54,7 +54,7 @@ class RemoteRun:
         self.thread.start()
 
     def _clear_leftovers(self) -> None:
-        """Remove what workers have sent of a run of this name after that was removed."""
+        """Delete what workers of a removed run of the same name uploaded after its removal."""
         there = self.mirror.store.entries(self.name)
         for path in there if f"{self.name}/sweep.json" not in there else ():
             self.mirror.store.remove(path)
@@ -67,20 +67,18 @@ class RemoteRun:
         return UsageError(f"{self.folder.name!r} is running already: {theirs.words()}; wait for it or stop it")
 
     def _show_life(self) -> None:
-        """Write the claim anew, here and there."""
+        """Renew the claim, locally and in the store."""
         self.claim, self.shown_at = self.claim.renewed(), time.monotonic()
         self.claim.write(self.folder)
         self.mirror.store.write(f"{self.name}/{FILE_NAME}", (self.folder / FILE_NAME).read_bytes())
 
     def _keep_alive(self, after_seconds: float = SECONDS_BETWEEN_SIGNS) -> None:
-        """The same now and then, also between two files of a slow line. Raises TakenUp where it is another's by now."""
+        """Renew the claim if it is due, even between two slow uploads. Raises TakenUp if it is no longer ours."""
         if time.monotonic() - self.shown_at < after_seconds:
             return
         theirs = self._claim_there()
         if theirs is None or theirs.token != self.claim.token:
-            raise TakenUp(
-                f"another machine has taken up {self.name!r} since, or removed it: nothing more of it is sent"
-            )
+            raise TakenUp(f"another machine has resumed or removed {self.name!r}: this one uploads nothing more of it")
         self._show_life()
 
     def _send(self) -> None:
@@ -91,45 +89,45 @@ class RemoteRun:
     def _send_along(self) -> None:
         while not self.over.wait(SECONDS_BETWEEN_SENDS):
             try:
-                self._keep_alive(0.0)  # without waiting for others who are at work on this copy
+                self._keep_alive(0.0)  # before _send, which waits for other processes that use this copy
                 self._send()
             except TakenUp as error:
                 self.lost = str(error)
                 return
-            except Exception:  # noqa: BLE001, S112 - a network that is away comes back; the end says what could not be sent
+            except Exception:  # noqa: BLE001, S112 - the network may come back; the command's end says what was not uploaded
                 continue
 
     def check(self) -> None:
-        """Raise SearchEnded where this driver may not go on."""
+        """Raise SearchEnded if this driver must stop."""
         if self.lost:
             raise SearchEnded(self.lost)
 
     def drop(self, file: Path) -> None:
-        """Remove a file there that was removed here on purpose."""
+        """Have a file that was deleted here on purpose deleted in the store too."""
         self.dropped.add(file.relative_to(self.folder).as_posix())
 
     def bring(self, trial: TrialFolder, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """Fetch what a worker has sent of its trial. Raises SearchEnded where the store stays away."""
+        """Download what a worker has uploaded of its trial. Raises SearchEnded if the store stays unreachable."""
         try:
             patiently(lambda: self.mirror.bring(trial.folder), patience_seconds)
         except EnvironmentFailure as error:
             raise SearchEnded(str(error)) from error
-        note = own_trials(self.scratch) / trial.folder.name / TIMEOUT_NOTE  # of a process that could send nothing more
+        note = own_trials(self.scratch) / trial.folder.name / TIMEOUT_NOTE  # of a process that could not upload
         if note.is_file():
             trial.create()
             shutil.copyfile(note, trial.folder / TIMEOUT_NOTE)
 
     def end(self) -> None:
-        """Give the run back, as far as the store can be reached: what is left is sent when the command ends."""
+        """Release the claim and upload the rest, if the store can be reached; the end of the command tries again."""
         self.over.set()
         if self.thread.ident is None:
-            return  # it never was this driver's
+            return  # this driver never held the run
         self.thread.join()
         if self.lost:
             return
         with contextlib.suppress(EnvironmentFailure):
             self._send()
-        self.claim.renewed(is_over=True).write(self.folder)  # the last thing to be said
+        self.claim.renewed(is_over=True).write(self.folder)  # released last
         self.shown_at = math.inf
         with contextlib.suppress(EnvironmentFailure):
             self._send()
@@ -137,7 +135,7 @@ class RemoteRun:
 
 @contextlib.contextmanager
 def sent_along(folder: Path, scratch: Path) -> Iterator[RemoteRun | None]:
-    """Send a run's folder to the object store that it is a copy of, while this lasts; None where it is no copy."""
+    """Keep uploading a run's folder to the object store that it is a copy of. Yields None if it is not a copy."""
     mirror = Mirror.around(folder)
     if mirror is None:
         yield None

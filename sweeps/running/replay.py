@@ -1,4 +1,4 @@
-"""`digits replay`: train a stored trial again, and count how many of its answers come out otherwise."""
+"""`digits replay`: trains a stored trial again and counts how many of its predictions differ."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from sweeps.running.objective import use_threads
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """A trial trained twice, on its validation images."""
+    """A trial trained twice, compared on its validation images."""
 
     record: RunRecord
     n: int
-    differing_count: int  # images with another answer
-    largest_difference: float  # of any probability; 0 means the same bits
-    changes: tuple[str, ...]  # what is not as it was: hardware, versions, precision
+    differing_count: int  # images with a different prediction
+    largest_difference: float  # of any probability; 0 means bit-identical
+    changes: tuple[str, ...]  # what has changed: hardware, versions, precision
 
     @property
     def same_bits(self) -> bool:
-        """Whether every probability came out the same."""
+        """Whether all probabilities are bit-identical."""
         return self.largest_difference == 0
 
 
 def choose_trial(store: SweepStore, trial: int | None) -> RunRecord:
-    """The record of a trial that has predictions, or of the leader. Raises UsageError where there is none."""
+    """The record of this trial, or of the leader if None. Raises UsageError if it has no predictions."""
     ranked = store.ranked()
     if not ranked:
         raise UsageError(f"{store.header.name!r} has no trial with predictions to compare")
@@ -48,12 +48,13 @@ def choose_trial(store: SweepStore, trial: int | None) -> RunRecord:
 def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], None]) -> Replay:
     """Train the record's recipe again for as many epochs, on the same kind of device with as many threads.
 
-    Raises EnvironmentFailure where the data or the split are not those of the run, UsageError without its device.
+    Raises EnvironmentFailure if the data or the split have changed, UsageError if the device is missing or the trial
+    continued from another trial's weights.
     """
     if record.parent is not None:
         raise UsageError(
-            f"trial {record.trial} went on from the weights of trial {record.parent}, so its recipe alone does not make"
-            " it again; replay a trial that began anew"
+            f"trial {record.trial} continued from the weights of trial {record.parent}, so its recipe alone does not"
+            " reproduce it; replay a trial that was trained from scratch"
         )
     header = store.header
     data = data_of(header, otherwise="was run on")
@@ -75,7 +76,7 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
 
 
 def _changes(store: SweepStore, record: RunRecord, precision: str) -> tuple[str, ...]:
-    """What of the old environment is not here, in words."""
+    """What differs from the environment of the first training, in words."""
     header, versions = store.header, package_versions()
     then_and_now = [
         ("hardware", header.hardware, hardware_name()),

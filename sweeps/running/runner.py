@@ -1,4 +1,4 @@
-"""The only place that knows Ray Tune: runs the trials of a plan, or what is left of them, and leaves their folder."""
+"""The driver: runs a plan's trials, or those that are left, with Ray Tune and writes the run's folder."""
 
 import contextlib
 import functools
@@ -44,9 +44,9 @@ from sweeps.view.progress import SweepView
 
 
 def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary]:
-    """Run all trials that are not over (or until Ctrl-C) and return their store and how it went.
+    """Run all trials that have not ended (or until Ctrl-C). Returns the run's store and summary.
 
-    Raises UsageError where another process runs them.
+    Raises UsageError if another process is running them.
     """
     store, started = SweepStore(plan.folder), time.time()
     with contextlib.ExitStack() as stack:
@@ -66,14 +66,14 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
             SweepStore.create(plan.runs, plan.header, plan.split)
             stack.enter_context(sole_driver(store.folder))
         remote = stack.enter_context(sent_along(store.folder, scratch))
-        # Ray writes of its own death to stdout, which is for the result.
+        # Ray reports its own death on stdout, which is reserved for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         outcome = _run_what_is_left(plan, store, view, scratch, started, remote)
-        gc.collect()  # an interrupted Tune gives back what it had reserved once it is gone
+        gc.collect()  # an interrupted Tune releases its reservations only when it is collected
         with ignored_interrupt():
             view.close()
             summary = _summary(plan, store, outcome)
-            # A full disk, perhaps.
+            # After an error, writing may fail as well: the disk may be full.
             with contextlib.suppress(OSError) if outcome.error else contextlib.nullcontext():
                 store.write_summary(summary)
                 keep_best_parameters(store)
@@ -82,17 +82,17 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why the trials came to an end before all were run, if they did and it was not the user."""
+    """Why the trials ended before all had run, if they did and the user did not stop them."""
 
     error: str | None = None
-    limit: str = ""  # what was asked to end them
-    database: str = ""  # why trials are missing there
+    limit: str = ""  # the time budget or the target that ended them
+    database: str = ""  # why trials are missing from the study's copy
 
 
 def _run_what_is_left(
     plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float, remote: RemoteRun | None
 ) -> Outcome:
-    """Run the trials. What is sealed is kept, whatever ends them."""
+    """Run the trials. Complete records are kept, whatever ends the run."""
     try:
         with Journal(store.folder) as journal:
             history = recovered(store, journal)
@@ -133,13 +133,13 @@ def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary
 
 
 def on_cluster(plan: RunPlan, resources: Mapping[str, float]) -> RunPlan:
-    """The plan with what a cluster has. Raises EnvironmentFailure for GPUs that it has not."""
+    """The plan, adapted to a cluster's resources. Raises EnvironmentFailure if the cluster has too few GPUs."""
     gpu_count, cpu_count = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
     asked = plan.gpus_per_trial
     needed = 1 if asked == AUTO else asked or 0
     if needed > gpu_count:
         raise EnvironmentFailure(
-            f"the cluster at {plan.address} has {gpu_count} GPUs, not the {needed:g} of --gpus-per-trial"
+            f"the cluster at {plan.address} has {gpu_count} GPUs, but --gpus-per-trial asks for {needed:g}"
         )
     at_a_time = int(gpu_count / (asked or 1)) if gpu_count and asked != AUTO else cpu_count
     concurrency = plan.concurrency_asked or max(1, min(at_a_time, cpu_count))
@@ -151,11 +151,11 @@ def on_cluster(plan: RunPlan, resources: Mapping[str, float]) -> RunPlan:
 def reservation(
     plan: RunPlan, view: SweepView
 ) -> dict[str, float] | Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
-    """What one trial reserves: a processor, and its share of a GPU where there are CUDA devices."""
+    """What one trial reserves: a processor, and its share of a GPU if there are CUDA devices."""
     if plan.header.device != "cuda":
         return {"cpu": 1}
     if plan.gpus_per_trial == AUTO:
-        assert isinstance(plan.split, Split), "only a sweep takes the option"
+        assert isinstance(plan.split, Split), "only sweeps have this option"
         gpu_count = int(cluster_resources()["GPU"])
         shares = packing.measured_shares(plan.recipes, plan.split, gpu_count, plan.header.concurrency)
         view.note(packing.in_words(shares))
@@ -165,14 +165,14 @@ def reservation(
 
 
 def _starting_together(plan: RunPlan, left: int) -> int:
-    """How many processes begin at once. A cluster's come as it has room for them."""
+    """How many workers start at the same time. On a cluster, each starts when there is room for it."""
     if plan.address is not None:
         return 1
     return min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
 
 
 def _search(plan: RunPlan, history: History, recorder: TrialRecorder) -> tuple[Searcher, TrialScheduler]:
-    """How the trials are chosen and when they are stopped."""
+    """The searcher that chooses the trials and the scheduler that stops them."""
     journal = recorder.journal
     if isinstance(plan.recipes, Given):
         waiting = [given for given in plan.recipes.assignments if given.trial not in history.trials]

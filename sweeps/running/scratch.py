@@ -1,4 +1,4 @@
-"""A folder for what lives only as long as a sweep runs: Ray's sockets and logs, Tune's snapshots."""
+"""A temporary folder for as long as a sweep runs: Ray's sockets and logs, Tune's snapshots."""
 
 import contextlib
 import fcntl
@@ -15,10 +15,10 @@ MARK = "Scratch folder of a digits sweep; the next sweep removes it once nobody 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A private folder, removed at the end. What a killed process left behind is removed by the next one.
+    """A private folder, removed at the end. If the process is killed, the next sweep removes it.
 
-    The path is short, because a socket's name has room for 107 bytes. A lock, which the system frees when its
-    owner dies, tells an abandoned folder from one in use.
+    The path is short, because a socket's path may have at most 107 bytes. A lock tells an abandoned folder from one
+    in use: the system releases it when its owner dies.
     """
     parent = _parent()
     for folder in parent.glob(f"{PREFIX}*"):
@@ -29,7 +29,7 @@ def scratch_folder() -> Iterator[Path]:
             lock.write(MARK)
             lock.flush()
             fcntl.flock(lock, fcntl.LOCK_EX)
-            os.rename(lock.name, folder / LOCK)  # never seen unlocked
+            os.rename(lock.name, folder / LOCK)  # renamed once locked, so that nobody sees it unlocked
             yield folder
     finally:
         _remove(folder)
@@ -41,7 +41,7 @@ def _parent() -> Path:
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    """Remove a folder of ours whose owner is gone; leave one that is locked, or that no sweep of this user made."""
+    """Remove a folder whose owner is gone. Leave folders that are locked or that no sweep of this user made."""
     with contextlib.suppress(OSError, UnicodeDecodeError), (folder / LOCK).open("r+", encoding="utf-8") as lock:
         if lock.read(len(MARK) + 1) == MARK and folder.stat().st_uid == os.getuid():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,7 +49,7 @@ def _remove_if_abandoned(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove the folder, its lock last: if this is cut short, the next sweep still knows it."""
+    """Remove the folder, its lock last: if this is interrupted, the next sweep still recognises the folder."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

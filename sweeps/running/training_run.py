@@ -1,4 +1,4 @@
-"""`digits train`: one named recipe, trained in this process with all its threads, kept like any trial."""
+"""`digits train`: trains one named recipe in this process, with all its threads, and stores it like any trial."""
 
 import contextlib
 import time
@@ -36,7 +36,7 @@ class TrainingPlan:
 
     @property
     def line(self) -> str:
-        """What is about to be done, in a line."""
+        """One line that tells the user what is about to be done."""
         images = f"{self.split.train_count:,} images"
         if isinstance(self.split, Folds):
             images = f"{len(self.split.splits)} folds of {len(self.split.validation):,} images"
@@ -48,11 +48,11 @@ class TrainingPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOutcome:
-    """A training run that is over."""
+    """A training run that has ended."""
 
     store: SweepStore
     record: RunRecord
-    test: Score | None  # None where it was interrupted, or cross-validated: the sealed test part stays closed
+    test: Score | None  # None if it was interrupted or cross-validated: the test set is not opened then
 
 
 def plan_training(config: TrainingConfig) -> TrainingPlan:
@@ -66,9 +66,9 @@ def plan_training(config: TrainingConfig) -> TrainingPlan:
 
 
 def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> TrainingOutcome:
-    """Train to the last epoch (or until Ctrl-C), seal the record and open the test part once for it.
+    """Train to the last epoch (or until Ctrl-C), complete the record and open the sealed test set once for it.
 
-    Raises EnvironmentFailure where training diverged or the GPU is too small; the sealed record says so then.
+    Raises EnvironmentFailure if training diverges or the GPU is too small; the record is completed then too.
     """
     started = time.time()
     device = check_device(plan.device)
@@ -86,13 +86,13 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     )
     data = upload(plan.split, device)
     with contextlib.ExitStack() as hold:
-        hold.enter_context(held_interrupt())  # a folder that is there has a record in the end
+        hold.enter_context(held_interrupt())  # no folder is left without a record
         store = SweepStore.create(plan.config.runs, header, plan.split)
         folder = store.trial(0)
         held = hold.pop_all()
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            with held:  # what is pressed in the meantime counts at its end
+            with held:  # Ctrl-C takes effect once the trial is set up
                 run = TrialRun(Assignment(trial=0, recipe=plan.recipe, label=plan.config.label), data, device, folder)
             while not run.finished:
                 on_epoch(run.advance())
@@ -100,7 +100,7 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
         raise EnvironmentFailure(f"{error}; the record is in {folder.folder}") from error
     finally:
         with ignored_interrupt():
-            record = folder.read_progress() or run.record("stopped")  # a network that cannot be built has left its own
+            record = folder.read_progress() or run.record("stopped")  # without a network, TrialRun has left one
             folder.complete(record)
             store.write_summary(_summary(record, time.time() - started))
     if record.counts:

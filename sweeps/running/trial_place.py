@@ -1,4 +1,4 @@
-"""Where a worker keeps its trials: in the run's folder, or in one of its own from which it sends them to a bucket."""
+"""Where a worker keeps its trials: in the run's folder, or in a folder of its own that it uploads to a bucket."""
 
 import functools
 import shutil
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from typing_extensions import override
 
 from digits_core.errors import EnvironmentFailure
 from digits_core.records import Assignment
@@ -20,58 +22,59 @@ PATIENCE_SECONDS = 600.0
 
 
 class TrialPlace(Protocol):
-    """What a worker asks for. It travels to the workers' processes."""
+    """Opens a worker's trial folders. Pickled and passed to the workers' processes."""
 
     def settle(self) -> None:
-        """Find a folder on this node. Raises EnvironmentFailure where there is none."""
+        """Find or make a folder on this node. Raises EnvironmentFailure if there isn't one."""
 
     def open(self, assignment: Assignment) -> TrialFolder:
-        """The folder of a trial that is about to begin, with what an earlier try of it left, and its parent's state."""
+        """The folder of a trial that is about to start, with the files of an earlier attempt and its parent's state."""
 
     def send(self) -> None:
-        """Let the driver see what the trial has left so far. Called after every epoch."""
+        """Make the trial's files available to the driver. Called after every epoch."""
 
 
 @dataclass(kw_only=True)
-class SharedPlace:
+class SharedPlace(TrialPlace):
     """The run's own folder, which all nodes share."""
 
     folder: Path
 
+    @override
     def settle(self) -> None:
-        """See TrialPlace."""
         if not self.folder.is_dir():
             raise EnvironmentFailure(
                 f"{self.folder} is not on this node: --runs must be a folder that all nodes share, or s3://..."
             )
 
+    @override
     def open(self, assignment: Assignment) -> TrialFolder:
-        """See TrialPlace."""
         return TrialFolder(self.folder / folder_name(assignment.trial))
 
+    @override
     def send(self) -> None:
-        """See TrialPlace."""
+        """Nothing to do: the driver sees the same folder."""
 
 
 @dataclass(kw_only=True)
-class OwnPlace:
-    """A folder of the worker's own, for one trial at a time. `prefix` is that of the run's trials in the store."""
+class OwnPlace(TrialPlace):
+    """The worker's own folder, for one trial at a time. `prefix` is the path of the run's trials in the store."""
 
     folder: Path
     store: ObjectStore
     prefix: str
     trial: TrialFolder | None = None
-    sent: dict[str, Stamp] = field(default_factory=dict)  # how a file looked when it was sent
+    sent: dict[str, Stamp] = field(default_factory=dict)  # by file name, as of the last upload
 
+    @override
     def settle(self) -> None:
-        """See TrialPlace."""
         if self.folder.parent.is_dir():
             self.folder.mkdir(exist_ok=True)
-        else:  # another node than the driver's
+        else:  # not the driver's node
             self.folder = Path(tempfile.mkdtemp(prefix="digits-trials-"))
 
+    @override
     def open(self, assignment: Assignment) -> TrialFolder:
-        """See TrialPlace."""
         trial = TrialFolder(self.folder / folder_name(assignment.trial))
         for earlier in filter(None, (self.trial, trial)):
             shutil.rmtree(earlier.folder, ignore_errors=True)
@@ -87,8 +90,9 @@ class OwnPlace:
                 target = self.folder / name.removeprefix(f"{self.prefix}/")
                 patiently(functools.partial(self.store.fetch, name, target))
 
+    @override
     def send(self) -> None:
-        """See TrialPlace. What changed since the last time, the record of it last."""
+        """Upload the files that have changed since the last call, the trial's progress last."""
         assert self.trial is not None
         for path in sorted(self.trial.folder.glob("[!.]*"), key=lambda path: (path.name == "progress.json", path.name)):
             stamp = stamp_of(path)
@@ -99,14 +103,14 @@ class OwnPlace:
 
 
 def own_trials(scratch: Path) -> Path:
-    """Where workers on the driver's node keep what they send."""
+    """Where workers on the driver's node keep the trials that they upload."""
     return scratch / "trials"
 
 
 def patiently(action: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
-    """Do something with the store, again and again while it cannot be reached: a weekend has bad minutes.
+    """Run `action`, and retry it while the store is unreachable: the network may fail for minutes in a long sweep.
 
-    Raises EnvironmentFailure as the action does, once it has been away for so long.
+    Raises the action's own EnvironmentFailure once `seconds` have passed.
     """
     deadline, pause = time.monotonic() + seconds, 1.0
     while True:

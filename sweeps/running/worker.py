@@ -1,4 +1,4 @@
-"""A process of Ray's that trains one trial after another."""
+"""A worker: a Ray process that trains one trial after another. With its time limit and its roll call at the start."""
 
 import contextlib
 import faulthandler
@@ -28,14 +28,14 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class RollCall:
-    """A folder in which every process leaves a file once it is there, and how many are to be waited for."""
+    """Lets workers wait for each other: each leaves a file in `folder`, and `expected` files are waited for."""
 
     folder: Path
     expected: int
-    limit_seconds: float = 60.0  # a process that died on the way is not waited for longer
+    limit_seconds: float = 60.0  # to wait no longer for a process that died during its start
 
     def answer(self) -> None:
-        """Say that this process is there, and wait until all are. One that comes later finds them there."""
+        """Report this process as present and wait until all are. A late process does not have to wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / str(os.getpid())).touch()
         deadline = time.monotonic() + self.limit_seconds
@@ -44,10 +44,11 @@ class RollCall:
 
 
 class TimeLimit:
-    """A context in which this process may spend so many seconds in all; where it would be more, the process ends.
+    """A context in which this process may spend `seconds` in total; after that, the process is ended.
 
-    A watchdog thread of the interpreter's does it, without needing the interpreter: also a call that never comes back
-    from compiled code is ended. It leaves in `note` where every thread stood. Only one limit at a time is in force.
+    The interpreter's watchdog thread (faulthandler) does this without running Python code, so even a call that never
+    returns from compiled code is ended. It writes every thread's stack to `note`. Only one limit at a time can be
+    active.
     """
 
     def __init__(self, note: Path, seconds: float | None) -> None:
@@ -71,13 +72,13 @@ class TimeLimit:
         self.spent += time.monotonic() - self.entered_at
 
     def close(self) -> None:
-        """The note is not needed any more."""
+        """Close the note: the time limit is no longer needed."""
         if self.stream is not None:
             self.stream.close()
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
-    """Runs one trial after another in one process: the data stays on the device, torch stays imported."""
+    """Trains one trial after another in one process: the data stays on the device, torch stays imported."""
 
     def setup(
         self,
@@ -90,16 +91,16 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Upload the data once."""
         self.place, self.timeout_seconds = place, timeout_seconds
         place.settle()
-        import torch._dynamo  # noqa: F401 - torch's optimizers do it at their first step: a second of a trial's time
+        import torch._dynamo  # noqa: F401 - otherwise imported by the first optimizer step: a second of a trial's time
 
         use_threads(1)
         self.device = default_device()
         self.data = upload(split, self.device)
         self.roll_call = roll_call
-        self.first: dict[str, Any] | None = config  # of the trial to begin with; None once it has begun
+        self.first: dict[str, Any] | None = config  # of the first trial; None once it has started
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin the next trial in the same process."""
+        """Start the next trial in the same process."""
         self._begin(new_config)
         return True
 
@@ -112,9 +113,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             self.run = TrialRun(assignment, self.data, self.device, folder)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch. A failure that would stay one is a result: the process lives on."""
+        """Train one epoch. A failure that would happen again is reported as a result, so that the process lives on."""
         if self.first is not None:
-            self.roll_call.answer()  # here and not in setup: Tune has to know by now that this process lives
+            self.roll_call.answer()  # not in setup: Tune must know by now that this process is alive
             self._begin(self.first)
             self.first = None
         run, advanced = self.run, False
@@ -138,7 +139,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def failures_that_stay() -> Iterator[None]:
-    """Swallow what would fail again in the same way: the trial has written it down. All else goes to Tune."""
+    """Swallow failures that would happen again: the trial has recorded them. All others go to Tune."""
     try:
         yield
     except WORTH_ANOTHER_TRY:

@@ -1,9 +1,9 @@
-"""Population-based training (Jaderberg et al. 2017): the weak members go on from the weights of the strong ones.
+"""Population-based training (Jaderberg et al. 2017): weak members continue from the weights of strong ones.
 
-A member's life is a chain of trials, one a generation: each goes on for some epochs from the last state of its parent,
-which is the member's own trial before it, or, for the worst quarter, one of the best quarter, with what was drawn for
-that one nudged. Every trial is a row of its own, so nothing of a record changes after it was written, and a population
-that was cut off is taken up like any search. Trial 0 is the default recipe over all epochs and no member.
+A member is a chain of trials, one per generation. Each trial continues for some epochs from its parent's last state.
+The parent is the member's previous trial; for the worst quarter it is one of the best quarter, whose drawn values are
+then nudged. Every trial has its own record, so no record changes once it is written, and an interrupted population is
+resumed like any search. Trial 0 trains the default recipe over all epochs and belongs to no member.
 """
 
 import random
@@ -25,13 +25,13 @@ from sweeps.space.generations import Generations
 from sweeps.space.spaces import Choice, Int, Parameter, Space, is_active
 
 QUARTER = 4
-FACTORS = (0.8, 1.25)  # by which a value of a logarithmic range is nudged
-SHARE = 0.1  # of a range, by which a value of any other is
+FACTORS = (0.8, 1.25)  # a value of a logarithmic range is multiplied by one of these
+SHARE = 0.1  # any other value moves by this share of its range
 CHANCE_OF_ANOTHER_CHOICE = 0.25
 
 
 class PopulationSearch(QuietSearcher):
-    """Draws the first generation from the space, and every later one from what the last one came to."""
+    """Draws the first generation from the space, and derives every later one from the results of the one before."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class PopulationSearch(QuietSearcher):
         self.running: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's configuration; None as long as the trial before it in its member's life runs."""
+        """The next trial's configuration; None while too little is known of the generation before."""
         number = max(self.assignments, default=-1) + 1
         if self.unfinished:
             assignment = self.unfinished.popleft()
@@ -68,7 +68,7 @@ class PopulationSearch(QuietSearcher):
         return assignment.to_dict()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """What a generation came to is read from the records; states that nobody goes on from any more are dropped."""
+        """Drop states that no trial will continue from. A generation's results are read from the records later."""
         del result, error
         self.over.add(self.running.pop(trial_id))
         for trial in self.generations.outlived(self.over):
@@ -90,7 +90,7 @@ class PopulationSearch(QuietSearcher):
         return replace(assignment, parent=parent, last_epoch=self.generations.last_epoch(number))
 
     def _parent(self, number: int, stream: random.Random) -> int | None:
-        """Whose weights the trial goes on from; None in the first generation, or where all of the last one failed."""
+        """The trial to continue from; None in the first generation, or if all of the one before failed."""
         before = self.generations.before(number)
         if before is None:
             return None
@@ -104,7 +104,7 @@ class PopulationSearch(QuietSearcher):
 
 
 def nudged(point: Mapping[str, Scalar], space: Space, stream: random.Random) -> dict[str, Scalar]:
-    """A point beside this one."""
+    """A neighbouring point in the space."""
     found: dict[str, Scalar] = {}
     for name, parameter in space.items():
         if is_active(parameter, found):

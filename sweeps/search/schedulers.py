@@ -1,4 +1,4 @@
-"""Which trials are stopped early: Ray Tune's schedulers by name, and what this project asks of all of them."""
+"""Early stopping: Ray Tune's schedulers by name, and what this project adds to all of them."""
 
 import math
 from collections.abc import Callable
@@ -14,11 +14,11 @@ MANY_EPOCHS = 12
 
 
 def first_rung(max_epochs: int) -> tuple[int, int]:
-    """ASHA's first rung and reduction factor.
+    """ASHA's first rung, in epochs, and its reduction factor.
 
-    Where epochs are many they are cheap: the first rung waits for a sixth of them and half goes on, because one-cycle
-    and cosine schedules look worse than they are before the learning rate has come down. Where they are few they are
-    dear: the first rung is the first epoch and a third goes on (docs/lab-log.md has the measurements for both).
+    Where epochs are many, they are cheap: the first rung is at a sixth of them and half of the trials go on, because
+    one-cycle and cosine schedules look worse than they are until the learning rate has come down. Where epochs are
+    few, they are expensive: the first rung is the first epoch and a third goes on (docs/lab-log.md measures both).
     """
     return (max_epochs // 6, 2) if max_epochs >= MANY_EPOCHS else (1, 3)
 
@@ -40,7 +40,7 @@ def _median(max_epochs: int) -> TrialScheduler:
         time_attr=EPOCH,
         grace_period=first_rung(max_epochs)[0],
         min_samples_required=3,
-        min_time_slice=math.inf,  # never pause a trial for others: it would only cost
+        min_time_slice=math.inf,  # never pause a trial to let others catch up: that only costs time
     )
 
 
@@ -50,22 +50,23 @@ BUILDERS: dict[str, Callable[[int], TrialScheduler]] = {
     "median": _median,
     "none": lambda max_epochs: FIFOScheduler(),  # noqa: ARG005
 }
-"""Scheduler by name, each made from the epochs of a full trial. `sweeps.plans.config.SCHEDULERS` says what they are."""
+"""Schedulers by name, each built for the epochs of a full trial. `sweeps.plans.config.SCHEDULERS` describes them."""
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """A trial as the schedulers here see it: by our number, which it has in every session of its sweep."""
+    """A trial as Tune's schedulers see it: known by its number, which is the same in every session of a sweep."""
 
     trial_id: str
 
 
 class SparingScheduler(TrialScheduler):  # type: ignore[misc]
-    """A scheduler of Ray Tune's that never stops trial 0, learns nothing from failures, and remembers.
+    """Wraps a Ray Tune scheduler: never stops trial 0, ignores failed trials and remembers earlier sessions.
 
-    Trial 0 is the yardstick: a sweep must not end below its default only because that started slowly. What earlier
-    sessions reported is told again in the order in which it came, so that a sweep that was cut off stops what it would
-    have stopped. A trial that was to be stopped is told no more, whether it was stopped or spared.
+    Trial 0 is the baseline: a sweep must not end up worse than its default only because the default started slowly.
+    The results of earlier sessions are replayed in their original order, so that a resumed sweep stops the trials that
+    it would have stopped. Once the scheduler has decided to stop a trial, it gets no more results of that trial,
+    whether the trial was stopped or spared.
     """
 
     def __init__(self, inner: TrialScheduler, history: History) -> None:
@@ -78,7 +79,7 @@ class SparingScheduler(TrialScheduler):  # type: ignore[misc]
         return {}  # see QuietSearcher
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
-        """Tune says what is minimised; from now on the scheduler can take results in."""
+        """Called by Tune with the metric to minimise. From then on the scheduler takes results, so replay them here."""
         accepted: bool = self.inner.set_search_properties(metric, mode, **spec)
         for number, epoch in self.history.order:
             trial = self.history.trials[number]
@@ -98,7 +99,7 @@ class SparingScheduler(TrialScheduler):  # type: ignore[misc]
             self.inner.on_trial_add(None, _stand_in(number))
 
     def _decide(self, number: int, epoch: int, value: float) -> bool:
-        """Whether the trial is to be stopped."""
+        """Whether the trial should be stopped."""
         if number not in self.condemned and epoch > self.last_epochs[number]:
             self.last_epochs[number] = epoch
             result = {EPOCH: epoch, METRIC: value}
@@ -107,42 +108,41 @@ class SparingScheduler(TrialScheduler):  # type: ignore[misc]
         return number in self.condemned
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """A trial is going to run, for the first time or again."""
+        """A trial is about to run, for the first time or again."""
         self._add(trial.config["trial"])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Whether the trial goes on."""
+        """CONTINUE or STOP."""
         number = trial.config["trial"]
         if result[FAILED] or not self._decide(number, result[EPOCH], result[METRIC]) or number == 0:
             return str(TrialScheduler.CONTINUE)
         return str(TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """The trial is over, well or badly."""
+        """Pass on the trial's last result, unless the trial failed."""
         number = trial.config["trial"]
         if not result[FAILED]:
             told = {EPOCH: result[EPOCH], METRIC: result[METRIC]}
             self.inner.on_trial_complete(tune_controller, _stand_in(number), told)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The trial's process was lost."""
+        """Nothing to do: the trial's process was lost."""
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """The trial ended outside of Tune's loop."""
+        """Nothing to do: the trial ended outside Tune's loop."""
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """Which trial runs next."""
         return self.inner.choose_trial_to_run(tune_controller)
 
     def debug_string(self) -> str:
-        """For Tune's own log lines, which are off."""
+        """Only for Tune's own log lines, which are turned off."""
         return str(self.inner.debug_string())
 
     def save(self, checkpoint_path: str) -> None:
-        """Never needed: see QuietSearcher."""
+        """Nothing to save: see QuietSearcher."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Never called."""
+        """Never called, because nothing was saved."""
         raise NotImplementedError
 
 
@@ -151,5 +151,5 @@ def _stand_in(number: int) -> StandIn:
 
 
 def scheduler_for(name: str, max_epochs: int, history: History) -> SparingScheduler:
-    """The scheduler of that name, told what is known."""
+    """The scheduler of that name, which knows the results of earlier sessions."""
     return SparingScheduler(BUILDERS[name](max_epochs), history)

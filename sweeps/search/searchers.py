@@ -1,4 +1,4 @@
-"""Behind Ray Tune: how the next recipe is chosen, by a study or from a list, and what becomes of a trial's results."""
+"""Ray Tune's searchers: they choose the next recipe, from a study or a list, and tell the study how trials went."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,11 +15,11 @@ from sweeps.search.study import STATES, SearchStudy, frozen_trial
 from sweeps.space.assignments import Drawn
 
 Values = Callable[[int], tuple[float, ...] | None]
-"""The objectives' values of a trial that is over, by its number; None where it has none."""
+"""Maps the number of an ended trial to the values of its objectives, or to None if it has none."""
 
 
 class QuietSearcher(Searcher):  # type: ignore[misc]
-    """A searcher of which Tune keeps nothing: the run's journal holds all that it would be taken up from."""
+    """A searcher that saves nothing through Tune: the run's journal holds everything needed to resume."""
 
     def __init__(self) -> None:
         super().__init__(metric=METRIC, mode="min")
@@ -28,53 +28,53 @@ class QuietSearcher(Searcher):  # type: ignore[misc]
         return {}
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Called by Tune now and then."""
+        """Called by Tune now and then. Nothing to save."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Part of Tune's interface, as the next one."""
+        """Part of Tune's interface. Nothing to save."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Never called: nothing was saved."""
+        """Never called, because nothing was saved."""
         raise NotImplementedError
 
 
 class HandOut(QuietSearcher):
-    """Hands out the assignments in order."""
+    """Hands out a list of assignments in order."""
 
     def __init__(self, assignments: Iterable[Assignment]) -> None:
         super().__init__()
         self.waiting = deque(assignments)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial's configuration, or the word that there is none."""
+        """The next trial's configuration, or FINISHED if there are no more."""
         if not self.waiting:
             finished: str = Searcher.FINISHED
             return finished
         return self.waiting.popleft().to_dict()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing is learnt from a result."""
+        """Nothing to do: the list does not depend on results."""
 
 
 @dataclass
 class AskedTrial:
-    """A running trial, and the study's side of it."""
+    """A running trial and its counterpart in the study."""
 
     assignment: Assignment
-    trial: optuna.Trial | None  # None for a recipe outside the space: the study would not know where to put it
+    trial: optuna.Trial | None  # None for a recipe outside the space, which has no point that the study could store
     reported: set[int] = field(default_factory=set)  # epochs
 
     def report(self, epoch: int, value: float) -> None:
-        """An intermediate value; an epoch that was trained again has the same one. Several objectives have none."""
+        """Report an intermediate value, once per epoch even if it is trained again. Several objectives have none."""
         if self.trial is not None and epoch not in self.reported and len(self.trial.study.directions) == 1:
             self.trial.report(value, epoch)
             self.reported.add(epoch)
 
 
 class StudySearch(QuietSearcher):
-    """Draws trials from a study, which it tells the truth about them.
+    """Draws trials from a study and tells it how they ended.
 
-    A trial that was stopped early is pruned, with its last value as an intermediate one, and one that ends without a
+    A trial that was stopped early is pruned, with its last value as an intermediate one. A trial that ends without a
     finite value has failed.
     """
 
@@ -90,14 +90,14 @@ class StudySearch(QuietSearcher):
             self._recall(trial)
 
     def _recall(self, trial: TrialHistory) -> None:
-        """Tell the study of a trial that is over."""
+        """Add a trial that ended in an earlier session to the study."""
         point = trial.assignment.point
         if point is not None:
             attributes, values = _attributes(trial.assignment), self.values(trial.assignment.trial)
             self.study.learn(frozen_trial(point, trial.nlls, str(trial.status), self.drawn.space, attributes, values))
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial's configuration: one that was cut off, one that is tried first, or a new one."""
+        """The next trial's configuration: an interrupted trial, one of the first trials, or a new draw."""
         if self.unfinished:
             asked = self._again(self.unfinished.popleft())
         elif self.next_trial >= self.trial_count:
@@ -131,7 +131,7 @@ class StudySearch(QuietSearcher):
         return AskedTrial(assignment, trial)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report an intermediate value, if it is one."""
+        """Report the result as an intermediate value if it is finite."""
         value = finite_value(result)
         if value is not None:
             self.running[trial_id].report(result[EPOCH], value)
@@ -148,10 +148,10 @@ class StudySearch(QuietSearcher):
             values = self.values(asked.assignment.trial)
             self.study.tell(asked.trial, STATES.FAIL if values is None else STATES.COMPLETE, values)
         else:
-            asked.report(result[EPOCH], value)  # Tune tells a trial's last result only here
+            asked.report(result[EPOCH], value)  # Tune passes a trial's last result only to this method
             self.study.tell(asked.trial, STATES.PRUNED)
 
 
 def _attributes(assignment: Assignment) -> dict[str, Any]:
-    """What a study keeps of a trial beside its parameters."""
+    """What the study stores about a trial besides its parameters."""
     return {"trial": assignment.trial, "recipe_id": assignment.recipe.recipe_id, "label": assignment.label}

@@ -1,4 +1,4 @@
-"""Optuna's side of a search: its samplers by name, and the study that they draw from, in the driver's memory."""
+"""Optuna's part of a search: its samplers by name, and the study that they draw from, in the driver's memory."""
 
 import math
 import sys
@@ -15,7 +15,7 @@ from sweeps.space.spaces import Choice, Float, Parameter, Space, is_active
 
 STATES = optuna.trial.TrialState
 MOST_KNOWN = 200
-"""Trials that TPE learns from. Its draws take 0.04 ms for each of them: at 1,000 trials more than all else together."""
+"""Trials that TPE learns from. A draw takes 0.04 ms for each: with 1,000 of them, more than all else together."""
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
@@ -24,19 +24,19 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
 }
-"""Search by name: Optuna's samplers, each made from a seed. `sweeps.plans.config.SEARCHES` says what they are."""
+"""Optuna's samplers by search name, each built from a seed. `sweeps.plans.config.SEARCHES` describes them."""
 
 
 def directions_of(objectives: Sequence[str]) -> list[Literal["minimize", "maximize"]]:
-    """Which way each objective is better, in Optuna's words."""
+    """The objectives' directions, as Optuna names them."""
     return [OBJECTIVES[name].direction for name in objectives]
 
 
 class SearchStudy:
-    """What is known of a search, and the draws that follow from it.
+    """The trials that a search knows, and the draws that follow from them.
 
-    Draws depend on the seed, the trial's number and what is known by then, on nothing else: a search that is taken up
-    again draws what it would have drawn.
+    A draw depends only on the seed, the trial's number and what is known by then, so a resumed search draws what it
+    would have drawn.
     """
 
     def __init__(self, drawn: Drawn) -> None:
@@ -50,32 +50,32 @@ class SearchStudy:
         return SAMPLERS[self.drawn.search](seed)
 
     def ask(self, trial: int) -> tuple[optuna.Trial, dict[str, Scalar]]:
-        """A new point of the space for the trial of that number."""
+        """Draw a new point of the space for the trial of this number."""
         self.study.sampler = self._sampler(trial)
         asked = self.study.ask()
         return asked, draw(asked, self.drawn.space)
 
     def ask_known(self, point: Mapping[str, Scalar]) -> optuna.Trial:
-        """The study's side of a point that was decided on elsewhere."""
+        """The study's trial for a point that was chosen elsewhere."""
         self.study.enqueue_trial(dict(point))
         asked = self.study.ask()
         draw(asked, self.drawn.space)
         return asked
 
     def learn(self, trial: optuna.trial.FrozenTrial) -> None:
-        """Take in a trial that is over."""
+        """Add an ended trial."""
         self.study.add_trial(trial)
         self._forget()
 
     def tell(self, asked: optuna.Trial, state: optuna.trial.TrialState, values: Sequence[float] | None = None) -> None:
-        """A trial that was asked for is over; a complete one has its objectives' values."""
+        """Record how a trial of `ask` or `ask_known` ended. Only a complete trial has `values`, one per objective."""
         told = asked.study.tell(asked, values, state=state)
-        if asked.study is not self.study:  # that one is forgotten
+        if asked.study is not self.study:  # `_forget` has replaced that one
             self.study.add_trial(told)
         self._forget()
 
     def _forget(self) -> None:
-        """Keep half of what is known once that is much: what TPE takes for good, and an even part of the rest."""
+        """Once many trials are known, keep half: those that TPE counts as good, and an even sample of the rest."""
         if self.drawn.search != "tpe" or len(self.directions) > 1:
             return
         over = self.study.get_trials(deepcopy=False, states=(STATES.COMPLETE, STATES.PRUNED))
@@ -86,9 +86,10 @@ class SearchStudy:
 
 
 def worth_knowing(trials: Sequence[optuna.trial.FrozenTrial], count: int) -> list[optuna.trial.FrozenTrial]:
-    """So many of the complete and pruned trials, in their order: the best quarter, and every n-th of the others.
+    """Keep `count` of the complete and pruned trials, in order: a quarter are the best, the rest every n-th other.
 
-    TPE takes 25 trials at most for good: complete ones before pruned ones, and of these the ones that got further.
+    TPE counts at most 25 trials as good: complete ones before pruned ones, and of the pruned ones those that got
+    furthest.
     """
     ranked = sorted(trials, key=_merit)
     best, others = ranked[: count // 4], sorted(ranked[count // 4 :], key=lambda trial: trial.number)
@@ -111,9 +112,9 @@ def frozen_trial(
     attributes: Mapping[str, Any],
     values: Sequence[float] | None,
 ) -> optuna.trial.FrozenTrial:
-    """A trial that is over, as a study takes it in: complete, pruned or failed.
+    """An ended trial as a study stores it: complete, pruned or failed.
 
-    `nlls` is by epoch, `values` are the objectives'; one that is finished without them has failed.
+    `nlls` is by epoch, `values` has one value per objective. A finished trial without `values` has failed.
     """
     state = STATES.FAIL
     if nlls and status != "failed" and (values is not None or status == "stopped"):
@@ -130,7 +131,7 @@ def frozen_trial(
 
 
 def draw(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
-    """Suggest every active parameter of the space, in its order."""
+    """Draw every active parameter of the space, in the space's order."""
     drawn: dict[str, Scalar] = {}
     for name, parameter in space.items():
         if is_active(parameter, drawn):
@@ -148,7 +149,7 @@ def _draw(trial: optuna.Trial, name: str, parameter: Parameter) -> Scalar:
 
 
 def distribution_of(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    """A parameter in Optuna's words."""
+    """A parameter as an Optuna distribution."""
     if isinstance(parameter, Choice):
         return optuna.distributions.CategoricalDistribution(parameter.options)
     if isinstance(parameter, Float):

@@ -1,8 +1,8 @@
 """A copy of a search's trials as an Optuna study in a database, for optuna-dashboard and for teams.
 
-Written by the driver alone, a trial at a time, once it is over: a search never waits for a database in order to draw,
-and one that goes away costs a message. What is missing then is added by the next session. The journal is what a run
-goes on from.
+Only the driver writes it, trial by trial as they end. A search never waits for the database to draw, and losing the
+database costs a message, not the search: the next session adds what is missing. Runs are resumed from the journal, not
+from this copy.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from sweeps.search.study import directions_of, frozen_trial
 from sweeps.space.spaces import Space
 
 FILE_NAME = "study.db"
-REST = 4.0  # times as long as it wrote; a fifth of a processor is the most that a copy takes from the training
-BESIDE, NONE = "sqlite", "none"  # what --storage takes beside a database's address
+REST = 4.0  # times as long as writing took: the copy takes at most a fifth of a processor from training
+BESIDE, NONE = "sqlite", "none"  # values of --storage other than a database URL
 
 
 def without_password(storage: str) -> str:
-    """What may be kept of a database's address."""
+    """A database URL without its password, which must not be stored."""
     if storage in (BESIDE, NONE):
         return storage
     url = make_url(storage)
@@ -39,18 +39,18 @@ def without_password(storage: str) -> str:
 
 
 def database_of(storage: str, folder: Path) -> str:
-    """The database's address; that of a file beside the sweep where none was given."""
+    """The database URL; for "sqlite", that of a file in the sweep's folder."""
     return f"sqlite:///{(folder / FILE_NAME).absolute()}" if storage == BESIDE else storage
 
 
 @contextlib.contextmanager
 def one_line_errors(storage: str) -> Iterator[None]:
-    """Turn what a database or its driver raises into one line, without the password."""
+    """Turn errors of a database or its driver into one line without the password."""
     try:
         yield
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise UsageError(
-            "--storage is no database's address; write sqlite, none or postgresql://user@host/database"
+            "--storage is not a database URL; write sqlite, none or postgresql://user@host/database"
         ) from error
     except ImportError as error:
         raise UsageError(
@@ -58,35 +58,39 @@ def one_line_errors(storage: str) -> Iterator[None]:
         ) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise EnvironmentFailure(
-            f"the database {without_password(storage)} refuses: {_reason(error)}; or use --storage sqlite"
+            f"cannot use the database {without_password(storage)}: {_reason(error)}; fix that, or use --storage sqlite"
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """The database's own words, in one line."""
+    """The database's own message, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def check_storage(storage: str, name: str, *, is_new: bool) -> None:
-    """Raise where a database elsewhere cannot be written to, or has a study of a new sweep's name already."""
+    """Check the database of --storage before a run starts.
+
+    Raises UsageError for a malformed URL or a new sweep's name that is taken, EnvironmentFailure if the database cannot
+    be used.
+    """
     if storage in (BESIDE, NONE):
         return
     with one_line_errors(storage), connected(storage) as backend:
         names = optuna.get_all_study_names(backend)
     if is_new and name in names:
-        raise UsageError(f"the database has a study {name!r} already; choose another --name")
+        raise UsageError(f"the database already has a study {name!r}; choose another --name")
 
 
 def make_storage(url: str) -> optuna.storages.RDBStorage:
-    """Connect to a database, whose tables are made if they are not there."""
+    """Connect to a database. Creates its tables if they are missing."""
     return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 @contextlib.contextmanager
 def connected(url: str) -> Iterator[optuna.storages.RDBStorage]:
-    """Let the connections go at the end."""
+    """Connect to a database, and close the connections at the end."""
     backend = make_storage(url)
     try:
         yield backend
@@ -95,10 +99,10 @@ def connected(url: str) -> Iterator[optuna.storages.RDBStorage]:
 
 
 class StudyCopy:
-    """The study in the database. `problem` says why trials are missing from it, if any are; final once closed.
+    """The study in the database. `problem` says why trials are missing from it, if any are; it is final once closed.
 
-    A thread of its own writes: a database that no longer answers must not stop the search. A trial takes some 25 ms of
-    SQL, so the thread rests in between while the search runs, and catches up at its end.
+    A separate thread writes, because a database that stops responding must not stop the search. A trial takes about
+    25 ms of SQL, so the thread rests between trials while the search runs and catches up at the end.
     """
 
     def __init__(
@@ -106,7 +110,7 @@ class StudyCopy:
     ) -> None:
         self.storage, self.url = storage, database_of(storage, folder)
         self.name, self.space, self.objectives, self.problem = name, space, objectives, ""
-        self.is_closing, self.known = threading.Event(), set[int | None]()  # known: the trials that are there
+        self.is_closing, self.known = threading.Event(), set[int | None]()  # known: trials in the database
         self.waiting: queue.SimpleQueue[tuple[RunRecord, Mapping[str, Any] | None] | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         if storage != NONE:
@@ -115,13 +119,13 @@ class StudyCopy:
             self.thread.start()
 
     def add(self, records: Iterable[RunRecord], points: Mapping[int, Mapping[str, Any] | None]) -> None:
-        """Copy the trials that are not there yet, soon."""
+        """Queue trials to be copied. The writing thread skips those that are in the database already."""
         if self.thread is not None:
             for record in records:
                 self.waiting.put((record, points.get(record.trial)))
 
     def close(self, limit_seconds: float = 30.0) -> None:
-        """Wait until all is written, or until nothing was for so long."""
+        """Wait until all trials are written, or until none was written for `limit_seconds`."""
         if self.thread is None:
             return
         self.is_closing.set()
@@ -132,7 +136,7 @@ class StudyCopy:
             self.thread.join(limit_seconds)
         if self.thread.is_alive():
             self.problem = (
-                f"the database {without_password(self.storage)} does not answer; digits resume adds what is missing"
+                f"the database {without_password(self.storage)} does not respond; digits resume adds what is missing"
             )
 
     def _write(self) -> None:
@@ -166,7 +170,7 @@ class StudyCopy:
 
 
 def attributes_of(record: RunRecord) -> dict[str, Any]:
-    """What a study keeps of a trial beside its parameters."""
+    """What the study stores about a trial besides its parameters."""
     attributes: dict[str, Any] = {
         "trial": record.trial,
         "recipe_id": record.recipe.recipe_id,

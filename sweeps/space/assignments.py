@@ -1,4 +1,4 @@
-"""Which recipes a run trains: those that a search draws, or some that were decided on beforehand."""
+"""The recipes that a run trains: drawn by a search, or given in advance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from sweeps.space.spaces import Space
 
 
 def assignment_at(point: Mapping[str, Scalar], trial: int, base: Recipe, seed: int) -> Assignment:
-    """The trial at a point of a space: the base recipe with the point in it, and a seed of its own."""
+    """The trial at a point of a space: the base recipe with the point's values and a seed of its own."""
     recipe = base.with_overrides({**point, "training.seed": seed + trial})
     return Assignment(trial=trial, recipe=recipe, point=dict(point))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """The base recipe with what was drawn from the space; every trial trains from a seed of its own.
+    """The base recipe with values drawn from the space. Every trial has its own seed.
 
-    So a point that is drawn twice is another seed of the same recipe, not the same run again.
+    So a point that is drawn twice is trained from another seed, not just trained again.
     """
 
     base: Recipe
@@ -35,17 +35,16 @@ class Drawn:
         return self.base.training.epochs
 
     def assignment(self, trial: int, point: Mapping[str, Scalar]) -> Assignment:
-        """The trial at that point."""
         return assignment_at(point, trial, self.base, self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """Trials in the order in which they are to be trained."""
+    """Trials in the order in which they are trained."""
 
     assignments: tuple[Assignment, ...]
 
     @property
     def max_epochs(self) -> int:
-        """Epochs of the longest."""
+        """Epochs of the longest trial."""
         return max(assignment.recipe.training.epochs for assignment in self.assignments)

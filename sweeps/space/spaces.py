@@ -1,4 +1,4 @@
-"""Search spaces: dotted recipe field -> what may be drawn for it."""
+"""Search spaces: dotted recipe field -> the values that may be drawn for it."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from digits_core.recipe import Recipe, Scalar, field_type
 
 @dataclass(frozen=True, kw_only=True)
 class When:
-    """The parameter is only drawn if `field` was drawn as one of `values`."""
+    """A condition: the parameter is drawn only if `field` was drawn as one of `values`."""
 
     field: str
     values: tuple[Scalar, ...]
@@ -18,7 +18,7 @@ class When:
 
 @dataclass(frozen=True, kw_only=True)
 class Float:
-    """A real number from low to high, uniform, or uniform in its logarithm."""
+    """A real number from low to high, uniform or log-uniform."""
 
     low: float
     high: float
@@ -54,7 +54,7 @@ class Choice:
 
 
 NOT_SEARCHED = {
-    "training.seed": "every trial trains from a seed of its own",
+    "training.seed": "every trial has its own seed",
     "training.epochs": "--max-epochs sets it for all trials, and early stopping does the rest",
 }
 
@@ -63,10 +63,10 @@ Space = dict[str, Parameter]
 
 
 def check_space(space: Space) -> None:
-    """Raise UsageError for a field that no recipe has, an empty range, or a condition on nothing."""
+    """Raise UsageError for an unknown field, an empty range, or a condition on a field that is not drawn before."""
     seen: set[str] = set()
     for name, parameter in space.items():
-        field_type(name)  # raises where no recipe has it
+        field_type(name)  # raises for an unknown field
         if name in NOT_SEARCHED:
             raise UsageError(f"{name} cannot be searched: {NOT_SEARCHED[name]}")
         if parameter.when is not None and parameter.when.field not in seen:
@@ -77,7 +77,7 @@ def check_space(space: Space) -> None:
         elif not parameter.low <= parameter.high:
             raise UsageError(f"{name}: the range {parameter.low} .. {parameter.high} is empty")
         elif parameter.log and parameter.low <= 0:
-            raise UsageError(f"{name}: a logarithmic range must begin above zero, not at {parameter.low}")
+            raise UsageError(f"{name}: a logarithmic range must start above zero, not at {parameter.low}")
         for value in _corner_values(parameter):
             Recipe().with_overrides({name: value})
         seen.add(name)
@@ -88,14 +88,14 @@ def _corner_values(parameter: Parameter) -> tuple[Scalar, ...]:
 
 
 def is_active(parameter: Parameter, drawn: dict[str, Scalar]) -> bool:
-    """Whether the parameter is drawn, given what was drawn before it."""
+    """Whether the parameter is drawn, given the values drawn before it."""
     return parameter.when is None or drawn.get(parameter.when.field) in parameter.when.values
 
 
 def point_of(space: Space, recipe: Recipe) -> dict[str, Scalar]:
-    """The recipe's place in the space: its values of the fields that are active for it.
+    """The recipe's point in the space: its values of the fields that are active for it.
 
-    Raises UsageError where a value lies outside the space.
+    Raises UsageError if a value is outside the space.
     """
     values = recipe.as_overrides()
     point: dict[str, Scalar] = {}
@@ -109,13 +109,13 @@ def point_of(space: Space, recipe: Recipe) -> dict[str, Scalar]:
             else isinstance(value, (int, float)) and parameter.low <= value <= parameter.high
         )
         if not inside:
-            raise UsageError(f"{name} = {value} lies outside the search space ({parameter})")
+            raise UsageError(f"{name} = {value} is outside the search space ({parameter})")
         point[name] = value
     return point
 
 
 def narrowed(space: Space, fixed: Mapping[str, Scalar]) -> Space:
-    """The space with these fields fixed. What others depend on stays in it, with one value to choose."""
+    """The space with these fields fixed. They stay in it, each with one value, because others may depend on them."""
     missing = {name: Choice(options=(value,)) for name, value in fixed.items() if name not in space}
     known = {
         name: Choice(options=(fixed[name],), when=parameter.when) if name in fixed else parameter
@@ -125,7 +125,7 @@ def narrowed(space: Space, fixed: Mapping[str, Scalar]) -> Space:
 
 
 def nearest(space: Space, recipe: Recipe) -> Recipe:
-    """The recipe moved into the space: ranges to their nearer end, choices to their first value."""
+    """The recipe moved into the space: numbers to the nearer end of their range, choices to the first option."""
     values = recipe.as_overrides()
     point: dict[str, Scalar] = {}
     for name, parameter in space.items():
@@ -141,12 +141,12 @@ def nearest(space: Space, recipe: Recipe) -> Recipe:
 
 
 def grid_points(space: Space) -> Iterator[dict[str, Scalar]]:
-    """Every point of a space of choices and whole numbers. Raises UsageError for one with a range of real numbers."""
+    """Every point of a space of choices and whole numbers. Raises UsageError if it has a range of real numbers."""
     ranges = [name for name, parameter in space.items() if isinstance(parameter, Float)]
     if ranges:
         raise UsageError(
-            f"a grid has no place for the range of {', '.join(ranges)}; give choices for it in a --space file,"
-            f" or a value: --fix {ranges[0]}=..."
+            f"a grid cannot have a continuous range, as for {', '.join(ranges)}; give choices in a --space file,"
+            f" or fix the value: --fix {ranges[0]}=..."
         )
     return _grid(list(space.items()), {})
 
@@ -199,9 +199,9 @@ def _space(widths: tuple[int, ...], hidden_units: tuple[int, ...], batch_sizes: 
 
 
 def default_space(device_type: str, side: int) -> tuple[str, Space]:
-    """The default space for a kind of device, with its name: small nets on a CPU, larger ones on a GPU.
+    """The default space for a kind of device, with its name: small networks on a CPU, larger ones on a GPU.
 
-    Images of 28x28 on a GPU also meet the pool-less nets of An et al. 2020, which are far too slow for a CPU.
+    For 28x28 images on a GPU it includes the networks without pooling of An et al. 2020, far too slow for a CPU.
     """
     if device_type == "cpu":
         return "small", _space(widths=(8, 16, 24, 32), hidden_units=(64, 128, 256), batch_sizes=(32, 64, 128))
@@ -215,7 +215,7 @@ def default_space(device_type: str, side: int) -> tuple[str, Space]:
 
 
 def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
-    """A known-good start inside the default space: trial 0 of every sweep."""
+    """A known good starting point in the default space: trial 0 of every sweep."""
     small = device_type == "cpu"
     overrides: dict[str, Scalar] = {
         "model.name": "cnn" if side < 16 else "resnet",
@@ -228,5 +228,5 @@ def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
 
 
 def default_max_epochs(side: int) -> int:
-    """Epochs of a full trial: cheap small images get more passes."""
+    """Epochs of a full trial: small images are cheap, so they get more epochs."""
     return 40 if side < 16 else 6

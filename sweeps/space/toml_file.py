@@ -1,4 +1,4 @@
-"""A search space as TOML: dotted recipe fields, each a range or a list of choices, perhaps under a condition."""
+"""A search space as TOML: dotted recipe fields, each a range or a list of choices, optionally with a condition."""
 
 import sys
 import tomllib
@@ -11,41 +11,41 @@ from digits_core.recipe import Scalar, field_type
 from sweeps.space.spaces import Choice, Float, Int, Parameter, Space, When, check_space
 
 KEYS = ("choices", "low", "high", "log", "when")
-HEAD = """# A search space for `digits sweep --space FILE`. A table is a field of a recipe (see `digits recipes NAME`).
-#   low, high       a range, both ends included; log = true draws it uniformly in the logarithm
+HEAD = """# A search space for `digits sweep --space FILE`. A table is a recipe field (see `digits recipes NAME`).
+#   low, high       a range, both ends included; log = true makes it log-uniform
 #   choices         a list of values
-#   when            a condition: drawn only if another field, above it, was drawn as one of these values
+#   when            a condition: drawn only if another field, above this one, was drawn as one of these values
 """
 
 
 def read_space(path: Path) -> Space:
-    """The space in a file. Raises UsageError with what is wrong in it."""
+    """Read the space in a file. Raises UsageError that says what is wrong with it."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}; `digits space > {path}` writes one to begin with") from error
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers and depths that are no one's
+        raise UsageError(f"cannot read {path}: {error}; `digits space > {path}` writes one to start from") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or absurdly long numbers or deep nesting
         raise UsageError(f"{path} is not TOML: {' '.join(str(error).split())[:200]}") from error
     space = space_of(_by_dotted_field(document))
     _check_sense(space)
     if not space:
-        raise UsageError(f"{path} holds no field to search; `digits space` prints the default space")
+        raise UsageError(f"{path} has no fields to search; `digits space` prints the default space")
     return space
 
 
 def _check_sense(space: Space) -> None:
-    """Raise UsageError for a condition that never holds, or a choice that is there twice."""
+    """Raise UsageError for a condition that never holds, or a choice that is listed twice."""
     for name, parameter in space.items():
         if isinstance(parameter, Choice) and len(set(parameter.options)) < len(parameter.options):
-            raise UsageError(f"{name} has a choice twice")
+            raise UsageError(f"{name} lists a choice twice")
         given = space.get(parameter.when.field) if parameter.when is not None else None
         if isinstance(given, Choice) and parameter.when and not set(parameter.when.values) & set(given.options):
             wanted = " or ".join(map(str, parameter.when.values)) or "nothing"
-            raise UsageError(f"{name} is never drawn: {parameter.when.field} is to be {wanted}, but has {given}")
+            raise UsageError(f"{name} is never drawn: {parameter.when.field} must be {wanted}, but can be {given}")
 
 
 def _by_dotted_field(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """`[optimizer.learning_rate]` is a table in a table."""
+    """Join nested keys: TOML reads `[optimizer.learning_rate]` as a table inside a table."""
     fields: dict[str, Any] = {}
     for part, members in tables.items():
         if "." in part or not isinstance(members, dict):
@@ -56,30 +56,30 @@ def _by_dotted_field(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def space_of(document: Mapping[str, Any]) -> Space:
-    """The space that a document describes, checked against what a recipe takes. Raises UsageError."""
+    """The space that a document describes. Raises UsageError if a recipe cannot take its fields or values."""
     space = {name: _parameter(name, description) for name, description in document.items()}
     check_space(space)
     return space
 
 
 def _parameter(name: str, description: Any) -> Parameter:
-    expected = field_type(name)  # raises where no recipe has the field
+    expected = field_type(name)  # raises for an unknown field
     if not isinstance(description, Mapping):
         raise UsageError(f"{name} must be a table with low and high, or with choices; got {description!r}")
     for key in description:
         if key not in KEYS:
-            raise UsageError(f"{name} has {key!r}, which is none of {', '.join(KEYS)}")
+            raise UsageError(f"{name} has {key!r}, which is not one of {', '.join(KEYS)}")
     when, log = _condition(name, description.get("when")), description.get("log", False)
     if "choices" in description:
         choices = description["choices"]
         if not isinstance(choices, list | tuple) or {"low", "high", "log"} & set(description):
-            raise UsageError(f"{name}: choices is a list of values, without low, high or log")
+            raise UsageError(f"{name}: choices must be a list of values, without low, high or log")
         return Choice(options=tuple(_value(name, option, expected) for option in choices), when=when)
     if expected not in (int, float) or not {"low", "high"} <= set(description):
         needed = "low and high, or choices" if expected in (int, float) else "choices"
         raise UsageError(f"{name} needs {needed}")
     if not isinstance(log, bool):
-        raise UsageError(f"{name}: log is true or false, not {log!r}")
+        raise UsageError(f"{name}: log must be true or false, not {log!r}")
     low, high = (_value(name, description[end], expected) for end in ("low", "high"))
     if expected is int:
         return Int(low=int(low), high=int(high), log=log, when=when)
@@ -99,10 +99,10 @@ def _condition(name: str, condition: Any) -> When | None:
     if condition is None:
         return None
     if not isinstance(condition, Mapping):
-        raise UsageError(f'{name}: a condition is written as when = {{"optimizer.name" = ["sgd"]}}')
+        raise UsageError(f'{name}: write a condition as when = {{"optimizer.name" = ["sgd"]}}')
     flat = _by_dotted_field(condition)
     if len(flat) != 1:
-        raise UsageError(f"{name}: a condition names one field and the values that it may have")
+        raise UsageError(f"{name}: a condition must name one field and the values that it may have")
     ((field, values),) = flat.items()
     expected = field_type(field)
     listed = values if isinstance(values, list | tuple) else [values]
@@ -110,7 +110,7 @@ def _condition(name: str, condition: Any) -> When | None:
 
 
 def document_of(space: Space) -> dict[str, dict[str, Any]]:
-    """The space as plain values; `space_of` reads them back."""
+    """The space as plain values. `space_of` reads them back."""
     return {name: _description(parameter) for name, parameter in space.items()}
 
 
@@ -125,7 +125,7 @@ def _description(parameter: Parameter) -> dict[str, Any]:
 
 
 def toml_of(space: Space) -> str:
-    """The space as a file's text."""
+    """The space as the text of a TOML file."""
     tables = [
         "\n".join([f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in description.items())])
         for name, description in document_of(space).items()
@@ -134,7 +134,7 @@ def toml_of(space: Space) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value in TOML: strings here are names of a recipe's vocabulary, without quotes in them."""
+    """A value in TOML. Strings need no escaping: they are names from a recipe, without quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

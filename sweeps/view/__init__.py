@@ -1,1 +1,7 @@
-"""What a person sees of a run while it goes on."""
+"""What people see of a run while it is going on.
+
+progress.py    the live view of a sweep, and the epoch progress bar of a training run
+run_state.py   the state of runs, read from their folders; removing a run
+tally.py       a run's counts, rates and best trials, from its events
+watching.py    `digits watch`: a run's live view in another terminal
+"""

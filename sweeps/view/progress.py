@@ -1,4 +1,7 @@
-"""The live view of a sweep, fed by events: one calm block on a terminal, a line now and then elsewhere."""
+"""The live view of a sweep, fed by events, and the epoch progress bar of a training run.
+
+On a terminal both are redrawn in place; elsewhere they print a line now and then.
+"""
 
 import contextlib
 import time
@@ -12,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from digits_core.judging.stats import accuracy_interval
 from digits_core.recipe import Recipe
@@ -24,31 +28,31 @@ PLAIN_INTERVAL_SECONDS = 15.0
 
 
 class SweepView(Protocol):
-    """Receives what happens in a sweep. `tick` comes often and must be cheap."""
+    """Receives a sweep's events. `tick` is called often and must be cheap."""
 
     def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
-        """Trials that were over before this session, which began so long ago. Comes first."""
+        """Trials that ended before this session, which began `seconds_ago`. Called first."""
 
     def trial_started(self, trial: int) -> None:
-        """A worker took the trial."""
+        """A worker has started the trial."""
 
     def trial_retried(self, trial: int) -> None:
-        """The trial's process was lost; another one takes the trial up where it was."""
+        """The trial's process was lost; another one resumes the trial."""
 
     def trial_advanced(self, trial: int, epoch: int) -> None:
-        """The trial finished an epoch."""
+        """The trial has finished an epoch."""
 
     def trial_over(self, record: RunRecord) -> None:
-        """The trial's record is on disk."""
+        """The trial has ended, and its record is on disk."""
 
     def tick(self) -> None:
-        """Time passed."""
+        """Some time has passed."""
 
     def note(self, text: str) -> None:
-        """Something that was found out on the way and is worth a line."""
+        """Show something that was found out along the way, in one line."""
 
     def close(self) -> None:
-        """No more events come. Closing again does nothing."""
+        """No more events will come. Closing again does nothing."""
 
 
 def describe(record: RunRecord) -> str:
@@ -57,7 +61,7 @@ def describe(record: RunRecord) -> str:
 
 
 def describe_recipe(recipe: Recipe, parent: int | None = None) -> str:
-    """A recipe in one short line, and the trial that it went on from."""
+    """A recipe in one short line, with the trial that it continued from."""
     size = {"cnn": f" {recipe.model.width}x{recipe.model.kernel_size}", "resnet": f" {recipe.model.width}"}
     return (
         f"{recipe.model.name}{size.get(recipe.model.name, '')}, {recipe.optimizer.name}"
@@ -66,7 +70,7 @@ def describe_recipe(recipe: Recipe, parent: int | None = None) -> str:
     )
 
 
-class PlainView:
+class PlainView(SweepView):
     """For pipes and logs: a line every 15 seconds, and one for every failure."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
@@ -74,53 +78,53 @@ class PlainView:
         self.last_line_at = time.monotonic()
         self.is_closed = False
 
+    @override
     def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
-        """See SweepView."""
         self.tally.recall(records, seconds_ago)
 
+    @override
     def trial_started(self, trial: int) -> None:
-        """See SweepView."""
         self.tally.start(trial)
 
+    @override
     def trial_retried(self, trial: int) -> None:
-        """See SweepView."""
         del trial
         self.tally.retry_count += 1
 
+    @override
     def trial_advanced(self, trial: int, epoch: int) -> None:
-        """See SweepView."""
         self.tally.running[trial] = epoch
 
+    @override
     def trial_over(self, record: RunRecord) -> None:
-        """See SweepView."""
         self.tally.finish(record)
         if record.error:
             self.note(f"failed: {self.tally.last_error}")
 
+    @override
     def tick(self) -> None:
-        """See SweepView."""
         if time.monotonic() - self.last_line_at >= PLAIN_INTERVAL_SECONDS:
             self.print_line()
 
+    @override
     def note(self, text: str) -> None:
-        """See SweepView."""
         self.console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
+    @override
     def close(self) -> None:
-        """See SweepView."""
         if not self.is_closed:
             self.is_closed = True
             self.print_line()
 
     def print_line(self) -> None:
-        """One line with the whole state."""
+        """Print the whole state in one line."""
         self.tally.measure_disk()
         self.last_line_at = time.monotonic()
         self.note(status_line(self.tally))
 
 
 class LiveView(PlainView):
-    """For a terminal: bar, counts and the top five, redrawn in place."""
+    """For a terminal: progress bar, counts and the top five, redrawn in place."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
         super().__init__(tally, console)
@@ -128,10 +132,11 @@ class LiveView(PlainView):
         self.live.start()
         self.live.update(block(tally), refresh=True)
 
+    @override
     def trial_over(self, record: RunRecord) -> None:
-        """See SweepView."""
         self.tally.finish(record)
 
+    @override
     def tick(self) -> None:
         """Redraw, at most five times a second."""
         now = time.monotonic()
@@ -141,6 +146,7 @@ class LiveView(PlainView):
         self.tally.measure_disk()
         self.live.update(block(self.tally), refresh=True)
 
+    @override
     def close(self) -> None:
         """Remove the block and leave one line."""
         if self.is_closed:
@@ -186,12 +192,12 @@ def _accuracy_text(record: RunRecord) -> str:
 
 
 def block(tally: Tally) -> RenderableType:
-    """The whole live block."""
+    """The live view's block: bar, counts, running trials and the top five."""
     running = "  ".join(f"{trial}: {epoch}/{tally.max_epochs}" for trial, epoch in sorted(tally.running.items())[:8])
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=bool(tally.top))
     for heading, width in (("trial", 5), ("val. NLL", 8), ("accuracy [95 % interval]", 24)):
         table.add_column(heading, no_wrap=True, min_width=width)
-    table.add_column("recipe", no_wrap=True)  # the one that may be cut on a narrow terminal
+    table.add_column("recipe", no_wrap=True)  # the column that may be truncated on a narrow terminal
     for record in tally.top:
         table.add_row(str(record.trial), f"{record.nll:.4f}", _accuracy_text(record), describe(record))
     bar = Table.grid()
@@ -205,19 +211,17 @@ def block(tally: Tally) -> RenderableType:
 
 
 class TolerantStream:
-    """A text stream that stays silent once nobody reads it: a closed pipe or terminal must not end a sweep."""
+    """A text stream that goes silent once nobody reads it: a closed pipe or terminal must not end a sweep."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write if that is still possible."""
         with contextlib.suppress(OSError):
             self.stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush if that is still possible."""
         with contextlib.suppress(OSError):
             self.stream.flush()
 
@@ -231,12 +235,12 @@ def progress_console(stream: IO[str]) -> Console:
 
 
 def make_view(tally: Tally, console: Console) -> SweepView:
-    """The view that fits where the console writes to."""
+    """The live view on a terminal, the plain view elsewhere."""
     return LiveView(tally, console) if console.is_terminal else PlainView(tally, console)
 
 
 def view_of(header: SweepHeader, folder: Path, console: Console) -> SweepView:
-    """The view of a run that is about to begin, or that runs elsewhere."""
+    """The view of a run that is about to start, or that runs in another process."""
     return make_view(
         Tally(
             trial_count=header.trial_count,
@@ -250,7 +254,7 @@ def view_of(header: SweepHeader, folder: Path, console: Console) -> SweepView:
 
 @contextlib.contextmanager
 def epoch_progress(epochs: int, console: Console) -> Iterator[Callable[[EpochRow], None]]:
-    """Yield what is to be called after every epoch."""
+    """Show a training run's progress. Yields the function to call after every epoch."""
     if console.is_terminal:
         columns = (
             BarColumn(),
@@ -260,7 +264,7 @@ def epoch_progress(epochs: int, console: Console) -> Iterator[Callable[[EpochRow
             TextColumn("{task.description}"),
         )
         with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("the first epoch runs", total=epochs)
+            task = progress.add_task("first epoch running", total=epochs)
 
             def advance(row: EpochRow) -> None:
                 progress.update(task, completed=row.epoch, description=epoch_text(row))
@@ -280,6 +284,6 @@ def epoch_progress(epochs: int, console: Console) -> Iterator[Callable[[EpochRow
 
 
 def epoch_text(row: EpochRow) -> str:
-    """An epoch in a few words."""
+    """An epoch's results in a few words."""
     wrong = f"{row.validation_error_count} of {counted(row.validation_n, 'validation image')} wrong"
     return f"{wrong}, NLL {row.validation_nll:.4f}, {row.seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""The state of runs as their folders tell it, also while they run; and how a run is removed."""
+"""The state of runs, read from their folders even while they run; and the removal of a run."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from sweeps.view.tally import folder_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """A run's folder, read once."""
+    """The contents of a run's folder, read once."""
 
     folder: Path
     header: SweepHeader
@@ -29,13 +29,13 @@ class RunState:
 
     @staticmethod
     def of(store: SweepStore) -> "RunState":
-        """Raises EnvironmentFailure for a damaged folder."""
+        """Read a run's folder. Raises EnvironmentFailure if it is damaged."""
         records, summary = tuple(store.records()), store.summary()
         state = "over"
         if any(map(is_running, (store.folder, *store.inner_folders))):
             state = "running"
         elif summary is None or summary.interrupted or (summary.error and store.header.kind != RunKind.TRAINING):
-            state = "interrupted"  # a training run that failed has its record: there is nothing left to take up
+            state = "interrupted"  # a failed training run has its record: nothing is left to resume
         return RunState(
             folder=store.folder,
             header=store.header,
@@ -48,12 +48,12 @@ class RunState:
 
     @property
     def best(self) -> RunRecord | None:
-        """The trial with the lowest validation NLL."""
+        """The trial with the lowest validation NLL; None if no trial has one."""
         return next(iter(rank(self.records)), None)
 
     @property
     def progress(self) -> str:
-        """How many of its trials are over, in words."""
+        """How many of the run's trials have ended, in words."""
         planned = self.header.trial_count
         return f"{len(self.records)}" + (f" of {planned}" if planned < MOST_TRIALS else "")
 
@@ -61,7 +61,7 @@ class RunState:
 def list_runs(runs: Path) -> list[tuple[str, RunState | None, str]]:
     """Every run, oldest first: its name, and its state or what is wrong with it."""
     if runs.exists() and not runs.is_dir():
-        raise UsageError(f"{runs} is not a folder; --runs names the folder that holds the runs")
+        raise UsageError(f"{runs} is not a folder; --runs must name the folder that holds the runs")
     found: list[tuple[str, RunState | None, str]] = []
     for name in sweep_names(runs):
         try:
@@ -72,17 +72,17 @@ def list_runs(runs: Path) -> list[tuple[str, RunState | None, str]]:
 
 
 def trial_of(state: RunState, number: int) -> RunRecord:
-    """A trial's record. Raises UsageError where there is none (yet)."""
+    """A trial's record. Raises UsageError if there isn't one (yet)."""
     for record in state.records:
         if record.trial == number:
             return record
     if number in state.history.trials:
-        raise UsageError(f"trial {number} of {state.header.name!r} is not over yet")
+        raise UsageError(f"trial {number} of {state.header.name!r} has not ended yet")
     raise UsageError(f"{state.header.name!r} has no trial {number}; it has {len(state.records)}")
 
 
 def check_removable(runs: Path, name: str) -> SweepStore:
-    """Raise UsageError for a run that is running, or that is a link."""
+    """The run's store. Raises UsageError if the run is running or its folder is a link."""
     store = SweepStore.open(runs, check_name(name))
     if store.folder.is_symlink():
         raise UsageError(f"{store.folder} is a link; remove it, or the folder that it points to, by hand")
@@ -92,14 +92,14 @@ def check_removable(runs: Path, name: str) -> SweepStore:
 
 
 def remove_run(runs: Path, name: str) -> int:
-    """Remove a run's folder for good and return how many bytes it held. Raises UsageError where that must not be."""
+    """Remove a run's folder for good. Returns how many bytes it held. Raises UsageError if it must not be removed."""
     store = check_removable(runs, name)
     byte_count, mirror = folder_bytes(store.folder), Mirror.around(runs)
-    gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # at once out of everyone's sight
+    gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # renamed first, so that it disappears at once
     store.folder.rename(gone)
     try:
         if mirror is not None:
             mirror.remove(name)
-    finally:  # what could not be removed there is fetched again
+    finally:  # what could not be removed from the store is downloaded again
         shutil.rmtree(gone)
     return byte_count

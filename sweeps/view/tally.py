@@ -1,4 +1,4 @@
-"""The state of a run as its events tell it: counts, rates, the best few."""
+"""The state of a run, gathered from its events: counts, rates, the best few trials."""
 
 import contextlib
 import math
@@ -11,18 +11,18 @@ from digits_core.records import RunRecord
 from digits_core.runs.trial_folder import MOST_TRIALS
 
 TOP_COUNT = 5
-FORECAST_FROM = 5  # the first trials run to their end, so they say little about the many that are stopped
+FORECAST_FROM = 5  # the first trials train all epochs, so they say little about the many that are stopped
 DISK_INTERVAL_SECONDS = 10.0
 
 
 @dataclass
 class Tally:
-    """The state of a sweep as its events tell it."""
+    """The state of a sweep, gathered from its events."""
 
     trial_count: int
     max_epochs: int
     concurrency: int = 1
-    folder: Path | None = None  # of the run, to say how much of the disk it takes
+    folder: Path | None = None  # of the run, to measure its size on disk
     started_at: float = field(default_factory=time.monotonic)
     first_trial_at: float | None = None
     running: dict[int, int] = field(default_factory=dict)  # trial -> epochs done
@@ -31,13 +31,13 @@ class Tally:
     last_error: str = ""
     recalled_count: int = 0  # trials of earlier sessions
     retry_count: int = 0
-    busy_seconds: float = 0.0  # of the trials that ended here
+    busy_seconds: float = 0.0  # of the trials that ended in this session
     disk_bytes: int = 0
     disk_measured_at: float = -math.inf
 
     @property
     def over_count(self) -> int:
-        """Trials that will not run again."""
+        """Trials that have ended."""
         return sum(self.over.values())
 
     def start(self, trial: int) -> None:
@@ -47,7 +47,7 @@ class Tally:
             self.first_trial_at = time.monotonic()
 
     def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
-        """Count trials that were over before this session, which began so long ago."""
+        """Count trials that ended before this session, which began `seconds_ago`."""
         for record in records:
             self.finish(record)
         self.recalled_count, self.busy_seconds = len(records), 0.0
@@ -56,7 +56,7 @@ class Tally:
             self.first_trial_at = self.started_at
 
     def finish(self, record: RunRecord) -> None:
-        """Count a trial as over and keep the best few."""
+        """Count a trial as ended and keep the best few."""
         self.running.pop(record.trial, None)
         self.busy_seconds += record.busy_seconds
         self.over[record.status] += 1
@@ -66,7 +66,7 @@ class Tally:
             self.top = sorted([*self.top, record], key=lambda r: (r.nll, r.trial))[:TOP_COUNT]
 
     def seconds_left(self) -> float | None:
-        """A forecast from the trials that are over; None before there are enough to go by."""
+        """A forecast from the trials that ended in this session; None if they are too few or only time limits them."""
         over_here = self.over_count - self.recalled_count
         if self.trial_count >= MOST_TRIALS:
             return None
@@ -77,31 +77,31 @@ class Tally:
 
     @property
     def working_seconds(self) -> float:
-        """Since the first trial began."""
+        """Seconds since the first trial started."""
         return 0.0 if self.first_trial_at is None else time.monotonic() - self.first_trial_at
 
     @property
     def trials_a_minute(self) -> float | None:
-        """Of those that ended here; None before there are enough to go by."""
+        """Trials that ended per minute of this session; None while they are too few."""
         over_here = self.over_count - self.recalled_count
         return 60 * over_here / self.working_seconds if over_here >= FORECAST_FROM and self.working_seconds else None
 
     @property
     def training_share(self) -> float | None:
-        """Of the workers' time, by the trials that ended here: what still runs is not in it."""
+        """Share of the workers' time spent training, without the trials that are still running; None as above."""
         if self.trials_a_minute is None:
             return None
         return self.busy_seconds / (self.working_seconds * self.concurrency)
 
     def measure_disk(self) -> None:
-        """Look now and then at how much the run's folder takes."""
+        """Measure the size of the run's folder, if the last time was long enough ago."""
         if self.folder is None or time.monotonic() - self.disk_measured_at < DISK_INTERVAL_SECONDS:
             return
         self.disk_bytes, self.disk_measured_at = folder_bytes(self.folder), time.monotonic()
 
 
 def folder_bytes(folder: Path) -> int:
-    """How much the files below a folder hold; what goes away while this looks is left out."""
+    """Total size of the files below a folder, without those that disappear meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""`digits watch`: a run's live view from another terminal, fed by its journal."""
+"""`digits watch`: a run's live view in another terminal, fed by its journal."""
 
 import json
 import time
@@ -17,13 +17,13 @@ POLL_SECONDS = 0.5
 
 
 class JournalTail:
-    """Whole lines of a journal that is being written to, each once."""
+    """Reads the complete lines of a journal that is being written, each once."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.offset = path, 0
 
     def new_lines(self) -> Iterator[dict[str, Any]]:
-        """What was added since the last call."""
+        """The lines added since the last call. Raises EnvironmentFailure for a damaged line."""
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
             content = stream.read()

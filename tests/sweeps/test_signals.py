@@ -10,7 +10,7 @@ from sweeps.signals import STOP_SIGNALS, held_interrupt, ignored_interrupt, rest
 def test_stop_signals_do_what_ctrl_c_does(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with restored_handlers():
-        signal.signal(number, signal.SIG_DFL)  # the test run itself may stand under nohup
+        signal.signal(number, signal.SIG_DFL)  # the test run itself may be under nohup
         stop_as_interrupt()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)

@@ -58,7 +58,7 @@ def test_a_trial_is_shown_with_its_recipe_and_its_error(sweep_store: SweepStore)
     with pytest.raises(UsageError, match="'tiny' has no trial 7; it has 5"):
         trial_of(state, 7)
     journalled(sweep_store)
-    with pytest.raises(UsageError, match="trial 5 of 'tiny' is not over yet"):
+    with pytest.raises(UsageError, match="trial 5 of 'tiny' has not ended yet"):
         trial_of(RunState.of(sweep_store), 5)
 
 

@@ -41,7 +41,7 @@ def test_ensemble_from_stored_predictions(sweep_store: SweepStore) -> None:
     assert [contender.method for contender in record.contenders] == ["single", "uniform", "greedy"]
     assert record.method in ("uniform", "greedy")
     better = record.chosen.validation.nll < record.best_single.validation.nll
-    assert ("best single model shows a lower NLL" in record.reason) == (not better)
+    assert ("best single model has a lower validation NLL" in record.reason) == (not better)
     stored = sweep_store.ensemble()
     assert stored == record
     test = score(sweep_store.test_labels(), sweep_store.ensemble_test_probabilities())
@@ -69,7 +69,7 @@ def test_nothing_to_combine(sweep_store: SweepStore, digits: Digits, split: Spli
 
 @pytest.fixture
 def confirmed_store(sweep_store: SweepStore, split: Split) -> SweepStore:
-    """The sweep with its first two recipes run again on two seeds each."""
+    """The sweep with its best two recipes confirmed on two seeds each."""
     header = replace(sweep_store.header, name="confirmed", kind="confirmation", trial_count=4)
     confirmed = SweepStore.create(sweep_store.folder, header, split)
     for trial, (record, seed) in enumerate((record, seed) for seed in (10, 11) for record in sweep_store.ranked()[:2]):
@@ -97,8 +97,8 @@ def test_all_seeds_of_the_confirmed_recipes(confirmed_store: SweepStore) -> None
     assert dict(ensemble_lines(confirmed_store, record, None))["uniform"].count("(0.50, 2 seeds)") == 2
 
 
-def test_confirmed_before_it_was(sweep_store: SweepStore) -> None:
-    with pytest.raises(UsageError, match="nothing of 'tiny' was confirmed yet; run `digits confirm` first"):
+def test_the_confirmed_pool_needs_a_confirmation(sweep_store: SweepStore) -> None:
+    with pytest.raises(UsageError, match="no recipe of 'tiny' is confirmed yet; run `digits confirm` first"):
         build_ensemble(sweep_store, EnsembleConfig(pool="confirmed"))
     assert sweep_store.ledger() == []
 
@@ -125,7 +125,7 @@ def test_other_methods(sweep_store: SweepStore, method: str) -> None:
     assert record.calibrated is not None
     if record.method == "uniform":
         expected = scaled(combine(test, np.full(3, 1 / 3)), record.calibrated.temperature)
-        assert record.calibrated.test.error_count == record.chosen.test.error_count  # no answer changes
+        assert record.calibrated.test.error_count == record.chosen.test.error_count  # no prediction changes
         assert record.calibrated.test.nll == pytest.approx(score(labels, expected).nll)
         assert sweep_store.ensemble_test_probabilities() == pytest.approx(expected, abs=1e-6)
     assert len(record.pairs) == 3
@@ -147,7 +147,7 @@ def test_what_the_ensemble_rescues_and_breaks(sweep_store: SweepStore) -> None:
 
 
 def test_a_fitted_method_has_to_beat_the_uniform_vote() -> None:
-    """Models that the vote cannot be improved on; then one that says 1 for 7, which only a regression turns round."""
+    """Models for which nothing beats the vote; then one that predicts 1 for 7, which only a regression can undo."""
     stream = np.random.default_rng(0)
     labels = stream.integers(0, 10, 600)
     alike = stream.dirichlet(np.full(10, 0.5), (3, 600)) + 2 * np.eye(10)[labels]

@@ -15,7 +15,7 @@ from tests.helpers.runs import train_into
 
 @pytest.fixture
 def convolutional(sweep_store: SweepStore) -> SweepStore:
-    """The same, led by a network with convolutions."""
+    """`sweep_store`, led by a network with convolutions."""
     (sweep_store.trial(1).folder / "record.json").unlink()  # the mlp
     return sweep_store
 
@@ -46,20 +46,20 @@ def test_what_was_kept_of_the_leader_is_on_the_page(convolutional: SweepStore, d
     assert f"Its {len(first)} filters" in page
 
 
-def test_maps_are_those_of_the_image(convolutional: SweepStore, digits: Digits) -> None:
+def test_maps_belong_to_the_image_shown(convolutional: SweepStore, digits: Digits) -> None:
     keep_inside(convolutional)
     bundle = convolutional.trial(convolutional.ranked()[0].trial).read_inside()
     assert bundle is not None
     maps = bundle.arrays["maps-0"].astype(float)
     assert maps.min() == 0
     assert maps.max() == 1
-    # A map follows the ink: one that were stored in another order of its axes would not.
+    # A map correlates with the ink; with its axes in another order it would not.
     ink = digits.images[int(bundle.facts["shown"])].astype(float)
     resized = [one for one in maps if one.shape == ink.shape]
     assert max(abs(np.corrcoef(one.ravel(), ink.ravel())[0, 1]) for one in resized) > 0.5
 
 
-def test_it_is_made_once_and_of_the_confirmed_leader(sweep_store: SweepStore, split: Split) -> None:
+def test_the_inside_is_stored_once_and_for_the_confirmed_leader(sweep_store: SweepStore, split: Split) -> None:
     confirmed = SweepStore.create(
         sweep_store.folder, replace(sweep_store.header, name="confirmed", kind="confirmation"), split
     )
@@ -75,7 +75,7 @@ def test_it_is_made_once_and_of_the_confirmed_leader(sweep_store: SweepStore, sp
     assert path.stat().st_mtime_ns == before
 
 
-def test_what_is_missing_is_said_and_costs_only_the_pictures(sweep_store: SweepStore) -> None:
+def test_what_is_missing_is_reported_and_costs_only_the_pictures(sweep_store: SweepStore) -> None:
     leader = sweep_store.trial(sweep_store.ranked()[0].trial)
     weights = leader.folder / "weights.safetensors"
     content = weights.read_bytes()
@@ -86,7 +86,7 @@ def test_what_is_missing_is_said_and_costs_only_the_pictures(sweep_store: SweepS
     weights.write_bytes(content)
     header = sweep_store.header
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(replace(header, data_checksum="0" * 64))))
-    assert "is not the one this run was made on" in keep_inside(sweep_store)
+    assert "on this machine is not the one that this run was trained on" in keep_inside(sweep_store)
     assert leader.read_inside() is None
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
     keep_inside(sweep_store)

@@ -39,7 +39,7 @@ def config(runs: Path, **changes: object) -> ComparisonConfig:
         ({"dataset": None}, r"for different data sets \(mnist, optdigits-pooled\); choose one with --dataset"),
         ({"folds": None}, "published with folds and some without; choose with --folds"),
         ({"dataset": "mnits"}, "did you mean 'mnist'"),
-        ({"overrides": {"training.seed": 1}}, "--seeds says how many"),
+        ({"overrides": {"training.seed": 1}}, "set their number with --seeds"),
         ({"variations": {"training.epochs": (1, 2)}}, "training.epochs is both set and varied"),
         ({"variations": {"training.batch_size": (0,)}}, "training.batch_size"),
         (
@@ -115,12 +115,15 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     (opening,) = store.ledger()
     assert sorted(opening.trials) == [0, 1, 2, 3]
     outcome = ComparisonOutcome.of(store, summary, None)
-    assert [row.label for row in outcome.rows] == ["kfold-cnn", "lenet"]  # lenet's rate is too low for 2 epochs of this
+    assert [row.label for row in outcome.rows] == [
+        "kfold-cnn",
+        "lenet",
+    ]  # lenet's learning rate is too low for 2 epochs here
     (document,) = comparisons_document([outcome])["comparisons"]
     best = document["rows"][0]
     assert best["seeds"] == (0, 1)
     assert best["test"]["n"] == 359
-    assert best["published"] is None  # other data
+    assert best["published"] is None  # published on other data
     lines = dict(comparisons_lines([outcome]))
     assert lines["sealed test"] == "opened 1 time"
     assert lines["  vs leader"].startswith("-")
@@ -142,7 +145,7 @@ def test_the_published_figure_stands_beside_ours_under_the_same_protocol(tmp_pat
     outcome = ComparisonOutcome.of(store, summary, None)
     (row,) = outcome.rows
     assert (row.validation.n, row.test) == (5_620, None)
-    assert row.validation.error_counts[0] < 135  # 97.6 %: published are 106, here 106 as well, give or take a seed
+    assert row.validation.error_counts[0] < 135  # 97.6 %; the paper has 106 errors, and so have we, give or take a seed
     document = comparisons_document([outcome])["comparisons"][0]["rows"][0]
     assert document["published_accuracy"] == pytest.approx(5_514 / 5_620)
     assert document["reached"] in ("mean", "no")
@@ -157,15 +160,15 @@ def best_file(path: Path, name: str, dataset: str = "sklearn-digits", **override
 
 def test_two_files_of_one_name_are_not_taken_for_one_recipe(tmp_path: Path) -> None:
     files = tuple(best_file(tmp_path / f"{letter}.json", "first, trial 3") for letter in "ab")
-    with pytest.raises(UsageError, match="two of these recipes go by the name 'first, trial 3'"):
+    with pytest.raises(UsageError, match="two of these recipes are both named 'first, trial 3'"):
         config(tmp_path, recipe_names=files)
-    with pytest.raises(UsageError, match="two of these recipes go by the name 'lenet'"):
+    with pytest.raises(UsageError, match="two of these recipes are both named 'lenet'"):
         config(tmp_path, recipe_names=("lenet", best_file(tmp_path / "lenet.json", "lenet")))
 
 
 def test_what_was_searched_on_sealed_images_is_not_tested_on_them(tmp_path: Path) -> None:
     found = best_file(tmp_path / "a.json", "first, trial 3")
-    with pytest.raises(UsageError, match="searched on sklearn-digits, which shares images with the sealed"):
+    with pytest.raises(UsageError, match="tuned on sklearn-digits, which shares images with the sealed"):
         config(tmp_path, recipe_names=(found,), dataset="optdigits")
     with pytest.raises(UsageError, match="shares images"):
         TrainingConfig(runs=tmp_path, name="x", recipe_name=found, dataset="optdigits-pooled")
@@ -177,7 +180,7 @@ def test_what_was_searched_on_sealed_images_is_not_tested_on_them(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_recipe_that_diverges_is_named(tmp_path: Path) -> None:
-    wild = {"optimizer.weight_decay": (0.0, 10.0)}  # with such a rate every step turns the weights over, and larger
+    wild = {"optimizer.weight_decay": (0.0, 10.0)}  # each step flips the weights' sign and makes them larger
     overrides = {"training.epochs": 1, "optimizer.learning_rate": 50.0, "optimizer.momentum": 0.0}
     plan = plan_comparison(config(tmp_path, recipe_names=("lenet",), variations=wild, overrides=overrides, seeds=1))
     store, summary = run_trials(plan, Recorder())

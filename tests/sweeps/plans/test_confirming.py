@@ -33,7 +33,7 @@ def config(store: SweepStore, **changes: object) -> ConfirmConfig:
         ({"seeds": 0}, "--seeds must be between 1 and"),
         ({"folds": 1}, "--folds must be at least 2, or 0"),
         ({"folds": 400}, "--folds 400 is too many"),
-        ({"folds": 2, "refit": True}, "--refit trains on all of it, --folds on parts of it"),
+        ({"folds": 2, "refit": True}, "--refit trains final models, --folds cross-validates"),
         ({"sweep": "tinny"}, "did you mean 'tiny'"),
     ],
 )
@@ -48,7 +48,7 @@ def test_nothing_to_confirm(sweep_store: SweepStore, digits: Digits, split: Spli
         plan_confirmation(config(sweep_store, sweep="empty"))
     compared = replace(make_header(digits, split, "versus"), kind="comparison")
     SweepStore.create(sweep_store.folder.parent, compared, split)
-    with pytest.raises(UsageError, match="'versus' is no sweep; `digits compare`"):
+    with pytest.raises(UsageError, match="'versus' is not a sweep; `digits compare`"):
         plan_confirmation(config(sweep_store, sweep="versus"))
 
 
@@ -58,13 +58,13 @@ def test_data_that_has_changed_is_refused(sweep_store: SweepStore) -> None:
         plan_confirmation(config(sweep_store))
 
 
-def test_a_recipe_is_confirmed_once_and_a_grown_one_not_at_all(sweep_store: SweepStore) -> None:
+def test_a_recipe_is_confirmed_once_and_one_with_inherited_weights_is_refused(sweep_store: SweepStore) -> None:
     first, second, *_ = sweep_store.ranked()
     twin = second.recipe.with_overrides({"training.seed": 99})
     sweep_store.trial(second.trial).complete(replace(second, recipe=replace(first.recipe, training=twin.training)))
     assert [record.trial for record in best_recipes(sweep_store, 4)].count(second.trial) <= 1
     sweep_store.trial(first.trial).complete(replace(first, inherited_epochs=1, parent=3))
-    with pytest.raises(UsageError, match=f"trial {first.trial} went on from another one's weights"):
+    with pytest.raises(UsageError, match=f"trial {first.trial} continued from another trial's weights"):
         best_recipes(sweep_store, 1)
 
 
@@ -120,7 +120,9 @@ def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_se
     assert all(one.seeds == (FIRST_FRESH_SEED, FIRST_FRESH_SEED + 1) for one in confirmed)
     assert all(one.test is not None and len(one.test.error_counts) == 2 for one in confirmed)
     assert [(opening.run, opening.trials) for opening in sweep_store.ledger()] == [("confirmed", (0, 1, 2, 3))]
-    assert SweepStore.open(sweep_store.folder.parent).folder == sweep_store.folder  # it is no sweep of its own
+    assert (
+        SweepStore.open(sweep_store.folder.parent).folder == sweep_store.folder
+    )  # a confirmation does not count as a sweep
 
     again = plan_confirmation(config(sweep_store))
     assert again.left == 0
@@ -142,7 +144,7 @@ def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_se
     assert dict(confirmation_lines(outcome, board, None))["runs"] == "5 finished, 0 failed, of 5"
 
 
-def test_over_folds(sweep_store: SweepStore, ray_session: None) -> None:
+def test_confirming_with_folds(sweep_store: SweepStore, ray_session: None) -> None:
     planned = plan_confirmation(config(sweep_store, folds=2, seeds=1))
     run_trials(planned.plan, Recorder())
     open_test_for(planned)
@@ -161,7 +163,7 @@ def test_over_folds(sweep_store: SweepStore, ray_session: None) -> None:
     assert lines[-1][0] == "next"
 
 
-def test_final_models_train_on_validation_and_only_the_test_part_judges_them(
+def test_final_models_train_on_validation_and_only_the_test_set_judges_them(
     sweep_store: SweepStore, ray_session: None
 ) -> None:
     planned = plan_confirmation(config(sweep_store, refit=True, top=1))

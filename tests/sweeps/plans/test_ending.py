@@ -6,7 +6,7 @@ from digits_core.errors import UsageError
 from sweeps.plans.ending import Ending, parse_target
 
 
-def test_the_budget_counts_from_the_beginning_of_the_command_and_holds_what_comes_after() -> None:
+def test_the_budget_covers_the_whole_command_with_what_follows_the_search() -> None:
     now = time.monotonic()
     assert Ending.of(now, 600.0, None, 0).deadline == now + 592.0
     assert Ending.of(now, 600.0, None, 5000 * 784).deadline == pytest.approx(now + 568.48)
@@ -14,7 +14,7 @@ def test_the_budget_counts_from_the_beginning_of_the_command_and_holds_what_come
     assert Ending.of(now, None, None, 0).deadline is None
 
 
-def test_what_is_due() -> None:
+def test_the_deadline() -> None:
     now = time.monotonic()
     assert Ending(deadline=now - 1).is_due()
     assert not Ending(deadline=now + 100).is_due()
@@ -35,6 +35,6 @@ def test_targets_are_read() -> None:
 @pytest.mark.parametrize(
     "text", ["", "accuracy", "accuracy=", "nll=0.1", "accuracy=1.1", "accuracy=99.5", "accuracy=0"]
 )
-def test_what_is_no_target_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--target is written as accuracy=0.995"):
+def test_malformed_targets_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--target takes a validation accuracy, written as accuracy=0.995"):
         parse_target(text)

@@ -104,9 +104,9 @@ def test_a_list_is_run_exactly_as_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "has no recipe in it"),
+        ("", "contains no recipes"),
         ("{}\nlenet", r"written, line 2: Expecting value"),
-        ("[1]", "line 1: a line is an object of dotted fields; write"),
+        ("[1]", "line 1: a line must be an object of dotted fields; write"),
         ('{"model.nmae": "cnn"}', "line 1: unknown recipe field 'model.nmae'"),
         ('{"model.width": [1, 2]}', r"line 1: model.width takes one value, got \[1, 2\]"),
         ('{"training.batch_size": 5000}', "training.batch_size 5000 is larger than the 1078 training images"),
@@ -120,14 +120,14 @@ def test_bad_lists_are_refused_with_the_line(content: str, message: str, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fixed": {"training.seed": 3}}, "training.seed cannot be fixed: every trial trains from a seed of its own"),
+        ({"fixed": {"training.seed": 3}}, "training.seed cannot be fixed: every trial has its own seed"),
         ({"fixed": {"model.name": "improved-nte"}}, "unknown architecture 'improved-nte'"),
         (
             {"fixed": {"training.batch_size": 2000}},
             "training.batch_size = 2000 cannot be searched here: .* larger than",
         ),
         ({"fixed": {"model.name": "nguetsop-cnn"}}, "nguetsop-cnn needs images of at least 16x16 pixels"),
-        ({"search": "grid"}, "a grid has no place for the range of model.dropout, optimizer.learning_rate"),
+        ({"search": "grid"}, "a grid cannot have a continuous range, as for model.dropout, optimizer.learning_rate"),
         ({"start_from": ("lenett",)}, "unknown recipe 'lenett'; did you mean 'lenet'"),
         ({"start_from": ("cnn-mnist-101",), "fixed": {"input.side": 8}}, ""),
         ({"configs": Path("x"), "start_from": ("lenet",)}, "leave out --space, --fix and --start-from"),
@@ -135,7 +135,7 @@ def test_bad_lists_are_refused_with_the_line(content: str, message: str, tmp_pat
     ],
 )
 def test_what_cannot_be_searched_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
-    if not message:  # this one can be
+    if not message:  # this one is accepted
         assert len(drawn(tmp_path, **changes).first) == 2
         return
     with pytest.raises(UsageError, match=message):

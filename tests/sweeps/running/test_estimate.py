@@ -15,15 +15,15 @@ from sweeps.space.spaces import default_recipe
     [
         ("none", 40, 40.0),
         ("asha", 1, 1.0),
-        ("asha", 12, 2 + 2 / 2 + 4 / 4 + 4 / 8),  # rungs at 2, 4 and 8, half goes on at each
-        ("asha", 6, 1 + 2 / 3 + 3 / 9),  # rungs at 1 and 3, a third goes on
+        ("asha", 12, 2 + 2 / 2 + 4 / 4 + 4 / 8),  # rungs at 2, 4 and 8; half goes on at each
+        ("asha", 6, 1 + 2 / 3 + 3 / 9),  # rungs at 1 and 3; a third goes on
     ],
 )
 def test_epochs_of_an_average_trial_by_hand(scheduler: str, max_epochs: int, expected: float) -> None:
     assert epochs_a_trial(scheduler, max_epochs) == pytest.approx(expected)
 
 
-def test_an_estimate_reckons_from_one_measured_epoch(tmp_path: Path) -> None:
+def test_an_estimate_extrapolates_from_one_measured_epoch(tmp_path: Path) -> None:
     plan = plan_sweep(
         SweepConfig(runs=tmp_path, name="planned", trials=20, max_epochs=6, scheduler="none", concurrency=4, keep=3)
     )

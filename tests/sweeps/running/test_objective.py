@@ -40,10 +40,10 @@ def test_after_every_epoch_the_folder_holds_what_counts(tiny_split: Split, tmp_p
     expected = train(RECIPE, tiny_split, CPU)
     assert np.array_equal(stored, expected.best.validation_probabilities)
     assert set(run.folder.weights()) == set(expected.best.weights)
-    assert not (run.folder.folder / "record.json").exists()  # sealing is the driver's
+    assert not (run.folder.folder / "record.json").exists()  # only the driver completes records
 
 
-def test_an_exception_is_kept_with_its_traceback_and_raised(tiny_split: Split, tmp_path: Path) -> None:
+def test_an_exception_is_stored_with_its_traceback_and_raised(tiny_split: Split, tmp_path: Path) -> None:
     recipe = RECIPE.with_overrides({"optimizer.name": "sgd", "optimizer.learning_rate": 100.0, "training.epochs": 50})
     run = start(recipe, tiny_split, tmp_path)
     with pytest.raises(Diverged):
@@ -56,7 +56,7 @@ def test_an_exception_is_kept_with_its_traceback_and_raised(tiny_split: Split, t
     assert "Diverged: the training" in record.error or "Diverged: the validation" in record.error
 
 
-def test_a_recipe_that_cannot_start_is_kept_too(tiny_split: Split, tmp_path: Path) -> None:
+def test_the_exception_of_a_recipe_that_cannot_start_is_stored_too(tiny_split: Split, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         start(RECIPE.with_overrides({"training.batch_size": 5000}), tiny_split, tmp_path)
     record = TrialFolder(tmp_path / "00007").read_progress()
@@ -66,7 +66,7 @@ def test_a_recipe_that_cannot_start_is_kept_too(tiny_split: Split, tmp_path: Pat
     assert "larger than the 200 training images" in record.error
 
 
-def test_a_trial_goes_on_where_it_was_cut_off_and_reaches_the_same_bits(
+def test_an_interrupted_trial_resumes_and_reaches_the_same_bits(
     tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)

@@ -41,7 +41,7 @@ def test_of_every_architecture_the_largest_that_could_be_drawn_is_measured() -> 
     assert largest["cnn"].model.kernel_size == 7
     fixed = packing.largest_recipes(drawn(narrowed(space, {"model.name": "lenet", "training.batch_size": 64})))
     assert fixed["lenet"].training.batch_size == 64
-    assert set(fixed) == {"lenet", "resnet"}  # and the recipe that is tried first
+    assert set(fixed) == {"lenet", "resnet"}  # resnet is trial 0's
 
 
 def test_of_a_list_the_largest_of_each_architecture_is_measured() -> None:
@@ -59,7 +59,7 @@ def test_of_a_list_the_largest_of_each_architecture_is_measured() -> None:
 )
 def test_what_runs_at_a_time_fits_and_nothing_is_wasted(peaks: dict[str, int], free: int, most: int) -> None:
     if max(peaks.values()) > free:
-        with pytest.raises(EnvironmentFailure, match=r"takes up to .* GB, and a GPU has .* GB free; narrow the space"):
+        with pytest.raises(EnvironmentFailure, match=r"needs up to .* GB, but a GPU has .* GB free; narrow the space"):
             packing.shares(peaks, free, most)
         return
     for name, share in packing.shares(peaks, free, most).items():
@@ -70,10 +70,10 @@ def test_what_runs_at_a_time_fits_and_nothing_is_wasted(peaks: dict[str, int], f
         assert at_a_time == most or (at_a_time + 1) * peaks[name] * packing.MARGIN > free
 
 
-def test_what_was_found_is_said_and_reserved() -> None:
+def test_measured_shares_are_reported_and_reserved() -> None:
     shares = packing.shares({"lenet": GB, "resnet": 3 * GB}, 8 * GB, 16)
     assert shares == {"lenet": 1 / 6, "resnet": 1 / 2}
-    assert packing.in_words(shares) == "a GPU takes 6 lenet, 2 resnet at a time"
+    assert packing.in_words(shares) == "trials at a time on a GPU: 6 lenet, 2 resnet"
     lenet, mlp = (
         packing.reservation(shares, Assignment(trial=0, recipe=Recipe().with_overrides({"model.name": name})).to_dict())
         for name in ("lenet", "mlp")
@@ -94,7 +94,7 @@ class Listener(Recorder):
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Ray shares out a GPU that is none: what is tried here is its part and Tune's, not CUDA's.
+    # Ray shares out a GPU that does not exist: this tests Ray and Tune, not CUDA.
     monkeypatch.setattr(packing, "measured_shares", lambda *_: {"cnn": 1.0, "mlp": 0.5, "lenet": 0.5})
     recipes = [
         Recipe().with_overrides({"model.name": name, "training.epochs": 1, "model.width": 8})
@@ -112,7 +112,7 @@ def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkey
     assert not summary.interrupted
     assert [record.status for record in store.records()] == ["finished"] * 3
     assert [record.recipe for record in store.records()] == recipes
-    assert view.notes == ["a GPU takes 1 cnn, 2 lenet, 2 mlp at a time"]
+    assert view.notes == ["trials at a time on a GPU: 1 cnn, 2 lenet, 2 mlp"]
 
 
 @pytest.mark.slow
@@ -121,13 +121,13 @@ def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkey
 def test_a_gpu_that_torch_does_not_see_is_named(tmp_path: Path) -> None:
     plan = plan_sweep(config(tmp_path))
     plan = replace(plan, gpus_per_trial=AUTO, header=replace(plan.header, device="cuda"))
-    with pytest.raises(EnvironmentFailure, match="gives away a GPU that torch does not see"):
+    with pytest.raises(EnvironmentFailure, match="offers a GPU that torch does not see"):
         reservation(plan, Recorder())
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "17", "nan", "inf", "half", ""])
-def test_a_share_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"must be a share of one, such as 0\.25, a whole number, or auto, got"):
+def test_malformed_gpu_shares_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"must be a fraction such as 0\.25, a whole number, or auto, got"):
         parse_gpus_per_trial(text)
 
 

@@ -72,7 +72,7 @@ def test_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path: Path)
     )  # fmt: skip
     sockets, handlers, scratch_is_left = done.stdout.splitlines()
     count, elsewhere = sockets.split(maxsplit=1)
-    assert int(count) >= 3  # the store, the raylet and the driver at least: the look itself works
+    assert int(count) >= 3  # at least the store, the raylet and the driver: listeners are found at all
     assert elsewhere == "[]"
     assert handlers == "True"
     assert scratch_is_left == "False"
@@ -92,31 +92,33 @@ def test_a_ray_that_was_imported_first_is_not_started() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "head", ":6379", "head:", "head:x", "head:0", "head:70000", "[]:1"])
-def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match="--address is auto or host:port, got"):
+def test_malformed_addresses_are_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="--address must be auto or host:port, got"):
         check_address(address)
 
 
 def test_a_client_address_says_where_a_driver_runs() -> None:
-    with pytest.raises(UsageError, match="is for programs outside of a cluster"):
+    with pytest.raises(UsageError, match="is for programs outside a cluster, but a sweep's driver runs inside it"):
         check_address("ray://head:10001")
 
 
-def test_an_address_that_nothing_listens_on_is_one_line_at_once() -> None:
+def test_an_address_that_nothing_listens_on_fails_at_once_in_one_line() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(EnvironmentFailure, match=f"nothing listens at {address} .* is Ray's head running there"):
+        with pytest.raises(
+            EnvironmentFailure, match=f"nothing listens at {address} .* is the Ray head node running there"
+        ):
             check_address(address)
         free.listen()
         check_address(address)
 
 
 @pytest.mark.parametrize("host", ["..", "x" * 300, "é" * 70, "[::1]"])
-def test_a_host_that_cannot_be_is_one_line(host: str) -> None:
+def test_an_impossible_host_fails_in_one_line(host: str) -> None:
     with pytest.raises(EnvironmentFailure, match="nothing listens at"):
         check_address(f"{host}:1")
 
 
-def test_our_own_ray_needs_none() -> None:
+def test_a_private_ray_needs_no_address() -> None:
     check_address(None)

@@ -24,7 +24,7 @@ ALONE = {"trials": 3, "max_epochs": 4, "concurrency": 1, "scheduler": "none", "s
 
 
 def copy_of(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
-    """The local copy of a machine whose cache folder this is, up to date."""
+    """The up-to-date local copy of the machine with this cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     mirror = Mirror.of(Path(url))
     assert mirror is not None
@@ -34,7 +34,7 @@ def copy_of(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
 
 @pytest.fixture(scope="module")
 def undisturbed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[object, ...]]:
-    """What the sweep gives in a folder."""
+    """The same sweep in a plain folder, to compare with."""
     store, _ = run_trials(plan_sweep(config(tmp_path_factory.mktemp("runs"), **ALONE)), Recorder())
     return outcomes(store)
 
@@ -116,12 +116,12 @@ def test_a_killed_driver_s_sweep_goes_on_elsewhere_once_its_claim_is_old(
     assert "3 of 3 trials" in digits("resume", "x", "--runs", s3_url)
     store = SweepStore(theirs.folder / "x")
     assert [len(record.curve) for record in store.records()] == [30, 30, 30]
-    assert epochs_told(store.folder) < 110  # its workers had sent their states: next to nothing was trained again
+    assert epochs_told(store.folder) < 110  # workers had uploaded their states: hardly any epoch was trained again
     ours.pull()
     assert outcomes(SweepStore(ours.folder / "x")) == outcomes(store)
 
 
-def test_who_is_overtaken_stops(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_lost_its_claim_stops(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_run, "SECONDS_BETWEEN_SENDS", 0.05)
     monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
     ours = copy_of(s3_url, tmp_path / "a", monkeypatch)
@@ -133,22 +133,22 @@ def test_who_is_overtaken_stops(s3_url: str, tmp_path: Path, monkeypatch: pytest
         theirs = copy_of(s3_url, tmp_path / "b", monkeypatch)
         Claim.new(theirs.copy, None).write(theirs.folder / "x")
         overtaking = sent_along(theirs.folder / "x", tmp_path)
-        with pytest.raises(UsageError, match="'x' is running already"), overtaking:  # while ours lives
+        with pytest.raises(UsageError, match="'x' is running already"), overtaking:  # while our claim is fresh
             pass
         Claim.new(theirs.copy, None).write(theirs.folder / "x")
         deadline = time.monotonic() + 10
-        while not remote.lost:  # a sign of life again and again, as a driver gives it
+        while not remote.lost:  # renew the claim again and again, as a driver does
             assert time.monotonic() < deadline
             theirs.store.write(f"x/{FILE_NAME}", (theirs.folder / "x" / FILE_NAME).read_bytes())
             time.sleep(0.02)
-        with pytest.raises(SearchEnded, match="another machine has taken up 'x' since"):
+        with pytest.raises(SearchEnded, match="another machine has resumed or removed 'x'"):
             remote.check()
     written = Claim.parse(theirs.store.read(f"x/{FILE_NAME}"))
     assert written is not None
     assert written.copy == theirs.copy
 
 
-def test_of_two_that_claim_at_once_the_later_write_stays(
+def test_if_two_drivers_claim_at_once_the_later_write_stays(
     s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_run, "SECONDS_TO_OBJECT", 0.0)
@@ -190,7 +190,7 @@ def test_a_driver_that_slept_in_the_middle_of_sending_overwrites_nothing(
 
         def slept(store: ObjectStore, name: str, content: bytes) -> None:
             write(store, name, content)
-            if name == "x/a.json":  # and meanwhile another machine has taken the run up
+            if name == "x/a.json":  # and meanwhile another machine has resumed the run
                 later = dataclasses.asdict(Claim.new("another copy", None))
                 write(store, f"x/{FILE_NAME}", json.dumps(later).encode())
                 write(store, "x/journal.jsonl", b"theirs")
@@ -198,7 +198,7 @@ def test_a_driver_that_slept_in_the_middle_of_sending_overwrites_nothing(
 
         with monkeypatch.context() as patch:
             patch.setattr(ObjectStore, "write", slept)
-            with pytest.raises(TakenUp, match="another machine has taken up 'x' since, or removed it"):
+            with pytest.raises(TakenUp, match="another machine has resumed or removed 'x': this one uploads nothing"):
                 ours.push_as_driver(folder, before_each=remote._keep_alive)
     assert ours.store.read("x/journal.jsonl") == b"theirs"
     claim = Claim.parse(ours.store.read(f"x/{FILE_NAME}"))

@@ -28,7 +28,7 @@ from tests.helpers.sweeps import Interrupter, Recorder, WorkerKiller, config, ou
         ({"name": "../x"}, "cannot be a sweep's name"),
         ({"dataset": "mnits"}, "did you mean 'mnist'"),
         ({"search": "tpp"}, "unknown search 'tpp'; did you mean 'tpe'"),
-        ({"objectives": ("nll", "params"), "search": "cmaes"}, "--search cmaes knows one objective"),
+        ({"objectives": ("nll", "params"), "search": "cmaes"}, "--search cmaes supports only one objective"),
         ({"objectives": ("nll", "params"), "scheduler": "asha"}, "would stop the small networks; with several"),
         ({"objectives": ("nll", "params"), "configs": Path("x")}, "exactly as given: leave out --objective"),
         ({"scheduler": "ahsa"}, "unknown scheduler 'ahsa'; did you mean 'asha'"),
@@ -78,7 +78,7 @@ def test_sweep_runs_every_trial(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     # Learning rates that reach far beyond what trains, so that some trials diverge for real.
     plan = plan_sweep(config(tmp_path, trials=8))
     wild: Space = {
@@ -99,7 +99,7 @@ def test_failed_trials_are_rows_and_the_sweep_goes_on(tmp_path: Path, capfd: pyt
         assert not any(row.validation_nll != row.validation_nll for row in record.curve)
     assert records[0].status == "finished"
     assert not set(failed) & set(store.ranked())
-    assert capfd.readouterr() == ("", "")  # rows, not log lines
+    assert capfd.readouterr() == ("", "")  # failures go into the records, not the log
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
 @pytest.mark.usefixtures("ray_session")
-def test_without_another_try_a_killed_worker_is_a_failed_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
+def test_without_retries_a_killed_worker_is_a_failed_trial_and_the_sweep_goes_on(tmp_path: Path) -> None:
     view = WorkerKiller()
     store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=0)), view)
     records = store.records()
@@ -136,7 +136,7 @@ def test_without_another_try_a_killed_worker_is_a_failed_row_and_the_sweep_goes_
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_trial_that_takes_too_long_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
-    # A limit that the first step of a fresh process cannot meet.
+    # The first step of a fresh process takes longer than this limit.
     plan = plan_sweep(config(tmp_path, trials=1, max_failures=0, trial_timeout_seconds=0.001))
     store, summary = run_trials(plan, Recorder())
     (record,) = store.records()
@@ -159,7 +159,7 @@ def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_resumed_search_is_the_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One at a time, for what TPE draws and ASHA stops depends on which result comes first.
+    # One at a time, because what TPE draws and ASHA stops depends on the order of the results.
     monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
     asked = {"trials": 14, "max_epochs": 4, "concurrency": 1}
     undisturbed, summary = run_trials(plan_sweep(config(tmp_path, name="undisturbed", **asked)), Recorder())
@@ -176,7 +176,7 @@ def test_a_resumed_search_is_the_undisturbed_one(tmp_path: Path, monkeypatch: py
     assert summary.interrupted
     assert store.folder == moved / "renamed"
     for progress in store.folder.glob("trials/*/progress.json"):
-        progress.write_text("")  # a machine that lost its power may leave it so
+        progress.write_text("")  # as a power failure may leave it
 
     view = Recorder()
     store, summary = run_trials(plan_resumption(ResumeConfig(runs=moved, name="renamed")), view)
@@ -188,17 +188,17 @@ def test_a_resumed_search_is_the_undisturbed_one(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_a_sweep_that_is_over_goes_on_to_more_trials(tmp_path: Path) -> None:
+def test_a_finished_sweep_is_resumed_with_more_trials(tmp_path: Path) -> None:
     asked = {"search": "random", "scheduler": "none", "max_epochs": 1}
     whole, _ = run_trials(plan_sweep(config(tmp_path, name="whole", trials=5, **asked)), Recorder())
     run_trials(plan_sweep(config(tmp_path, name="grown", trials=3, **asked)), Recorder())
     plan = plan_resumption(ResumeConfig(runs=tmp_path, name="grown", trials=5))
-    assert "2 of 5 trials left (0 begun)" in plan.line
+    assert "2 of 5 trials left (0 started)" in plan.line
     grown, summary = run_trials(plan, Recorder())
     assert not summary.interrupted
     assert grown.header.trial_count == 5
-    (grown.trial(1).folder / "record.json").unlink()  # is trained again
-    assert "1 of 5 trials left (1 begun)" in plan_resumption(ResumeConfig(runs=tmp_path, name="grown")).line
+    (grown.trial(1).folder / "record.json").unlink()  # so it is trained again
+    assert "1 of 5 trials left (1 started)" in plan_resumption(ResumeConfig(runs=tmp_path, name="grown")).line
     grown, _ = run_trials(plan_resumption(ResumeConfig(runs=tmp_path, name="grown")), Recorder())
     assert outcomes(grown) == outcomes(whole)
 
@@ -206,19 +206,19 @@ def test_a_sweep_that_is_over_goes_on_to_more_trials(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: SweepStore) -> None:
-    with pytest.raises(EnvironmentFailure, match=r"journal.jsonl \(it does not tell of trial 0, which is over"):
+    with pytest.raises(EnvironmentFailure, match=r"journal.jsonl \(it lacks trial 0, which has ended"):
         plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
     sweep_store.write_header(replace(sweep_store.header, kind="training"))
-    with pytest.raises(UsageError, match="'tiny' is a training run, which keeps no journal to go on from"):
+    with pytest.raises(UsageError, match="'tiny' is a training run, which has no journal to resume from"):
         plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
     store, _ = run_trials(plan_sweep(config(tmp_path, trials=2, max_epochs=1)), Recorder())
     resumed = ResumeConfig(runs=tmp_path, name="test")
-    with pytest.raises(UsageError, match="--trials must be at least the 2 that were begun, got 1"):
+    with pytest.raises(UsageError, match="--trials must be at least 2, the number already started, got 1"):
         plan_resumption(replace(resumed, trials=1))
     with sole_driver(store.folder), pytest.raises(UsageError, match=r"'test' is running already: process \d+ on"):
         plan_resumption(resumed)
     store.write_header(replace(store.header, data_checksum="another"))
-    with pytest.raises(EnvironmentFailure, match="not those that 'test' began with"):
+    with pytest.raises(EnvironmentFailure, match="not those that 'test' started with"):
         plan_resumption(resumed)
 
 
@@ -243,10 +243,10 @@ def test_a_time_budget_ends_the_search_and_what_runs_counts_as_stopped(tmp_path:
     assert {record.status for record in store.records()} == {"stopped"}
     history = read_journal(store.folder)
     assert len(history.over) == len(store.records()) == 2
-    for record in store.records():  # the predictions are those of the record
+    for record in store.records():  # the stored predictions belong to the record
         labels, probabilities = store.validation_labels(), store.validation_probabilities(record.trial)
         assert record.validation == score(labels, probabilities)
-    with pytest.raises(UsageError, match="had a time budget, which is over; give it another"):
+    with pytest.raises(UsageError, match="has used up its time budget; give it another"):
         plan_resumption(ResumeConfig(runs=tmp_path, name="test"))
 
 

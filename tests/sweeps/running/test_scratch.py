@@ -31,7 +31,7 @@ def test_the_folder_goes_with_its_owner(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_in_use_and_foreign_ones_are_left_alone(tmp_path: Path) -> None:
+def test_folders_in_use_and_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / f"{PREFIX}without-a-lock").mkdir()
     (tmp_path / f"{PREFIX}a-file").write_text("")
     (tmp_path / f"{PREFIX}with-another-lock").mkdir()

@@ -21,7 +21,7 @@ def test_several_objectives_end_in_a_front_that_the_study_and_the_page_agree_on(
     store, summary = run_trials(plan_sweep(asked), Recorder())
     assert not summary.interrupted
     records = store.records()
-    assert {record.status for record in records} == {"finished"}  # nothing compares them before their end
+    assert {record.status for record in records} == {"finished"}  # no scheduler stops them early
     front = [record.trial for record in pareto_front(records, ("nll", "params"))]
     assert {record.trial for record in records if store.trial(record.trial).has_weights} == set(front)
     document = sweep_document(SweepOutcome.of(store, summary, None, None))

@@ -37,14 +37,14 @@ def config(runs: Path, **overrides: Scalar) -> TrainingConfig:
     )
 
 
-def test_a_run_is_a_sweep_of_one_with_the_test_part_opened_once(tmp_path: Path) -> None:
+def test_a_training_run_is_a_sweep_of_one_with_the_test_set_opened_once(tmp_path: Path) -> None:
     rows: list[EpochRow] = []
     outcome = run_training(plan_training(config(tmp_path)), rows.append)
     store = SweepStore.open(tmp_path, "run")
     (record,) = store.records()
     assert (record.label, record.status, record.recipe.training.epochs) == ("kfold-cnn", "finished", 2)
     assert [row.epoch for row in rows] == [row.epoch for row in record.curve] == [1, 2]
-    assert record.best_epoch == 2  # the recipe says that the last one counts
+    assert record.best_epoch == 2  # the recipe says that the last epoch counts
     assert record.validation == score(store.validation_labels(), store.validation_probabilities(0))
     assert outcome.test == score(store.test_labels(), store.opened_test_probabilities(0))
     (opening,) = store.ledger()
@@ -55,7 +55,7 @@ def test_a_run_is_a_sweep_of_one_with_the_test_part_opened_once(tmp_path: Path) 
     assert 0 < summary.training_share <= 1
 
 
-def test_ctrl_c_keeps_the_epochs_that_are_done_and_the_seal(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_finished_epochs_and_the_test_set_sealed(tmp_path: Path) -> None:
     def interrupt(row: EpochRow) -> None:
         raise KeyboardInterrupt
 
@@ -71,7 +71,9 @@ def test_ctrl_c_keeps_the_epochs_that_are_done_and_the_seal(tmp_path: Path) -> N
     assert summary.interrupted
 
 
-def test_ctrl_c_before_the_first_epoch_leaves_a_sealed_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_the_first_epoch_leaves_a_complete_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create = SweepStore.create
 
     def pressed(*arguments: Any) -> SweepStore:
@@ -98,11 +100,13 @@ def test_divergence_is_a_failed_record_and_one_line(tmp_path: Path) -> None:
     assert "Diverged" in record.error
     state = RunState.of(SweepStore.open(tmp_path, "run"))
     lines = dict(run_lines(state))
-    assert state.state == "over"  # there is nothing to take up
+    assert state.state == "over"  # nothing is left to resume
     assert re.match(r"Diverged: the training loss is \w+ in epoch 1; ", lines["failed"])
 
 
-def test_a_network_that_cannot_be_built_leaves_a_sealed_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_cannot_be_built_leaves_a_complete_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -139,7 +143,7 @@ def test_another_seed_and_the_same_seed(tmp_path: Path) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_folds_as_published_without_a_word_and_the_seal_stays_closed(tmp_path: Path, digits: Digits) -> None:
+def test_folds_are_as_published_by_default_and_the_test_set_stays_sealed(tmp_path: Path, digits: Digits) -> None:
     plan = plan_training(replace(config(tmp_path), folds=None))
     assert plan.line == "training kfold-cnn on sklearn-digits (4 folds of 1,438 images) on cpu, at most 2 epochs"
     outcome = run_training(plan, lambda row: None)
@@ -149,7 +153,7 @@ def test_folds_as_published_without_a_word_and_the_seal_stays_closed(tmp_path: P
     assert store.header.fold_count == 4
     assert record.validation == score(store.validation_labels(), store.validation_probabilities(0))
     assert sum(fold.error_count for fold in record.fold_scores) == record.validation.error_count
-    assert store.records() == [record]  # the scores of the folds survive the disk
+    assert store.records() == [record]  # fold scores survive a round trip to disk
     with pytest.raises(UsageError, match="'run' is a cross-validation: it has one network per fold"):
         build_ensemble(store, EnsembleConfig(top=1))
     assert store.ledger() == []
@@ -164,6 +168,6 @@ def test_folds_as_published_without_a_word_and_the_seal_stays_closed(tmp_path: P
 
 
 @pytest.mark.parametrize("folds", [-1, 1])
-def test_numbers_of_folds_that_make_no_sense(tmp_path: Path, folds: int) -> None:
+def test_nonsensical_numbers_of_folds_are_refused(tmp_path: Path, folds: int) -> None:
     with pytest.raises(UsageError, match="--folds must be at least 2, or 0 for a single split"):
         replace(config(tmp_path), folds=folds)

@@ -54,6 +54,6 @@ def test_a_worker_on_another_node_trains_in_a_folder_of_its_own_and_sends_it(s3_
     place.folder.rmdir()
 
 
-def test_a_folder_that_is_not_on_the_node_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_on_the_node_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match=r"is not on this node: --runs must be a folder that all nodes share"):
         SharedPlace(folder=tmp_path / "missing").settle()

@@ -10,7 +10,7 @@ HANG = """
 import sys, time, pathlib
 from sweeps.running.worker import TimeLimit
 limit = TimeLimit(pathlib.Path(sys.argv[1]), 1.0)
-for seconds in (0.4, 0.4, 60.0):  # in all too long
+for seconds in (0.4, 0.4, 60.0):  # too long in total
     with limit:
         time.sleep(seconds)
 """
@@ -36,7 +36,7 @@ def test_nothing_is_armed_outside_or_without_a_limit(tmp_path: Path) -> None:
     assert (tmp_path / "some").read_text() == ""
 
 
-def test_nobody_begins_before_the_last_one_is_there(tmp_path: Path) -> None:
+def test_no_worker_starts_before_the_last_one_is_present(tmp_path: Path) -> None:
     roll_call = RollCall(folder=tmp_path / "workers", expected=2)
     begun = threading.Event()
 
@@ -52,6 +52,6 @@ def test_nobody_begins_before_the_last_one_is_there(tmp_path: Path) -> None:
     assert begun.is_set()
 
 
-def test_one_that_died_on_the_way_is_not_waited_for_without_end(tmp_path: Path) -> None:
+def test_a_worker_that_died_at_its_start_is_not_waited_for_without_end(tmp_path: Path) -> None:
     RollCall(folder=tmp_path, expected=2, limit_seconds=0.1).answer()
     assert [path.name for path in tmp_path.iterdir()] == [str(os.getpid())]

@@ -41,7 +41,9 @@ def population(history: History, journal: Journal, nlls: dict[int, float], dropp
 
 
 def test_the_worst_quarter_goes_on_from_the_best_one(tmp_path: Path) -> None:
-    nlls = {trial: float(trial) for trial in range(13) if trial != 6}  # 6 fails; 1 and 5 are the best of theirs
+    nlls = {
+        trial: float(trial) for trial in range(13) if trial != 6
+    }  # 6 fails; 1 and 5 are the best of their generations
     dropped: list[int] = []
     with Journal(tmp_path) as journal:
         journal.session(1, 0.0)
@@ -64,7 +66,7 @@ def test_the_worst_quarter_goes_on_from_the_best_one(tmp_path: Path) -> None:
     assert drawn[10].point != drawn[5].point
     assert dropped[-8:] == [1, 2, 3, 4, 5, 6, 7, 8]
 
-    again = read_journal(tmp_path)  # as it was after the sixth trial
+    again = read_journal(tmp_path)  # the state after the sixth trial
     for trial in range(6, 13):
         del again.trials[trial]
     for trial in range(6):
@@ -78,7 +80,7 @@ def test_the_worst_quarter_goes_on_from_the_best_one(tmp_path: Path) -> None:
         assert Assignment.from_dict(suggested) == drawn[6]
 
 
-def test_a_member_waits_for_its_trial_before(tmp_path: Path) -> None:
+def test_a_member_waits_for_its_previous_trial(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.session(1, 0.0)
         search = population(History(), journal, dict.fromkeys(range(13), 1.0), [])
@@ -93,7 +95,7 @@ def test_a_member_waits_for_its_trial_before(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 3))
-def test_a_nudged_point_is_beside_its_parent_and_inside(seed: int, corner: int) -> None:
+def test_a_nudged_point_is_near_its_parent_and_inside_the_space(seed: int, corner: int) -> None:
     stream = random.Random(seed)
     point = {
         "schedule.name": "cosine",
@@ -117,7 +119,7 @@ def test_a_nudged_point_is_beside_its_parent_and_inside(seed: int, corner: int) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_a_population_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path) -> None:
+def test_a_resumed_population_continues_as_it_would_have(tmp_path: Path) -> None:
     asked = config(tmp_path / "whole", trials=9, max_epochs=4, scheduler="pbt", concurrency=1)
     whole, _ = run_trials(plan_sweep(asked), Recorder())
     cut, summary = run_trials(plan_sweep(replace(asked, runs=tmp_path / "cut")), Interrupter(9))
@@ -136,7 +138,7 @@ def test_a_population_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path) 
         ours, theirs = whole.validation_probabilities(record.trial), cut.validation_probabilities(record.trial)
         assert np.array_equal(ours, theirs)
     check_lineage(whole)
-    with pytest.raises(UsageError, match="went on from the weights of trial"):
+    with pytest.raises(UsageError, match="continued from the weights of trial"):
         replay(whole, records[8], lambda row: None)
     with pytest.raises(UsageError, match="is a population of 9 trials; leave out --trials"):
         plan_resumption(ResumeConfig(runs=tmp_path / "whole", name="test", trials=20))
@@ -161,9 +163,12 @@ def check_lineage(store: SweepStore) -> None:
     ("changes", "message"),
     [
         ({"trials": 8}, "at least 9 trials"),
-        ({"search": "gp"}, "--scheduler pbt chooses by itself: leave out --search"),
-        ({"start_from": ("improved-net",)}, "improved-net lies outside the population's space, which has one network"),
-        ({"objectives": ("nll", "params")}, "--scheduler pbt compares validation NLL alone"),
+        ({"search": "gp"}, "--scheduler pbt makes its own choices: leave out --search"),
+        (
+            {"start_from": ("improved-net",)},
+            "improved-net is outside the population's search space, which has one network",
+        ),
+        ({"objectives": ("nll", "params")}, "--scheduler pbt compares only validation NLL"),
     ],
 )
 def test_what_cannot_be_a_population_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -14,7 +14,7 @@ from sweeps.search.schedulers import BUILDERS, SparingScheduler, scheduler_for
 
 
 class Reporting:
-    """As much of a Tune trial as a scheduler looks at."""
+    """The part of a Tune trial that a scheduler looks at."""
 
     def __init__(self, number: int) -> None:
         self.trial_id, self.config = str(number), {"trial": number}
@@ -27,7 +27,7 @@ def scheduler(name: str, max_epochs: int, history: History | None = None) -> Spa
 
 
 def outcome(scheduler: SparingScheduler, number: int, curve: list[float]) -> int:
-    """The epoch after which the trial is over."""
+    """The epoch after which the trial ends."""
     trial = Reporting(number)
     scheduler.on_trial_add(None, trial)
     for epoch, value in enumerate(curve, start=1):
@@ -38,7 +38,7 @@ def outcome(scheduler: SparingScheduler, number: int, curve: list[float]) -> int
     raise AssertionError
 
 
-def test_every_scheduler_has_a_name_and_a_word_about_it() -> None:
+def test_every_scheduler_has_a_name_and_a_description() -> None:
     assert {*BUILDERS, "pbt"} == set(SCHEDULERS)  # a population is a search (tests/sweeps/search/test_population.py)
 
 
@@ -51,11 +51,11 @@ def test_weak_trials_stop_at_the_rungs_and_the_default_never(max_epochs: int, ru
     for number, rung in enumerate(rungs[1:], start=5):
         late = [0.1] * (rung - 1) + [0.9] * (max_epochs - rung + 1)
         assert outcome(asha, number, late) == rung
-    assert outcome(asha, 0, bad) == max_epochs  # the last of all, and the worst
+    assert outcome(asha, 0, bad) == max_epochs  # although it runs last and is the worst
 
 
 @pytest.mark.parametrize("name", ["median", "hyperband", "none"])
-def test_the_others_spare_the_good_and_the_default(name: str) -> None:
+def test_the_other_schedulers_spare_good_trials_and_the_default(name: str) -> None:
     made = scheduler(name, 9)
     assert [outcome(made, number, [0.5] * 9) for number in (1, 2, 3)] == [9] * 3
     assert outcome(made, 0, [0.9] * 9) == 9
@@ -65,7 +65,7 @@ def test_the_others_spare_the_good_and_the_default(name: str) -> None:
 
 
 def told(*events: tuple[int, int | None, float], failed: tuple[int, ...] = ()) -> History:
-    """A history of results in that order: trial, epoch (None for its end), value."""
+    """A history of results in this order: trial, epoch (None when the trial ends), value."""
     history = History()
     for number, epoch, value in events:
         trial = history.trials.setdefault(number, TrialHistory(assignment=Assignment(trial=number, recipe=Recipe())))
@@ -82,21 +82,21 @@ FOUR_GOOD_ONES = [(number, epoch, 0.1) for number in range(1, 5) for epoch in (1
 
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_earlier_sessions_are_remembered(name: str) -> None:
-    assert outcome(scheduler(name, 8), 9, [0.9] * 8) == 8  # there is nothing to compare with
+    assert outcome(scheduler(name, 8), 9, [0.9] * 8) == 8  # no other trial to compare with
     assert outcome(scheduler(name, 8, told(*FOUR_GOOD_ONES)), 9, [0.9] * 8) == 1
     assert outcome(scheduler(name, 8, told(*FOUR_GOOD_ONES, failed=(1, 2, 3, 4))), 9, [0.9] * 8) == 8
 
 
-def test_a_trial_that_goes_on_is_not_measured_at_a_rung_again() -> None:
+def test_a_resumed_trial_is_not_judged_at_a_rung_again() -> None:
     asha = scheduler("asha", 8, told(*[(n, e, 0.4) for n, e, _ in FOUR_GOOD_ONES], (5, 1, 0.1)))
     trial = Reporting(5)
     asha.on_trial_add(None, trial)
-    for epoch in (1, 2, 3):  # the first of them once more: it was trained again
+    for epoch in (1, 2, 3):  # epoch 1 is reported twice, because it was trained again
         assert asha.on_trial_result(None, trial, {EPOCH: epoch, METRIC: 0.3, FAILED: False}) == "CONTINUE"
     assert asha.inner._brackets[0]._rungs[-1][1]["5"] == -0.1
 
 
-def test_a_stop_that_was_not_carried_out_any_more_is_carried_out() -> None:
+def test_a_stop_that_the_last_session_did_not_carry_out_is_carried_out() -> None:
     asha = scheduler("asha", 8, told(*FOUR_GOOD_ONES, (5, 1, 0.9)))
     trial = Reporting(5)
     asha.on_trial_add(None, trial)
@@ -106,7 +106,7 @@ def test_a_stop_that_was_not_carried_out_any_more_is_carried_out() -> None:
 @given(st.lists(st.lists(st.floats(0.01, 2.0), min_size=8, max_size=8), min_size=2, max_size=12), st.data())
 @settings(max_examples=50, deadline=None)
 @pytest.mark.parametrize("name", ["asha", "median"])
-def test_a_scheduler_that_was_cut_off_decides_as_an_undisturbed_one(
+def test_a_resumed_scheduler_decides_like_an_undisturbed_one(
     name: str, curves: list[list[float]], data: st.DataObject
 ) -> None:
     def play(made: SparingScheduler, numbers: range) -> tuple[list[int], list[tuple[int, int | None, float]]]:
@@ -128,7 +128,7 @@ def test_a_scheduler_that_was_cut_off_decides_as_an_undisturbed_one(
     assert before + after == whole
 
 
-def test_failures_teach_nothing() -> None:
+def test_failed_trials_are_ignored() -> None:
     asha, trial = scheduler("asha", 8), Reporting(1)
     asha.on_trial_add(None, trial)
     result = {EPOCH: 1, METRIC: math.nan, FAILED: True}

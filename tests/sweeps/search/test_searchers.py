@@ -74,13 +74,13 @@ def test_first_trial_is_the_default_and_later_ones_are_valid_recipes(search: Mak
     assert list(history.trials) == list(range(30))
 
 
-def test_every_search_has_a_name_and_a_word_about_it() -> None:
+def test_every_search_has_a_name_and_a_description() -> None:
     assert {*SAMPLERS, "grid"} == set(SEARCHES)
 
 
 @pytest.mark.parametrize("most_known", [study_module.MOST_KNOWN, 12])
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
-def test_a_search_that_is_taken_up_again_draws_what_it_would_have_drawn(
+def test_a_resumed_search_draws_what_it_would_have_drawn(
     name: str, most_known: int, search: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_module, "MOST_KNOWN", most_known)
@@ -104,20 +104,20 @@ def test_a_search_that_is_taken_up_again_draws_what_it_would_have_drawn(
     whole = go_on(search(tmp_path / "whole", search=name, known=known), 16)
     first = go_on(search(tmp_path / "cut", search=name, known=known), 13)
     again = go_on(search(tmp_path / "cut", read_journal(tmp_path / "cut"), search=name, known=known), 3)
-    if name == "cmaes":  # its distribution lives in the trials of one study alone: it begins a new one
+    if name == "cmaes":  # keeps its distribution in its own study's trials, so it starts a new one
         assert first == whole[:13]
         assert [drawn["trial"] for drawn in again] == [13, 14, 15]
     else:
         assert first + again == whole
 
 
-def test_what_is_known_of_a_long_search_does_not_grow(
+def test_a_long_search_keeps_a_limited_number_of_trials(
     search: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_module, "MOST_KNOWN", 12)
     known = {number: (float(number),) for number in range(40)}
     searcher = search(tmp_path, known=known)
-    searcher.suggest("slow")  # asked of a study that is forgotten before its result comes
+    searcher.suggest("slow")  # drawn from a study that is replaced before the result comes
     for _ in range(30):
         suggested = searcher.suggest("x")
         assert isinstance(suggested, dict)
@@ -127,14 +127,14 @@ def test_what_is_known_of_a_long_search_does_not_grow(
     values = [trial.value for trial in searcher.study.study.trials]
     assert len(values) < 12
     assert values[-1] == -1.0
-    assert values[0] == 1.0  # the best of those before
+    assert values[0] == 1.0  # the best of the earlier trials
 
 
 @given(
     kinds=st.lists(st.tuples(st.sampled_from(["finished", "stopped"]), st.integers(1, 9)), max_size=60),
     count=st.integers(4, 20),
 )
-def test_the_best_are_remembered_and_an_even_part_of_the_rest(kinds: list[tuple[str, int]], count: int) -> None:
+def test_the_best_are_kept_and_an_even_sample_of_the_rest(kinds: list[tuple[str, int]], count: int) -> None:
     trials = []
     for number, (status, last) in enumerate(kinds):
         nlls = {epoch: float(number % 7) for epoch in range(1, last + 1)}
@@ -192,7 +192,7 @@ def test_study_is_told_how_a_trial_really_ended(
     assert trial.user_attrs["trial"] == 0
 
 
-def test_a_recipe_outside_the_space_is_trained_and_not_told(search: Make, tmp_path: Path) -> None:
+def test_a_recipe_outside_the_space_is_trained_but_kept_from_the_study(search: Make, tmp_path: Path) -> None:
     outside = Assignment(trial=0, recipe=Recipe().with_overrides({"model.name": "improved-net"}), label="improved-net")
     searcher = search(tmp_path, first=(outside,))
     assert searcher.suggest("a") == outside.to_dict()
@@ -202,7 +202,7 @@ def test_a_recipe_outside_the_space_is_trained_and_not_told(search: Make, tmp_pa
     assert searcher.suggest("b")["trial"] == 1  # type: ignore[index]
 
 
-def test_what_was_cut_off_comes_first_and_then_new_trials_until_there_are_enough(search: Make, tmp_path: Path) -> None:
+def test_interrupted_trials_come_first_and_then_new_ones_until_there_are_enough(search: Make, tmp_path: Path) -> None:
     point = {"optimizer.learning_rate": 0.01}
     space: Space = {"optimizer.learning_rate": Float(low=0.001, high=0.1)}
     history = History(sessions=[(0.0, 1.0)])
@@ -224,7 +224,7 @@ def test_what_was_cut_off_comes_first_and_then_new_trials_until_there_are_enough
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"cmaes"}))
-def test_several_objectives_are_searched_together_and_taken_up_again(name: str, search: Make, tmp_path: Path) -> None:
+def test_several_objectives_are_searched_together_and_resumed(name: str, search: Make, tmp_path: Path) -> None:
     known: dict[int, tuple[float, ...]] = {}
 
     def go_on(searcher: StudySearch, count: int) -> list[dict[str, Any]]:
@@ -254,9 +254,7 @@ def test_several_objectives_are_searched_together_and_taken_up_again(name: str, 
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
-def test_no_search_writes_a_line_of_its_own(
-    name: str, search: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_search_logs_anything(name: str, search: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     known = {number: (float(number),) for number in range(40)}
     searcher = search(tmp_path, search=name, known=known)
     optuna.logging.enable_propagation()

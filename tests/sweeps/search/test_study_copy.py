@@ -39,7 +39,7 @@ def read_back(url: str, name: str) -> list[optuna.trial.FrozenTrial]:
 
 def test_trials_are_copied_once_with_what_a_dashboard_shows(sweep_store: SweepStore) -> None:
     records = sweep_store.records()
-    for _ in range(2):  # the second time as a session that goes on
+    for _ in range(2):  # the second time as a resumed session
         with contextlib.closing(StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)) as copy:
             copy.add(records, {record.trial: POINT for record in records})
         assert copy.problem == ""
@@ -56,7 +56,7 @@ def test_trials_are_copied_once_with_what_a_dashboard_shows(sweep_store: SweepSt
     assert trials[4].user_attrs["error"].startswith("RuntimeError: ")
 
 
-def test_without_a_database_there_is_none(sweep_store: SweepStore) -> None:
+def test_storage_none_writes_no_database(sweep_store: SweepStore) -> None:
     copy = StudyCopy("none", sweep_store.folder, "tiny", SPACE)
     copy.add(sweep_store.records(), {})
     copy.close()
@@ -67,7 +67,7 @@ def test_a_database_that_breaks_costs_a_message_and_not_the_sweep(sweep_store: S
     (sweep_store.folder / "study.db").write_bytes(b"this is no database" * 100)
     with contextlib.closing(StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)) as copy:
         copy.add(sweep_store.records(), {})
-    assert copy.problem.startswith("the database sqlite refuses: ")
+    assert copy.problem.startswith("cannot use the database sqlite: ")
     assert "\n" not in copy.problem
 
 
@@ -77,29 +77,29 @@ def test_a_database_that_no_longer_answers_does_not_hold_up_the_end(sweep_store:
         copy = StudyCopy(url, sweep_store.folder, "tiny", SPACE)
         copy.add(sweep_store.records(), {})
         copy.close(limit_seconds=0.2)
-        said = copy.problem  # before the server's end, which is another answer
+        said = copy.problem  # before the server ends, which changes the message
     assert said.startswith("the database postgresql://somebody@127.0.0.1")
-    assert said.endswith("/digits does not answer; digits resume adds what is missing")
+    assert said.endswith("/digits does not respond; digits resume adds what is missing")
     assert copy.thread is not None
-    copy.thread.join()  # the server is gone, so that the connection is as well
+    copy.thread.join()  # the server is gone, and the connection with it
 
 
 @pytest.mark.parametrize(
     ("storage", "message"),
     [
-        ("postgres", "--storage is no database's address; write sqlite, none or postgresql://user@host/database"),
-        ("postgresql://u:secret@h:abc/x", "is no database's address"),
-        ("mongodb://host/x", "is no database's address"),
-        ("", "is no database's address"),
+        ("postgres", "--storage is not a database URL; write sqlite, none or postgresql://user@host/database"),
+        ("postgresql://u:secret@h:abc/x", "is not a database URL"),
+        ("mongodb://host/x", "is not a database URL"),
+        ("", "is not a database URL"),
     ],
 )
-def test_what_is_no_database_is_refused(storage: str, message: str) -> None:
+def test_malformed_database_urls_are_refused(storage: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         check_storage(storage, "tiny", is_new=True)
     assert "secret" not in str(caught.value)
 
 
-def test_a_database_that_nobody_runs_is_one_line_without_the_password() -> None:
+def test_an_unreachable_database_fails_in_one_line_without_the_password() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"postgresql://somebody:{PASSWORD}@127.0.0.1:{free.getsockname()[1]}/digits"
@@ -122,7 +122,7 @@ def postgres_url() -> Iterator[str]:
     folder = found[0].parent
     # Its programs refuse to run as root.
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    home = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's own folders are nobody else's
+    home = Path(tempfile.mkdtemp(prefix="postgres-"))  # other users cannot read pytest's own folders
     home.chmod(0o755)
     (home / "password").write_text(PASSWORD)
     (home / "data").mkdir()
@@ -151,10 +151,13 @@ def test_a_sweep_in_postgresql_is_read_back_by_optuna(tmp_path: Path, postgres_u
     asked = config(tmp_path, name="shared", storage=postgres_url)
     store, summary = run_trials(plan_sweep(asked), Interrupter(5))
     assert summary.interrupted
-    with pytest.raises(UsageError, match="the database has a study 'shared' already; choose another --name"):
+    with pytest.raises(UsageError, match="the database already has a study 'shared'; choose another --name"):
         plan_sweep(replace(asked, runs=tmp_path / "other"))
     assert PASSWORD not in (store.folder / "sweep.json").read_text()
-    with pytest.raises(EnvironmentFailure, match=r"the database postgresql://digits@.* refuses: "):
+    with pytest.raises(
+        EnvironmentFailure,
+        match=r"cannot use the database postgresql://digits@.*: .*; fix that, or use --storage sqlite",
+    ):
         plan_resumption(ResumeConfig(runs=tmp_path, name="shared"))  # the password is not kept
 
     resumed = plan_resumption(ResumeConfig(runs=tmp_path, name="shared", storage=postgres_url))

@@ -27,7 +27,7 @@ def test_every_member_lives_through_all_epochs(trial_count: int, epochs: int) ->
 
 
 @pytest.mark.parametrize(("trial_count", "epochs"), [(8, 40), (100, 1)])
-def test_too_little_for_two_generations_is_refused(trial_count: int, epochs: int) -> None:
+def test_too_few_trials_or_epochs_for_two_generations_are_refused(trial_count: int, epochs: int) -> None:
     with pytest.raises(UsageError, match="2 generations of 4 members: at least 9 trials of 2 epochs"):
         Generations.of(trial_count, epochs)
 

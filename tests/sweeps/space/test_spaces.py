@@ -35,7 +35,7 @@ def test_default_recipe_lies_inside_the_default_space(device_type: str, side: in
     assert point["model.name"] == ("cnn" if side == 8 else "resnet")
 
 
-def test_spaces_say_which_they_are() -> None:
+def test_spaces_have_a_name_and_a_size_in_words() -> None:
     assert default_space("cpu", 28)[0] == "small"
     assert default_space("cuda", 8)[0] == "large"
     assert dimension({"model.width": Int(low=1, high=4), "model.dropout": Float(low=0, high=1)}) == (
@@ -43,7 +43,7 @@ def test_spaces_say_which_they_are() -> None:
     )
 
 
-def test_pool_less_nets_are_searched_only_where_they_fit_and_a_gpu_can_train_them() -> None:
+def test_networks_without_pooling_are_searched_only_where_they_fit_and_on_a_gpu() -> None:
     for device_type, side, expected in (("cpu", 28, False), ("cuda", 8, False), ("cuda", 28, True)):
         _, space = default_space(device_type, side)
         names = space["model.name"]
@@ -56,7 +56,7 @@ def test_pool_less_nets_are_searched_only_where_they_fit_and_a_gpu_can_train_the
     [
         ({"model.widht": Int(low=1, high=2)}, "did you mean 'model.width'"),
         ({"model.width": Int(low=3, high=2)}, "3 .. 2 is empty"),
-        ({"model.dropout": Float(low=0.0, high=0.5, log=True)}, "must begin above zero"),
+        ({"model.dropout": Float(low=0.0, high=0.5, log=True)}, "must start above zero"),
         ({"model.name": Choice(options=())}, "no values"),
         ({"model.name": Choice(options=("cnn", "cmm"))}, "unknown architecture 'cmm'"),
         ({"model.dropout": Float(low=0.0, high=1.5)}, "between 0 and 0.95"),
@@ -79,7 +79,7 @@ def test_conditions() -> None:
 
 
 def test_point_outside_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"model\.width = 16 lies outside"):
+    with pytest.raises(UsageError, match=r"model\.width = 16 is outside"):
         point_of({"model.width": Choice(options=(8, 32))}, Recipe())
 
 
@@ -95,7 +95,9 @@ def test_a_grid_has_every_point_once_and_only_what_is_active() -> None:
         {"model.name": "lenet", "optimizer.name": "sgd"},
         *({"model.name": "cnn", "model.width": width, "optimizer.name": "sgd"} for width in (8, 9, 10)),
     ]
-    with pytest.raises(UsageError, match=r"no place for the range of model.dropout; .* --fix model.dropout="):
+    with pytest.raises(
+        UsageError, match=r"cannot have a continuous range, as for model.dropout; .* --fix model.dropout="
+    ):
         next(grid_points({"model.dropout": Float(low=0.0, high=0.5)}))
 
 

@@ -80,33 +80,33 @@ def test_every_space_survives_a_file(ends: list[float], sizes: list[int], log: b
     [
         ("[model.nmae]\nchoices = ['cnn']", r"unknown recipe field 'model.nmae'; did you mean 'model.name'"),
         ("[model.dropout]\nlow = 0.5\nhigh = 0.1", r"model.dropout: the range 0.5 .. 0.1 is empty"),
-        ("[model.dropout]\nlow = 0\nhigh = 0.1\nlog = true", r"a logarithmic range must begin above zero, not at 0.0"),
-        ("[optimizer.learning_rate]\nlow = -1\nhigh = 1\nlog = true", r"must begin above zero, not at -1"),
+        ("[model.dropout]\nlow = 0\nhigh = 0.1\nlog = true", r"a logarithmic range must start above zero, not at 0.0"),
+        ("[optimizer.learning_rate]\nlow = -1\nhigh = 1\nlog = true", r"must start above zero, not at -1"),
         ("[model.dropout]\nchoices = [0.1]\nwhen = {'model.name' = ['cnn']}", "depends on model.name, which is not"),
-        ("[model.dropout]\nchoices = [0.1]\nwhen = {}", "a condition names one field"),
-        ("[model.dropout]\nchoices = [0.1]\nwhen = 'cnn'", "a condition is written as when ="),
+        ("[model.dropout]\nchoices = [0.1]\nwhen = {}", "a condition must name one field"),
+        ("[model.dropout]\nchoices = [0.1]\nwhen = 'cnn'", "write a condition as when ="),
         ("[model.name]\nchoices = []", "model.name has no values to choose from"),
         ("[model.name]\nchoices = ['cmm']", "unknown architecture 'cmm'"),
         ("[model.name]\nchoices = [1]", "model.name takes values of type str, got 1"),
         ("[model.name]\nlow = 1\nhigh = 2", "model.name needs choices"),
         ("[model.width]\nlow = 1", "model.width needs low and high, or choices"),
         ("[model.width]\nlow = 1.5\nhigh = 2", "model.width takes values of type int, got 1.5"),
-        ("[model.width]\nlow = 1\nhigh = 2\nlog = 1", "log is true or false, not 1"),
-        ("[model.width]\nchoices = [1]\nhigh = 2", "choices is a list of values, without low, high or log"),
-        ("[model.width]\nchocies = [1]", "model.width has 'chocies', which is none of choices, low"),
-        ("[training.seed]\nlow = 1\nhigh = 2", "training.seed cannot be searched: every trial trains from a seed"),
+        ("[model.width]\nlow = 1\nhigh = 2\nlog = 1", "log must be true or false, not 1"),
+        ("[model.width]\nchoices = [1]\nhigh = 2", "choices must be a list of values, without low, high or log"),
+        ("[model.width]\nchocies = [1]", "model.width has 'chocies', which is not one of choices, low"),
+        ("[training.seed]\nlow = 1\nhigh = 2", "training.seed cannot be searched: every trial has its own seed"),
         ("[training.epochs]\nlow = 1\nhigh = 2", "training.epochs cannot be searched: --max-epochs sets it"),
         ("model = 3", "unknown recipe field 'model'"),
         ("[model]\nname = 3", "model.name must be a table with low and high, or with choices; got 3"),
         ("[model.dropout]\nlow = 0\nhigh = 1" + "0" * 400, "model.dropout takes values of type float, got 1000"),
         ("[model.dropout]\nlow = 0\nhigh = 1" + "0" * 5000, "is not TOML: Exceeds the limit"),
         ("x = " + "[" * 5000, "is not TOML"),
-        ("[model.name]\nchoices = ['cnn', 'cnn']", "model.name has a choice twice"),
+        ("[model.name]\nchoices = ['cnn', 'cnn']", "model.name lists a choice twice"),
         (
             "[model.name]\nchoices = ['lenet']\n[model.width]\nchoices = [8]\nwhen = {'model.name' = ['cnn']}",
-            "model.width is never drawn: model.name is to be cnn, but has lenet",
+            "model.width is never drawn: model.name must be cnn, but can be lenet",
         ),
-        ("", "holds no field to search; `digits space` prints the default space"),
+        ("", "has no fields to search; `digits space` prints the default space"),
         ("[", "is not TOML"),
     ],
 )
@@ -115,6 +115,6 @@ def test_bad_spaces_are_refused_with_the_field(text: str, message: str, tmp_path
         read_space(written(tmp_path, text))
 
 
-def test_a_file_that_is_not_there_says_how_to_begin(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read .*`digits space > .*space.toml` writes one to begin with"):
+def test_the_error_for_a_missing_file_says_how_to_start(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*`digits space > .*space.toml` writes one to start from"):
         read_space(tmp_path / "space.toml")

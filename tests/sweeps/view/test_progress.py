@@ -63,7 +63,7 @@ def test_nothing_is_animated_where_there_is_no_terminal(sweep_store: SweepStore)
         view.tick()
     view.close()
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 2  # the failure and the last state: no line for every trial
+    assert len(lines) == 2  # the failure and the last state, but no line per trial
     assert lines[0] == f"  failed: trial 4: RuntimeError: {HOSTILE}"
     assert "\x1b" not in stream.getvalue()
 
@@ -112,7 +112,7 @@ def test_block_shows_the_best_five_with_intervals(sweep_store: SweepStore) -> No
     assert "[9" in text or "[8" in text  # the interval
 
 
-def test_rates_and_disk_are_told_once_there_is_enough_to_go_by(
+def test_rates_and_disk_use_are_shown_once_enough_trials_have_ended(
     sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
@@ -138,7 +138,7 @@ def test_rates_and_disk_are_told_once_there_is_enough_to_go_by(
     (sweep_store.folder / "more").write_bytes(bytes(1000))
     before = tally.disk_bytes
     tally.measure_disk()
-    assert tally.disk_bytes == before  # not at every step
+    assert tally.disk_bytes == before  # not measured at every step
     now += 11.0
     tally.measure_disk()
     assert tally.disk_bytes == before + 1000

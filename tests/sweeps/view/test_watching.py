@@ -12,7 +12,7 @@ from tests.helpers.sweeps import Recorder
 
 
 class Following(Recorder):
-    """Lets the run that is watched go on, a step at a time that time passes."""
+    """Advances the watched run by one step at every tick."""
 
     def __init__(self, steps: list[contextlib.AbstractContextManager[None]]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def test_half_a_line_waits_for_its_other_half(sweep_store: SweepStore) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"no JSON\n", b"[1]\n"])
-def test_a_damaged_journal_is_one_line(junk: bytes, sweep_store: SweepStore) -> None:
+def test_a_damaged_journal_fails_in_one_line(junk: bytes, sweep_store: SweepStore) -> None:
     path = sweep_store.folder / "journal.jsonl"
     path.write_bytes(junk)
     with pytest.raises(RuntimeError, match=r"cannot use .*journal.jsonl"):
