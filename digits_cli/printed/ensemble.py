@@ -139,6 +139,6 @@ def _analysis_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
             )
         )
     if record.parameter_count:
-        latency = f", {1e6 * record.image_seconds:,.0f} microseconds an image" if record.image_seconds else ""
+        latency = f", {1e6 * record.image_seconds:,.0f} microseconds per image" if record.image_seconds else ""
         lines.append(("cost", f"{record.parameter_count:,} parameters{latency}"))
     return lines

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import UsageError
+from digits_core.runs.durable import write_atomically
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
 from reports.pages.following import REFRESH_SECONDS, follow_report
@@ -25,7 +26,7 @@ def test_the_page_grows_with_the_run_and_ends_with_it(sweep_store: SweepStore) -
         with sole_driver(sweep_store.folder):
             began.set()
             first_told.wait(60)
-            late.write_bytes(content)
+            write_atomically(late, content)  # as a driver does: the page is being written meanwhile
             over.wait(60)
 
     def on_page(path: Path, count: int) -> None:
