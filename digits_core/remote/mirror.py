@@ -261,7 +261,7 @@ class Mirror:
         self.local.keep_known(run, known)
         if own in overtaken or (not own and len(free) < len(changed)):
             raise TakenUp(
-                f"another machine has resumed {own or run!r} since, so nothing more of it is uploaded from here;"
+                f"another machine has resumed or removed {own or run!r}, so nothing more of it is uploaded from here;"
                 " the next command downloads that version and moves changes that were never uploaded aside"
             )
         return bool(sent)

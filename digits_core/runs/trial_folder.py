@@ -16,6 +16,7 @@ MOST_TRIALS = 99_999  # per run: trial folders are numbered with five digits
 STATE = "state.safetensors"
 WEIGHTS = "weights.safetensors"
 INSIDE = "inside.safetensors"
+PENDING = ".pending-"  # then an epoch, a dash and the name that the file will have
 TIMEOUT_NOTE = "timeout.txt"  # what a trial's process was doing when it was killed for taking too long
 
 
@@ -39,18 +40,36 @@ class TrialFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def write_best(
-        self, validation_probabilities: npt.NDArray[np.float32], weights: Mapping[str, npt.NDArray[Any]]
+        self,
+        validation_probabilities: npt.NDArray[np.float32],
+        weights: Mapping[str, npt.NDArray[Any]],
+        pending_epoch: int | None = None,
     ) -> None:
-        """Keep the best epoch so far: its validation probabilities, (N, 10), and weights."""
+        """Keep the best epoch so far: its validation probabilities, (N, 10), and weights.
+
+        With `pending_epoch` they replace the earlier ones only once a record names that epoch as the best: a process
+        that is killed in between leaves predictions that belong to its last record.
+        """
         from safetensors.numpy import save
 
-        write_array(self.folder / "validation.npy", validation_probabilities, durable=False)
+        prefix = "" if pending_epoch is None else f"{PENDING}{pending_epoch}-"
+        write_array(self.folder / f"{prefix}validation.npy", validation_probabilities, durable=False)
         content = save({name: np.asarray(value, order="C") for name, value in weights.items()})
-        write_atomically(self.folder / WEIGHTS, content, durable=False)
+        write_atomically(self.folder / f"{prefix}{WEIGHTS}", content, durable=False)
 
     def write_progress(self, record: RunRecord) -> None:
         """Keep the record so far, after an epoch."""
         write_atomically(self.folder / "progress.json", json_bytes(record.to_dict()), durable=False)
+        self._settle_pending(record.best_epoch)
+
+    def _settle_pending(self, best_epoch: int | None) -> None:
+        """Let the pending files of the best epoch take their place, and delete those of other epochs."""
+        for path in self.folder.glob(f"{PENDING}*"):
+            epoch, _, name = path.name.removeprefix(PENDING).partition("-")
+            if epoch == str(best_epoch):
+                path.replace(self.folder / name)
+            else:
+                path.unlink(missing_ok=True)
 
     def write_state(self, state: Bundle) -> None:
         """Keep what training resumes from after this epoch: see digits_core.training.state."""
@@ -107,6 +126,7 @@ class TrialFolder:
     def complete(self, record: RunRecord) -> None:
         """Write the complete record: the trial has ended. The files that it stands for are synced first."""
         self.create()
+        self._settle_pending(record.best_epoch)
         for name in ("validation.npy", WEIGHTS, STATE, "."):
             if (self.folder / name).exists():
                 sync(self.folder / name)

@@ -106,7 +106,7 @@ class TrialRun:
             row = self.trainer.run_epoch()
             best = self.trainer.best
             if best is not None and best.epoch == row.epoch:
-                self.folder.write_best(best.validation_probabilities, best.weights)
+                self.folder.write_best(best.validation_probabilities, best.weights, pending_epoch=row.epoch)
             if self._is_state_due():
                 self.folder.write_state(state_of(self.trainer))
                 self.state_kept_at = time.monotonic()

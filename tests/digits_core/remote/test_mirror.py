@@ -87,7 +87,7 @@ def test_once_another_machine_resumes_a_run_its_state_wins(machine: Machine) -> 
     Claim.new(theirs.copy, claim_in(theirs.folder / "one")).write(theirs.folder / "one")
     write(theirs, "one/journal.jsonl", "1 and another 2")
     theirs.push()
-    with pytest.raises(TakenUp, match="another machine has resumed 'one' since"):
+    with pytest.raises(TakenUp, match="another machine has resumed or removed 'one'"):
         ours.push()
     aside = ours.pull()
     assert files(ours) == files(theirs)

@@ -75,6 +75,31 @@ def test_weights_round_trip_bit_for_bit(sweep_store: SweepStore) -> None:
     assert {key: value.tolist() for key, value in loaded.items()} == {k: v.tolist() for k, v in weights.items()}
 
 
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_predictions_belong_to_the_record_wherever_the_process_is_killed(
+    sweep_store: SweepStore, is_recorded: bool
+) -> None:
+    folder = sweep_store.trial(9)
+    folder.create()
+    first = replace(sweep_store.records()[0], trial=9, best_epoch=1)
+    of_epoch = [np.full((2, 10), 0.1, dtype=np.float32) + epoch for epoch in range(3)]
+    for epoch in (1, 2):  # the second is cut off: before its record is written, or right after
+        folder.write_best(of_epoch[epoch], {"epoch": np.array([epoch])}, pending_epoch=epoch)
+        if epoch == 1:
+            folder.write_progress(first)
+    if is_recorded:
+        content = json.dumps(replace(first, best_epoch=2).to_dict())
+        (folder.folder / "progress.json").write_text(content)
+    record = folder.read_progress()
+    assert record is not None
+    folder.complete(record)
+    best = 2 if is_recorded else 1
+    assert record.best_epoch == best
+    assert np.load(folder.folder / "validation.npy").tolist() == of_epoch[best].tolist()
+    assert folder.weights()["epoch"].tolist() == [best]
+    assert [path.name for path in folder.folder.glob(".*")] == []
+
+
 def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
     weights = sweep_store.trial(0).folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])

@@ -163,8 +163,8 @@ def test_folds_are_as_published_by_default_and_the_test_set_stays_sealed(tmp_pat
     assert len(training_document(outcome, None)["folds"]) == 4
     assert replay(store, record, lambda row: None).same_bits
     page = render(collect(store))
-    assert "4 folds of 1,438 images" in page
-    assert "No sealed test: the figure is over all folds." in page
+    assert "4 folds over 1,438 images" in page
+    assert "No sealed test set: the figure covers all folds." in page
 
 
 @pytest.mark.parametrize("folds", [-1, 1])
