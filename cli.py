@@ -11,7 +11,7 @@ app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
     "Start with `digits sweep --trials 100`, then `digits ensemble --top 5`. `digits leaderboard` and `digits confirm`"
     " show which differences are real and which are luck.\n\n"
-    "Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted.\n\n"
+    "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.\n\n"
     "Examples:\n\n    digits sweep --trials 100\n\n    digits ensemble --top 5\n\n    digits leaderboard",
     no_args_is_help=True,
     add_completion=False,

@@ -17,7 +17,7 @@ def export(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Export the ensemble of --model, or the latest one.")
     ] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8-bit integers: a quarter of the size.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise to 8-bit integers: a quarter of the size.")] = False,
     preprocess: Annotated[
         bool,
         typer.Option(
@@ -111,7 +111,7 @@ def transfer(
 
     Prints accuracy, with intervals, of every model on the test set of every data set, and writes the matrix as an HTML
     page; the runs' reports show it too. Images of another size are all converted in the same way, which the page
-    describes. Test images that a model was trained or chosen on (found by content) are counted, and those figures are
+    describes. Test images that a model was trained or selected on (found by content) are counted, and those figures are
     greyed out.
 
     Examples:

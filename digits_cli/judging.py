@@ -33,9 +33,9 @@ def leaderboard(
     """Rank recipes and show which differences are real.
 
     Ranks by validation NLL, averaged over seeds if `digits confirm` has run them. Each row has an interval, the ranks
-    it could have had on other images, and whether its mistakes differ significantly from the leader's. The best of many
-    looks better than it is, so its accuracy is also shown corrected for selection. Trains nothing and does not open the
-    sealed test set.
+    it could have had on other images, and whether its error rate differs significantly from the leader's. The best of
+    many looks better than it is, so its accuracy is also shown corrected for selection. Trains nothing and does not
+    open the sealed test set.
 
     Examples:
 
@@ -227,7 +227,7 @@ def doubts(
     Lists images that the best models (the leader and those tied with it) together read as another digit, or whose label
     confident learning (Northcutt et al. 2021) doubts. The models did not train on these images. p(label) is the mean
     probability of the given label: the lower, the more doubtful. The list is for review; no label is ever changed. The
-    fifteen MNIST test images whose labels are disputed in print are marked, and accuracy is shown with and without
+    fifteen MNIST test images whose labels the literature disputes are marked, and accuracy is shown with and without
     them. Does not open the sealed test set.
 
     Examples:

@@ -37,7 +37,7 @@ def show(
     """Show a run or one of its trials.
 
     For a run: how many trials have ended, the best of them, and what is running now. For a trial: its recipe, its last
-    epochs and, if it failed, its traceback. Also works while the run is going on.
+    epochs and, if it failed, its traceback. Also works while the run is in progress.
 
     Examples:
 

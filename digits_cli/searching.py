@@ -50,7 +50,7 @@ Scheduler = Annotated[
 Objectives = Annotated[
     str,
     typer.Option(
-        "--objective", help="What to optimize: nll, or several of nll, accuracy, params and latency, e.g. nll,params."
+        "--objective", help="What to optimise: nll, or several of nll, accuracy, params and latency, e.g. nll,params."
     ),
 ]
 TimeBudget = Annotated[
@@ -266,7 +266,7 @@ def resume(
     trials: Annotated[
         int | None, typer.Option(help="Number of recipes to try in total.", show_default="as before")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Runs to train at a time.", show_default="as before")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Trials to run at a time.", show_default="as before")] = None,
     time_budget: TimeBudget = None,
     target: Target = None,
     storage: Annotated[

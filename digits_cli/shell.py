@@ -30,7 +30,7 @@ Assignments = Annotated[
     typer.Option("--set", help="Change a recipe field, e.g. optimizer.learning_rate=0.01. Repeatable."),
 ]
 Concurrency = Annotated[
-    int | None, typer.Option(help="Runs to train at a time.", show_default="one per processor, or per GPU")
+    int | None, typer.Option(help="Trials to run at a time.", show_default="one per processor, or per GPU")
 ]
 OwnEpochs = Annotated[int | None, typer.Option("--epochs", help="Epochs to train.", show_default="the recipe's own")]
 OwnDataset = Annotated[str | None, typer.Option("--dataset", help="Data set.", show_default="the recipe's own")]

@@ -109,7 +109,7 @@ def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
 
 
 class Plotly(StrEnum):
-    """Where the page loads the Plotly library from."""
+    """How a page gets the Plotly library."""
 
     inline = "inline"
     directory = "directory"
@@ -123,11 +123,11 @@ def report(
         Path | None, typer.Option(help="File to write.", show_default="report.html in the run's folder")
     ] = None,
     plotly: Annotated[
-        Plotly, typer.Option(help="Where to put Plotly: in the page, in a file beside it, or loaded from the network.")
+        Plotly, typer.Option(help="How to include Plotly: in the page, in a file beside it, or from the network.")
     ] = Plotly.inline,
     inside: Annotated[
         bool,
-        typer.Option("--inside", help="First make the pictures of the inside of the leader's network, if missing."),
+        typer.Option("--inside", help="First store the leader's filters and feature maps, if missing."),
     ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Keep rewriting the page until the run ends.")] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -187,7 +187,7 @@ def _report_one(
 
         why_not = keep_inside(store)
         if why_not:
-            say(f"no pictures of the inside of the network: {why_not}")
+            say(f"cannot show the inside of the network: {why_not}")
     if follow:
         path = follow_report(store, output, plotly, lambda page, count: say(f"{page}: {count} trials"))
     else:

@@ -134,7 +134,7 @@ def compare(
     """Compare recipes on equal footing.
 
     All recipes get the same images, seeds, threads and device, and the same workers as a sweep. They are ranked by mean
-    validation NLL; then the sealed test set is opened once for all runs, and nothing is chosen by it. Differences to
+    validation NLL; then the sealed test set is opened once for all runs, and nothing is chosen by it. Differences from
     the leader have intervals that account for chance in both images and seeds. With --published, every recipe is
     trained as its source did and shown beside the published result. Ctrl-C keeps the finished runs.
 

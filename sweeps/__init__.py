@@ -5,7 +5,7 @@ search/      chooses the next recipe and stops weak trials
 plans/       what a run will do, checked before it starts
 running/     runs the trials: the driver and its workers
 finishing/   what happens once the trials have ended
-view/        what people see of a run while it is going on
+view/        what people see of a run in progress
 signals.py   what ends a run cleanly, and when it must not be interrupted
 words.py     durations and counts as people write them
 
@@ -22,7 +22,7 @@ _RAY_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our own live view replaces Tune's tables
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning
     "RAY_DEDUP_LOGS": "0",
-    "RAY_memory_monitor_refresh_ms": "0",  # all of Tune dies when the monitor kills one trial
+    "RAY_memory_monitor_refresh_ms": "0",  # all of Tune dies if the monitor kills a trial
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our store keeps the results; the loggers cost 4 ms per trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # sweeps.signals decides what Ctrl-C does
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # we never read Tune's snapshots

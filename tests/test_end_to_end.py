@@ -102,7 +102,7 @@ def test_lines_printed_for_people(tmp_path: Path) -> None:
     assert "\x1b" not in result.stdout + result.stderr
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 2
-    assert again.stderr == f"error: there is already a sweep 'seen' in {runs}; choose another --name\n"
+    assert again.stderr == f"error: there is already a run 'seen' in {runs}; choose another --name\n"
 
 
 @pytest.mark.usefixtures("ray_session")

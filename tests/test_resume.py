@@ -98,11 +98,11 @@ def test_second_drivers_and_hostile_names_are_refused_but_a_killed_driver_does_n
             assert time.monotonic() < deadline
             time.sleep(0.02)
         refused = digits("resume", "held", "--runs", tmp_path, expected=2)
-        assert refused.startswith(f"error: 'held' is running already: process {process.pid} on ")
+        assert refused.startswith(f"error: 'held' is running: process {process.pid} on ")
         process.kill()
     for name in ("../held", "held/..", "", "a\nb", "--help me", ".held"):
         result = CliRunner().invoke(app, ["resume", "--runs", str(tmp_path), "--", name])
-        assert (result.exit_code, "cannot be a sweep's name" in result.stderr) == (2, True)
+        assert (result.exit_code, "cannot be a run's name" in result.stderr) == (2, True)
     result = CliRunner().invoke(app, ["resume", "hled", "--runs", str(tmp_path)])
     assert (result.exit_code, "did you mean 'held'" in result.stderr) == (2, True)
 

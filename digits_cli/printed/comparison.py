@@ -123,7 +123,7 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
     if outcome.summary.interrupted:
         lines.append(("interrupted", f"{sum(statuses.values())} of {header.trial_count} runs are kept"))
         lines.append(("resume", resume_command(outcome.folder)))
-    ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped, {statuses['failed']} failed"
+    ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped early, {statuses['failed']} failed"
     lines.append(("runs", f"{ended} in {duration(outcome.summary.seconds)} on {header.dataset}"))
     opened = "not opened" if not outcome.test_openings else f"opened {counted(outcome.test_openings, 'time')}"
     lines.append(("sealed test", "none for a cross-validation" if header.fold_count else opened))

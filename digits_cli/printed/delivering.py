@@ -71,6 +71,6 @@ def transfer_lines(transfer: Transfer) -> list[tuple[str, str]]:
 
 def cell_text(cell: TransferCell) -> str:
     """Accuracy with its interval, and whether the model has seen these images or this data set before."""
-    seen = f"; trained or chosen on {cell.seen_count:,} of these images" if cell.seen_count else ""
+    seen = f"; trained or selected on {cell.seen_count:,} of these images" if cell.seen_count else ""
     own = "; its own data set" if cell.is_own else ""
     return f"{cell.accuracy:.2%} [{cell.low:.2%}, {cell.high:.2%}], {cell.error_count:,} of {cell.n:,} wrong{own}{seen}"

@@ -77,7 +77,7 @@ def doctor_lines(found: Diagnosis) -> list[tuple[str, str]]:
         ("bfloat16", "in hardware" if found.native_bfloat16 else "not in hardware; float32 is used"),
         *((f"data: {name}", availability) for name, availability in found.datasets.items()),
         ("data folder", f"{found.data_folder} (set DIGITS_DATA_DIR to change it)"),
-        ("runs folder", f"{found.runs_folder}, {counted(found.sweep_count, 'sweep')}{writable}"),
+        ("runs folder", f"{found.runs_folder}, {counted(found.sweep_count, 'run')}{writable}"),
         ("would use", found.would_use),
         ("next", digits_command("sweep", "--trials", 100)),
     ]

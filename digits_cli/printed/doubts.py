@@ -40,7 +40,7 @@ def doubts_lines(store: SweepStore, review: Review) -> list[tuple[str, str]]:
     ]
     for doubt in review.doubts[:SHOWN]:
         why = [f"{doubt.missed_by} of {review.model_count} models miss it"]
-        why += ["confident learning doubts the label"] * doubt.confident + ["disputed in print"] * doubt.contested
+        why += ["doubted by confident learning"] * doubt.confident + ["disputed in the literature"] * doubt.contested
         said = f"labelled {doubt.label}, read as {doubt.suggested}; p(label) {doubt.self_confidence:.3f}"
         lines.append((f"  {_name(store, doubt)}", f"{said}; {', '.join(why)}"))
     if len(review.doubts) > SHOWN:
@@ -64,7 +64,7 @@ def _contested_lines(review: Review) -> list[tuple[str, str]]:
         (
             "  undisputed",
             f"{text(review.uncontested_error_count, review.n - review.contested_n)}, without the"
-            f" {counted(review.contested_n, 'image')} whose label is disputed in print",
+            f" {counted(review.contested_n, 'image')} whose label is disputed in the literature",
         ),
     ]
 

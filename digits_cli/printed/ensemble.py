@@ -135,7 +135,8 @@ def _analysis_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
         lines.append(
             (
                 "pairs",
-                f"{disagreement:.2%} of images right in only one of two, {double_fault:.2%} wrong in both{q} (means)",
+                f"{disagreement:.2%} of images right in exactly one of two, {double_fault:.2%} wrong in both{q}"
+                " (means over pairs)",
             )
         )
     if record.parameter_count:

@@ -38,7 +38,7 @@ def _verdict_lines(document: Values) -> list[tuple[str, str]]:
         names = ", ".join(_name(row) for row in tied[:8]) + (", ..." if len(tied) > 8 else "")
         lines.append(("tied with it", f"{len(tied)} of {counted(len(others), 'other')}: {names}"))
     elif others:
-        lines.append(("tied with it", "none: the mistakes of all others differ significantly"))
+        lines.append(("tied with it", "none: the error rates of all others differ significantly"))
     fewer = [_name(row) for row in others if row["verdict"] == "fewer mistakes"]
     if fewer:
         lines.append(
@@ -64,7 +64,9 @@ def _verdict_lines(document: Values) -> list[tuple[str, str]]:
             "not used: every image was predicted out of fold" if document["part"] == "out of fold" else opened,
         )
     )
-    how = "ranked by NLL; tied: mistakes not significantly different from the leader's (p corrected for all rows, Holm)"
+    how = (
+        "ranked by NLL; tied: error rate not significantly different from the leader's (p corrected for all rows, Holm)"
+    )
     return [*lines, ("how to read", how)]
 
 
@@ -113,7 +115,7 @@ METHODS = {
 
 
 def _to_leader_text(difference: Values, verdict: str) -> str:
-    """The difference in accuracy in percentage points, its interval, and whether the mistakes differ significantly."""
+    """The difference in accuracy in percentage points, its interval, and whether the difference is significant."""
     low_rate, high_rate = difference["error_rate_interval"]
     points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in (difference["error_rate"], high_rate, low_rate))
     p_value = f"p {p_value_text(difference['corrected_p_value'])} ({METHODS[difference['method']]}, Holm)"

@@ -38,7 +38,7 @@ def list_lines(runs: Path) -> list[tuple[str, str]]:
 
 
 def run_document(state: RunState) -> dict[str, Any]:
-    """`trials` has the counts of `sweep --json`, also while the run is going on."""
+    """`trials` has the counts of `sweep --json`, also while the run is in progress."""
     header, best = state.header, state.best
     return {
         "sweep": header.name,

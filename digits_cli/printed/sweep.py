@@ -188,7 +188,7 @@ def estimate_lines(plan: RunPlan, about: Estimate) -> list[tuple[str, str]]:
     lines = [("space", about.size)]
     lines += [(f"  {name}", text) for name, text in header.space.items()]
     if header.trial_count < MOST_TRIALS:
-        lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in all"))
+        lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in total"))
         lines.append(
             ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")
         )

@@ -15,7 +15,7 @@ FAINT = 0.01  # of full brightness: an image with a lower mean has hardly any in
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck:
-    """The findings. `problems` stand in the way of training, `remarks` do not."""
+    """The findings. `problems` prevent training, `remarks` do not."""
 
     name: str
     image_count: int

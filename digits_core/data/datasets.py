@@ -124,7 +124,7 @@ class DataSource:
     family: str  # data sets of the same family share images
     files: tuple[DataFile | PackedFile, ...] = ()
     published_train_count: int = 0  # images before the published test set; 0 if there isn't one
-    contested: tuple[int, ...] = ()  # numbers of images whose published label is disputed in print
+    contested: tuple[int, ...] = ()  # numbers of images whose published label is disputed in the literature
 
 
 # MNIST test images, by position in the test set, whose labels several annotators agreed are wrong: Northcutt, Athalye
@@ -213,7 +213,7 @@ def check_dataset(name: str) -> None:
 
 
 def absolute(name: str) -> str:
-    """The same name with absolute paths, so that what is stored under it can be found from any folder."""
+    """The same name with absolute paths, so that it means the same in any working directory."""
     pieces = []
     for component in components_of(name):
         kind, _, place = component.partition(":")
@@ -229,7 +229,7 @@ def side_of(name: str) -> int:
 
 
 def contested_images(name: str) -> tuple[int, ...]:
-    """Numbers of images in the data set whose published label is disputed in print."""
+    """Numbers of images in the data set whose published label is disputed in the literature."""
     first = components_of(name)[0]  # in a mixture its images come first, so their numbers stay the same
     return DATASETS[first].contested if first in DATASETS else ()
 

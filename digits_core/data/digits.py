@@ -31,7 +31,6 @@ class LabelledImages:
         return len(self.labels)
 
     def first(self, count: int) -> "LabelledImages":
-        """The first `count` images."""
         return LabelledImages(images=self.images[:count], labels=self.labels[:count])
 
 

@@ -16,7 +16,7 @@ FOLD_SEED = 30  # the k-fold script's own; fixed, so that all recipes are compar
 class Folds:
     """K splits of one pool. Their validation sets together are the whole pool."""
 
-    splits: tuple[Split, ...]  # each one's validation set is the held-out fold; none has a sealed set of its own
+    splits: tuple[Split, ...]  # each one's validation set is the held-out fold; no test set is left out
     validation: LabelledImages
     validation_indices: npt.NDArray[np.int64]  # (N,): the pool's image numbers in the data set, sorted
     split_id: str

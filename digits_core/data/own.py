@@ -1,4 +1,4 @@
-"""The user's own data sets: a folder of pictures, a CSV like Kaggle's digit recogniser, an NPZ. Never unpickles."""
+"""The user's own data sets: a folder of pictures, a CSV like Kaggle's Digit Recognizer, an NPZ. Never unpickles."""
 
 import hashlib
 import io
@@ -219,7 +219,7 @@ def _of_csv(name: str, path: Path) -> Digits:
     if first.lower() not in ("label", "digit", "class", "y"):
         raise UsageError(
             f"the first column of {path} is {first!r}: it must be 'label', followed by the pixels row by row, as in"
-            " Kaggle's train.csv for the digit recogniser (its test.csv has no labels)"
+            " Kaggle's train.csv for the Digit Recognizer (its test.csv has no labels)"
         )
     values = table.to_numpy()
     return _checked(name, path, values[:, 1:], values[:, 0], f"{len(values):,} rows of a CSV file")

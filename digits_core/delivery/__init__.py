@@ -4,7 +4,7 @@ c_source.py   a model as C source, compiled, run and measured
 card.py       the model card written beside an exported model
 deployed.py   a classifier as one torch module, its ensemble inside
 exporting.py  `digits export`: convert, check on every test image, write
-exports.py    what was asked of an export and what came of it, as plain values
+exports.py    the options and the result of an export, as plain values
 inputs.py     which files `digits predict` is to read
 onnx_file.py  a model as an ONNX file, in float32 or int8
 pages/        the drawing page of `digits serve`: HTML, CSS and script

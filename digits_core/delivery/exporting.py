@@ -94,7 +94,7 @@ def _check_flash(footprint: Footprint, config: ExportConfig) -> None:
     if config.max_flash is not None and footprint.flash > config.max_flash:
         fix = "take a smaller --model" if config.int8 else "add --int8, or take a smaller --model"
         raise EnvironmentFailure(
-            f"the model needs {footprint.flash / 1024:.1f} KB of flash, --max-flash allows"
+            f"the model needs {footprint.flash / 1024:.1f} KB of flash, but --max-flash allows"
             f" {config.max_flash / 1024:.1f} KB: {fix} (`digits sweep --objective nll,params` finds good small ones);"
             " nothing was written"
         )
@@ -134,5 +134,7 @@ def _written(folder: Path, contents: dict[str, bytes]) -> tuple[Path, ...]:
         for name, content in contents.items():
             write_atomically(folder / name, content)
     except OSError as error:
-        raise EnvironmentFailure(f"cannot write {folder}: {error.strerror}; --output writes it elsewhere") from error
+        raise EnvironmentFailure(
+            f"cannot write {folder}: {error.strerror}; write it elsewhere with --output"
+        ) from error
     return tuple(folder / name for name in contents)

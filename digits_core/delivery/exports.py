@@ -1,4 +1,4 @@
-"""What was asked of an export and what came of it, as plain values."""
+"""The options and the result of an export, as plain values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ FORMATS = ("onnx", "torchscript", "c")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """What was asked for. Raises UsageError for options that exclude each other."""
+    """The options of an export. Raises UsageError for options that exclude each other."""
 
     format: str = "onnx"
     int8: bool = False

@@ -30,10 +30,10 @@ class Reader:
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self.frame = frame_for(classifier.side)
-        cv2.setNumThreads(1)  # each processor takes a picture of its own; OpenCV does not split one
+        cv2.setNumThreads(1)  # pictures are spread over the processors, so OpenCV need not split one
 
     def read_files(self, pictures: Sequence[Picture]) -> Iterator[Reading]:
-        """Read every picture, in order. One that cannot be read gives a Reading with an error and stops no other."""
+        """Read every picture, in order. If one cannot be read, its Reading has an error; the others are still read."""
         batches = [pictures[start : start + AT_ONCE] for start in range(0, len(pictures), AT_ONCE)]
         with _one_thread(len(batches) > 1), ThreadPoolExecutor(_processor_count()) as pool:
             ahead = pool.map(self._found, batches[0]) if batches else iter(())

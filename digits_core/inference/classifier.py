@@ -50,7 +50,7 @@ class Classifier:
     """A model ready to predict. name: as `--model` takes it. records, networks: of its members, at least one."""
 
     name: str
-    store: SweepStore  # the run in whose folder the members lie
+    store: SweepStore  # the run whose folder holds the members
     header: SweepHeader
     records: tuple[RunRecord, ...]
     networks: tuple[nn.Module, ...]
@@ -129,7 +129,7 @@ def _leader(store: SweepStore) -> Classifier:
 
     record = leading_record(store)
     if record is None:
-        raise UsageError(f"{store.header.name!r} has no finished trial yet; see `digits show {store.header.name}`")
+        raise UsageError(f"{store.header.name!r} has no validated trial yet; see `digits show {store.header.name}`")
     return _single(store, record)
 
 

@@ -41,12 +41,12 @@ def _digits_of(store: SweepStore) -> Digits:
     digits = load_digits(header.dataset)
     if digits.checksum != header.data_checksum:
         raise EnvironmentFailure(
-            f"the data set {header.dataset!r} in the data folder is not the one sweep {header.name!r} was run on"
+            f"the data set {header.dataset!r} on this machine is not the one {header.name!r} was trained on"
         )
     if header.split_id not in (digits.split_id, refit_split_id(digits)):
         raise EnvironmentFailure(
-            f"sweep {header.name!r} was run on split {header.split_id}, but this version of digits makes split"
-            f" {digits.split_id}: its test set holds images that the sweep was trained on; run the sweep again"
+            f"{header.name!r} was trained on split {header.split_id}, but this version of digits makes split"
+            f" {digits.split_id}: its test set contains images that the run was trained on; run it again"
         )
     return digits
 
@@ -54,7 +54,7 @@ def _digits_of(store: SweepStore) -> Digits:
 def open_test(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
     """Test probabilities (M, N, 10) of stored models, computed once and kept. Every call adds a line to the ledger.
 
-    Raises EnvironmentFailure if weights are missing or the data set is not the one the sweep was run on, UsageError
+    Raises EnvironmentFailure if weights are missing or the data set is not the one the run was trained on, UsageError
     for a cross-validation.
     """
     header = store.header

@@ -29,7 +29,7 @@ class PartResult:
 
     n: int  # images
     accuracy: Spread  # over seeds
-    interval: Interval  # Wilson's, for the mean error count: the range that other images of the kind might give
+    interval: Interval  # Wilson's, for the mean error count: the range that other images of the same kind might give
     error_counts: tuple[int, ...]  # one per seed
     to_leader: MeanDifference | None  # None for the leader itself
 
@@ -135,7 +135,7 @@ def compare_runs(store: SweepStore) -> tuple[ComparedRow, ...]:
 
     groups = sorted(by_name.values(), key=order)
     validation = _part_results(store.validation_labels(), groups, store.validation_probabilities)
-    # On test only if it was opened for every run: differences to the leader need the leader's runs too.
+    # On test only if it was opened for every run: differences from the leader need the leader's runs too.
     opened = all(store.has_opened_test(record.trial) for records in groups for record in records)
     test: list[PartResult] | list[None] = [None] * len(groups)
     if groups and opened:

@@ -257,6 +257,6 @@ def contributions(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np
         return (0.0,)
     exact = probabilities.astype(np.float64)
     whole = float(image_nll(labels, exact.mean(axis=0)).mean())
-    # Averaged anew without each: subtracting a member would leave only rounding error of a small probability.
+    # Averaged again without each: subtracting a member would leave only rounding error of a small probability.
     others = (np.delete(exact, place, axis=0).mean(axis=0) for place in range(count))
     return tuple(float(image_nll(labels, without).mean()) - whole for without in others)

@@ -12,7 +12,7 @@ from digits_core.judging.candidates import Candidate
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.runs.store import SweepStore
 
-FEW_DRAWS = 2  # who is tied does not depend on the bootstrap
+FEW_DRAWS = 2  # ties do not depend on the bootstrap
 PARTS = ("validation", "test")
 
 

@@ -54,7 +54,7 @@ class ToLeader:
 
     @property
     def verdict(self) -> Literal["tied", "more mistakes", "fewer mistakes"]:
-        """Fewer than the leader is possible: with a worse NLL, it is less sure when right, or too sure when wrong."""
+        """A lower row can make fewer mistakes: NLL also counts being less sure when right, or surer when wrong."""
         if self.tied:
             return "tied"
         return "more mistakes" if self.error_rate > 0 else "fewer mistakes"
@@ -210,7 +210,7 @@ def _over_folds(leader: Candidate, other: Candidate, folds: _Folds) -> dict[Figu
 
 
 def _less_sure(over_folds: MeanDifference, over_images: MeanDifference) -> MeanDifference:
-    """The larger p-value: a few folds can agree by chance to the last image; the test over images is then right."""
+    """The less significant of the two: a few folds can agree exactly by chance, which makes p too small."""
     return over_folds if over_folds.p_value >= over_images.p_value else over_images
 
 

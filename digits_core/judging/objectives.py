@@ -79,7 +79,7 @@ def pareto_front(records: Iterable[RunRecord], names: Sequence[str]) -> list[Run
         if values_of(record, names) is not None
     ]
     front: list[tuple[RunRecord, tuple[float, ...]]] = []
-    # In this order, any trial that beats another comes before it.
+    # In this order, a trial comes before all that it dominates.
     for record, own in sorted(losses, key=lambda pair: (pair[1], pair[0].trial)):
         if not any(other != own and all(map(float.__le__, other, own)) for _, other in front):
             front.append((record, own))

@@ -28,7 +28,7 @@ class Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """What the best of many models, picked by validation, is worth on other images of the kind."""
+    """What the best of many models, picked by validation, is worth on other images of the same kind."""
 
     accuracy: float
     interval: Interval
@@ -54,7 +54,7 @@ def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[n
 
 
 def paired_bootstrap(*figures: Matrix, draws: int = DRAWS, ahead: int = 0) -> tuple[Paired, ...]:
-    """Percentile intervals of each model's difference to the first and of its rank, for each of the figures.
+    """Percentile intervals of each model's difference from the first and of its rank, for each of the figures.
 
     figures: (M, N) each, of the same models on the same images. The first `ahead` models always rank before the others.
     """

@@ -1,4 +1,4 @@
-"""Runs that lie in an object store, worked on through a local copy. Imports neither torch nor Ray.
+"""Runs kept in an object store, worked on through a local copy. Imports neither torch nor Ray.
 
 local_copy.py    the local copy: its files, its notes of the last synced state, its lock
 mirror.py        downloads and uploads what changed

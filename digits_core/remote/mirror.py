@@ -84,7 +84,7 @@ class Mirror:
 
     @staticmethod
     def around(folder: Path) -> "Mirror | None":
-        """The local copy that a folder is or lies in; None if it isn't part of one."""
+        """The local copy that a folder is, or is inside; None without one."""
         note = claims.mirror_note(folder)
         if note is None:
             return None
@@ -285,7 +285,7 @@ class Mirror:
         return stamp
 
     def remove(self, run: str) -> None:
-        """Delete a run from the store, for good; its header goes last, so an interrupted removal can be repeated.
+        """Delete a run from the store permanently; its header goes last, so an interrupted removal can be repeated.
 
         Raises UsageError if a driver on another machine holds it.
         """
@@ -308,7 +308,7 @@ class KeptFresh:
     def refresh(self) -> None:
         """Download, if the last time was a few seconds ago."""
         if self.mirror is not None and time.monotonic() - self.fetched_at > SECONDS_BETWEEN_FETCHES:
-            with contextlib.suppress(EnvironmentFailure):  # watching goes on without the store
+            with contextlib.suppress(EnvironmentFailure):  # keep watching without the store
                 self.mirror.pull()
             self.fetched_at = time.monotonic()
 

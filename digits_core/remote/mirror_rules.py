@@ -1,4 +1,4 @@
-"""Which side's version of a file wins when a run lies in a bucket and in a local copy. Rules only, no traffic.
+"""Which side's version of a file wins when a run is both in a bucket and in a local copy. Rules only, no traffic.
 
 For each file the copy notes its state on both sides when they last agreed:
 

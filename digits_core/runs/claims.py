@@ -117,7 +117,7 @@ def claim_from_elsewhere(folder: Path) -> Claim | None:
 
 
 def mirror_note(folder: Path) -> MirrorNote | None:
-    """The note of the local copy that this folder is or lies in; None if it isn't part of a local copy."""
+    """The note of the local copy that this folder is, or is inside; None without one."""
     for parent in (folder, *folder.parents[:2]):
         path = parent / MIRROR_NOTE
         if path.is_file():

@@ -110,7 +110,7 @@ def unusable(path: Path, reason: object) -> EnvironmentFailure:
     elif path.name == "journal.jsonl":
         remedy = (
             "restore it from a copy, or start a new sweep with --start-from this one; its finished trials can still be"
-            " combined and reported"
+            " combined and reported on"
         )
     else:
         remedy = f"restore it from a copy, or delete the folder {path.parent} and run the sweep again"

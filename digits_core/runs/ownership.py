@@ -71,7 +71,7 @@ def is_held_here(folder: Path) -> bool:
 
 def _running(folder: Path) -> UsageError:
     """Return (not raise) the error that names the owner."""
-    return UsageError(f"{folder.name!r} is running already: {_owner(folder)}; wait for it or stop it")
+    return UsageError(f"{folder.name!r} is running: {_owner(folder)}; wait for it or stop it")
 
 
 def _owner(folder: Path) -> str:

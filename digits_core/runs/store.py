@@ -12,7 +12,7 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
                       /progress.json        the record so far, rewritten after every epoch
                       /state.safetensors    what the trial resumes from if interrupted; deleted once it has ended
                       /record.json          RunRecord; written last, so its presence means that the trial has ended
-                      /inside.safetensors   filters, activation maps and embedding of the network; leader only
+                      /inside.safetensors   filters, feature maps and embedding of the network; leader only
                       /test.npy             only after the sealed test set was opened for this trial
          /ledger.jsonl             one line for every opening of the test set
          /confirmed/               a run of its own with the same layout: the best recipes again, on fresh seeds;
@@ -59,7 +59,7 @@ def check_name(name: str) -> str:
     """Return the name if it is safe as a folder's name, else raise UsageError."""
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot be a sweep's name; use up to 80 letters, digits, dots, dashes and underscores,"
+            f"{name!r} cannot be a run's name; use up to 80 letters, digits, dots, dashes and underscores,"
             " starting with a letter or digit"
         )
     return name
@@ -87,21 +87,21 @@ class SweepStore:
         return store
 
     def write_header(self, header: SweepHeader) -> None:
-        """Write what is to be done: when the run starts, and again if more trials are asked for."""
+        """Write what the run is to do: when it starts, and again if more trials are requested."""
         write_atomically(self.folder / "sweep.json", json_bytes(dataclasses.asdict(header)))
 
     @staticmethod
     def open(runs: Path, name: str | None = None) -> "SweepStore":
         """Open a run by name, or the latest one. Raises UsageError if there isn't one."""
         if runs.exists() and not runs.is_dir():
-            raise UsageError(f"{runs} is not a folder; --runs names the folder that holds the sweeps")
+            raise UsageError(f"{runs} is not a folder; --runs must name the folder that holds the runs")
         names = sweep_names(runs)
         if name is None:
             if not names:
-                raise UsageError(f"there is no sweep in {runs} yet; start one with: digits sweep --trials 100")
+                raise UsageError(f"there is no run in {runs} yet; start one with: digits sweep --trials 100")
             return SweepStore(runs / names[-1])
         if check_name(name) not in names:
-            raise unknown_name("sweep", name, names)
+            raise unknown_name("run", name, names)
         return SweepStore(runs / name)
 
     @property
@@ -245,7 +245,7 @@ class SweepStore:
     def write_ensemble(
         self, record: EnsembleRecord, validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating]
     ) -> None:
-        """Keep an ensemble. The old record goes first, the new one comes last: it never lies beside other arrays."""
+        """Keep an ensemble. The old record goes first, the new one comes last, so it never describes other arrays."""
         (self.folder / "ensemble.json").unlink(missing_ok=True)
         write_array(self.folder / "ensemble_validation.npy", validation.astype(np.float32))
         write_array(self.folder / "ensemble_test.npy", test.astype(np.float32))
@@ -293,7 +293,7 @@ def check_new(runs: Path, name: str) -> None:
     Raises UsageError for the name, EnvironmentFailure for the folder. Creates nothing.
     """
     if (runs / check_name(name)).exists():
-        raise UsageError(f"there is already a sweep {name!r} in {runs}; choose another --name")
+        raise UsageError(f"there is already a run {name!r} in {runs}; choose another --name")
     try:
         with tempfile.TemporaryFile(dir=next(folder for folder in (runs, *runs.absolute().parents) if folder.exists())):
             pass

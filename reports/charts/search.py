@@ -92,7 +92,7 @@ def objectives_chart(records: list[RunRecord], front: Front) -> go.Figure:
 
 
 def time_line(bars: Sequence[LaneBar]) -> go.Figure:
-    """Trials as bars over time, in one lane for each that ran at the same time."""
+    """Trials as bars over time; trials that ran at the same time are in different lanes."""
     figure = go.Figure()
     for status, colour, _, chosen in _by_status(bars, lambda bar: bar.status):
         figure.add_bar(

@@ -30,7 +30,7 @@ def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHea
     try:
         digits = load_digits(header.dataset)
         if digits.checksum != header.data_checksum:
-            digits, why_not = None, f"the local data set {header.dataset} is not the one it was trained on"
+            digits, why_not = None, f"the data set {header.dataset} on this machine is not the one it was trained on"
     except (EnvironmentFailure, UsageError) as error:
         why_not = str(error)
     page = render_reading_page(reading_page(readings, model, header.dataset, digits, why_not))

@@ -117,7 +117,6 @@ def page_environment() -> jinja2.Environment:
 
 
 def page_style() -> Markup:
-    """The style sheet of all pages."""
     return Markup(asset("style.css"))  # noqa: S704 - our own file
 
 

@@ -5,7 +5,7 @@ dataset.py      a data set: images per digit, and examples
 document.py     the JSON document inside a page, written and read back
 frames.py       the leaderboard as one flat table
 importance.py   how much each searched field mattered
-inside.py       the inside of a network: filters, activation maps, embeddings
+inside.py       the inside of a network: filters, feature maps, embeddings
 pictures.py     all images of a page in one PNG
 reading.py      pictures that a model read: boxes, what the network saw, similar training images
 search.py       how a search went: history, timeline, rungs, costs

@@ -1,4 +1,4 @@
-"""The inside of a network, as sweeps.finishing.insight stored it: filters, activation maps, embeddings."""
+"""The inside of a network, as sweeps.finishing.insight stored it: filters, feature maps, embeddings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Plane = npt.NDArray[np.float32]  # (N, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPicture:
-    """One convolution's activation maps for the shown image."""
+    """One convolution's feature maps for the shown image."""
 
     name: str
     channel_count: int  # of these the first few are shown

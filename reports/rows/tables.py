@@ -103,7 +103,7 @@ class ReportData:
     summary: SweepSummary | None
     openings: tuple[Opening, ...]
     leaderboard: tuple[LeaderboardRow, ...]
-    board: Leaderboard  # with the significance of each difference to the leader
+    board: Leaderboard  # with the significance of each difference from the leader
     board_document: dict[str, Any]  # what `digits leaderboard --json` prints
     failures: tuple[RunRecord, ...]
     search: SearchRows
@@ -137,7 +137,7 @@ def collect(store: SweepStore) -> ReportData:
     ranked = rank(records)
     if not ranked:
         raise UsageError(
-            f"sweep {header.name!r} has no validated trial to report ({len(records)} recorded,"
+            f"{header.name!r} has no validated trial to report ({len(records)} recorded,"
             f" {sum(r.status == 'failed' for r in records)} failed); run a new sweep"
         )
     ensemble, board = store.ensemble(), leaderboard(store)
@@ -231,7 +231,7 @@ def _images(header: SweepHeader) -> tuple[Digits | None, str]:
     except (EnvironmentFailure, UsageError) as error:
         return None, str(error)
     if digits.checksum != header.data_checksum:
-        return None, f"the local data set {header.dataset!r} is not the one this run used"
+        return None, f"the data set {header.dataset!r} on this machine is not the one this run was trained on"
     return digits, ""
 
 

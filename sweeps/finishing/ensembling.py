@@ -60,7 +60,7 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
     if config.pool == "all":
         records = [record for record in sweep.ranked() if sweep.can_be_tested(record.trial)][: config.top]
         if not records:
-            raise UsageError(f"sweep {sweep.header.name!r} has no finished trial to combine; run a sweep first")
+            raise UsageError(f"{sweep.header.name!r} has no validated trial to combine; run a sweep first")
         return Pool(store=sweep, records=tuple(records), names=tuple(f"trial {record.trial}" for record in records))
     confirmed = sweep.confirmation()
     best = [one for one in candidates(sweep, confirmed) if one.confirmed][: config.top]

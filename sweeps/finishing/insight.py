@@ -19,7 +19,7 @@ POINTS = 600  # validation images in the embedding plot; t-SNE takes 1.5 s for t
 def keep_inside(store: SweepStore) -> str:
     """Store what the leader's network looks like inside. Returns why that was not possible, or an empty string.
 
-    A missing picture must not cost a run its result, so missing weights or data are returned as text, not raised.
+    A failure here must not cost a run its result, so missing weights or data are returned as text, not raised.
     """
     header, record = store.header, leading_record(store)
     if record is None or header.fold_count or header.kind == RunKind.REFIT:
@@ -33,7 +33,7 @@ def keep_inside(store: SweepStore) -> str:
     except EnvironmentFailure as error:
         return str(error)
     if digits.checksum != header.data_checksum:
-        return f"the data set {header.dataset!r} on this machine is not the one that this run was trained on"
+        return f"the data set {header.dataset!r} on this machine is not the one this run was trained on"
     said, indices = store.validation_probabilities(record.trial), store.validation_indices()
     chosen = np.unique(np.linspace(0, len(indices) - 1, POINTS).astype(int))
     worst = int(wrong_margin(store.validation_labels(), said).argmax())

@@ -38,7 +38,7 @@ SEARCHES = {
     "nsga2": "NSGA-II (Deb et al. 2002): a genetic algorithm",
 }
 SCHEDULERS = {
-    "asha": "asynchronous successive halving (Li et al. 2020): only the better trials go on at each rung",
+    "asha": "asynchronous successive halving (Li et al. 2020): only the better trials continue at each rung",
     "hyperband": "asha in three brackets; the later a bracket, the later its first rung",
     "median": "stops trials that are worse than the median of the others at that epoch (Golovin et al. 2017)",
     "pbt": "population-based training (Jaderberg et al. 2017): weak members continue from the weights of strong ones",

@@ -55,7 +55,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             " models of a training run as well)"
         )
     chosen = best_recipes(sweep, config.top)
-    split = data_of(header, otherwise="was run on; restore them, or start a new sweep")
+    split = data_of(header, otherwise="was trained on; restore them, or start a new sweep")
     digits = load_digits(header.dataset)
     data: Split | Folds = cut_digits(digits, config.folds) if config.folds else split
     if config.refit:
@@ -99,7 +99,7 @@ def fresh_seeds(sweep: SweepStore, count: int) -> list[int]:
 
 
 def _with_what_was_begun(wanted: list[tuple[str, Recipe]], history: History | None) -> Given:
-    """Runs that have started keep their numbers; those of the (label, recipe) pairs that are missing follow."""
+    """Runs that have started keep their numbers; missing (label, recipe) pairs follow."""
     begun = {trial.assignment.trial: trial.assignment for trial in history.trials.values()} if history else {}
     there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
     missing = [(label, recipe) for label, recipe in wanted if (label, recipe.training.seed) not in there]
@@ -126,7 +126,7 @@ def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
         by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
     chosen = list(by_recipe.values())[:top]
     if not chosen:
-        raise UsageError(f"sweep {sweep.header.name!r} has no finished trial to confirm; run a sweep first")
+        raise UsageError(f"{sweep.header.name!r} has no validated trial to confirm; run a sweep first")
     inherited = [record.trial for record in chosen if record.inherited_epochs]
     if inherited:
         raise UsageError(

@@ -20,7 +20,7 @@ BEST_OF_A_SWEEP = 5
 
 
 def first_trials(config: SweepConfig, base: Recipe, space: Space) -> tuple[Assignment, ...]:
-    """Trial 0 is the default recipe, so that no sweep ends up worse than it unnoticed; then what the user asked for."""
+    """Trial 0 is the default recipe, the baseline to beat; then come the trials that the user asked for."""
     known = [("", base), *known_recipes(config)]
     first = [_assigned(trial, label, recipe, config.seed, base, space) for trial, (label, recipe) in enumerate(known)]
     outside = [assignment.label for assignment in first if assignment.point is None]

@@ -236,7 +236,10 @@ def _resumed_trial_count(config: ResumeConfig, header: SweepHeader, history: His
             f"--trials must be at least {len(history.trials)}, the number already started, got {trial_count}"
         )
     if config.trials is not None and header.plan is not None and header.plan.scheduler == "pbt":
-        raise UsageError(f"{header.name!r} is a population of {header.trial_count} trials; leave out --trials")
+        raise UsageError(
+            f"{header.name!r} is a population of {header.trial_count} trials, which cannot be extended; leave out"
+            " --trials"
+        )
     if header.plan is not None and header.plan.search == "grid":
         trial_count = min(trial_count, len(header.plan.first))
     if trial_count == MOST_TRIALS and config.time_budget_seconds is None and config.target_accuracy is None:

@@ -38,7 +38,7 @@ def _names(recipes: Drawn) -> tuple[Scalar, ...]:
 
 
 def _largest_of(space: Space, base: Recipe, name: Scalar) -> Recipe:
-    """The corner of the space with this architecture where all numbers are at their upper end."""
+    """The point with this architecture and every number at the upper end of its range."""
     point: dict[str, Scalar] = {}
     for field, parameter in space.items():
         if field == NAME:

@@ -149,7 +149,7 @@ def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
         ray.init(
             address="local",
             num_cpus=cpu_count,
-            num_gpus=gpu_count,  # as torch counts them: for one that Ray did not detect, trials would wait for ever
+            num_gpus=gpu_count,  # as torch counts them: if Ray detected fewer, trials would wait for ever
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",

@@ -64,7 +64,7 @@ class RemoteRun:
 
     def _running(self, theirs: Claim) -> UsageError:
         """Return (not raise) the error that names the other driver."""
-        return UsageError(f"{self.folder.name!r} is running already: {theirs.words()}; wait for it or stop it")
+        return UsageError(f"{self.folder.name!r} is running: {theirs.words()}; wait for it or stop it")
 
     def _show_life(self) -> None:
         """Renew the claim, locally and in the store."""
@@ -78,7 +78,9 @@ class RemoteRun:
             return
         theirs = self._claim_there()
         if theirs is None or theirs.token != self.claim.token:
-            raise TakenUp(f"another machine has resumed or removed {self.name!r}: this one uploads nothing more of it")
+            raise TakenUp(
+                f"another machine has resumed or removed {self.name!r}, so nothing more of it is uploaded from here"
+            )
         self._show_life()
 
     def _send(self) -> None:

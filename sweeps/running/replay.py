@@ -57,7 +57,7 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
             " reproduce it; replay a trial that was trained from scratch"
         )
     header = store.header
-    data = data_of(header, otherwise="was run on")
+    data = data_of(header, otherwise="was trained on")
     device = check_device(record.device.partition(":")[0])
     use_threads(record.thread_count)
     trainer = trainer_for(record.recipe, upload(data, device), device)

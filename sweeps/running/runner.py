@@ -82,7 +82,7 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why the trials ended before all had run, if they did and the user did not stop them."""
+    """Why the search ended before all trials had run, unless the user stopped it."""
 
     error: str | None = None
     limit: str = ""  # the time budget or the target that ended them

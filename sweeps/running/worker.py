@@ -1,4 +1,4 @@
-"""A worker: a Ray process that trains one trial after another. With its time limit and its roll call at the start."""
+"""A worker: a Ray process that trains one trial after another; its time limit, and the roll call at its start."""
 
 import contextlib
 import faulthandler
@@ -32,7 +32,7 @@ class RollCall:
 
     folder: Path
     expected: int
-    limit_seconds: float = 60.0  # to wait no longer for a process that died during its start
+    limit_seconds: float = 60.0  # do not wait for ever for a process that died while starting
 
     def answer(self) -> None:
         """Report this process as present and wait until all are. A late process does not have to wait."""

@@ -16,9 +16,9 @@ MANY_EPOCHS = 12
 def first_rung(max_epochs: int) -> tuple[int, int]:
     """ASHA's first rung, in epochs, and its reduction factor.
 
-    Where epochs are many, they are cheap: the first rung is at a sixth of them and half of the trials go on, because
+    Where epochs are many, they are cheap: the first rung is at a sixth of them and half of the trials continue, because
     one-cycle and cosine schedules look worse than they are until the learning rate has come down. Where epochs are
-    few, they are expensive: the first rung is the first epoch and a third goes on (docs/lab-log.md measures both).
+    few, they are expensive: the first rung is the first epoch and a third continues (docs/lab-log.md measures both).
     """
     return (max_epochs // 6, 2) if max_epochs >= MANY_EPOCHS else (1, 3)
 

@@ -1,4 +1,4 @@
-"""What people see of a run while it is going on.
+"""What people see of a run in progress.
 
 progress.py    the live view of a sweep, and the epoch progress bar of a training run
 run_state.py   the state of runs, read from their folders; removing a run

@@ -49,7 +49,7 @@ class SweepView(Protocol):
         """Some time has passed."""
 
     def note(self, text: str) -> None:
-        """Show something that was found out along the way, in one line."""
+        """Show a remark, in one line."""
 
     def close(self) -> None:
         """No more events will come. Closing again does nothing."""
@@ -117,7 +117,6 @@ class PlainView(SweepView):
             self.print_line()
 
     def print_line(self) -> None:
-        """Print the whole state in one line."""
         self.tally.measure_disk()
         self.last_line_at = time.monotonic()
         self.note(status_line(self.tally))

@@ -92,7 +92,7 @@ def check_removable(runs: Path, name: str) -> SweepStore:
 
 
 def remove_run(runs: Path, name: str) -> int:
-    """Remove a run's folder for good. Returns how many bytes it held. Raises UsageError if it must not be removed."""
+    """Delete a run's folder permanently. Returns its size in bytes. Raises UsageError if it must not be deleted."""
     store = check_removable(runs, name)
     byte_count, mirror = folder_bytes(store.folder), Mirror.around(runs)
     gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # renamed first, so that it disappears at once

@@ -20,7 +20,7 @@ from tests.helpers.command_line import RUNNER, run
     [
         (("sweep", "--trials", "0"), 2, "--trials must be between 1 and 99,999, got 0"),
         (("sweep", "--dataset", "mnits"), 2, "did you mean 'mnist'"),
-        (("sweep", "--name", "../x"), 2, "cannot be a sweep's name"),
+        (("sweep", "--name", "../x"), 2, "cannot be a run's name"),
         (("sweep", "--max-epochs", "0"), 2, "--max-epochs must be between 1 and 100,000, got 0"),
         (("sweep", "--trials", "5000000000"), 2, "--trials must be between 1 and 99,999, got 5,000,000,000"),
         (("sweep", "--max-epochs", "100001"), 2, "--max-epochs must be between 1 and 100,000"),
@@ -32,7 +32,7 @@ from tests.helpers.command_line import RUNNER, run
         (("train", "lenet", "--device", "gpu"), 2, "unknown device 'gpu'"),
         (("train", "lenet", "--epochs", "0", "--dataset", "sklearn-digits"), 2, "training.epochs is 0"),
         (("train", "nguetsop-cnn", "--dataset", "sklearn-digits"), 2, "needs images of at least 16x16 pixels, not 8x8"),
-        (("train", "lenet", "--name", "tiny", "--dataset", "sklearn-digits"), 2, "there is already a sweep 'tiny'"),
+        (("train", "lenet", "--name", "tiny", "--dataset", "sklearn-digits"), 2, "there is already a run 'tiny'"),
         (("train", "lenet", "--folds", "1"), 2, "--folds must be at least 2, or 0 for a single split"),
         (("train", "lenet", "--folds", "140", "--dataset", "sklearn-digits"), 2, "--folds 140 is too many"),
         (("compare",), 2, "name the recipes to compare"),
@@ -45,21 +45,21 @@ from tests.helpers.command_line import RUNNER, run
         (("datasets", "show", "mnits"), 2, "did you mean 'mnist'"),
         (("datasets", "show", "sklearn-digits", "--output", "FILE"), 2, "--output must name an .html file"),
         (("recipes", "kfold"), 2, "did you mean 'kfold-cnn'"),
-        (("replay", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
+        (("replay", "tny"), 2, "unknown run 'tny'; did you mean 'tiny'?"),
         (("replay", "tiny", "--trial", "9"), 2, "has no trial 9 with predictions"),
         (("report", "--runs", "FILE"), 2, "is not a folder"),
         (("report", "--output", "FILE"), 2, "--output must name an .html file"),
-        (("ensemble", "--sweep", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
+        (("ensemble", "--sweep", "tny"), 2, "unknown run 'tny'; did you mean 'tiny'?"),
         (("ensemble", "--top", "0"), 2, "--top must be between 1 and"),
         (("ensemble", "--method", "gready"), 2, "did you mean 'greedy'"),
         (("ensemble", "--pool", "confirmed"), 2, "run `digits confirm` first"),
-        (("leaderboard", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
+        (("leaderboard", "tny"), 2, "unknown run 'tny'; did you mean 'tiny'?"),
         (("leaderboard", "--top", "0"), 2, "--top must be at least 1"),
         (("leaderboard", "--folds", "3"), 2, "run `digits confirm --folds 3 --sweep tiny` first"),
         (("confirm", "--seeds", "0"), 2, "--seeds must be between 1 and"),
         (("doubts", "--part", "test"), 2, "the sealed test set has not been opened"),
-        (("report", "../tiny"), 2, "cannot be a sweep's name"),
-        (("report", "tiny", "tny"), 2, "unknown sweep 'tny'; did you mean 'tiny'?"),
+        (("report", "../tiny"), 2, "cannot be a run's name"),
+        (("report", "tiny", "tny"), 2, "unknown run 'tny'; did you mean 'tiny'?"),
         (("report", "tiny", "other", "--follow"), 2, "--follow is for one run, got 2"),
         (("leaderboard", "FILE.html"), 2, "there is no file"),
         (("leaderboard", "tiny.html", "--folds", "3"), 2, "--folds needs a run, not a report page"),
@@ -180,7 +180,7 @@ def test_installed_command_answers_without_heavy_imports() -> None:
     environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
     digits = Path(sys.executable).with_name("digits")
     done = subprocess.run([digits, "--help"], capture_output=True, text=True, check=True, env=environment)
-    assert "Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted" in done.stdout
+    assert "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "typer" in imported
     assert not imported & {"torch", "ray", "optuna", "numpy", "plotly", "sklearn"}
@@ -281,7 +281,7 @@ def test_runs_are_listed_shown_and_deleted(sweep_store: SweepStore) -> None:
     code, _, err = run("watch", "tiny")
     assert (code, err) == (2, "error: 'tiny' has no journal to watch; only sweeps and comparisons have one\n")
     code, _, err = run("rm", "tiny", "nothere")
-    assert (code, "unknown sweep 'nothere'" in err) == (2, True)
+    assert (code, "unknown run 'nothere'" in err) == (2, True)
     linked = sweep_store.folder.with_name("linked")
     linked.symlink_to(sweep_store.folder)
     code, _, err = run("rm", "tiny", "linked", "--yes")

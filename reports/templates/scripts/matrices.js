@@ -91,7 +91,7 @@ const matrices = (onCell, onModel) => {
     }
     if (left.part !== right.part || left.n !== right.n) {
       panels[1].table.replaceChildren();
-      panels[1].caption.textContent = `No difference to ${right.title}, ${right.part}: the two were scored on different images.`;
+      panels[1].caption.textContent = `Cannot subtract ${right.title}, ${right.part}: the two were scored on different images.`;
       return;
     }
     const other = confusionOf(right);

@@ -58,7 +58,7 @@ def test_an_ensemble_predicts_as_it_was_scored(
         ("tiny/confirmed/1", "has no runs in 'confirmed'"),
         ("tiny/ensemble", "has no ensemble yet"),
         ("ensemble", "has an ensemble yet"),
-        ("../x", "cannot be a sweep's name"),
+        ("../x", "cannot be a run's name"),
     ],
 )
 def test_missing_models_are_refused(runs: Path, selector: str, message: str) -> None:

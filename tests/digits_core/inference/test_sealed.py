@@ -48,13 +48,13 @@ def test_weights_of_another_network_open_nothing(sweep_store: SweepStore) -> Non
 def test_another_data_set_opens_nothing(sweep_store: SweepStore) -> None:
     header = dataclasses.replace(sweep_store.header, data_checksum="0" * 64)
     (sweep_store.folder / "sweep.json").write_text(json.dumps(dataclasses.asdict(header)))
-    with pytest.raises(EnvironmentFailure, match="not the one sweep 'tiny' was run on"):
+    with pytest.raises(EnvironmentFailure, match="on this machine is not the one 'tiny' was trained on"):
         open_test(sweep_store, sweep_store.ranked()[:1], "a test")
     assert sweep_store.ledger() == []
 
 
 def test_another_split_opens_nothing(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digits_core.data.digits.SPLIT_SEED", 1)
-    with pytest.raises(EnvironmentFailure, match="test set holds images that the sweep was trained on"):
+    with pytest.raises(EnvironmentFailure, match="test set contains images that the run was trained on"):
         open_test(sweep_store, sweep_store.ranked()[:1], "a test")
     assert sweep_store.ledger() == []

@@ -23,7 +23,7 @@ def test_a_live_claim_keeps_others_out_and_an_expired_one_does_not(
     assert claim_from_elsewhere(ours.folder / "one") is None  # in the same copy the lock decides
     assert not is_running(ours.folder / "one")
     assert is_running(theirs.folder / "one")
-    with pytest.raises(UsageError, match=rf"'one' is running already: process {claim.process} on .* \(last heartbeat"):
+    with pytest.raises(UsageError, match=rf"'one' is running: process {claim.process} on .* \(last heartbeat"):
         check_free(theirs.folder / "one")
     now = time.time()
     dead = [dataclasses.replace(claim, alive_at=at) for at in (now - 121, now + 1000)]

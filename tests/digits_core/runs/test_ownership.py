@@ -20,7 +20,7 @@ def test_a_folder_has_one_driver_at_a_time(tmp_path: Path) -> None:
     assert not is_running(tmp_path)
     with sole_driver(tmp_path):
         assert is_running(tmp_path)
-        with pytest.raises(UsageError, match="is running already"), sole_driver(tmp_path):
+        with pytest.raises(UsageError, match="is running"), sole_driver(tmp_path):
             pass
     assert not is_running(tmp_path)
     with sole_driver(tmp_path):

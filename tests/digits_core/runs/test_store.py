@@ -24,7 +24,7 @@ from tests.helpers.runs import HOSTILE, make_header
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a\nb", "a" * 81, HOSTILE, "a\0", "C:x", "é"])
 def test_names_that_could_leave_the_runs_folder_are_refused(name: str, tmp_path: Path) -> None:
     for use in (check_name, lambda n: check_new(tmp_path, n), lambda n: SweepStore.open(tmp_path, n)):
-        with pytest.raises(UsageError, match="cannot be a sweep's name"):
+        with pytest.raises(UsageError, match="cannot be a run's name"):
             use(name)
     assert list(tmp_path.iterdir()) == []
 
@@ -240,21 +240,21 @@ def test_pickled_arrays_are_refused(sweep_store: SweepStore) -> None:
 
 
 def test_latest_sweep_is_the_one_created_last(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
-    with pytest.raises(UsageError, match="there is no sweep"):
+    with pytest.raises(UsageError, match="there is no run"):
         SweepStore.open(tmp_path)
     for name, created_at in (("b", 3.0), ("a", 7.0), ("c", 5.0)):
         SweepStore.create(tmp_path, make_header(digits, tiny_split, name, created_at), tiny_split)
     (tmp_path / "not-a-sweep").mkdir()
     assert sweep_names(tmp_path) == ["b", "c", "a"]
     assert SweepStore.open(tmp_path).folder.name == "a"
-    with pytest.raises(UsageError, match="unknown sweep 'bb'; did you mean 'b'"):
+    with pytest.raises(UsageError, match="unknown run 'bb'; did you mean 'b'"):
         SweepStore.open(tmp_path, "bb")
 
 
 def test_a_name_cannot_be_used_twice(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
     header = make_header(digits, tiny_split)
     SweepStore.create(tmp_path, header, tiny_split)
-    with pytest.raises(UsageError, match="already a sweep 'tiny'"):
+    with pytest.raises(UsageError, match="already a run 'tiny'"):
         SweepStore.create(tmp_path, header, tiny_split)
 
 

@@ -62,7 +62,7 @@ def test_one_trial_is_its_own_ensemble(sweep_store: SweepStore) -> None:
 
 def test_nothing_to_combine(sweep_store: SweepStore, digits: Digits, split: Split) -> None:
     empty = SweepStore.create(sweep_store.folder.parent, make_header(digits, split, "empty"), split)
-    with pytest.raises(UsageError, match="'empty' has no finished trial"):
+    with pytest.raises(UsageError, match="'empty' has no validated trial"):
         build_ensemble(empty, EnsembleConfig(top=5))
     assert empty.ledger() == []
 

@@ -86,7 +86,7 @@ def test_what_is_missing_is_reported_and_costs_only_the_pictures(sweep_store: Sw
     weights.write_bytes(content)
     header = sweep_store.header
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(replace(header, data_checksum="0" * 64))))
-    assert "on this machine is not the one that this run was trained on" in keep_inside(sweep_store)
+    assert "on this machine is not the one this run was trained on" in keep_inside(sweep_store)
     assert leader.read_inside() is None
     (sweep_store.folder / "sweep.json").write_text(json.dumps(asdict(header)))
     keep_inside(sweep_store)

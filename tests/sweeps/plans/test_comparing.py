@@ -46,7 +46,7 @@ def config(runs: Path, **changes: object) -> ComparisonConfig:
             {"seeds": 1000, "variations": {"training.batch_size": tuple(range(1, 60))}},
             "118 recipes on 1000 seeds are more",
         ),
-        ({"name": "../x"}, "cannot be a sweep's name"),
+        ({"name": "../x"}, "cannot be a run's name"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(

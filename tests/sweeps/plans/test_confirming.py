@@ -44,7 +44,7 @@ def test_bad_input(sweep_store: SweepStore, changes: dict[str, object], message:
 
 def test_nothing_to_confirm(sweep_store: SweepStore, digits: Digits, split: Split) -> None:
     SweepStore.create(sweep_store.folder.parent, make_header(digits, split, "empty"), split)
-    with pytest.raises(UsageError, match="'empty' has no finished trial to confirm"):
+    with pytest.raises(UsageError, match="'empty' has no validated trial to confirm"):
         plan_confirmation(config(sweep_store, sweep="empty"))
     compared = replace(make_header(digits, split, "versus"), kind="comparison")
     SweepStore.create(sweep_store.folder.parent, compared, split)
@@ -54,7 +54,7 @@ def test_nothing_to_confirm(sweep_store: SweepStore, digits: Digits, split: Spli
 
 def test_data_that_has_changed_is_refused(sweep_store: SweepStore) -> None:
     sweep_store.write_header(replace(sweep_store.header, data_checksum="0" * 64))
-    with pytest.raises(EnvironmentFailure, match="are not those that 'tiny' was run on"):
+    with pytest.raises(EnvironmentFailure, match="are not those that 'tiny' was trained on"):
         plan_confirmation(config(sweep_store))
 
 
@@ -104,7 +104,7 @@ def test_a_sweep_is_not_removed_while_it_is_being_confirmed(sweep_store: SweepSt
     confirmed = SweepStore.create(sweep_store.folder, header, split)
     with sole_driver(confirmed.folder):
         assert RunState.of(sweep_store).state == "running"
-        with pytest.raises(UsageError, match="'confirmed' is running already"):
+        with pytest.raises(UsageError, match="'confirmed' is running"):
             check_removable(sweep_store.folder.parent, "tiny")
     check_removable(sweep_store.folder.parent, "tiny")
 

@@ -34,6 +34,6 @@ def test_an_estimate_extrapolates_from_one_measured_epoch(tmp_path: Path) -> Non
     assert about.byte_count == pytest.approx(weights + 20 * 360 * 40 + 120 * 600 + 20 * 6_000 + 6e6)
     document, lines = estimate_document(plan, about), dict(estimate_lines(plan, about))
     assert document["size"] == lines["space"] == "15 parameters: 4,608 combinations x 8 continuous ranges"
-    assert lines["trials"] == "20, about 120 epochs in all"
+    assert lines["trials"] == "20, about 120 epochs in total"
     assert lines["  model.name"] == document["space"]["model.name"] == "cnn | resnet | lenet | mlp"
     assert not (tmp_path / "planned").exists()

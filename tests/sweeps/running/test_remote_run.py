@@ -108,7 +108,7 @@ def test_a_killed_driver_s_sweep_goes_on_elsewhere_once_its_claim_is_old(
     killed_after(35, ours.folder / "x", *asked, "--runs", s3_url)
     time.sleep(1.0)  # its workers notice
     theirs = copy_of(s3_url, tmp_path / "b", monkeypatch)
-    assert "is running already: process" in digits("resume", "x", "--runs", s3_url, expected=2)
+    assert "is running: process" in digits("resume", "x", "--runs", s3_url, expected=2)
     claim = Claim.parse(theirs.store.read(f"x/{FILE_NAME}"))
     assert claim is not None
     old = dataclasses.asdict(dataclasses.replace(claim, alive_at=claim.alive_at - 121))
@@ -133,7 +133,7 @@ def test_a_driver_that_lost_its_claim_stops(s3_url: str, tmp_path: Path, monkeyp
         theirs = copy_of(s3_url, tmp_path / "b", monkeypatch)
         Claim.new(theirs.copy, None).write(theirs.folder / "x")
         overtaking = sent_along(theirs.folder / "x", tmp_path)
-        with pytest.raises(UsageError, match="'x' is running already"), overtaking:  # while our claim is fresh
+        with pytest.raises(UsageError, match="'x' is running"), overtaking:  # while our claim is fresh
             pass
         Claim.new(theirs.copy, None).write(theirs.folder / "x")
         deadline = time.monotonic() + 10
@@ -164,7 +164,7 @@ def test_if_two_drivers_claim_at_once_the_later_write_stays(
         write(store, f"x/{FILE_NAME}", json.dumps(dataclasses.asdict(later)).encode())
 
     monkeypatch.setattr(ObjectStore, "write", overwritten)
-    with pytest.raises(UsageError, match=rf"'x' is running already: process {os.getpid()} on"):
+    with pytest.raises(UsageError, match=rf"'x' is running: process {os.getpid()} on"):
         remote.begin()
 
 
@@ -198,7 +198,7 @@ def test_a_driver_that_slept_in_the_middle_of_sending_overwrites_nothing(
 
         with monkeypatch.context() as patch:
             patch.setattr(ObjectStore, "write", slept)
-            with pytest.raises(TakenUp, match="another machine has resumed or removed 'x': this one uploads nothing"):
+            with pytest.raises(TakenUp, match="another machine has resumed or removed 'x', so nothing more of it"):
                 ours.push_as_driver(folder, before_each=remote._keep_alive)
     assert ours.store.read("x/journal.jsonl") == b"theirs"
     claim = Claim.parse(ours.store.read(f"x/{FILE_NAME}"))

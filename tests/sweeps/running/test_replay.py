@@ -72,5 +72,5 @@ def test_a_stopped_trial_is_trained_for_as_long_as_it_was(sweep_store: SweepStor
 def test_another_split_is_refused(store: SweepStore) -> None:
     path = store.folder / "sweep.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split_id": "other"}))
-    with pytest.raises(EnvironmentFailure, match="are not those that 'run' was run on"):
+    with pytest.raises(EnvironmentFailure, match="are not those that 'run' was trained on"):
         replay(store, choose_trial(store, None), lambda row: None)

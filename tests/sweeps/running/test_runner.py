@@ -25,7 +25,7 @@ from tests.helpers.sweeps import Interrupter, Recorder, WorkerKiller, config, ou
         ({"concurrency": 0}, "--concurrency must be between 1 and 1,000"),
         ({"seed": -1}, "--seed must be between 0 and"),
         ({"seed": 2**32 - 6}, "--seed must be between 0 and 4294967289"),
-        ({"name": "../x"}, "cannot be a sweep's name"),
+        ({"name": "../x"}, "cannot be a run's name"),
         ({"dataset": "mnits"}, "did you mean 'mnist'"),
         ({"search": "tpp"}, "unknown search 'tpp'; did you mean 'tpe'"),
         ({"objectives": ("nll", "params"), "search": "cmaes"}, "--search cmaes supports only one objective"),
@@ -215,7 +215,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: SweepSto
     resumed = ResumeConfig(runs=tmp_path, name="test")
     with pytest.raises(UsageError, match="--trials must be at least 2, the number already started, got 1"):
         plan_resumption(replace(resumed, trials=1))
-    with sole_driver(store.folder), pytest.raises(UsageError, match=r"'test' is running already: process \d+ on"):
+    with sole_driver(store.folder), pytest.raises(UsageError, match=r"'test' is running: process \d+ on"):
         plan_resumption(resumed)
     store.write_header(replace(store.header, data_checksum="another"))
     with pytest.raises(EnvironmentFailure, match="not those that 'test' started with"):

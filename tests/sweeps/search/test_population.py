@@ -140,7 +140,7 @@ def test_a_resumed_population_continues_as_it_would_have(tmp_path: Path) -> None
     check_lineage(whole)
     with pytest.raises(UsageError, match="continued from the weights of trial"):
         replay(whole, records[8], lambda row: None)
-    with pytest.raises(UsageError, match="is a population of 9 trials; leave out --trials"):
+    with pytest.raises(UsageError, match="is a population of 9 trials, which cannot be extended; leave out --trials"):
         plan_resumption(ResumeConfig(runs=tmp_path / "whole", name="test", trials=20))
 
 
