@@ -153,7 +153,6 @@ def sweep(
     from sweeps import for_a_cluster
     from sweeps.plans.config import SweepConfig, parse_gpus_per_trial
     from sweeps.plans.ending import parse_target
-    from sweeps.running.ray_session import check_address
     from sweeps.words import optional_seconds_of
 
     # Report bad options before the imports that take seconds.
@@ -182,23 +181,27 @@ def sweep(
         gpus_per_trial=parse_gpus_per_trial(gpus_per_trial),
     )
     if address is not None:
-        for_a_cluster()
-        check_address(address)
+        for_a_cluster()  # before anything imports Ray
     (_estimate if dry_run else _search)(config, as_json=as_json)
 
 
 def _search(config: "SweepConfig", *, as_json: bool) -> None:
     from sweeps.plans.planning import plan_sweep
+    from sweeps.running.addresses import check_address
 
-    run_search(plan_sweep(config), as_json=as_json)
+    plan = plan_sweep(config)
+    check_address(plan.address)
+    run_search(plan, as_json=as_json)
 
 
 def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
     from digits_cli.printed.sweep import estimate_document, estimate_lines
     from sweeps.plans.planning import plan_sweep
+    from sweeps.running.addresses import check_address
     from sweeps.running.estimate import estimate
 
     plan = plan_sweep(config)
+    check_address(plan.address)
     about = estimate(plan)
     emit(estimate_document(plan, about), estimate_lines(plan, about), as_json=as_json)
 
@@ -293,7 +296,6 @@ def resume(
     from sweeps import for_a_cluster
     from sweeps.plans.config import ResumeConfig, parse_gpus_per_trial
     from sweeps.plans.ending import parse_target
-    from sweeps.running.ray_session import check_address
     from sweeps.words import optional_seconds_of
 
     config = ResumeConfig(
@@ -308,8 +310,7 @@ def resume(
         gpus_per_trial=parse_gpus_per_trial(gpus_per_trial),
     )
     if address is not None:
-        for_a_cluster()
-        check_address(address)
+        for_a_cluster()  # before anything imports Ray
     _resume(config, as_json=as_json)
 
 
@@ -317,8 +318,10 @@ def _resume(config: "ResumeConfig", *, as_json: bool) -> None:
     from digits_cli.training import run_comparisons
     from digits_core.records import RunKind
     from sweeps.plans.planning import plan_resumption
+    from sweeps.running.addresses import check_address
 
     plan = plan_resumption(config)
+    check_address(plan.address)
     if plan.header.kind == RunKind.COMPARISON:
         run_comparisons([plan], as_json=as_json)
     else:

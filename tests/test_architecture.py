@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from digits_core.data.digits import Split
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 SOURCES = [
     ROOT / "cli.py",
     *sorted(

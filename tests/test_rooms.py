@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 HOUSE = ("digits_cli", "digits_core", "reports", "sweeps")
 PACKAGES = sorted(path.parent for name in HOUSE for path in (ROOT / name).rglob("__init__.py"))
 MOST_FILES = 15  # in a room

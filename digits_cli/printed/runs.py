@@ -30,7 +30,7 @@ def list_lines(runs: Path) -> list[tuple[str, str]]:
             continue
         best = state.best
         accuracy = score_text(best.validation) if best is not None and best.validation is not None else "none yet"
-        what = f"{state.header.kind} on {state.header.dataset}, {state.state}, {state.progress} trials"
+        what = f"{state.header.kind} on {state.header.dataset}, {state.state_text}, {state.progress} trials"
         lines.append((name, f"{what}, {state.byte_count / 1e6:.1f} MB; best {accuracy}"))
     if not found:
         return [("next", digits_command("sweep", "--trials", 100, *runs_option(runs / "x")))]
@@ -67,7 +67,7 @@ def run_document(state: RunState) -> dict[str, Any]:
 def run_lines(state: RunState) -> list[tuple[str, str]]:
     header, counts = state.header, status_counts(state.records)
     lines = [
-        ("run", f"{header.name}: {header.kind} on {header.dataset}, {state.state}"),
+        ("run", f"{header.name}: {header.kind} on {header.dataset}, {state.state_text}"),
         ("started", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.created_at)) + f" on {header.hardware}"),
         (
             "trials",

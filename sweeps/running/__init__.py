@@ -1,5 +1,6 @@
 """Runs the trials of a plan: the driver, which writes the run's folder, and the workers, which train.
 
+addresses.py      whether a Ray cluster answers at an address
 estimate.py       `digits sweep --dry-run`: what a sweep would take
 objective.py      one trial, epoch by epoch, without Ray
 packing.py        `--gpus-per-trial auto`: how many trials a GPU's memory holds

@@ -8,7 +8,6 @@ import functools
 import logging
 import os
 import secrets
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +15,12 @@ import ray
 from ray._private import services
 from ray._private.utils import detect_fate_sharing_support
 
-from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.errors import EnvironmentFailure
 from sweeps import RAY_CAME_FIRST
+from sweeps.running.addresses import check_address
 from sweeps.signals import held_interrupt, ignored_interrupt, restored_handlers, stop_as_interrupt
 
 OBJECT_STORE_BYTES = 512 * 1024**2  # holds the data set and little else; Ray's default takes a third of the memory
-
-SECONDS_TO_ANSWER = 5.0
 
 
 class SearchEnded(BaseException):
@@ -159,34 +157,3 @@ def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
     except (RuntimeError, OSError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
         raise EnvironmentFailure(f"Ray could not start on this machine: {reason}") from error
-
-
-def check_address(address: str | None) -> None:
-    """Raise UsageError for a malformed address, EnvironmentFailure if nothing listens there. None: a private Ray."""
-    if address is None:
-        return
-    if address.startswith("ray://"):
-        raise UsageError(
-            f"{address} is for programs outside a cluster, but a sweep's driver runs inside it: run this on one of its"
-            " nodes, with auto or host:6379 (docs/cluster.md)"
-        )
-    found = _address_of_this_machine() if address == "auto" else address
-    host, colon, port = found.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")  # IPv6
-    if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
-        raise UsageError(f"--address must be auto or host:port, got {address!r}")
-    try:
-        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
-    except (OSError, UnicodeError) as error:
-        raise EnvironmentFailure(
-            f"nothing listens at {found} ({error}); is the Ray head node running there?"
-        ) from error
-
-
-def _address_of_this_machine() -> str:
-    from ray._private.utils import read_ray_address
-
-    found = read_ray_address()
-    if not found:
-        raise EnvironmentFailure("no Ray is running on this machine (--address auto); start one, or give its host:port")
-    return str(found)

@@ -47,6 +47,11 @@ class RunState:
         )
 
     @property
+    def state_text(self) -> str:
+        """The state in words: what has no driver and nothing left to run is "finished"."""
+        return "finished" if self.state == "over" else self.state
+
+    @property
     def best(self) -> RunRecord | None:
         """The trial with the lowest validation NLL; None if no trial has one."""
         return next(iter(rank(self.records)), None)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sweeps.running.scratch import LOCK, PREFIX, scratch_folder
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys, time
 from sweeps.running.scratch import scratch_folder
