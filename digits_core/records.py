@@ -133,7 +133,7 @@ class RunRecord:
         return min((float(row.validation_busy_seconds or 0) / row.validation_n for row in rows), default=None)
 
     @property
-    def may_be_gone_on_from(self) -> bool:
+    def keeps_state(self) -> bool:
         """Whether its last state was kept, so that other trials can continue from it."""
         last_epoch = self.last_epoch
         return self.status == "finished" and last_epoch is not None and last_epoch < self.recipe.training.epochs

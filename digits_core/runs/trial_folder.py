@@ -131,7 +131,7 @@ class TrialFolder:
             if (self.folder / name).exists():
                 sync(self.folder / name)
         write_atomically(self.folder / "record.json", json_bytes(record.to_dict()))
-        for name in ("progress.json", TIMEOUT_NOTE, *([] if record.may_be_gone_on_from else [STATE])):
+        for name in ("progress.json", TIMEOUT_NOTE, *([] if record.keeps_state else [STATE])):
             (self.folder / name).unlink(missing_ok=True)
 
     def drop_weights(self) -> None:

@@ -118,7 +118,7 @@ def rung_chart(rungs: Sequence[Rung]) -> go.Figure:
     figure = go.Figure()
     epochs = [str(rung.epoch) for rung in rungs]
     for name, colour, counts in (
-        ("continued", BLUE, [rung.went_on_n for rung in rungs]),
+        ("continued", BLUE, [rung.continued_count for rung in rungs]),
         ("stopped", ORANGE, [rung.stopped_n for rung in rungs]),
     ):
         figure.add_bar(

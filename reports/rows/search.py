@@ -45,7 +45,7 @@ class Rung:
     stopped_n: int  # of these, stopped after it
 
     @property
-    def went_on_n(self) -> int:
+    def continued_count(self) -> int:
         """Trials that were not stopped here."""
         return self.reached_n - self.stopped_n
 

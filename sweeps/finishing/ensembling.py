@@ -75,7 +75,7 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Combination:
+class CombinedPool:
     """One way to combine the pool. If the method is fitted, `validation` is cross-fitted."""
 
     method: str
@@ -126,33 +126,35 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
     return record
 
 
-def combinations_of(method: str, labels: Labels, validation: Members, test: Members) -> list[Combination]:
+def combinations_of(method: str, labels: Labels, validation: Members, test: Members) -> list[CombinedPool]:
     """The best single model, the uniform vote, and the requested method if it is another one."""
     count = len(validation)
     nlls = [float(image_nll(labels, one).mean()) for one in validation]
     weights = {"single": np.eye(count)[int(np.argmin(nlls))], "uniform": uniform_weights(count)}
     found = [
-        Combination(method=name, weights=each, validation=combine(validation, each), test=combine(test, each))
+        CombinedPool(method=name, weights=each, validation=combine(validation, each), test=combine(test, each))
         for name, each in weights.items()
     ]
     if method == "greedy":
         greedy = greedy_weights(labels, validation)
         honest = cross_fitted(labels, validation, fit_greedy)
-        found.append(Combination(method=method, weights=greedy, validation=honest, test=combine(test, greedy)))
+        found.append(CombinedPool(method=method, weights=greedy, validation=honest, test=combine(test, greedy)))
     elif method == "stack":
         stack = fit_stack(labels, validation)
         honest = cross_fitted(labels, validation, fit_stacked)
         found.append(
-            Combination(method=method, weights=stack.weights(count), validation=honest, test=stack.combine(test))
+            CombinedPool(method=method, weights=stack.weights(count), validation=honest, test=stack.combine(test))
         )
     elif method == "vote":
         found.append(
-            Combination(method=method, weights=weights["uniform"], validation=majority(validation), test=majority(test))
+            CombinedPool(
+                method=method, weights=weights["uniform"], validation=majority(validation), test=majority(test)
+            )
         )
     return found
 
 
-def choose(labels: Labels, combinations: Sequence[Combination]) -> tuple[str, str]:
+def choose(labels: Labels, combinations: Sequence[CombinedPool]) -> tuple[str, str]:
     """The method to use, and why. A fitted method has to beat the uniform vote."""
     uniform, last = combinations[1], combinations[-1]
     if last.method == "uniform":
@@ -170,7 +172,7 @@ def _interval_text(interval: Interval) -> str:
     return f"95 % interval {interval.low:+.5f} .. {interval.high:+.5f}"
 
 
-def _against_single(labels: Labels, used: Combination, single: Combination) -> str:
+def _against_single(labels: Labels, used: CombinedPool, single: CombinedPool) -> str:
     ours, its = score(labels, used.validation).nll, score(labels, single.validation).nll
     if ours < its + ROUNDING:
         return ""
@@ -178,7 +180,7 @@ def _against_single(labels: Labels, used: Combination, single: Combination) -> s
     return f"; the best single model has a lower validation NLL ({shown}), but it was selected by that number"
 
 
-def _contender(combination: Combination, pool: Pool, labels: Labels, test_labels: Labels) -> Contender:
+def _contender(combination: CombinedPool, pool: Pool, labels: Labels, test_labels: Labels) -> Contender:
     return Contender(
         method=combination.method,
         weights={

@@ -43,13 +43,13 @@ class TrialRun:
         folder.create()
         try:
             self.trainer = trainer_for(self.recipe, data, device)
-            self._take_up(data)
+            self._resume_or_inherit(data)
         except Exception:
             folder.write_progress(failed_record(assignment, self.started_at, traceback.format_exc()))
             raise
         self.state_kept_at = time.monotonic()
 
-    def _take_up(self, data: DeviceSplit | DeviceFolds) -> None:
+    def _resume_or_inherit(self, data: DeviceSplit | DeviceFolds) -> None:
         state, progress = self.folder.read_state(), self.folder.read_progress()
         if state is None or progress is None or progress.recipe != self.recipe:
             self._inherit()

@@ -81,7 +81,7 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
         """The trial trained its last epoch, or the scheduler stopped it."""
         record = self.trial(int(trial.config["trial"])).read_progress()
         assert record is not None, "a trial that reported has progress on disk"
-        self._seal(trial, record)
+        self._complete(trial, record)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial raised, or its process died: it is recorded as failed, and the sweep continues."""
@@ -94,7 +94,7 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
             record = failed_record(assignment, time.time(), self._error_text(folder, trial))
         elif record.error is None:
             record = replace(record, status="failed", error=self._error_text(folder, trial))
-        self._seal(trial, record)
+        self._complete(trial, record)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial's process was lost, and the trial resumes from its last stored state."""
@@ -104,7 +104,7 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
         self._write(lambda: self.journal.retried(number))
         self.view.trial_retried(number)
 
-    def _seal(self, trial: Trial, record: RunRecord) -> None:
+    def _complete(self, trial: Trial, record: RunRecord) -> None:
         with held_interrupt():
             self._write(lambda: self.store.trial(record.trial).complete(record))
             self._write(lambda: self.journal.over(record.trial, record.status))
@@ -176,11 +176,11 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
             except SearchEnded:  # no time left to wait for the object store
                 continue
             if record is not None and record.counts:
-                self._seal(trial, record)
+                self._complete(trial, record)
 
     def _check_disk(self, trial: Trial) -> None:
         """Raise SearchEnded if the trial died of a full disk: then the trial itself has not failed."""
-        written = _told_by_ray(trial)
+        written = _ray_error_text(trial)
         for reason in map(os.strerror, (errno.ENOSPC, errno.EDQUOT)):
             if reason in written:
                 raise SearchEnded(f"cannot write to {self.store.folder}: {reason}")
@@ -191,10 +191,10 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
         if limit is not None and note.exists() and note.stat().st_size:
             stood = note.read_text(encoding="utf-8", errors="replace")
             return f"{stood}\nthe trial took longer than {limit:g} s (--trial-timeout)"
-        return _told_by_ray(trial) or "the worker process died"
+        return _ray_error_text(trial) or "the worker process died"
 
 
-def _told_by_ray(trial: Trial) -> str:
+def _ray_error_text(trial: Trial) -> str:
     """What Ray wrote about a trial's failure; empty if it wrote nothing."""
     if trial.error_file and os.path.exists(trial.error_file):
         return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")

@@ -55,7 +55,7 @@ def test_rungs_are_where_trials_were_stopped() -> None:
         record(4, (), "failed"),
     ]  # fmt: skip
     found = rungs(records)
-    assert [(rung.epoch, rung.reached_n, rung.stopped_n, rung.went_on_n) for rung in found] == [
+    assert [(rung.epoch, rung.reached_n, rung.stopped_n, rung.continued_count) for rung in found] == [
         (1, 4, 2, 2),
         (2, 2, 1, 1),
     ]
