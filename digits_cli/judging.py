@@ -32,10 +32,10 @@ def leaderboard(
 ) -> None:
     """Rank recipes and show which differences are real.
 
-    Ranks by validation NLL, averaged over seeds if `digits confirm` has run them. Each row has an interval, the ranks
-    it could have had on other images, and whether its error rate differs significantly from the leader's. The best of
-    many looks better than it is, so its accuracy is also shown corrected for selection. Trains nothing and does not
-    open the sealed test set.
+    Ranks by validation NLL. Recipes that `digits confirm` has run again come first, by their mean over fresh seeds.
+    Each row has an interval, the ranks it could have had on other images, and whether its error rate differs
+    significantly from the leader's. The best of many looks better than it is, so its accuracy is also shown corrected
+    for selection. Trains nothing and does not open the sealed test set.
 
     Examples:
 

@@ -243,7 +243,7 @@ RECIPES: dict[str, NamedRecipe] = {
     "cnn-mnist-101-tuned": NamedRecipe(
         build=cnn_mnist_101_tuned,
         dataset="mnist",
-        source="the CNN-MNIST-101 script's network, trained our way",
+        source="the CNN-MNIST-101 script's network with our training settings",
         published="(99.70 % as published)",
         published_accuracy=0.9970,
     ),

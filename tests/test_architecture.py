@@ -19,6 +19,12 @@ SOURCES = [
     ),
 ]
 
+PRINTED = ", ".join(  # what prints stored runs; doctor looks at the processors, which takes torch
+    f"digits_cli.printed.{path.stem}"
+    for path in sorted((ROOT / "digits_cli" / "printed").glob("[!_]*.py"))
+    if path.stem != "doctor"
+)
+
 
 def calls(path: Path) -> list[tuple[str, ast.Call]]:
     tree = ast.parse(path.read_text())
@@ -33,6 +39,7 @@ def calls(path: Path) -> list[tuple[str, ast.Call]]:
             ("torch", "ray", "optuna"),
         ),
         ("cli", ("torch", "ray", "optuna", "numpy", "plotly", "rich.live")),
+        (PRINTED, ("torch", "ray", "optuna", "plotly")),
         (
             "digits_core.training.engine, digits_core.inference.sealed",
             ("ray", "optuna", "torchvision", "plotly", "sklearn", "pooch", "requests"),

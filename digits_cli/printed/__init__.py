@@ -1,4 +1,5 @@
 """What the commands print: one JSON document for `--json`, labelled lines for people.
+Reading stored runs must stay quick, so what loads torch or Ray is imported inside functions.
 
 comparison.py    compare
 datasets.py      datasets show and datasets check
@@ -6,6 +7,7 @@ delivering.py    export and transfer
 doctor.py        doctor
 doubts.py        doubts
 ensemble.py      ensemble
+estimate.py      sweep --dry-run
 leaderboard.py   leaderboard and confirm
 predict.py       predict
 refit.py         confirm --refit

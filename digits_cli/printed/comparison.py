@@ -121,7 +121,12 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
         for record in outcome.failures
     ]
     if outcome.summary.interrupted:
-        lines.append(("interrupted", f"{sum(statuses.values())} of {header.trial_count} runs are kept"))
+        lines.append(
+            (
+                "interrupted",
+                f"{sum(statuses.values())} of {header.trial_count} runs have ended; resuming continues the rest",
+            )
+        )
         lines.append(("resume", resume_command(outcome.folder)))
     ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped early, {statuses['failed']} failed"
     lines.append(("runs", f"{ended} in {duration(outcome.summary.seconds)} on {header.dataset}"))

@@ -65,7 +65,8 @@ def _verdict_lines(document: Values) -> list[tuple[str, str]]:
         )
     )
     how = (
-        "ranked by NLL; tied: error rate not significantly different from the leader's (p corrected for all rows, Holm)"
+        "ranked by NLL, recipes confirmed on fresh seeds first; tied: error rate not significantly different from the"
+        " leader's (p corrected for all rows, Holm)"
     )
     return [*lines, ("how to read", how)]
 

@@ -7,15 +7,15 @@ import numpy as np
 
 from digits_core.data.digits import CLASS_COUNT
 from digits_core.handwriting.reading import ReadDigit, Reading, confusion_of, digit_document, printable
-from digits_core.inference.classifier import Classifier
 
 if TYPE_CHECKING:
+    from digits_core.inference.classifier import Classifier
     from digits_core.judging.stats import Interval
 
 Lines = list[tuple[str, str]]
 
 
-def predict_document(classifier: Classifier, readings: Sequence[Reading], page: str | None) -> dict[str, Any]:
+def predict_document(classifier: "Classifier", readings: Sequence[Reading], page: str | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "model": classifier.name,
         "trained_on": classifier.dataset,
@@ -81,7 +81,7 @@ def percent(share: float) -> str:
     return ">99.9 %" if share > 0.9995 else f"{100 * share:.1f} %"
 
 
-def summary_lines(classifier: Classifier, readings: Sequence[Reading]) -> Lines:
+def summary_lines(classifier: "Classifier", readings: Sequence[Reading]) -> Lines:
     """The model and, if labels are known, its accuracy and confusion matrix."""
     count = len(classifier.records)
     what = f"{classifier.name}, " + (f"{count} networks" if count > 1 else "one network")

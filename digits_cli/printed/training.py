@@ -3,23 +3,25 @@
 import dataclasses
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digits_cli.printed.sweep import score_document, score_text, spread_text
 from digits_core.data.datasets import DATASETS
-from digits_core.inference.inside import LayerRow, layer_rows
 from digits_core.judging.comparison import is_as_published, our_figures
 from digits_core.judging.stats import spread_of
 from digits_core.recipes import RECIPES
 from digits_core.runs.command_line import digits_command, open_command, runs_option
 from digits_core.runs.store import SweepStore
-from sweeps.running.replay import Replay
-from sweeps.running.training_run import TrainingOutcome
 from sweeps.view.progress import describe
 from sweeps.words import counted, duration
 
+if TYPE_CHECKING:
+    from digits_core.inference.inside import LayerRow
+    from sweeps.running.replay import Replay
+    from sweeps.running.training_run import TrainingOutcome
 
-def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str, Any]:
+
+def training_document(outcome: "TrainingOutcome", report: Path | None) -> dict[str, Any]:
     record = outcome.record
     return {
         "run": outcome.store.header.name,
@@ -45,7 +47,7 @@ def training_document(outcome: TrainingOutcome, report: Path | None) -> dict[str
     }
 
 
-def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[str, str]]:
+def training_lines(outcome: "TrainingOutcome", report: Path | None) -> list[tuple[str, str]]:
     record, store = outcome.record, outcome.store
     spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
     lines = [
@@ -74,7 +76,7 @@ def training_lines(outcome: TrainingOutcome, report: Path | None) -> list[tuple[
     return lines
 
 
-def replay_document(store: SweepStore, outcome: Replay) -> dict[str, Any]:
+def replay_document(store: SweepStore, outcome: "Replay") -> dict[str, Any]:
     return {
         "run": store.header.name,
         "trial": outcome.record.trial,
@@ -86,7 +88,7 @@ def replay_document(store: SweepStore, outcome: Replay) -> dict[str, Any]:
     }
 
 
-def replay_lines(store: SweepStore, outcome: Replay) -> list[tuple[str, str]]:
+def replay_lines(store: SweepStore, outcome: "Replay") -> list[tuple[str, str]]:
     largest = (
         "bit-identical" if outcome.same_bits else f"probabilities differ by at most {outcome.largest_difference:.2g}"
     )
@@ -138,8 +140,10 @@ def one_recipe_lines(name: str) -> list[tuple[str, str]]:
     return [*lines, ("next", digits_command("train", name))]
 
 
-def _layers(name: str) -> tuple[LayerRow, ...]:
+def _layers(name: str) -> tuple["LayerRow", ...]:
     named = RECIPES[name]
+    from digits_core.inference.inside import layer_rows
+
     return layer_rows(named.build(), DATASETS[named.dataset].side)
 
 

@@ -1,10 +1,10 @@
 """Ranks candidates and tests which differences are real; duels between two recipes. Loads neither torch nor ray.
 
-Rows are ranked by validation NLL. Ties with the leader are decided by error rate, which is what people mean by better:
-a row is tied if the test of its error rate against the leader's, corrected for the number of rows (Holm 1979), has a
-p-value of 5 % or more. The test is McNemar's exact one between single runs, a Student test over images and seeds if
-either has several runs, and the corrected resampled t-test over folds. A duel tests two recipes' results on any images
-in the same way, without folds and without a correction.
+Rows are ranked by validation NLL, recipes that were confirmed on fresh seeds first. Ties with the leader are decided
+by error rate, which is what people mean by better: a row is tied if the test of its error rate against the leader's,
+corrected for the number of rows (Holm 1979), has a p-value of 5 % or more. The test is McNemar's exact one between
+single runs, a Student test over images and seeds if either has several runs, and the corrected resampled t-test over
+folds. A duel tests two recipes' results on any images in the same way, without folds and without a correction.
 """
 
 from collections.abc import Sequence

@@ -15,13 +15,13 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
                       /inside.safetensors   filters, feature maps and embedding of the network; leader only
                       /test.npy             only after the sealed test set was opened for this trial
          /ledger.jsonl             one line for every opening of the test set
-         /confirmed/               a run of its own with the same layout: the best recipes again, on fresh seeds;
-                                   confirmed-5-folds/ if they were cross-validated
-         /refitted/                the same, trained on the validation set as well
-         /test_labels.npy, test_indices.npy
+         /test_labels.npy, test_indices.npy   once the test set was opened
          /transfer.json            how its models do on other data sets: see digits_core.runs.transfer_records
          /ensemble.json, ensemble_validation.npy, ensemble_test.npy
          /report.html, leaderboard.csv
+         /confirmed/               a run of its own with the same layout: the best recipes again, on fresh seeds;
+                                   confirmed-5-folds/ if they were cross-validated
+         /refitted/                the same, trained on the validation set as well
 """
 
 import dataclasses

@@ -42,7 +42,7 @@ def test_an_interrupted_sweep_says_how_to_resume(sweep_store: SweepStore) -> Non
     summary = SweepSummary(seconds=1.0, training_share=0.5, interrupted=True)
     outcome = SweepOutcome.of(sweep_store, summary, sweep_store.folder / "report.html", None)
     lines = dict(sweep_lines(outcome))
-    assert lines["interrupted"] == "4 of 5 trials are kept"
+    assert lines["interrupted"] == "4 of 5 trials have ended; resuming continues the rest"
     assert lines["resume"].startswith("digits resume tiny --runs ")
     assert lines["  sealed test"] == "not opened, because the sweep was interrupted"
     assert list(lines)[-1] == "next"

@@ -129,7 +129,7 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     assert lines["  vs leader"].startswith("-")
     assert "interrupted" not in lines
     stopped = replace(outcome, summary=replace(summary, interrupted=True))
-    assert dict(comparisons_lines([stopped]))["interrupted"] == "4 of 4 runs are kept"
+    assert dict(comparisons_lines([stopped]))["interrupted"] == "4 of 4 runs have ended; resuming continues the rest"
     page = render(collect(SweepStore.open(tmp_path, "test")))
     assert '<h2 id="comparison">' in page
     assert "kfold-cnn <small>seed 1</small>" in page
