@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from digits_core.data.digits import Split
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import HOUSE, ROOT
 
 SOURCES = [
     ROOT / "cli.py",
-    *sorted(
-        path for folder in ("digits_cli", "digits_core", "reports", "sweeps") for path in (ROOT / folder).rglob("*.py")
-    ),
+    *sorted(path for folder in HOUSE for path in (ROOT / folder).rglob("*.py")),
 ]
 
 PRINTED = ", ".join(  # what prints stored runs; doctor looks at the processors, which takes torch

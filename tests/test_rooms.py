@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import HOUSE, ROOT
 
-HOUSE = ("digits_cli", "digits_core", "reports", "sweeps")
 PACKAGES = sorted(path.parent for name in HOUSE for path in (ROOT / name).rglob("__init__.py"))
 MOST_FILES = 15  # in a room
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from digits_core.inference.classifier import Classifier
 from digits_core.judging.ensemble import Stack
 from digits_core.metrics import SMALLEST_PROBABILITY
+from digits_core.training.evaluate import as_tensor
 
 CHUNK = 500  # images per batch
 
@@ -76,7 +77,7 @@ def in_chunks(
 
 def as_input(images: npt.NDArray[np.uint8], takes_bytes: bool) -> torch.Tensor:
     """Images, uint8 (N, H, W), as a tensor that the module takes, (N, 1, H, W)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1)
+    tensor = as_tensor(images)
     return tensor if takes_bytes else tensor.float() / 255
 
 

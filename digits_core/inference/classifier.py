@@ -16,7 +16,7 @@ from digits_core.records import RunRecord, SweepHeader
 from digits_core.runs.ensemble_records import EnsembleRecord
 from digits_core.runs.store import REFITTED, SweepStore, confirmation_name, sweep_names
 from digits_core.training.device import default_device
-from digits_core.training.evaluate import predict
+from digits_core.training.evaluate import as_tensor, predict
 
 ENSEMBLE = "ensemble"
 INNER_RUNS = (confirmation_name(0), REFITTED)
@@ -72,7 +72,7 @@ class Classifier:
         """(N, 10). images: uint8 (N, side, side), bright ink on a dark background."""
         if not len(images):
             return np.zeros((0, 10))
-        tensor = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1).to(self.device)
+        tensor = as_tensor(images).to(self.device)
         said = [
             predict(network, tensor, stored_precision(record, self.device))
             for record, network in zip(self.records, self.networks, strict=True)

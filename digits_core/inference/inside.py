@@ -34,11 +34,6 @@ class Inside:
     embedding: npt.NDArray[np.float32]  # (N, D): the input of the last dense layer
 
 
-def as_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """uint8 images (N, H, W) as `look_inside` takes them, (N, 1, H, W)."""
-    return torch.from_numpy(images).unsqueeze(1)
-
-
 @torch.inference_mode()
 def look_inside(model: nn.Module, image: torch.Tensor, images: torch.Tensor) -> Inside:
     """Filters, feature maps of `image` and the embedding of `images`. The model keeps the mode it was in.

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Digits, LabelledImages, refit_split_id, sealed_test_part
@@ -13,7 +12,7 @@ from digits_core.inference.stored_model import stored_model, stored_precision
 from digits_core.records import RunRecord
 from digits_core.runs.store import SweepStore
 from digits_core.training.device import default_device
-from digits_core.training.evaluate import predict
+from digits_core.training.evaluate import as_tensor, predict
 
 
 def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
@@ -75,7 +74,7 @@ def open_test(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> 
     store.append_to_ledger(purpose, tuple(record.trial for record in records))
     for keeper in (store, store.sealed_by):  # an ensemble of confirmed runs is stored in the sweep's folder
         keeper.write_test_part(test.labels, indices)
-    images = torch.from_numpy(test.images).unsqueeze(1).to(device)
+    images = as_tensor(test.images).to(device)
     for record, model in unseen:
         store.write_test(record.trial, predict(model, images, stored_precision(record, device)))
     return np.stack([store.opened_test_probabilities(record.trial) for record in records])

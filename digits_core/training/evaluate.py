@@ -13,6 +13,11 @@ from torch import nn
 CHUNK_PIXELS = {"cpu": 100 * 28 * 28, "cuda": 5_000 * 28 * 28, "mps": 2_000 * 28 * 28}
 
 
+def as_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Images, uint8 (N, H, W), as the tensor (N, 1, H, W) that networks are fed from; shares their memory if it can."""
+    return torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1)
+
+
 def to_model_input(images: torch.Tensor) -> torch.Tensor:
     """uint8 (N, 1, H, W) -> a float copy in 0..1, channels last in memory."""
     return images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)

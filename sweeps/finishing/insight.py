@@ -5,13 +5,14 @@ import numpy.typing as npt
 
 from digits_core.data.datasets import load_digits
 from digits_core.errors import EnvironmentFailure
-from digits_core.inference.inside import Inside, as_tensor, look_inside
+from digits_core.inference.inside import Inside, look_inside
 from digits_core.inference.projection import Projection, project
 from digits_core.inference.stored_model import stored_model
 from digits_core.judging.candidates import leading_record
 from digits_core.metrics import wrong_margin
 from digits_core.records import Bundle, RunKind
 from digits_core.runs.store import SweepStore
+from digits_core.training.evaluate import as_tensor
 
 POINTS = 600  # validation images in the embedding plot; t-SNE takes 1.5 s for them
 
