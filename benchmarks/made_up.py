@@ -92,6 +92,7 @@ def made_up_sweep(runs: Path, models: int, images: int, dataset: str = "sklearn-
     for trial, probabilities in enumerate(predictions(labels, models)):
         folder = store.trial(trial)
         folder.create()
-        folder.write_best(probabilities, {"none": np.zeros(1, dtype=np.float32)})
-        folder.complete(record_of(trial, labels, probabilities))
+        record = record_of(trial, labels, probabilities)
+        folder.write_best(probabilities, {"none": np.zeros(1, dtype=np.float32)}, record.best_epoch or 0)
+        folder.complete(record)
     return store

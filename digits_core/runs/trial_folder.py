@@ -43,19 +43,19 @@ class TrialFolder:
         self,
         validation_probabilities: npt.NDArray[np.float32],
         weights: Mapping[str, npt.NDArray[Any]],
-        pending_epoch: int | None = None,
+        epoch: int,
     ) -> None:
         """Keep the best epoch so far: its validation probabilities, (N, 10), and weights.
 
-        With `pending_epoch` they replace the earlier ones only once a record names that epoch as the best: a process
-        that is killed in between leaves predictions that belong to its last record.
+        They take their place once a record names that epoch as the best (`write_progress`, `complete`), so that a
+        process that is killed in between leaves predictions that belong to its last record.
         """
         from safetensors.numpy import save
 
-        prefix = "" if pending_epoch is None else f"{PENDING}{pending_epoch}-"
-        write_array(self.folder / f"{prefix}validation.npy", validation_probabilities, durable=False)
+        pending = f"{PENDING}{epoch}-"
+        write_array(self.folder / f"{pending}validation.npy", validation_probabilities, durable=False)
         content = save({name: np.asarray(value, order="C") for name, value in weights.items()})
-        write_atomically(self.folder / f"{prefix}{WEIGHTS}", content, durable=False)
+        write_atomically(self.folder / f"{pending}{WEIGHTS}", content, durable=False)
 
     def write_progress(self, record: RunRecord) -> None:
         """Keep the record so far, after an epoch."""

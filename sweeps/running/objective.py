@@ -9,7 +9,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.records import Assignment, EpochRow, RunRecord, Status
 from digits_core.runs.trial_folder import TrialFolder
 from digits_core.training.cross_validation import DeviceFolds, trainer_for
-from digits_core.training.engine import DeviceSplit
+from digits_core.training.engine import BestEpoch, DeviceSplit
 from digits_core.training.state import resume, state_of
 
 SECONDS_BETWEEN_STATES = 1.0
@@ -62,7 +62,7 @@ class TrialRun:
             return
         self.started_at, self.inherited_epochs = progress.started_at, progress.inherited_epochs
         if self.trainer.best is not None:  # the folder may hold those of a later epoch
-            self.folder.write_best(self.trainer.best.validation_probabilities, self.trainer.best.weights)
+            self._keep(self.trainer.best)
 
     def _inherit(self) -> None:
         """Continue from the parent's last state, if there is a parent. Its best epoch is not inherited."""
@@ -106,7 +106,7 @@ class TrialRun:
             row = self.trainer.run_epoch()
             best = self.trainer.best
             if best is not None and best.epoch == row.epoch:
-                self.folder.write_best(best.validation_probabilities, best.weights, pending_epoch=row.epoch)
+                self._keep(best)
             if self._is_state_due():
                 self.folder.write_state(state_of(self.trainer))
                 self.state_kept_at = time.monotonic()
@@ -115,6 +115,9 @@ class TrialRun:
             self.folder.write_progress(self.record("failed", error=traceback.format_exc()))
             raise
         return row
+
+    def _keep(self, best: BestEpoch) -> None:
+        self.folder.write_best(best.validation_probabilities, best.weights, best.epoch)
 
     def _is_state_due(self) -> bool:
         if self.finished:

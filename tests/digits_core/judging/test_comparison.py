@@ -27,7 +27,7 @@ def store(tmp_path: object, digits: Digits, split: Split) -> SweepStore:
         probabilities = answers(labels, list(range(errors)), 0.9)
         folder = store.trial(trial)
         folder.create()
-        folder.write_best(probabilities, {"w": np.zeros(1)})
+        folder.write_best(probabilities, {"w": np.zeros(1)}, epoch=1)
         recipe = Recipe().with_overrides({"training.seed": seed})
         folder.complete(
             RunRecord(
@@ -92,7 +92,7 @@ def test_our_figures_are_those_of_runs_trained_as_published(tmp_path: Path, digi
         store = SweepStore.create(tmp_path, described, split)
         folder, labels = store.trial(0), store.validation_labels()
         folder.create()
-        folder.write_best(answers(labels, [], 0.9), {"w": np.zeros(1)})
+        folder.write_best(answers(labels, [], 0.9), {"w": np.zeros(1)}, epoch=1)
         test_labels = np.arange(100, dtype=np.uint8) % 10
         store.write_test_part(test_labels, np.arange(100))
         store.write_test(0, answers(test_labels, list(range(errors)), 0.8))

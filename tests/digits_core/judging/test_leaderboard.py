@@ -32,7 +32,7 @@ def add_run(
     labels, folder = store.validation_labels(), store.trial(trial)
     probabilities = answers(labels, list(wrong), confidence)
     folder.create()
-    folder.write_best(probabilities, {"w": np.zeros(1)})
+    folder.write_best(probabilities, {"w": np.zeros(1)}, epoch=1)
     parts = np.array_split(np.arange(len(labels)), folds) if folds else []
     folder.complete(
         RunRecord(

@@ -70,7 +70,8 @@ def test_weights_round_trip_bit_for_bit(sweep_store: SweepStore) -> None:
     weights = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "n": np.array(3, dtype=np.int64)}
     folder = sweep_store.trial(9)
     folder.create()
-    folder.write_best(np.full((2, 10), 0.1, dtype=np.float32), weights)
+    folder.write_best(np.full((2, 10), 0.1, dtype=np.float32), weights, epoch=1)
+    folder.write_progress(replace(sweep_store.records()[0], trial=9, best_epoch=1))
     loaded = folder.weights()
     assert {key: value.tolist() for key, value in loaded.items()} == {k: v.tolist() for k, v in weights.items()}
 
@@ -84,7 +85,7 @@ def test_predictions_belong_to_the_record_wherever_the_process_is_killed(
     first = replace(sweep_store.records()[0], trial=9, best_epoch=1)
     of_epoch = [np.full((2, 10), 0.1, dtype=np.float32) + epoch for epoch in range(3)]
     for epoch in (1, 2):  # the second is cut off: before its record is written, or right after
-        folder.write_best(of_epoch[epoch], {"epoch": np.array([epoch])}, pending_epoch=epoch)
+        folder.write_best(of_epoch[epoch], {"epoch": np.array([epoch])}, epoch=epoch)
         if epoch == 1:
             folder.write_progress(first)
     if is_recorded:

@@ -88,6 +88,33 @@ def test_an_interrupted_trial_resumes_and_reaches_the_same_bits(
     assert [row.train_loss for row in again.trainer.curve] == [row.train_loss for row in expected.curve]
 
 
+def test_resuming_leaves_the_predictions_of_the_last_record_until_the_next(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = start(RECIPE, tiny_split, tmp_path)
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
+    cut.advance()  # keeps its state; what follows is not in it
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 1e9)
+    for _ in range(2):
+        cut.advance()
+    record, stored = cut.folder.read_progress(), np.load(tmp_path / "00007" / "validation.npy")
+    assert record is not None
+    assert record.best_epoch is not None
+    assert record.best_epoch > 1
+
+    again = start(RECIPE, tiny_split, tmp_path)  # and is killed here
+    assert again.epoch == 1
+    assert again.folder.read_progress() == record
+    assert np.array_equal(np.load(tmp_path / "00007" / "validation.npy"), stored)
+    again.advance()
+    resumed = again.folder.read_progress()
+    assert resumed is not None
+    best = again.trainer.best
+    assert best is not None
+    assert best.epoch == resumed.best_epoch
+    assert np.array_equal(np.load(tmp_path / "00007" / "validation.npy"), best.validation_probabilities)
+
+
 def test_a_state_that_does_not_fit_is_not_used(
     tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
