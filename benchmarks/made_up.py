@@ -11,6 +11,7 @@ from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, SearchPlan
 from digits_core.runs.store import SweepStore
+from digits_core.runs.trial_folder import best_files
 from sweeps.plans.headers import header_of
 
 FULL_EPOCHS = 12
@@ -90,9 +91,6 @@ def made_up_sweep(runs: Path, models: int, images: int, dataset: str = "sklearn-
     store = SweepStore.create(runs, replace(header, hardware="none"), large)
     labels = store.validation_labels()
     for trial, probabilities in enumerate(predictions(labels, models)):
-        folder = store.trial(trial)
-        folder.create()
-        record = record_of(trial, labels, probabilities)
-        folder.write_best(probabilities, {"none": np.zeros(1, dtype=np.float32)}, record.best_epoch or 0)
-        folder.complete(record)
+        files = best_files(probabilities, {"none": np.zeros(1, dtype=np.float32)})
+        store.trial(trial).complete(record_of(trial, labels, probabilities), files)
     return store

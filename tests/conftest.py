@@ -84,7 +84,9 @@ def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, spl
     train_into(store, split, 1, base.with_overrides({"model.name": "mlp", "training.seed": 1}), 3)
     train_into(store, split, 2, base.with_overrides({"training.seed": 2}), 3)
     train_into(store, split, 3, base.with_overrides({"model.name": "lenet", "training.seed": 3}), 1)
-    store.trial(4).complete(failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"))
+    store.trial(4).complete(
+        failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"), {}
+    )
     return store.folder
 
 

@@ -16,10 +16,12 @@ from digits_core.data.digits import CLASS_COUNT
 from digits_core.errors import EnvironmentFailure
 
 T = TypeVar("T")
+Content = npt.NDArray[np.uint8]
+"""A file's content as an array: Ray takes four times as long for four megabytes of `bytes`."""
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
 
-def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_atomically(path: Path, content: bytes | Content, *, durable: bool = True) -> None:
     """Write under a temporary name in the same folder, sync, rename: readers see the old file or all of the new one.
 
     With `durable=False` it is not synced: a crash of the machine may lose it.
@@ -27,7 +29,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            stream.write(content.data if isinstance(content, np.ndarray) else content)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -55,10 +57,15 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
-def write_array(path: Path, array: npt.NDArray[Any], *, durable: bool = True) -> None:
+def array_bytes(array: npt.NDArray[Any]) -> bytes:
+    """The content of an .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue(), durable=durable)
+    return buffer.getvalue()
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    write_atomically(path, array_bytes(array))
 
 
 def read_array(path: Path) -> npt.NDArray[Any]:

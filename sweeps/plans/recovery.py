@@ -26,14 +26,9 @@ def known_history(store: SweepStore) -> History:
 
 
 def recovered(store: SweepStore, journal: Journal) -> History:
-    """`known_history`, after writing the records and journal lines that the last driver did not get to write."""
+    """`known_history`, after writing the journal lines that the last driver did not get to write."""
     history = known_history(store)
     told = {number for number, epoch in history.order if epoch is None}
-    for trial in history.unfinished:
-        record = store.trial(trial.assignment.trial).read_progress()
-        if record is not None and record.status == "finished":
-            store.trial(record.trial).complete(record)
-            trial.status = record.status
     for trial in history.over:
         if trial.assignment.trial not in told:
             journal.over(trial.assignment.trial, str(trial.status))

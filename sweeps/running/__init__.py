@@ -6,11 +6,9 @@ objective.py      one trial, epoch by epoch, without Ray
 packing.py        `--gpus-per-trial auto`: how many trials a GPU's memory holds
 ray_session.py    a private Ray on this machine, or a cluster that is joined
 recording.py      Tune's events become records, journal lines and view events
-remote_run.py     a run whose folder is in an object store
 replay.py         `digits replay`: trains a stored trial again
 runner.py         the driver: runs a plan's trials with Ray Tune
 scratch.py        a temporary folder for as long as a sweep runs
 training_run.py   `digits train`: one recipe in this process
-trial_place.py    where a worker keeps its trials
 worker.py         a Ray process that trains trials; its time limit and roll call
 """

@@ -1,19 +1,21 @@
-"""One trial, without Ray: trains a recipe epoch by epoch and keeps its files in the trial's folder."""
+"""One trial, without Ray and without files: trains a recipe epoch by epoch."""
 
 import time
-import traceback
+from dataclasses import asdict, replace
 
 import torch
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.records import Assignment, EpochRow, RunRecord, Status
-from digits_core.runs.trial_folder import TrialFolder
+from digits_core.recipe import Recipe
+from digits_core.records import Assignment, Bundle, RunRecord, Status
+from digits_core.runs.durable import Content
+from digits_core.runs.trial_folder import Progress, best_files, bundle_file
 from digits_core.training.cross_validation import DeviceFolds, trainer_for
-from digits_core.training.engine import BestEpoch, DeviceSplit
+from digits_core.training.engine import DeviceSplit
 from digits_core.training.state import resume, state_of
 
 SECONDS_BETWEEN_STATES = 1.0
-"""An interrupted trial repeats about this much at most. Writing the state after every short epoch costs more."""
+"""An interrupted trial repeats about this much at most. Keeping the state after every short epoch costs more."""
 
 WORTH_ANOTHER_TRY = (EnvironmentFailure, MemoryError, OSError, torch.AcceleratorError)
 """Errors that may not happen again in another process. All others would: training is reproducible bit for bit."""
@@ -28,48 +30,44 @@ def use_threads(count: int) -> None:
 
 
 class TrialRun:
-    """A trial in progress. After every epoch its folder holds everything that is needed if it ends there.
+    """A trial in progress.
 
-    Resumes an interrupted attempt if that left its state in the folder.
+    It resumes from `state`, which an interrupted attempt left, or continues from `parent_state`, its parent's last.
     """
 
     def __init__(
-        self, assignment: Assignment, data: DeviceSplit | DeviceFolds, device: torch.device, folder: TrialFolder
+        self,
+        assignment: Assignment,
+        data: DeviceSplit | DeviceFolds,
+        device: torch.device,
+        state: Bundle | None = None,
+        parent_state: Bundle | None = None,
     ) -> None:
-        self.assignment, self.recipe = assignment, assignment.recipe
-        self.inherited_epochs = 0
-        self.device, self.folder = device, folder
-        self.started_at = time.time()
-        folder.create()
-        try:
+        self.assignment, self.recipe, self.device = assignment, assignment.recipe, device
+        self.inherited_epochs, self.started_at = 0, time.time()
+        self.trainer = trainer_for(self.recipe, data, device)
+        if state is None or not self._resume(state):
             self.trainer = trainer_for(self.recipe, data, device)
-            self._resume_or_inherit(data)
-        except Exception:
-            folder.write_progress(failed_record(assignment, self.started_at, traceback.format_exc()))
-            raise
+            self._inherit(parent_state)
+        self.is_best_sent = False
         self.state_kept_at = time.monotonic()
 
-    def _resume_or_inherit(self, data: DeviceSplit | DeviceFolds) -> None:
-        state, progress = self.folder.read_state(), self.folder.read_progress()
-        if state is None or progress is None or progress.recipe != self.recipe:
-            self._inherit()
-            return
+    def _resume(self, state: Bundle) -> bool:
+        """Whether the state fits: the network may be built differently by now."""
         try:
+            begun = state.facts["trial"]
+            if Recipe.from_dict(begun["recipe"]) != self.recipe:
+                return False
             resume(self.trainer, state)
-        except (KeyError, ValueError, RuntimeError):  # the network is built differently by now
-            self.trainer = trainer_for(self.recipe, data, self.device)
-            self._inherit()
-            return
-        self.started_at, self.inherited_epochs = progress.started_at, progress.inherited_epochs
-        if self.trainer.best is not None:  # the folder may hold those of a later epoch
-            self._keep(self.trainer.best)
+        except (KeyError, ValueError, RuntimeError):
+            return False
+        self.started_at, self.inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
+        return True
 
-    def _inherit(self) -> None:
+    def _inherit(self, state: Bundle | None) -> None:
         """Continue from the parent's last state, if there is a parent. Its best epoch is not inherited."""
         if self.assignment.parent is None:
             return
-        parent = self.folder.beside(self.assignment.parent)
-        state = parent.read_state()
         if state is None:
             raise EnvironmentFailure(
                 f"the state of trial {self.assignment.parent}, from which this one continues, is missing"
@@ -88,36 +86,28 @@ class TrialRun:
         last_epoch = self.assignment.last_epoch
         return self.trainer.finished or (last_epoch is not None and self.epoch >= last_epoch)
 
-    @property
-    def best_nll(self) -> float:
-        """The lowest validation NLL so far. The search minimises it and the leaderboard ranks by it."""
-        assert self.trainer.best is not None
-        return self.trainer.best.validation.nll
+    def advance(self) -> Progress:
+        """Train one epoch. Raises whatever training raises."""
+        if not self.finished:  # it is, if the driver died between its last state and its record
+            self.trainer.run_epoch()
+        best = self.trainer.best
+        is_new = best is not None and (best.epoch == self.epoch or not self.is_best_sent)
+        self.is_best_sent |= is_new
+        return Progress(
+            record=self.record("finished" if self.finished else "stopped"),
+            best=best_files(best.validation_probabilities, best.weights) if best and is_new else {},
+            state=self._state() if self._is_state_due() else None,
+        )
 
-    @property
-    def best_error_rate(self) -> float:
-        """Share of the validation images that are wrong at the best epoch."""
-        assert self.trainer.best is not None
-        return self.trainer.best.validation.error_count / self.trainer.best.validation.n
-
-    def advance(self) -> EpochRow:
-        """Train one epoch and store the outcome. An exception is stored as well, then raised again."""
-        try:
-            row = self.trainer.run_epoch()
-            best = self.trainer.best
-            if best is not None and best.epoch == row.epoch:
-                self._keep(best)
-            if self._is_state_due():
-                self.folder.write_state(state_of(self.trainer))
-                self.state_kept_at = time.monotonic()
-            self.folder.write_progress(self.record("finished" if self.finished else "stopped"))
-        except Exception:
-            self.folder.write_progress(self.record("failed", error=traceback.format_exc()))
-            raise
-        return row
-
-    def _keep(self, best: BestEpoch) -> None:
-        self.folder.write_best(best.validation_probabilities, best.weights, best.epoch)
+    def _state(self) -> Content:
+        begun = {
+            "recipe": asdict(self.recipe),
+            "started_at": self.started_at,
+            "inherited_epochs": self.inherited_epochs,
+        }
+        self.state_kept_at = time.monotonic()
+        state = state_of(self.trainer)
+        return bundle_file(replace(state, facts={**state.facts, "trial": begun}))
 
     def _is_state_due(self) -> bool:
         if self.finished:

@@ -30,7 +30,6 @@ from sweeps.plans.recovery import known_history, recovered
 from sweeps.running import packing
 from sweeps.running.ray_session import SearchEnded, cluster_resources, joined_ray, local_ray
 from sweeps.running.recording import SearchOver, TrialRecorder
-from sweeps.running.remote_run import RemoteRun, place_of, sent_along
 from sweeps.running.scratch import scratch_folder
 from sweeps.running.worker import RollCall, Worker
 from sweeps.search.population import PopulationSearch
@@ -54,6 +53,7 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
         if plan.is_resumed:
             stack.enter_context(sole_driver(store.folder))
         scratch = stack.enter_context(scratch_folder())
+        (scratch / "notes").mkdir()
         if plan.address is None:
             gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
             stack.enter_context(local_ray(scratch, plan.header.concurrency, gpu_count))
@@ -65,10 +65,9 @@ def run_trials(plan: RunPlan, view: SweepView) -> tuple[SweepStore, SweepSummary
         else:
             SweepStore.create(plan.runs, plan.header, plan.split)
             stack.enter_context(sole_driver(store.folder))
-        remote = stack.enter_context(sent_along(store.folder, scratch))
         # Ray reports its own death on stdout, which is reserved for the result.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
-        outcome = _run_what_is_left(plan, store, view, scratch, started, remote)
+        outcome = _run_what_is_left(plan, store, view, scratch, started)
         gc.collect()  # an interrupted Tune releases its reservations only when it is collected
         with ignored_interrupt():
             view.close()
@@ -89,9 +88,7 @@ class Outcome:
     database: str = ""  # why trials are missing from the study's copy
 
 
-def _run_what_is_left(
-    plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float, remote: RemoteRun | None
-) -> Outcome:
+def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, scratch: Path, started: float) -> Outcome:
     """Run the trials. Complete records are kept, whatever ends the run."""
     try:
         with Journal(store.folder) as journal:
@@ -99,7 +96,7 @@ def _run_what_is_left(
             journal.session(len(history.sessions) + 1, started)
             records = store.records()
             view.recall(records)
-            recorder = TrialRecorder(plan, store, view, journal, remote)
+            recorder = TrialRecorder(plan, store, view, journal, scratch / "notes")
             recorder.copy.add(records, {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
                 _fit(plan, recorder, history, scratch)
@@ -164,11 +161,12 @@ def reservation(
     return {"cpu": 1, "gpu": share}
 
 
-def _starting_together(plan: RunPlan, left: int) -> int:
-    """How many workers start at the same time. On a cluster, each starts when there is room for it."""
+def _roll_call(plan: RunPlan, left: int, scratch: Path) -> RollCall | None:
+    """For the workers that start at the same time. On a cluster, each starts when there is room for it."""
     if plan.address is not None:
-        return 1
-    return min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
+        return None
+    together = min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
+    return RollCall(folder=scratch / "workers", expected=together)
 
 
 def _search(plan: RunPlan, history: History, recorder: TrialRecorder) -> tuple[Searcher, TrialScheduler]:
@@ -181,7 +179,7 @@ def _search(plan: RunPlan, history: History, recorder: TrialRecorder) -> tuple[S
     store, objectives = recorder.store, plan.recipes.objectives
 
     def values(trial: int) -> tuple[float, ...] | None:
-        record = recorder.trial(trial).latest_record()
+        record = recorder.record(trial)
         return None if record is None else values_of(record, objectives)
 
     if plan.recipes.scheduler == "pbt":
@@ -202,9 +200,9 @@ def _fit(plan: RunPlan, recorder: "TrialRecorder", history: History, scratch: Pa
     worker = tune.with_parameters(
         Worker,
         split=plan.split,
-        place=place_of(plan.folder, recorder.remote),
+        notes=recorder.notes,
         timeout_seconds=plan.header.policy.trial_timeout_seconds,
-        roll_call=RollCall(folder=scratch / "workers", expected=_starting_together(plan, left)),
+        roll_call=_roll_call(plan, left, scratch),
     )
     tuner = tune.Tuner(
         tune.with_resources(worker, reservation(plan, recorder.view)),

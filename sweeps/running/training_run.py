@@ -2,8 +2,9 @@
 
 import contextlib
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Digits, Split
@@ -12,6 +13,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, EpochRow, RunKind, RunRecord, SweepSummary
+from digits_core.runs.durable import Content
 from digits_core.runs.store import SweepStore, check_new
 from digits_core.training.cross_validation import fitted, upload
 from digits_core.training.device import check_device, default_device
@@ -19,7 +21,7 @@ from digits_core.training.engine import Diverged
 from sweeps.finishing.opening import keep_best_parameters, score_leader_on_test
 from sweeps.plans.config import TrainingConfig
 from sweeps.plans.headers import header_of
-from sweeps.running.objective import TrialRun
+from sweeps.running.objective import TrialRun, failed_record
 from sweeps.signals import held_interrupt, ignored_interrupt
 from sweeps.words import counted
 
@@ -90,18 +92,25 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
         store = SweepStore.create(plan.config.runs, header, plan.split)
         folder = store.trial(0)
         held = hold.pop_all()
+    assignment = Assignment(trial=0, recipe=plan.recipe, label=plan.config.label)
+    record, best = failed_record(assignment, started, "interrupted before its first epoch"), dict[str, Content]()
     try:
         with contextlib.suppress(KeyboardInterrupt):
             with held:  # Ctrl-C takes effect once the trial is set up
-                run = TrialRun(Assignment(trial=0, recipe=plan.recipe, label=plan.config.label), data, device, folder)
+                run = TrialRun(assignment, data, device)
+                record = run.record("stopped")
             while not run.finished:
-                on_epoch(run.advance())
-    except Diverged as error:
-        raise EnvironmentFailure(f"{error}; the record is in {folder.folder}") from error
+                progress = run.advance()
+                record, best = progress.record, {**best, **progress.best}
+                on_epoch(record.curve[-1])
+    except Exception as error:
+        record = replace(record, status="failed", error=traceback.format_exc(), ended_at=time.time())
+        if isinstance(error, Diverged):
+            raise EnvironmentFailure(f"{error}; the record is in {folder.folder}") from error
+        raise
     finally:
         with ignored_interrupt():
-            record = folder.read_progress() or run.record("stopped")  # without a network, TrialRun has left one
-            folder.complete(record)
+            folder.complete(record, best)
             store.write_summary(_summary(record, time.time() - started))
     if record.counts:
         keep_best_parameters(store)

@@ -1,11 +1,10 @@
 """A worker: a Ray process that trains one trial after another; its time limit, and the roll call at its start."""
 
-import contextlib
 import faulthandler
 import math
 import os
 import time
-from collections.abc import Iterator
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +14,12 @@ from ray import tune
 
 from digits_core.data.digits import Split
 from digits_core.data.folds import Folds
-from digits_core.records import Assignment
-from digits_core.runs.trial_folder import TIMEOUT_NOTE
+from digits_core.records import Assignment, Bundle
+from digits_core.runs.trial_folder import Progress
 from digits_core.training.cross_validation import upload
 from digits_core.training.device import default_device
-from sweeps.running.objective import WORTH_ANOTHER_TRY, TrialRun, use_threads
-from sweeps.running.trial_place import TrialPlace
-from sweeps.search.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC
+from sweeps.running.objective import WORTH_ANOTHER_TRY, TrialRun, failed_record, use_threads
+from sweeps.search.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC, PROGRESS
 
 POLL_SECONDS = 0.02
 
@@ -60,8 +58,8 @@ class TimeLimit:
         if self.seconds is None:
             return
         if self.stream is None:
-            self.note.parent.mkdir(parents=True, exist_ok=True)
-            self.stream = self.note.open("w", encoding="utf-8")
+            is_readable = self.note.parent.is_dir()  # by the driver: not if it runs on another node
+            self.stream = open(self.note if is_readable else os.devnull, "w", encoding="utf-8")
         faulthandler.dump_traceback_later(max(self.seconds - self.spent, 0.001), exit=True, file=self.stream)
 
     def __exit__(
@@ -78,71 +76,71 @@ class TimeLimit:
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
-    """Trains one trial after another in one process: the data stays on the device, torch stays imported."""
+    """Trains one trial after another in one process: the data stays on the device, torch stays imported.
+
+    Writes no file of the run: what a trial yields travels to the driver as part of its results.
+    """
 
     def setup(
         self,
         config: dict[str, Any],
         split: Split | Folds,
-        place: TrialPlace,
+        notes: Path,
         timeout_seconds: float | None,
-        roll_call: RollCall,
+        roll_call: RollCall | None,
     ) -> None:
-        """Upload the data once."""
-        self.place, self.timeout_seconds = place, timeout_seconds
-        place.settle()
+        """Upload the data once. `notes`: where a process that is killed for taking too long leaves its stacks."""
         import torch._dynamo  # noqa: F401 - otherwise imported by the first optimizer step: a second of a trial's time
 
         use_threads(1)
+        self.notes, self.timeout_seconds, self.roll_call = notes, timeout_seconds, roll_call
         self.device = default_device()
         self.data = upload(split, self.device)
-        self.roll_call = roll_call
-        self.first: dict[str, Any] | None = config  # of the first trial; None once it has started
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Start the next trial in the same process."""
-        self._begin(new_config)
+        """Prepare the next trial in the same process."""
+        self.assignment = Assignment.from_dict(new_config)
+        self.run: TrialRun | None = None
+        self.states: tuple[Bundle | None, Bundle | None] = (None, None)
+        self.limit = TimeLimit(self.notes / str(self.assignment.trial), self.timeout_seconds)
         return True
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        assignment = Assignment.from_dict(config)
-        folder = self.place.open(assignment)
-        self.limit = TimeLimit(folder.folder / TIMEOUT_NOTE, self.timeout_seconds)
-        self.run: TrialRun | None = None
-        with self.limit, failures_that_stay():
-            self.run = TrialRun(assignment, self.data, self.device, folder)
+    def continue_from(self, state: Bundle | None, parent_state: Bundle | None) -> None:
+        """Called by the driver before the first step, if an earlier attempt or a parent left something."""
+        self.states = (state, parent_state)
 
     def step(self) -> dict[str, Any]:
         """Train one epoch. A failure that would happen again is reported as a result, so that the process lives on."""
-        if self.first is not None:
+        if self.roll_call is not None:
             self.roll_call.answer()  # not in setup: Tune must know by now that this process is alive
-            self._begin(self.first)
-            self.first = None
-        run, advanced = self.run, False
-        if run is not None:
-            with self.limit, failures_that_stay():
-                run.advance()
-                advanced = True
-        self.place.send()
-        is_over = not advanced or (run is not None and run.finished)
+            self.roll_call = None
+        progress = self._advance()
+        record = progress.record
+        validation = None if record.status == "failed" else record.validation
+        is_over = record.status != "stopped"
         if is_over:
             self.limit.close()
         return {
-            METRIC: run.best_nll if advanced and run is not None else math.nan,
-            ERROR_RATE: run.best_error_rate if advanced and run is not None else math.nan,
-            EPOCH: run.epoch if run is not None else 0,
-            FINISHED: advanced and is_over,
-            FAILED: not advanced,
+            METRIC: math.nan if validation is None else validation.nll,
+            ERROR_RATE: math.nan if validation is None else validation.error_count / validation.n,
+            EPOCH: len(record.curve),
+            FINISHED: record.status == "finished",
+            FAILED: record.status == "failed",
+            PROGRESS: [progress],
             tune.result.DONE: is_over,
         }
 
-
-@contextlib.contextmanager
-def failures_that_stay() -> Iterator[None]:
-    """Swallow failures that would happen again: the trial has recorded them. All others go to Tune."""
-    try:
-        yield
-    except WORTH_ANOTHER_TRY:
-        raise
-    except Exception:  # noqa: BLE001 - whatever a network, an optimizer or an augmentation raises
-        return
+    def _advance(self) -> Progress:
+        started_at = time.time()
+        try:
+            with self.limit:
+                if self.run is None:
+                    self.run = TrialRun(self.assignment, self.data, self.device, *self.states)
+                return self.run.advance()
+        except WORTH_ANOTHER_TRY:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a network, an optimizer or an augmentation raises
+            error = traceback.format_exc()
+            record = self.run.record("failed", error) if self.run else failed_record(self.assignment, started_at, error)
+            return Progress(record=record, best={})

@@ -9,6 +9,7 @@ ERROR_RATE = "validation_error_rate"  # at the best epoch so far, like METRIC
 EPOCH = "epoch"
 FINISHED = "finished"  # the recipe's last epoch is done
 FAILED = "failed"  # the trial raised: the other values mean nothing
+PROGRESS = "progress"  # a list of one: the driver empties it, because Tune keeps every trial's last result
 
 
 def finite_value(result: Mapping[str, Any]) -> float | None:

@@ -5,6 +5,7 @@ import torch
 from digits_core.data.digits import Digits, Split
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, RunRecord, SweepHeader
+from digits_core.runs.durable import Content
 from digits_core.runs.store import SweepStore
 from digits_core.training.engine import DeviceSplit
 from sweeps.running.objective import TrialRun
@@ -27,12 +28,11 @@ def make_header(digits: Digits, split: Split, name: str = "tiny", created_at: fl
 def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epochs: int, label: str = "") -> RunRecord:
     """Train a real trial in this process for some epochs and store its record."""
     device = torch.device("cpu")
-    folder = store.trial(trial)
-    run = TrialRun(
-        Assignment(trial=trial, recipe=recipe, label=label), DeviceSplit.from_split(split, device), device, folder
-    )
+    folder, assignment = store.trial(trial), Assignment(trial=trial, recipe=recipe, label=label)
+    run = TrialRun(assignment, DeviceSplit.from_split(split, device), device)
+    best: dict[str, Content] = {}
     for _ in range(epochs):
-        run.advance()
-    record = run.record("finished" if run.finished else "stopped")
-    folder.complete(record)
-    return record
+        progress = run.advance()
+        best.update(progress.best)
+    folder.complete(progress.record, best)
+    return progress.record

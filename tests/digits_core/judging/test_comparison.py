@@ -12,6 +12,7 @@ from digits_core.recipe import Recipe
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import RunRecord
 from digits_core.runs.store import SweepStore
+from digits_core.runs.trial_folder import best_files
 from tests.helpers.models import answers
 from tests.helpers.runs import make_header
 
@@ -26,17 +27,16 @@ def store(tmp_path: object, digits: Digits, split: Split) -> SweepStore:
     for trial, (label, seed, errors) in enumerate(runs):
         probabilities = answers(labels, list(range(errors)), 0.9)
         folder = store.trial(trial)
-        folder.create()
-        folder.write_best(probabilities, {"w": np.zeros(1)}, epoch=1)
         recipe = Recipe().with_overrides({"training.seed": seed})
         folder.complete(
             RunRecord(
                 trial=trial, status="finished", recipe=recipe, started_at=0.0, ended_at=1.0, best_epoch=1,
                 validation=score(labels, probabilities), label=label,
-            )
+            ),
+            best_files(probabilities, {"w": np.zeros(1)}),
         )  # fmt: skip
     failed = RunRecord(trial=4, status="failed", recipe=Recipe(), started_at=0.0, ended_at=1.0, error="x", label="none")
-    store.trial(4).complete(failed)
+    store.trial(4).complete(failed, {})
     return store
 
 
@@ -91,18 +91,17 @@ def test_our_figures_are_those_of_runs_trained_as_published(tmp_path: Path, digi
         described = replace(described, kind="training", dataset="mnist", **header)  # type: ignore[arg-type]
         store = SweepStore.create(tmp_path, described, split)
         folder, labels = store.trial(0), store.validation_labels()
-        folder.create()
-        folder.write_best(answers(labels, [], 0.9), {"w": np.zeros(1)}, epoch=1)
         test_labels = np.arange(100, dtype=np.uint8) % 10
         store.write_test_part(test_labels, np.arange(100))
-        store.write_test(0, answers(test_labels, list(range(errors)), 0.8))
         validation = score(labels, answers(labels, [], 0.9))
         folder.complete(
             RunRecord(
                 trial=0, status="finished", recipe=recipe, started_at=0.0, ended_at=1.0, best_epoch=1,
                 validation=validation, label="lenet",
-            )
+            ),
+            best_files(answers(labels, [], 0.9), {"w": np.zeros(1)}),
         )  # fmt: skip
+        store.write_test(0, answers(test_labels, list(range(errors)), 0.8))
         return store
 
     lenet = named_recipe("lenet").build()

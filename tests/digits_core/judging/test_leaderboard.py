@@ -15,6 +15,7 @@ from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
 from digits_core.runs.store import SweepStore
+from digits_core.runs.trial_folder import best_files
 from tests.helpers.models import answers
 from tests.helpers.runs import make_header
 
@@ -31,15 +32,14 @@ def add_run(
     """Complete a trial that gets every image right, with that confidence, except those in `wrong`."""
     labels, folder = store.validation_labels(), store.trial(trial)
     probabilities = answers(labels, list(wrong), confidence)
-    folder.create()
-    folder.write_best(probabilities, {"w": np.zeros(1)}, epoch=1)
     parts = np.array_split(np.arange(len(labels)), folds) if folds else []
     folder.complete(
         RunRecord(
             trial=trial, status="finished", recipe=Recipe().with_overrides({"training.seed": seed}), started_at=0.0,
             ended_at=1.0, best_epoch=1, validation=score(labels, probabilities), label=label,
             fold_scores=tuple(score(labels[part], probabilities[part]) for part in parts),
-        )
+        ),
+        best_files(probabilities, {"w": np.zeros(1)}),
     )  # fmt: skip
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.records import RunRecord
+from digits_core.records import Bundle, RunRecord
 from digits_core.runs.durable import write_atomically
 from digits_core.runs.store import SweepStore, check_name, check_new, sweep_names
+from digits_core.runs.trial_folder import best_files, bundle_file
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.plans.config import EnsembleConfig
 from tests.helpers.runs import HOSTILE, make_header
@@ -54,51 +55,31 @@ def test_a_trial_without_a_record_is_not_listed(sweep_store: SweepStore) -> None
     assert [record.trial for record in sweep_store.records()] == [1, 2, 3, 4]
 
 
-def test_completing_a_trial_removes_its_progress_file(sweep_store: SweepStore) -> None:
+def test_completing_a_trial_leaves_only_what_the_record_stands_for(sweep_store: SweepStore) -> None:
     folder = sweep_store.trial(9)
-    folder.create()
     record = replace(sweep_store.records()[0], trial=9)
-    folder.write_progress(record)
-    assert folder.read_progress() == record
+    best = best_files(np.full((2, 10), 0.1, dtype=np.float32), {"w": np.zeros(1)})
+    state = bundle_file(Bundle(arrays={"a": np.zeros(2)}, facts={"epoch": 1}))
+    folder.write_state(state)
+    for leftover in ("progress.json", ".validation.npy.torn", "test.npy"):  # an older version's, torn, an earlier try's
+        (folder.folder / leftover).write_bytes(b"")
     assert 9 not in [r.trial for r in sweep_store.records()]
-    folder.complete(record)
-    assert folder.read_progress() is None
+    folder.complete(record, best)
     assert sweep_store.records()[-1] == record
+    assert {path.name for path in folder.folder.iterdir()} == {"record.json", *best}
+    folder.write_state(state)
+    continued = record.recipe.with_overrides({"training.epochs": 9})
+    folder.complete(replace(record, last_epoch=1, recipe=continued), best)
+    assert folder.read_state() is not None  # others continue from it
 
 
 def test_weights_round_trip_bit_for_bit(sweep_store: SweepStore) -> None:
     weights = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "n": np.array(3, dtype=np.int64)}
     folder = sweep_store.trial(9)
-    folder.create()
-    folder.write_best(np.full((2, 10), 0.1, dtype=np.float32), weights, epoch=1)
-    folder.write_progress(replace(sweep_store.records()[0], trial=9, best_epoch=1))
+    record = replace(sweep_store.records()[0], trial=9)
+    folder.complete(record, best_files(np.full((2, 10), 0.1, dtype=np.float32), weights))
     loaded = folder.weights()
     assert {key: value.tolist() for key, value in loaded.items()} == {k: v.tolist() for k, v in weights.items()}
-
-
-@pytest.mark.parametrize("is_recorded", [False, True])
-def test_predictions_belong_to_the_record_wherever_the_process_is_killed(
-    sweep_store: SweepStore, is_recorded: bool
-) -> None:
-    folder = sweep_store.trial(9)
-    folder.create()
-    first = replace(sweep_store.records()[0], trial=9, best_epoch=1)
-    of_epoch = [np.full((2, 10), 0.1, dtype=np.float32) + epoch for epoch in range(3)]
-    for epoch in (1, 2):  # the second is cut off: before its record is written, or right after
-        folder.write_best(of_epoch[epoch], {"epoch": np.array([epoch])}, epoch=epoch)
-        if epoch == 1:
-            folder.write_progress(first)
-    if is_recorded:
-        content = json.dumps(replace(first, best_epoch=2).to_dict())
-        (folder.folder / "progress.json").write_text(content)
-    record = folder.read_progress()
-    assert record is not None
-    folder.complete(record)
-    best = 2 if is_recorded else 1
-    assert record.best_epoch == best
-    assert np.load(folder.folder / "validation.npy").tolist() == of_epoch[best].tolist()
-    assert folder.weights()["epoch"].tolist() == [best]
-    assert [path.name for path in folder.folder.glob(".*")] == []
 
 
 def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
@@ -230,7 +211,7 @@ def test_a_half_written_ensemble_is_not_read(sweep_store: SweepStore, monkeypatc
 
 def test_a_failed_trial_is_never_ranked(sweep_store: SweepStore) -> None:
     best = sweep_store.ranked()[0]
-    sweep_store.trial(best.trial).complete(replace(best, status="failed", error="the worker process died"))
+    sweep_store.trial(best.trial).complete(replace(best, status="failed", error="the worker process died"), {})
     assert best.trial not in [record.trial for record in sweep_store.ranked()]
 
 

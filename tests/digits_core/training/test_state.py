@@ -6,7 +6,7 @@ from digits_core.data.digits import Digits, Split
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.recipe import OPTIMIZERS, Recipe, Scalar
 from digits_core.records import Bundle
-from digits_core.runs.trial_folder import TrialFolder
+from digits_core.runs.trial_folder import TrialFolder, bundle_file
 from digits_core.training.cross_validation import folded, trainer_for, upload
 from digits_core.training.state import resume, state_of
 
@@ -15,8 +15,7 @@ SMALL = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.
 
 
 def through_a_file(state: Bundle, folder: TrialFolder) -> Bundle:
-    folder.create()
-    folder.write_state(state)
+    folder.write_state(bundle_file(state))
     read = folder.read_state()
     assert read is not None
     return read

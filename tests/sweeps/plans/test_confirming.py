@@ -61,9 +61,9 @@ def test_data_that_has_changed_is_refused(sweep_store: SweepStore) -> None:
 def test_a_recipe_is_confirmed_once_and_one_with_inherited_weights_is_refused(sweep_store: SweepStore) -> None:
     first, second, *_ = sweep_store.ranked()
     twin = second.recipe.with_overrides({"training.seed": 99})
-    sweep_store.trial(second.trial).complete(replace(second, recipe=replace(first.recipe, training=twin.training)))
+    sweep_store.trial(second.trial).complete(replace(second, recipe=replace(first.recipe, training=twin.training)), {})
     assert [record.trial for record in best_recipes(sweep_store, 4)].count(second.trial) <= 1
-    sweep_store.trial(first.trial).complete(replace(first, inherited_epochs=1, parent=3))
+    sweep_store.trial(first.trial).complete(replace(first, inherited_epochs=1, parent=3), {})
     with pytest.raises(UsageError, match=f"trial {first.trial} continued from another trial's weights"):
         best_recipes(sweep_store, 1)
 
@@ -86,7 +86,7 @@ def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: S
 def test_seeds_that_the_sweep_used_are_not_fresh(sweep_store: SweepStore) -> None:
     _, second, *_ = sweep_store.ranked()
     recipe = second.recipe.with_overrides({"training.seed": FIRST_FRESH_SEED + 1})
-    sweep_store.trial(second.trial).complete(replace(second, recipe=recipe))
+    sweep_store.trial(second.trial).complete(replace(second, recipe=recipe), {})
     assert fresh_seeds(sweep_store, 3) == [FIRST_FRESH_SEED, FIRST_FRESH_SEED + 2, FIRST_FRESH_SEED + 3]
 
 

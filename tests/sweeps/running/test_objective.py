@@ -1,14 +1,18 @@
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from digits_core.data.digits import Split
-from digits_core.errors import UsageError
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.recipe import Recipe
-from digits_core.records import Assignment
-from digits_core.runs.trial_folder import TrialFolder
+from digits_core.records import Assignment, Bundle
+from digits_core.runs.durable import Content
+from digits_core.runs.trial_folder import PREDICTIONS, STATE, Progress, TrialFolder
 from digits_core.training.engine import DeviceSplit, Diverged, train
 from sweeps.running.objective import TrialRun
 
@@ -16,120 +20,132 @@ CPU = torch.device("cpu")
 RECIPE = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
 
 
-def start(recipe: Recipe, split: Split, folder: Path) -> TrialRun:
-    data, trial_folder = DeviceSplit.from_split(split, CPU), TrialFolder(folder / "00007")
-    return TrialRun(Assignment(trial=7, recipe=recipe), data, CPU, trial_folder)
+@pytest.fixture
+def every_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is kept after every epoch."""
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
 
 
-def _run_to_the_end(run: TrialRun) -> None:
-    while not run.finished:
-        run.advance()
+def start(recipe: Recipe, split: Split, state: Bundle | None = None) -> TrialRun:
+    return TrialRun(Assignment(trial=7, recipe=recipe), DeviceSplit.from_split(split, CPU), CPU, state)
 
 
-def test_after_every_epoch_the_folder_holds_what_counts(tiny_split: Split, tmp_path: Path) -> None:
-    run = start(RECIPE, tiny_split, tmp_path)
+def advanced(run: TrialRun, folder: TrialFolder, epochs: int) -> Progress:
+    """Train for some epochs and keep what a driver keeps. Returns the last progress, with the best epoch's files."""
+    best: dict[str, Content] = {}
+    for _ in range(epochs):
+        progress = run.advance()
+        best.update(progress.best)
+        if progress.state is not None:
+            folder.write_state(progress.state)
+    return replace(progress, best=best)
+
+
+def predictions(progress: Progress) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = np.load(io.BytesIO(progress.best[PREDICTIONS]))
+    return array
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    return TrialFolder(tmp_path / "00007")
+
+
+def test_after_every_epoch_the_driver_has_what_counts(tiny_split: Split, folder: TrialFolder) -> None:
+    run = start(RECIPE, tiny_split)
+    best: dict[str, Content] = {}
     for epoch in range(1, 5):
-        row = run.advance()
-        record = run.folder.read_progress()
-        assert record is not None
-        assert record.curve[-1] == row
-        assert (row.epoch, record.status) == (epoch, "finished" if epoch == 4 else "stopped")
+        progress = run.advance()
+        best.update(progress.best)
+        record = progress.record
+        assert (record.curve[-1].epoch, record.status) == (epoch, "finished" if epoch == 4 else "stopped")
         assert record.validation is not None
-        assert record.validation.nll == run.best_nll == min(r.validation_nll for r in record.curve)
-    stored = np.load(run.folder.folder / "validation.npy")
+        assert record.validation.nll == min(row.validation_nll for row in record.curve)
     expected = train(RECIPE, tiny_split, CPU)
-    assert np.array_equal(stored, expected.best.validation_probabilities)
-    assert set(run.folder.weights()) == set(expected.best.weights)
-    assert not (run.folder.folder / "record.json").exists()  # only the driver completes records
+    assert np.array_equal(predictions(replace(progress, best=best)), expected.best.validation_probabilities)
+    folder.complete(record, best)
+    assert set(folder.weights()) == set(expected.best.weights)
 
 
-def test_an_exception_is_stored_with_its_traceback_and_raised(tiny_split: Split, tmp_path: Path) -> None:
+def test_an_exception_is_raised_after_the_epochs_before_it(tiny_split: Split, folder: TrialFolder) -> None:
     recipe = RECIPE.with_overrides({"optimizer.name": "sgd", "optimizer.learning_rate": 100.0, "training.epochs": 50})
-    run = start(recipe, tiny_split, tmp_path)
+    run = start(recipe, tiny_split)
     with pytest.raises(Diverged):
-        _run_to_the_end(run)
-    record = run.folder.read_progress()
-    assert record is not None
-    assert record.status == "failed"
-    assert record.error is not None
-    assert record.error.startswith("Traceback")
-    assert "Diverged: the training" in record.error or "Diverged: the validation" in record.error
+        advanced(run, folder, 50)
+    record = run.record("failed", "why")
+    assert (record.status, record.error) == ("failed", "why")
+    assert len(record.curve) < 50
 
 
-def test_the_exception_of_a_recipe_that_cannot_start_is_stored_too(tiny_split: Split, tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        start(RECIPE.with_overrides({"training.batch_size": 5000}), tiny_split, tmp_path)
-    record = TrialFolder(tmp_path / "00007").read_progress()
-    assert record is not None
-    assert (record.status, record.validation, record.curve) == ("failed", None, ())
-    assert record.error is not None
-    assert "larger than the 200 training images" in record.error
+def test_a_recipe_that_cannot_start_is_refused(tiny_split: Split) -> None:
+    with pytest.raises(UsageError, match="larger than the 200 training images"):
+        start(RECIPE.with_overrides({"training.batch_size": 5000}), tiny_split)
 
 
-def test_an_interrupted_trial_resumes_and_reaches_the_same_bits(
-    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
-    cut = start(RECIPE, tiny_split, tmp_path)
-    for _ in range(2):
-        cut.advance()
-    started_at = cut.started_at
-    (tmp_path / "00007" / "validation.npy").write_bytes(b"of a later epoch, or torn")
-    del cut
-
-    again = start(RECIPE, tiny_split, tmp_path)
-    assert (again.epoch, again.started_at) == (2, started_at)
-    again.advance()
-    again = start(RECIPE, tiny_split, tmp_path)
+@pytest.mark.usefixtures("every_state")
+def test_an_interrupted_trial_resumes_and_reaches_the_same_bits(tiny_split: Split, folder: TrialFolder) -> None:
+    cut = start(RECIPE, tiny_split)
+    advanced(cut, folder, 2)
+    again = start(RECIPE, tiny_split, folder.read_state())
+    assert (again.epoch, again.started_at) == (2, cut.started_at)
+    advanced(again, folder, 1)
+    again = start(RECIPE, tiny_split, folder.read_state())
     assert again.epoch == 3
-    _run_to_the_end(again)
+    last = advanced(again, folder, 1)
+    assert last.record.status == "finished"
     expected = train(RECIPE, tiny_split, CPU)
-    assert np.array_equal(np.load(tmp_path / "00007" / "validation.npy"), expected.best.validation_probabilities)
-    assert [row.train_loss for row in again.trainer.curve] == [row.train_loss for row in expected.curve]
+    assert np.array_equal(predictions(last), expected.best.validation_probabilities)
+    assert [row.train_loss for row in last.record.curve] == [row.train_loss for row in expected.curve]
 
 
-def test_resuming_leaves_the_predictions_of_the_last_record_until_the_next(
-    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("every_state")
+def test_the_first_progress_after_a_resumption_brings_the_best_epoch(tiny_split: Split, folder: TrialFolder) -> None:
+    advanced(start(RECIPE, tiny_split), folder, 1)
+    state = folder.read_state()
+    assert state is not None
+    state.facts["best"]["validation"]["nll"] = 0.0  # no later epoch is better
+    again = start(RECIPE, tiny_split, state)
+    assert np.array_equal(predictions(again.advance()), state.arrays["probabilities"])
+    assert not again.advance().best  # once is enough
+
+
+@pytest.mark.usefixtures("every_state")
+def test_a_trial_whose_driver_died_before_its_record_is_not_trained_further(
+    tiny_split: Split, folder: TrialFolder
 ) -> None:
-    cut = start(RECIPE, tiny_split, tmp_path)
-    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
-    cut.advance()  # keeps its state; what follows is not in it
-    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 1e9)
-    for _ in range(2):
-        cut.advance()
-    record, stored = cut.folder.read_progress(), np.load(tmp_path / "00007" / "validation.npy")
-    assert record is not None
-    assert record.best_epoch is not None
-    assert record.best_epoch > 1
-
-    again = start(RECIPE, tiny_split, tmp_path)  # and is killed here
-    assert again.epoch == 1
-    assert again.folder.read_progress() == record
-    assert np.array_equal(np.load(tmp_path / "00007" / "validation.npy"), stored)
-    again.advance()
-    resumed = again.folder.read_progress()
-    assert resumed is not None
-    best = again.trainer.best
-    assert best is not None
-    assert best.epoch == resumed.best_epoch
-    assert np.array_equal(np.load(tmp_path / "00007" / "validation.npy"), best.validation_probabilities)
+    data, asked = DeviceSplit.from_split(tiny_split, CPU), Assignment(trial=7, recipe=RECIPE, last_epoch=2)
+    first = advanced(TrialRun(asked, data, CPU), folder, 2).record
+    again = advanced(TrialRun(asked, data, CPU, folder.read_state()), folder, 1).record
+    assert again.curve == first.curve
+    assert (again.status, again.keeps_state) == ("finished", True)
 
 
-def test_a_state_that_does_not_fit_is_not_used(
-    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
-    start(RECIPE, tiny_split, tmp_path).advance()
-    assert start(RECIPE.with_overrides({"model.width": 5}), tiny_split, tmp_path).epoch == 0
-    path = tmp_path / "00007" / "state.safetensors"
+@pytest.mark.usefixtures("every_state")
+def test_a_state_that_does_not_fit_is_not_used(tiny_split: Split, folder: TrialFolder) -> None:
+    advanced(start(RECIPE, tiny_split), folder, 1)
+    assert start(RECIPE, tiny_split, folder.read_state()).epoch == 1
+    assert start(RECIPE.with_overrides({"model.width": 5}), tiny_split, folder.read_state()).epoch == 0
+    assert start(RECIPE.with_overrides({"training.seed": 5}), tiny_split, folder.read_state()).epoch == 0
+    path = folder.folder / STATE
     path.write_bytes(path.read_bytes()[:-100])
-    assert start(RECIPE, tiny_split, tmp_path).epoch == 0
+    assert folder.read_state() is None
 
 
-def test_the_state_is_not_written_after_every_short_epoch(tiny_split: Split, tmp_path: Path) -> None:
-    run = start(RECIPE, tiny_split, tmp_path)
-    run.advance()
-    assert not (tmp_path / "00007" / "state.safetensors").exists()
+@pytest.mark.usefixtures("every_state")
+def test_a_child_continues_from_its_parent_s_state_but_not_from_its_best_epoch(
+    tiny_split: Split, folder: TrialFolder
+) -> None:
+    advanced(start(RECIPE, tiny_split), folder, 2)
+    data, asked = DeviceSplit.from_split(tiny_split, CPU), Assignment(trial=8, recipe=RECIPE, parent=7)
+    child = TrialRun(asked, data, CPU, None, folder.read_state())
+    record = child.advance().record
+    assert (record.inherited_epochs, len(record.curve), record.best_epoch) == (2, 3, 3)
+    with pytest.raises(EnvironmentFailure, match="the state of trial 7, from which this one continues, is missing"):
+        TrialRun(asked, data, CPU)
+
+
+def test_the_state_is_not_kept_after_every_short_epoch(tiny_split: Split) -> None:
+    run = start(RECIPE, tiny_split)
+    assert run.advance().state is None
     run.state_kept_at -= 1.0
-    run.advance()
-    assert (tmp_path / "00007" / "state.safetensors").exists()
+    assert run.advance().state is not None
