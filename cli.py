@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from digits_cli import delivering, judging, looking, searching, showing, training
+from digits_cli import delivering, judging, looking, moving, searching, showing, training
 from digits_cli import predicting as reading
 
 app = typer.Typer(
@@ -62,6 +62,8 @@ for command in (
     looking.show,
     looking.watch,
     looking.rm,
+    moving.push,
+    moving.pull,
     training.train,
     training.compare,
     training.replay,

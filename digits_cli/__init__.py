@@ -1,9 +1,9 @@
 """The commands of `digits`: each reads its arguments, calls one function, prints. Heavy imports stay inside functions.
 
 delivering.py   export and transfer
-elsewhere.py    --runs s3://...: a local copy, downloaded before a command and uploaded after it
 judging.py      leaderboard, confirm, ensemble and doubts
 looking.py      ls, show, watch and rm
+moving.py       push and pull
 predicting.py   predict and serve
 searching.py    sweep, space and resume
 shell.py        what all commands share: options, exit codes, errors in one line, stdout and stderr

@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digits_cli.shell import INTERRUPTED, AsJson, Concurrency, Runs, SweepName, emit, errors_in_one_line, say
+from digits_cli.shell import (
+    INTERRUPTED,
+    AsJson,
+    Concurrency,
+    Push,
+    Runs,
+    SweepName,
+    TakeOver,
+    emit,
+    errors_in_one_line,
+    say,
+)
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from digits_core.judging.leaderboard import Leaderboard
     from digits_core.runs.store import SweepStore
     from sweeps.plans.config import ConfirmConfig, EnsembleConfig
+    from sweeps.plans.confirming import Confirmation
 
 Run = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
 RunOrPage = Annotated[
@@ -99,6 +111,8 @@ def confirm(
     ] = False,
     sweep: SweepName = None,
     concurrency: Concurrency = None,
+    push: Push = None,
+    take_over: TakeOver = False,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -126,23 +140,30 @@ def confirm(
     config = ConfirmConfig(
         runs=runs, sweep=sweep, top=top, seeds=seeds, folds=folds, refit=refit, concurrency=concurrency
     )
-    _confirm(config, as_json=as_json)
+    _confirm(config, push, take_over=take_over, as_json=as_json)
 
 
-def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
+def _confirm(config: "ConfirmConfig", push: str | None, *, take_over: bool, as_json: bool) -> None:
+    from digits_core.remote.along import pushed_along
+    from sweeps.plans.confirming import plan_confirmation
+
+    planned = plan_confirmation(config)
+    if planned.recipe_count < config.top:
+        say(f"asked for {config.top} recipes to confirm, found {planned.recipe_count}")
+    say(planned.plan.line)
+    with pushed_along(planned.sweep.folder, push, take_over=take_over):
+        _run_confirmation(planned, refit=config.refit, folds=config.folds, as_json=as_json)
+
+
+def _run_confirmation(planned: "Confirmation", *, refit: bool, folds: int, as_json: bool) -> None:
     from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
     from digits_cli.printed.refit import refit_document, refit_lines
     from digits_core.judging.leaderboard import leaderboard as judge
     from reports.pages.report import report_after_result
     from sweeps.finishing.insight import keep_inside
     from sweeps.finishing.opening import keep_best_parameters, open_test_for
-    from sweeps.plans.confirming import plan_confirmation
     from sweeps.view.progress import progress_console, view_of
 
-    planned = plan_confirmation(config)
-    if planned.recipe_count < config.top:
-        say(f"asked for {config.top} recipes to confirm, found {planned.recipe_count}")
-    say(planned.plan.line)
     if planned.left:
         from sweeps.running.runner import run_trials
 
@@ -153,10 +174,10 @@ def _confirm(config: "ConfirmConfig", *, as_json: bool) -> None:
         keep_best_parameters(planned.sweep)
         keep_inside(planned.sweep)
     with report_after_result(planned.sweep) as report:
-        if config.refit:
+        if refit:
             emit(refit_document(outcome, report), refit_lines(outcome, report), as_json=as_json)
         else:
-            board = judge(planned.store if config.folds else planned.sweep) if outcome.counting else None
+            board = judge(planned.store if folds else planned.sweep) if outcome.counting else None
             document = confirmation_document(outcome, board, report)
             emit(document, confirmation_lines(outcome, board, report), as_json=as_json)
         outcome.raise_if_failed()
@@ -173,6 +194,8 @@ def ensemble(
     ] = "all",
     calibrate: Annotated[str, typer.Option(help="Calibrate the probabilities: none or temperature.")] = "none",
     sweep: SweepName = None,
+    push: Push = None,
+    take_over: TakeOver = False,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -192,19 +215,21 @@ def ensemble(
         digits ensemble --top 10 --sweep first --json
 
     """
+    from digits_core.remote.along import pushed_along
+    from digits_core.runs.store import SweepStore
     from sweeps.plans.config import EnsembleConfig
 
     config = EnsembleConfig(top=top, method=method, pool=pool, calibrate=calibrate)
-    _ensemble(config, runs, sweep, as_json=as_json)
+    store = SweepStore.open(runs, sweep)
+    with pushed_along(store.folder, push, take_over=take_over):
+        _ensemble(config, store, as_json=as_json)
 
 
-def _ensemble(config: "EnsembleConfig", runs: Path, sweep: str | None, *, as_json: bool) -> None:
+def _ensemble(config: "EnsembleConfig", store: "SweepStore", *, as_json: bool) -> None:
     from digits_cli.printed.ensemble import ensemble_document, ensemble_lines
-    from digits_core.runs.store import SweepStore
     from reports.pages.report import report_after_result
     from sweeps.finishing.ensembling import build_ensemble
 
-    store = SweepStore.open(runs, sweep)
     record = build_ensemble(store, config)
     found = len(record.members)
     if config.pool == "all" and found < config.top:

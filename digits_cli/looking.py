@@ -1,6 +1,8 @@
 """`digits ls`, `digits show`, `digits watch` and `digits rm`: stored runs, finished or still running."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +11,17 @@ import typer
 from digits_cli.shell import AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
+At = Annotated[
+    str | None, typer.Option(help="s3://BUCKET/FOLDER, gs://..., az://... or a folder.", show_default="this machine")
+]
+
 
 @errors_in_one_line
-def ls(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
+def ls(at: At = None, runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
     """List all runs, oldest first.
 
-    Shows sweeps, comparisons and training runs with their state, progress, disk usage and best validation score.
+    Shows sweeps, comparisons and training runs with their state, progress, disk usage and best validation score. With
+    --at, lists the runs that were pushed to a bucket or another folder, and who is changing them now.
 
     Examples:
 
@@ -22,7 +29,17 @@ def ls(runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) -> None:
 
         digits ls --json
 
+        digits ls --at s3://lab/digits
+
     """
+    if at is not None:
+        from digits_cli.printed.moving import copies_document, copies_lines
+        from digits_core.remote.bucket import Bucket
+        from digits_core.remote.copies import copies_at
+
+        copies = copies_at(Bucket(at))
+        emit(copies_document(copies), copies_lines(at, copies), as_json=as_json)
+        return
     from digits_cli.printed.runs import list_document, list_lines
 
     emit(list_document(runs), list_lines(runs), as_json=as_json)
@@ -107,12 +124,14 @@ def watch(
 def rm(
     names: Annotated[list[str], typer.Argument(help="Names of runs.")],
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    at: At = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
     """Delete runs permanently.
 
-    Deletes their folders and everything in them, after asking. A run that is still running is not deleted.
+    Deletes their folders and everything in them, after asking. A run that is still running is not deleted. With --at,
+    deletes what was pushed there, and nothing here.
 
     Examples:
 
@@ -123,15 +142,28 @@ def rm(
     """
     from digits_cli.printed.runs import removal_document, removal_lines
     from digits_core.errors import UsageError
-    from sweeps.view.run_state import check_removable, remove_run
 
+    where, check, remove = _removal(at, runs)
     for name in names:  # check every name before deleting any
-        check_removable(runs, name)
+        check(name)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("cannot ask for confirmation without a terminal; add --yes to delete without asking")
-        say(f"{', '.join(str(runs / name) for name in names)} will be deleted permanently.")
+        say(f"{', '.join(f'{where}/{name}' for name in names)} will be deleted permanently.")
         if not typer.confirm("Delete?", err=True):
             raise typer.Exit
-    removed = {name: remove_run(runs, name) for name in dict.fromkeys(names)}
-    emit(removal_document(removed), removal_lines(runs, removed), as_json=as_json)
+    removed = {name: remove(name) for name in dict.fromkeys(names)}
+    emit(removal_document(removed), removal_lines(at, runs, removed), as_json=as_json)
+
+
+def _removal(at: str | None, runs: Path) -> tuple[str, Callable[[str], object], Callable[[str], int]]:
+    """Where runs are to be deleted, the check before it, and the deletion, which returns a number of bytes."""
+    if at is None:
+        from sweeps.view.run_state import check_removable, remove_run
+
+        return str(runs), partial(check_removable, runs), partial(remove_run, runs)
+    from digits_core.remote.bucket import Bucket
+    from digits_core.remote.copies import check_removable_at, remove_at
+
+    bucket = Bucket(at)
+    return bucket.address, partial(check_removable_at, bucket), partial(remove_at, bucket)

@@ -11,7 +11,9 @@ from digits_cli.shell import (
     INTERRUPTED,
     AsJson,
     Concurrency,
+    Push,
     Runs,
+    TakeOver,
     default_name,
     emit,
     errors_in_one_line,
@@ -116,6 +118,7 @@ def sweep(
     storage: Storage = "sqlite",
     address: Address = None,
     gpus_per_trial: GpusPerTrial = None,
+    push: Push = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -182,16 +185,21 @@ def sweep(
     )
     if address is not None:
         for_a_cluster()  # before anything imports Ray
-    (_estimate if dry_run else _search)(config, as_json=as_json)
+    if dry_run:
+        _estimate(config, as_json=as_json)
+    else:
+        _search(config, push, as_json=as_json)
 
 
-def _search(config: "SweepConfig", *, as_json: bool) -> None:
+def _search(config: "SweepConfig", push: str | None, *, as_json: bool) -> None:
+    from digits_core.remote.along import pushed_along
     from sweeps.plans.planning import plan_sweep
     from sweeps.running.addresses import check_address
 
     plan = plan_sweep(config)
     check_address(plan.address)
-    run_search(plan, as_json=as_json)
+    with pushed_along(plan.folder, push):
+        run_search(plan, as_json=as_json)
 
 
 def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
@@ -277,6 +285,8 @@ def resume(
     ] = None,
     address: Address = None,
     gpus_per_trial: GpusPerTrial = None,
+    push: Push = None,
+    take_over: TakeOver = False,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -291,6 +301,8 @@ def resume(
         digits resume first
 
         digits resume first --trials 200 --time-budget 1h --json
+
+        digits pull s3://lab/digits/first && digits resume first --push s3://lab/digits --take-over
 
     """
     from sweeps import for_a_cluster
@@ -311,18 +323,20 @@ def resume(
     )
     if address is not None:
         for_a_cluster()  # before anything imports Ray
-    _resume(config, as_json=as_json)
+    _resume(config, push, take_over=take_over, as_json=as_json)
 
 
-def _resume(config: "ResumeConfig", *, as_json: bool) -> None:
+def _resume(config: "ResumeConfig", push: str | None, *, take_over: bool, as_json: bool) -> None:
     from digits_cli.training import run_comparisons
     from digits_core.records import RunKind
+    from digits_core.remote.along import pushed_along
     from sweeps.plans.planning import plan_resumption
     from sweeps.running.addresses import check_address
 
     plan = plan_resumption(config)
     check_address(plan.address)
-    if plan.header.kind == RunKind.COMPARISON:
-        run_comparisons([plan], as_json=as_json)
-    else:
-        run_search(plan, as_json=as_json)
+    with pushed_along(plan.folder, push, take_over=take_over):
+        if plan.header.kind == RunKind.COMPARISON:
+            run_comparisons([plan], as_json=as_json)
+        else:
+            run_search(plan, as_json=as_json)

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -20,7 +20,12 @@ DATASET_HELP = (
     "Data set: sklearn-digits, mnist, optdigits, optdigits-pooled, usps, qmnist, emnist-digits, kmnist; your own:"
     " folder:PATH, csv:FILE, npz:FILE; or a mixture: mnist+folder:PATH."
 )
-Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder with all runs, or s3://BUCKET/FOLDER.")]
+Runs = Annotated[Path, typer.Option(envvar="DIGITS_RUNS", help="Folder with all runs.")]
+Push = Annotated[
+    str | None,
+    typer.Option(help="Also send the run to s3://BUCKET/FOLDER, gs://..., az://... or a folder, as it grows."),
+]
+TakeOver = Annotated[bool, typer.Option("--take-over", help="With --push: take the run from a machine that is lost.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folds = Annotated[
     int | None, typer.Option(help="Cross-validation folds; 0 for a single split.", show_default="as published")
@@ -48,8 +53,8 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         try:
             with restored_handlers():
                 stop_as_interrupt()
-                with at_hand(kwargs) as kwargs_here:
-                    function(*args, **kwargs_here)
+                check_runs(kwargs.get("runs"))
+                function(*args, **kwargs)
         except UsageError as error:
             say(f"error: {error}")
             raise typer.Exit(USAGE) from None
@@ -71,16 +76,15 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
-@contextlib.contextmanager
-def at_hand(arguments: dict[str, Any]) -> Iterator[Any]:
-    """Yield a command's arguments; if `runs` is an s3:// URL, it is replaced by its local copy."""
-    if "runs" not in arguments:
-        yield arguments
-        return
-    from digits_cli.elsewhere import runs_at_hand
+def check_runs(runs: object) -> None:
+    """Raise UsageError for an address instead of a folder, which older versions took."""
+    from digits_core.errors import UsageError
 
-    with runs_at_hand(arguments["runs"], say) as folder:
-        yield {**arguments, "runs": folder}
+    if runs is not None and re.match(r"[A-Za-z0-9+.-]+:/", str(runs)):
+        raise UsageError(
+            "--runs takes a folder; add --push ADDRESS to send a run to a bucket as it grows, and fetch one from there"
+            " with: digits pull ADDRESS"
+        )
 
 
 def say(text: str) -> None:

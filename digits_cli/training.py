@@ -1,5 +1,6 @@
 """`digits train`, `digits compare` and `digits replay`: train named recipes, or a stored trial again."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from digits_cli.shell import (
     Folds,
     OwnDataset,
     OwnEpochs,
+    Push,
     Runs,
     default_name,
     emit,
@@ -50,6 +52,7 @@ def train(
     folds: Folds = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="a GPU, if there is one")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="recipe and time")] = None,
+    push: Push = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -89,11 +92,12 @@ def train(
         device=device,
         folds=folds,
     )
-    _train(config, as_json=as_json)
+    _train(config, push, as_json=as_json)
 
 
-def _train(config: "TrainingConfig", *, as_json: bool) -> None:
+def _train(config: "TrainingConfig", push: str | None, *, as_json: bool) -> None:
     from digits_cli.printed.training import training_document, training_lines
+    from digits_core.remote.along import pushed_along
     from reports.pages.report import report_after_result
     from sweeps.finishing.insight import keep_inside
     from sweeps.running.training_run import plan_training, run_training
@@ -101,14 +105,15 @@ def _train(config: "TrainingConfig", *, as_json: bool) -> None:
 
     plan = plan_training(config)
     say(plan.line)
-    with epoch_progress(plan.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
-        outcome = run_training(plan, on_epoch)
-    if outcome.record.status != "stopped":
-        keep_inside(outcome.store)
-    with report_after_result(outcome.store) as report:
-        emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
-    if outcome.record.status == "stopped":
-        raise typer.Exit(INTERRUPTED)
+    with pushed_along(config.runs / config.name, push):
+        with epoch_progress(plan.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
+            outcome = run_training(plan, on_epoch)
+        if outcome.record.status != "stopped":
+            keep_inside(outcome.store)
+        with report_after_result(outcome.store) as report:
+            emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
+        if outcome.record.status == "stopped":
+            raise typer.Exit(INTERRUPTED)
 
 
 @errors_in_one_line
@@ -128,6 +133,7 @@ def compare(
     folds: Folds = None,
     concurrency: Concurrency = None,
     name: Annotated[str | None, typer.Option(help="Name of the comparison.", show_default="the time")] = None,
+    push: Push = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -160,7 +166,7 @@ def compare(
                 "--published trains recipes as published: leave out --set, --vary, --epochs, --dataset and --folds"
             )
         asked = ProtocolsConfig(runs=runs, name=name, recipe_names=names, seeds=seeds, concurrency=concurrency)
-        _compare_published(asked, as_json=as_json)
+        _compare_published(asked, push, as_json=as_json)
         return
     overrides: dict[str, Scalar] = dict(map(parse_assignment, assignments or []))
     overrides.update({} if epochs is None else {"training.epochs": epochs})
@@ -175,22 +181,27 @@ def compare(
         folds=folds,
         concurrency=concurrency,
     )
-    _compare([config], as_json=as_json)
+    _compare([config], push, as_json=as_json)
 
 
-def _compare_published(asked: "ProtocolsConfig", *, as_json: bool) -> None:
+def _compare_published(asked: "ProtocolsConfig", push: str | None, *, as_json: bool) -> None:
     from digits_core.training.device import default_device
 
     configs, left_out = asked.comparisons(has_gpu=default_device().type != "cpu")
     if left_out:
         say(f"skipped because they need a GPU (name them to train them anyway): {', '.join(left_out)}")
-    _compare(configs, as_json=as_json)
+    _compare(configs, push, as_json=as_json)
 
 
-def _compare(configs: "list[ComparisonConfig]", *, as_json: bool) -> None:
+def _compare(configs: "list[ComparisonConfig]", push: str | None, *, as_json: bool) -> None:
+    from digits_core.remote.along import pushed_along
     from sweeps.plans.comparing import plan_comparison
 
-    run_comparisons([plan_comparison(config) for config in configs], as_json=as_json)
+    plans = [plan_comparison(config) for config in configs]
+    with contextlib.ExitStack() as stack:
+        for plan in plans:
+            stack.enter_context(pushed_along(plan.folder, push))
+        run_comparisons(plans, as_json=as_json)
 
 
 def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:

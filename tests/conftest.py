@@ -18,7 +18,6 @@ from digits_core.records import Assignment
 from digits_core.runs.store import SweepStore
 from sweeps.running.objective import failed_record
 from tests.helpers.command_line import run
-from tests.helpers.mirrors import machine  # noqa: F401 - a fixture
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 from tests.helpers.runs import HOSTILE, make_header, train_into
 

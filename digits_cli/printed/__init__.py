@@ -9,6 +9,7 @@ doubts.py        doubts
 ensemble.py      ensemble
 estimate.py      sweep --dry-run
 leaderboard.py   leaderboard and confirm
+moving.py        push, pull and ls --at
 predict.py       predict
 refit.py         confirm --refit
 runs.py          ls, show, watch and rm

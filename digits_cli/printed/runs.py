@@ -139,6 +139,7 @@ def removal_document(removed: dict[str, int]) -> dict[str, Any]:
     return {"removed": removed, "bytes": sum(removed.values())}
 
 
-def removal_lines(runs: Path, removed: dict[str, int]) -> list[tuple[str, str]]:
-    lines = [("deleted", f"{runs / name}, {byte_count / 1e6:.1f} MB") for name, byte_count in removed.items()]
-    return [*lines, ("next", digits_command("ls", *runs_option(runs / "x")))]
+def removal_lines(at: str | None, runs: Path, removed: dict[str, int]) -> list[tuple[str, str]]:
+    """`at`: where the runs were deleted; None: in the runs folder."""
+    lines = [("deleted", f"{at or runs}/{name}, {byte_count / 1e6:.1f} MB") for name, byte_count in removed.items()]
+    return [*lines, ("next", digits_command("ls", *(["--at", at] if at else runs_option(runs / "x"))))]

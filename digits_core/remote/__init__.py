@@ -1,7 +1,7 @@
-"""Runs kept in an object store, worked on through a local copy. Imports neither torch nor Ray.
+"""Runs kept elsewhere: in a bucket or another folder. Imports neither torch nor Ray.
 
-local_copy.py    the local copy: its files, its notes of the last synced state, its lock
-mirror.py        downloads and uploads what changed
-mirror_rules.py  which side's version of a file wins; no traffic
-object_store.py  one folder in a bucket: list, read, write, remove
+along.py     `--push`: sends a run while a command grows it
+bucket.py    one folder in a bucket, or on disk: read, list, write, write unless somebody else has
+copies.py    push, pull and list runs; a manifest says which files belong together
+lease.py     who may change a run there: renewed by a heartbeat, expires without one
 """

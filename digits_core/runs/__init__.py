@@ -1,6 +1,5 @@
 """What is kept of a run: its folder, records, journal, ledger and lock. Imports neither torch nor Ray.
 
-claims.py            who drives a run in an object store, where no lock reaches
 command_line.py      the commands that results and pages suggest running next
 durable.py           atomic writes, checked reads, and the error for a damaged file
 ensemble_records.py  what is kept of an ensemble

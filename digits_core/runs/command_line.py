@@ -7,14 +7,12 @@ import sys
 from pathlib import Path
 
 from digits_core import DEFAULT_RUNS
-from digits_core.runs.claims import mirror_note
 
 
 def runs_option(folder: Path) -> list[str]:
     """The `--runs` option that a command needs to find a run's folder; empty if it is in the default place."""
-    default, note = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS, mirror_note(folder.parent)
-    runs = str(folder.parent) if note is None else note.url
-    return [] if Path(runs) == Path(default) else ["--runs", runs]
+    default = os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS
+    return [] if folder.parent == Path(default) else ["--runs", str(folder.parent)]
 
 
 def digits_command(*words: object) -> str:

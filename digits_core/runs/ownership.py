@@ -8,41 +8,32 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from digits_core.errors import UsageError
-from digits_core.runs.claims import claim_from_elsewhere
 
 FILE_NAME = "driver.lock"
-TRIES = 5
+SECONDS_TO_WAIT = 0.25  # `is_running` in another process holds the lock for a moment too
 
 
 @contextlib.contextmanager
 def sole_driver(folder: Path) -> Iterator[None]:
     """Hold a run's folder. Raises UsageError, naming the owner, if another process holds it.
 
-    Once the owner is killed or its machine dies the lock is free, whatever the file says. The file is never deleted: a
-    lock on a file that another process may delete protects nothing.
+    Once the owner is killed or its machine dies the lock is free, whatever the file says.
     """
-    with (folder / FILE_NAME).open("a+", encoding="utf-8") as stream:
-        if not _locked(stream):
-            raise _running(folder)
-        stream.truncate(0)
-        json.dump({"process": os.getpid(), "host": socket.gethostname(), "since": time.time()}, stream)
-        stream.flush()
+    lock = FileLock(folder / FILE_NAME, timeout=SECONDS_TO_WAIT)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _running(folder) from None
+    try:
+        owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        (folder / FILE_NAME).write_text(json.dumps(owner), encoding="utf-8")
         yield
-
-
-def _locked(stream: IO[str]) -> bool:
-    """Try to take the lock, a few times: `is_held_here` in another process holds it for a moment too."""
-    for _ in range(TRIES):
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
+    finally:
+        lock.release()
 
 
 def check_free(folder: Path) -> None:
@@ -52,12 +43,7 @@ def check_free(folder: Path) -> None:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a driver holds the run now, in this folder or in another copy of it."""
-    return is_held_here(folder) or claim_from_elsewhere(folder) is not None
-
-
-def is_held_here(folder: Path) -> bool:
-    """Whether a process on this machine holds this very folder."""
+    """Whether a driver holds the run now. Shares the lock, which FileLock cannot: whoever may read the run may ask."""
     path = folder / FILE_NAME
     if not path.exists():
         return False
@@ -75,9 +61,6 @@ def _running(folder: Path) -> UsageError:
 
 
 def _owner(folder: Path) -> str:
-    claim = claim_from_elsewhere(folder)
-    if claim is not None:
-        return claim.words()
     try:
         owner = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))

@@ -2,14 +2,14 @@
 
 RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /journal.jsonl            what `digits resume` reads: see digits_core.runs.journal
-         /driver.lock              who drives it: see ownership.py; in a bucket driver.json, see claims.py
+         /driver.lock              who drives it: see digits_core.runs.ownership
+         /.pushed.json             what a push or pull last agreed on: see digits_core.remote.copies
          /study.db                 the trials as an Optuna study, for optuna-dashboard: see sweeps.search.study_copy
          /summary.json             SweepSummary, written after the last trial
          /best_parameters.json     the leader's recipe, for `digits train FILE`; written with the summary
          /validation_labels.npy, validation_indices.npy
          /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
                       /weights.safetensors  weights of the best epoch; with --keep only the best trials keep theirs
-                      /progress.json        the record so far, rewritten after every epoch
                       /state.safetensors    what the trial resumes from if interrupted; deleted once it has ended
                       /record.json          RunRecord; written last, so its presence means that the trial has ended
                       /inside.safetensors   filters, feature maps and embedding of the network; leader only

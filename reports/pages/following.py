@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from digits_core.remote.mirror import KeptFresh
 from digits_core.runs.ownership import is_running
 from digits_core.runs.store import SweepStore
 from reports.charts.plotly_library import PlotlyMode
@@ -26,7 +25,6 @@ def follow_report(
     Calls `on_page` with the page's path and the number of trials on it. Raises UsageError if no trial was validated.
     """
     seen: tuple[int, bool] | None = None
-    copy = KeptFresh(store.folder)
     try:
         while is_running(store.folder):
             count = len(list((store.folder / "trials").glob("*/record.json")))
@@ -35,7 +33,6 @@ def follow_report(
                 on_page(write_report(store, output, plotly, REFRESH_SECONDS), count)
                 seen = state
             time.sleep(poll_seconds)
-            copy.refresh()
     except KeyboardInterrupt:
         if seen is not None:  # nobody rewrites this page any more, so it must stop reloading
             write_report(store, output, plotly)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import RunKind, RunRecord, SweepHeader, rank
-from digits_core.remote.mirror import Mirror
 from digits_core.runs.journal import History, read_journal
 from digits_core.runs.ownership import check_free, is_running
 from digits_core.runs.store import SweepStore, check_name, sweep_names
@@ -99,12 +98,8 @@ def check_removable(runs: Path, name: str) -> SweepStore:
 def remove_run(runs: Path, name: str) -> int:
     """Delete a run's folder permanently. Returns its size in bytes. Raises UsageError if it must not be deleted."""
     store = check_removable(runs, name)
-    byte_count, mirror = folder_bytes(store.folder), Mirror.around(runs)
+    byte_count = folder_bytes(store.folder)
     gone = store.folder.with_name(f".removing-{name}-{os.getpid()}")  # renamed first, so that it disappears at once
     store.folder.rename(gone)
-    try:
-        if mirror is not None:
-            mirror.remove(name)
-    finally:  # what could not be removed from the store is downloaded again
-        shutil.rmtree(gone)
+    shutil.rmtree(gone)
     return byte_count

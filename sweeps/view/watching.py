@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.remote.mirror import KeptFresh
 from digits_core.runs.journal import FILE_NAME
 from digits_core.runs.ownership import is_running
 from digits_core.runs.store import SweepStore
@@ -38,7 +37,6 @@ class JournalTail:
 
 def watch(store: SweepStore, view: SweepView, poll_seconds: float = POLL_SECONDS) -> None:
     """Show the run until its driver is gone. Reads only."""
-    copy = KeptFresh(store.folder)
     tail = JournalTail(store.folder / FILE_NAME)
     lines = list(tail.new_lines())
     begun = max((position for position, line in enumerate(lines) if line.get("event") == "session"), default=0)
@@ -53,7 +51,6 @@ def watch(store: SweepStore, view: SweepView, poll_seconds: float = POLL_SECONDS
         if not present and not is_running(store.folder):
             return
         time.sleep(poll_seconds)
-        copy.refresh()
         present = list(tail.new_lines())
 
 

@@ -10,7 +10,7 @@ import pytest
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "made-up",
     "AWS_SECRET_ACCESS_KEY": "as well",
-    "AWS_EC2_METADATA_DISABLED": "true",  # there is no metadata service to ask for credentials
+    "AWS_REGION": "us-east-1",
 }
 _numbers = itertools.count()
 
@@ -40,7 +40,7 @@ def s3_address() -> Iterator[str]:
 
 @pytest.fixture
 def s3_url(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty folder in the bucket; the credentials are in the environment."""
-    for name, value in CREDENTIALS.items():
+    """The address of an empty folder in the bucket; the server and the credentials are in the environment."""
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{s3_address}"}.items():
         monkeypatch.setenv(name, value)
-    return f"s3://bucket/team/{next(_numbers)}?endpoint_override={s3_address}&scheme=http&region=us-east-1"
+    return f"s3://bucket/team/{next(_numbers)}"

@@ -9,7 +9,6 @@ from digits_core.runs.durable import Content
 from digits_core.runs.store import SweepStore
 from digits_core.training.engine import DeviceSplit
 from sweeps.running.objective import TrialRun
-from tests.helpers.mirrors import machine  # noqa: F401 - a fixture
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -1,0 +1,409 @@
+"""Pushes a run to another place, pulls it from there, lists what is there.
+
+A file is stored under its path and the first digits of its checksum, so no stored file ever changes; `manifest.json`,
+written last and only if nobody else has written it since, says which of them are the run. So what is pulled is
+complete, whatever was interrupted. Beside a run, `.pushed.json` holds the manifest on which both sides last agreed:
+from it follows who has changed what since.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.remote.bucket import SAFE_NAME, Bucket, Conflict, Version, check_elsewhere
+from digits_core.remote.lease import FILE_NAME as LEASE
+from digits_core.remote.lease import Holder, Lease, holder_of
+from digits_core.runs.durable import json_bytes, write_atomically
+from digits_core.runs.ownership import FILE_NAME as LOCK
+from digits_core.runs.ownership import sole_driver
+from digits_core.runs.store import NAME_PATTERN, SweepStore, check_name
+
+MANIFEST, NOTE = "manifest.json", ".pushed.json"
+STAYS_HERE = (LOCK, LEASE, "driver.json", "study.db-journal", "study.db-wal", "study.db-shm")
+MADE_AGAIN = ("study.db", "report.html", "leaderboard.csv", "best_parameters.json")
+"""Commands make these from the other files: a difference in them is no conflict."""
+DROPPED = (*MADE_AGAIN, "weights.safetensors", "state.safetensors", "progress.json", "timeout.txt")
+"""Files whose absence is no loss: a driver deletes them on purpose."""
+AT_A_TIME = 8
+
+Entry = tuple[int, str]
+"""A file's size in bytes and its SHA-256."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Which files are the run, and what `digits ls --at` shows of it."""
+
+    token: str  # identifies this version of the run
+    pushed_at: float
+    host: str
+    kind: str
+    dataset: str
+    trial_count: int
+    ended_count: int
+    files: dict[str, Entry]
+
+    @property
+    def byte_count(self) -> int:
+        return sum(size for size, _ in self.files.values())
+
+    @staticmethod
+    def parse(content: bytes, where: str) -> "Manifest":
+        """Raises EnvironmentFailure for anything that no push has written, such as a name that leaves the folder."""
+        try:
+            values = json.loads(content)
+            files = {str(path): (int(size), str(digest)) for path, (size, digest) in values.pop("files").items()}
+            manifest = Manifest(files=files, **values)
+            time.localtime(manifest.pushed_at)
+            texts = (manifest.token, manifest.host, manifest.kind, manifest.dataset)
+            is_sound = (
+                all(SAFE_NAME.fullmatch(path) and Path(path).name not in STAYS_HERE for path in files)
+                and all(re.fullmatch(r"[0-9a-f]{64}", digest) for _, digest in files.values())
+                and all(isinstance(text, str) and text.isprintable() for text in texts)
+                and all(isinstance(count, int) for count in (manifest.trial_count, manifest.ended_count))
+            )
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, OSError, RecursionError):
+            is_sound = False
+        if not is_sound:
+            raise EnvironmentFailure(
+                f"cannot use {where}/{MANIFEST}: no push has written it; push the run with --force"
+            )
+        return manifest
+
+
+def read_manifest(bucket: Bucket, run: str, *, force: bool = False) -> tuple[Manifest | None, Version | None]:
+    """A run's manifest there, and its version; None if it was never pushed or, with `force`, if it is unusable."""
+    stored = bucket.read(f"{run}/{MANIFEST}")
+    if stored is None:
+        return None, None
+    try:
+        return Manifest.parse(stored.content, f"{bucket.address}/{run}"), stored.version
+    except EnvironmentFailure:
+        if not force:
+            raise
+        return None, stored.version
+
+
+def _key(run: str, path: str, entry: Entry) -> str:
+    return f"{run}/{path}.{entry[1][:16]}"
+
+
+def _entry(content: bytes) -> Entry:
+    return len(content), hashlib.sha256(content).hexdigest()
+
+
+@dataclass
+class Files:
+    """A run's files here. Remembers the checksums of those that do not change."""
+
+    folder: Path
+    known: dict[str, tuple[tuple[int, int, int], Entry]] = field(default_factory=dict)
+
+    def entries(self, but: Collection[str] = ()) -> dict[str, Entry]:
+        """Every file's entry, but for links, hidden files and those that stay here.
+
+        Records are read first and the journal and the ledger last: what a record stands for was written before it, and
+        the journal knows every trial that has a record.
+        """
+        paths = [
+            path
+            for path in self.folder.rglob("*")
+            if not path.is_symlink() and path.is_file() and path.name not in (*STAYS_HERE, *but)
+        ]
+        names = [path.relative_to(self.folder).as_posix() for path in paths]
+        found = {}
+        for name in sorted(filter(SAFE_NAME.fullmatch, names), key=_reading_order):
+            entry = self._entry(name)
+            if entry is not None:
+                found[name] = entry
+        return found
+
+    def _entry(self, name: str) -> Entry | None:
+        try:
+            status = (self.folder / name).stat()
+            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if self.known.get(name, (None,))[0] != stamp:
+                self.known[name] = (stamp, _entry((self.folder / name).read_bytes()))
+        except FileNotFoundError:
+            return None  # dropped a moment ago
+        return self.known[name][1]
+
+
+def _reading_order(name: str) -> int:
+    order = {"record.json": 0, "ensemble.json": 0, "journal.jsonl": 2, "ledger.jsonl": 2}
+    return order.get(Path(name).name, 1)
+
+
+def agreed(folder: Path, address: str) -> Manifest | None:
+    """The manifest on which this folder and that address last agreed."""
+    path = folder / NOTE
+    if not path.is_file():
+        return None
+    try:
+        note = json.loads(path.read_bytes())
+        if note["address"] != address:
+            return None
+        return Manifest.parse(json.dumps(note["manifest"]).encode(), str(folder))
+    except (OSError, ValueError, TypeError, LookupError, EnvironmentFailure):
+        return None
+
+
+def _agree(folder: Path, address: str, manifest: Manifest) -> None:
+    note = {"address": address, "manifest": dataclasses.asdict(manifest)}
+    write_atomically(folder / NOTE, json_bytes(note), durable=False)
+
+
+def _differing(theirs: Mapping[str, Entry], ours: Mapping[str, Entry], base: Manifest | None) -> list[str]:
+    """Files of theirs that ours would overwrite or lose, although they have changed since both sides agreed."""
+    known = {} if base is None else base.files
+    return sorted(
+        path
+        for path, entry in theirs.items()
+        if Path(path).name not in MADE_AGAIN
+        and (ours[path] != entry and known.get(path) != entry if path in ours else Path(path).name not in DROPPED)
+    )
+
+
+def in_words(paths: Collection[str]) -> str:
+    """A few of the paths, and how many more there are."""
+    first = sorted(paths)[:3]
+    more = len(paths) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """What a push has done."""
+
+    manifest: Manifest
+    sent: tuple[str, ...]
+    overwritten: tuple[str, ...]  # files there that had changed since both sides agreed; only with `force`
+
+
+def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but: Collection[str] = ()) -> Pushed:
+    """Make the run there what it is here. `but`: names of files to leave as they are there.
+
+    Raises UsageError if the run there has changed since both sides agreed, unless `force`; LeaseLost if another process
+    has taken it over.
+    """
+    folder, run = files.folder, files.folder.name
+    there, version = read_manifest(bucket, run, force=force)
+    theirs = {} if there is None else there.files
+    ours = {**{path: theirs[path] for path in theirs if Path(path).name in but}, **files.entries(but)}
+    differing = _differing(theirs, ours, agreed(folder, bucket.address))
+    if there is None and not force and bucket.read(f"{run}/sweep.json") is not None:
+        raise UsageError(f"an older version keeps {run!r} at {bucket.address}; pull it, or overwrite it with --force")
+    if differing and not force:
+        raise UsageError(
+            f"{run!r} has changed at {bucket.address}: {in_words(differing)}; pull it first (into another --runs, to"
+            " keep both), or overwrite it with --force"
+        )
+
+    def send(path: str) -> str:
+        content = (folder / path).read_bytes()
+        ours[path] = _entry(content)  # it may have grown
+        bucket.write(_key(run, path, ours[path]), content)
+        return path
+
+    wanted = sorted((path for path, entry in ours.items() if theirs.get(path) != entry), key=_reading_order)
+    last = [path for path in wanted if _reading_order(path) == 2]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        sent = [*pool.map(_unless_gone(send, ours), wanted[: len(wanted) - len(last)])]
+        sent += pool.map(_unless_gone(send, ours), last)
+    manifest = _manifest(folder, ours)
+    if ours != theirs or there is None:
+        lease.renew()
+        try:
+            bucket.write_if(f"{run}/{MANIFEST}", json_bytes(dataclasses.asdict(manifest)), version)
+        except Conflict:
+            raise UsageError(f"somebody else has just pushed {run!r} to {bucket.address}; push it again") from None
+        kept = {_key(run, path, entry) for path, entry in ours.items()}
+        bucket.remove(key for path, entry in theirs.items() if (key := _key(run, path, entry)) not in kept)
+    _agree(folder, bucket.address, manifest if ours != theirs or there is None else there)
+    return Pushed(manifest=manifest, sent=tuple(filter(None, sent)), overwritten=tuple(differing))
+
+
+def _unless_gone(send: Callable[[str], str], ours: dict[str, Entry]) -> Callable[[str], str]:
+    def sent(path: str) -> str:
+        try:
+            return send(path)
+        except FileNotFoundError:  # dropped a moment ago
+            del ours[path]
+            return ""
+
+    return sent
+
+
+def _manifest(folder: Path, files: dict[str, Entry]) -> Manifest:
+    header = SweepStore(folder).header
+    return Manifest(
+        token=secrets.token_hex(8),
+        pushed_at=time.time(),
+        host=socket.gethostname(),
+        kind=header.kind,
+        dataset=header.dataset,
+        trial_count=header.trial_count,
+        ended_count=sum(path.startswith("trials/") and path.endswith("/record.json") for path in files),
+        files=files,
+    )
+
+
+# --- pulling ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """What a pull has done."""
+
+    folder: Path
+    manifest: Manifest
+    fetched: tuple[str, ...]
+    overwritten: tuple[str, ...]  # files here that had changed since both sides agreed; only with `force`
+
+
+def pull(bucket: Bucket, run: str, runs: Path, *, force: bool = False) -> Pulled:
+    """Make the run here what it is there. It appears, or changes, all at once.
+
+    Raises UsageError if the run here has changed since both sides agreed, unless `force`, or if a driver holds it.
+    """
+    target, draft = runs / check_name(run), runs / f".pulling-{check_name(run)}"
+    draft.mkdir(parents=True, exist_ok=True)
+    with sole_driver(draft):
+        if not target.exists():
+            return _pull(bucket, target, draft, force)
+        with sole_driver(target):
+            return _pull(bucket, target, draft, force)
+
+
+def _pull(bucket: Bucket, target: Path, draft: Path, force: bool) -> Pulled:
+    ours = Files(target).entries() if target.exists() else {}
+    for _ in range(AT_A_TIME):
+        manifest = _manifest_there(bucket, target.name)
+        differing = _differing(ours, manifest.files, agreed(target, bucket.address))
+        if differing and not force:
+            raise UsageError(
+                f"{target} has changed since it was last pushed or pulled: {in_words(differing)}; push it, pull into"
+                " another --runs, or overwrite it with --force"
+            )
+        fetched = _fetch(bucket, manifest, ours, target, draft)
+        if fetched is not None:
+            break
+    else:
+        raise EnvironmentFailure(f"{bucket.address}/{target.name} lacks files that its manifest names; push it again")
+    if manifest.token:
+        _agree(draft, bucket.address, manifest)
+    gone = target.with_name(f".replaced-{target.name}-{os.getpid()}")
+    if target.exists():
+        target.rename(gone)
+    draft.rename(target)
+    shutil.rmtree(gone, ignore_errors=True)
+    return Pulled(folder=target, manifest=manifest, fetched=tuple(fetched), overwritten=tuple(differing))
+
+
+def _manifest_there(bucket: Bucket, run: str) -> Manifest:
+    """A run's manifest there. Runs that older versions kept there have none: they are what is listed."""
+    manifest, _ = read_manifest(bucket, run)
+    if manifest is not None:
+        return manifest
+    header = bucket.read(f"{run}/sweep.json")
+    if header is None:
+        raise UsageError(f"there is no run {run!r} at {bucket.address}; `digits ls --at {bucket.address}` lists them")
+    paths = [path for path in bucket.names(run) if Path(path).name not in STAYS_HERE]
+    facts = json.loads(header.content)
+    return Manifest(
+        token="", pushed_at=0.0, host="", kind=str(facts.get("kind", "")), dataset=str(facts.get("dataset", "")),
+        trial_count=int(facts.get("trial_count", 0)), ended_count=0, files=dict.fromkeys(paths, (0, "0" * 64)),
+    )  # fmt: skip
+
+
+def _fetch(
+    bucket: Bucket, manifest: Manifest, ours: Mapping[str, Entry], target: Path, draft: Path
+) -> list[str] | None:
+    """Fill the draft. Returns what was downloaded; None if a file is gone, because somebody has just pushed."""
+    there = Files(draft).entries()
+    for path in set(there) - set(manifest.files):
+        (draft / path).unlink()
+
+    def fetch(path: str) -> str | None:
+        entry, place = manifest.files[path], draft / path
+        if there.get(path) == entry:  # from a pull that was interrupted
+            return ""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if ours.get(path) == entry:
+            write_atomically(place, (target / path).read_bytes(), durable=False)
+            return ""
+        stored = bucket.read(_key(target.name, path, entry) if manifest.token else f"{target.name}/{path}")
+        if stored is None:
+            return None
+        if manifest.token and _entry(stored.content) != entry:
+            raise EnvironmentFailure(f"{path} is damaged at {bucket.address}/{target.name}; push the run again")
+        write_atomically(place, stored.content, durable=False)
+        return path
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        fetched = list(pool.map(fetch, manifest.files))
+    return None if None in fetched else [path for path in fetched if path]
+
+
+# --- listing ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A run elsewhere, as `digits ls --at` shows it."""
+
+    name: str
+    manifest: Manifest
+    holder: Holder | None  # whoever is changing it now
+
+
+def copies_at(bucket: Bucket) -> list[Copy]:
+    """The runs there, in the order in which they were last pushed."""
+    found = []
+    for name in bucket.folders():
+        with contextlib.suppress(UsageError):  # a folder without a run
+            found.append(Copy(name=name, manifest=_manifest_there(bucket, name), holder=holder_of(bucket, name)))
+    return sorted(found, key=lambda copy: (copy.manifest.pushed_at, copy.name))
+
+
+def found_at(address: str) -> tuple[Bucket, list[str]]:
+    """What ADDRESS or ADDRESS/RUN names: the place and the runs in it. Raises UsageError if there are none."""
+    parent, _, name = check_elsewhere(address).rpartition("/")
+    if NAME_PATTERN.fullmatch(name) and parent and not parent.endswith(":/"):
+        bucket = Bucket(parent)
+        if any(bucket.read(f"{name}/{file}") for file in (MANIFEST, "sweep.json")):
+            return bucket, [name]
+    bucket = Bucket(address)
+    names = [copy.name for copy in copies_at(bucket)]
+    if not names:
+        raise UsageError(f"there is no run at {bucket.address}")
+    return bucket, names
+
+
+def check_removable_at(bucket: Bucket, run: str) -> Manifest:
+    """The run's manifest there. Raises UsageError if there is none, or if somebody is changing the run."""
+    manifest, holder = _manifest_there(bucket, check_name(run)), holder_of(bucket, run)
+    if holder is not None:
+        raise UsageError(f"{run!r} is in use at {bucket.address}: {holder.text}; wait for it or stop it")
+    return manifest
+
+
+def remove_at(bucket: Bucket, run: str) -> int:
+    """Delete a run there, its manifest first, so that it disappears at once. Returns its size in bytes."""
+    manifest, lease = check_removable_at(bucket, run), Lease(bucket, run)
+    bucket.remove([f"{run}/{MANIFEST}", f"{run}/sweep.json"])
+    bucket.remove(f"{run}/{name}" for name in bucket.names(run) if name != LEASE)
+    lease.release()
+    return manifest.byte_count
