@@ -38,9 +38,10 @@ def push(
     """
     from digits_cli.printed.moving import push_document, push_lines
     from digits_core.remote.bucket import Bucket
-    from digits_core.remote.copies import Files, in_words
+    from digits_core.remote.copies import in_words
     from digits_core.remote.copies import push as send
     from digits_core.remote.lease import Lease
+    from digits_core.remote.manifest import Files
     from digits_core.runs.ownership import sole_driver
     from digits_core.runs.store import SweepStore
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import Files, push, read_manifest
+from digits_core.remote.copies import push
 from digits_core.remote.lease import SECONDS_BETWEEN_HEARTBEATS, Lease, LeaseLost
+from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.command_line import digits_command, runs_option
 from digits_core.runs.journal import FILE_NAME as JOURNAL
 

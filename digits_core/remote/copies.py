@@ -8,172 +8,40 @@ from it follows who has changed what since.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.remote.bucket import SAFE_NAME, Bucket, Conflict, Version, check_elsewhere
+from digits_core.remote.bucket import Bucket, Conflict, check_elsewhere
 from digits_core.remote.lease import FILE_NAME as LEASE
 from digits_core.remote.lease import Holder, Lease, holder_of
+from digits_core.remote.manifest import (
+    MANIFEST,
+    STAYS_HERE,
+    Entry,
+    Files,
+    Manifest,
+    agree,
+    agreed,
+    differing,
+    entry_of,
+    read_manifest,
+    reading_order,
+    stored_name,
+)
 from digits_core.runs.durable import json_bytes, write_atomically
-from digits_core.runs.ownership import FILE_NAME as LOCK
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import NAME_PATTERN, SweepStore, check_name
 
-MANIFEST, NOTE = "manifest.json", ".pushed.json"
-STAYS_HERE = (LOCK, LEASE, "driver.json", "study.db-journal", "study.db-wal", "study.db-shm")
-MADE_AGAIN = ("study.db", "report.html", "leaderboard.csv", "best_parameters.json")
-"""Commands make these from the other files: a difference in them is no conflict."""
-DROPPED = (*MADE_AGAIN, "weights.safetensors", "state.safetensors", "progress.json", "timeout.txt")
-"""Files whose absence is no loss: a driver deletes them on purpose."""
 AT_A_TIME = 8
-
-Entry = tuple[int, str]
-"""A file's size in bytes and its SHA-256."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """Which files are the run, and what `digits ls --at` shows of it."""
-
-    token: str  # identifies this version of the run
-    pushed_at: float
-    host: str
-    kind: str
-    dataset: str
-    trial_count: int
-    ended_count: int
-    files: dict[str, Entry]
-
-    @property
-    def byte_count(self) -> int:
-        return sum(size for size, _ in self.files.values())
-
-    @staticmethod
-    def parse(content: bytes, where: str) -> "Manifest":
-        """Raises EnvironmentFailure for anything that no push has written, such as a name that leaves the folder."""
-        try:
-            values = json.loads(content)
-            files = {str(path): (int(size), str(digest)) for path, (size, digest) in values.pop("files").items()}
-            manifest = Manifest(files=files, **values)
-            time.localtime(manifest.pushed_at)
-            texts = (manifest.token, manifest.host, manifest.kind, manifest.dataset)
-            is_sound = (
-                all(SAFE_NAME.fullmatch(path) and Path(path).name not in STAYS_HERE for path in files)
-                and all(re.fullmatch(r"[0-9a-f]{64}", digest) for _, digest in files.values())
-                and all(isinstance(text, str) and text.isprintable() for text in texts)
-                and all(isinstance(count, int) for count in (manifest.trial_count, manifest.ended_count))
-            )
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, OSError, RecursionError):
-            is_sound = False
-        if not is_sound:
-            raise EnvironmentFailure(
-                f"cannot use {where}/{MANIFEST}: no push has written it; push the run with --force"
-            )
-        return manifest
-
-
-def read_manifest(bucket: Bucket, run: str, *, force: bool = False) -> tuple[Manifest | None, Version | None]:
-    """A run's manifest there, and its version; None if it was never pushed or, with `force`, if it is unusable."""
-    stored = bucket.read(f"{run}/{MANIFEST}")
-    if stored is None:
-        return None, None
-    try:
-        return Manifest.parse(stored.content, f"{bucket.address}/{run}"), stored.version
-    except EnvironmentFailure:
-        if not force:
-            raise
-        return None, stored.version
-
-
-def _key(run: str, path: str, entry: Entry) -> str:
-    return f"{run}/{path}.{entry[1][:16]}"
-
-
-def _entry(content: bytes) -> Entry:
-    return len(content), hashlib.sha256(content).hexdigest()
-
-
-@dataclass
-class Files:
-    """A run's files here. Remembers the checksums of those that do not change."""
-
-    folder: Path
-    known: dict[str, tuple[tuple[int, int, int], Entry]] = field(default_factory=dict)
-
-    def entries(self, but: Collection[str] = ()) -> dict[str, Entry]:
-        """Every file's entry, but for links, hidden files and those that stay here.
-
-        Records are read first and the journal and the ledger last: what a record stands for was written before it, and
-        the journal knows every trial that has a record.
-        """
-        paths = [
-            path
-            for path in self.folder.rglob("*")
-            if not path.is_symlink() and path.is_file() and path.name not in (*STAYS_HERE, *but)
-        ]
-        names = [path.relative_to(self.folder).as_posix() for path in paths]
-        found = {}
-        for name in sorted(filter(SAFE_NAME.fullmatch, names), key=_reading_order):
-            entry = self._entry(name)
-            if entry is not None:
-                found[name] = entry
-        return found
-
-    def _entry(self, name: str) -> Entry | None:
-        try:
-            status = (self.folder / name).stat()
-            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if self.known.get(name, (None,))[0] != stamp:
-                self.known[name] = (stamp, _entry((self.folder / name).read_bytes()))
-        except FileNotFoundError:
-            return None  # dropped a moment ago
-        return self.known[name][1]
-
-
-def _reading_order(name: str) -> int:
-    order = {"record.json": 0, "ensemble.json": 0, "journal.jsonl": 2, "ledger.jsonl": 2}
-    return order.get(Path(name).name, 1)
-
-
-def agreed(folder: Path, address: str) -> Manifest | None:
-    """The manifest on which this folder and that address last agreed."""
-    path = folder / NOTE
-    if not path.is_file():
-        return None
-    try:
-        note = json.loads(path.read_bytes())
-        if note["address"] != address:
-            return None
-        return Manifest.parse(json.dumps(note["manifest"]).encode(), str(folder))
-    except (OSError, ValueError, TypeError, LookupError, EnvironmentFailure):
-        return None
-
-
-def _agree(folder: Path, address: str, manifest: Manifest) -> None:
-    note = {"address": address, "manifest": dataclasses.asdict(manifest)}
-    write_atomically(folder / NOTE, json_bytes(note), durable=False)
-
-
-def _differing(theirs: Mapping[str, Entry], ours: Mapping[str, Entry], base: Manifest | None) -> list[str]:
-    """Files of theirs that ours would overwrite or lose, although they have changed since both sides agreed."""
-    known = {} if base is None else base.files
-    return sorted(
-        path
-        for path, entry in theirs.items()
-        if Path(path).name not in MADE_AGAIN
-        and (ours[path] != entry and known.get(path) != entry if path in ours else Path(path).name not in DROPPED)
-    )
 
 
 def in_words(paths: Collection[str]) -> str:
@@ -202,23 +70,23 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
     there, version = read_manifest(bucket, run, force=force)
     theirs = {} if there is None else there.files
     ours = {**{path: theirs[path] for path in theirs if Path(path).name in but}, **files.entries(but)}
-    differing = _differing(theirs, ours, agreed(folder, bucket.address))
+    changed = differing(theirs, ours, agreed(folder, bucket.address))
     if there is None and not force and bucket.read(f"{run}/sweep.json") is not None:
         raise UsageError(f"an older version keeps {run!r} at {bucket.address}; pull it, or overwrite it with --force")
-    if differing and not force:
+    if changed and not force:
         raise UsageError(
-            f"{run!r} has changed at {bucket.address}: {in_words(differing)}; pull it first (into another --runs, to"
+            f"{run!r} has changed at {bucket.address}: {in_words(changed)}; pull it first (into another --runs, to"
             " keep both), or overwrite it with --force"
         )
 
     def send(path: str) -> str:
         content = (folder / path).read_bytes()
-        ours[path] = _entry(content)  # it may have grown
-        bucket.write(_key(run, path, ours[path]), content)
+        ours[path] = entry_of(content)  # it may have grown
+        bucket.write(stored_name(run, path, ours[path]), content)
         return path
 
-    wanted = sorted((path for path, entry in ours.items() if theirs.get(path) != entry), key=_reading_order)
-    last = [path for path in wanted if _reading_order(path) == 2]
+    wanted = sorted((path for path, entry in ours.items() if theirs.get(path) != entry), key=reading_order)
+    last = [path for path in wanted if reading_order(path) == 2]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         sent = [*pool.map(_unless_gone(send, ours), wanted[: len(wanted) - len(last)])]
         sent += pool.map(_unless_gone(send, ours), last)
@@ -229,10 +97,10 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
             bucket.write_if(f"{run}/{MANIFEST}", json_bytes(dataclasses.asdict(manifest)), version)
         except Conflict:
             raise UsageError(f"somebody else has just pushed {run!r} to {bucket.address}; push it again") from None
-        kept = {_key(run, path, entry) for path, entry in ours.items()}
-        bucket.remove(key for path, entry in theirs.items() if (key := _key(run, path, entry)) not in kept)
-    _agree(folder, bucket.address, manifest if ours != theirs or there is None else there)
-    return Pushed(manifest=manifest, sent=tuple(filter(None, sent)), overwritten=tuple(differing))
+        kept = {stored_name(run, path, entry) for path, entry in ours.items()}
+        bucket.remove(key for path, entry in theirs.items() if (key := stored_name(run, path, entry)) not in kept)
+    agree(folder, bucket.address, manifest if ours != theirs or there is None else there)
+    return Pushed(manifest=manifest, sent=tuple(filter(None, sent)), overwritten=tuple(changed))
 
 
 def _unless_gone(send: Callable[[str], str], ours: dict[str, Entry]) -> Callable[[str], str]:
@@ -291,10 +159,10 @@ def _pull(bucket: Bucket, target: Path, draft: Path, force: bool) -> Pulled:
     ours = Files(target).entries() if target.exists() else {}
     for _ in range(AT_A_TIME):
         manifest = _manifest_there(bucket, target.name)
-        differing = _differing(ours, manifest.files, agreed(target, bucket.address))
-        if differing and not force:
+        changed = differing(ours, manifest.files, agreed(target, bucket.address))
+        if changed and not force:
             raise UsageError(
-                f"{target} has changed since it was last pushed or pulled: {in_words(differing)}; push it, pull into"
+                f"{target} has changed since it was last pushed or pulled: {in_words(changed)}; push it, pull into"
                 " another --runs, or overwrite it with --force"
             )
         fetched = _fetch(bucket, manifest, ours, target, draft)
@@ -303,13 +171,13 @@ def _pull(bucket: Bucket, target: Path, draft: Path, force: bool) -> Pulled:
     else:
         raise EnvironmentFailure(f"{bucket.address}/{target.name} lacks files that its manifest names; push it again")
     if manifest.token:
-        _agree(draft, bucket.address, manifest)
+        agree(draft, bucket.address, manifest)
     gone = target.with_name(f".replaced-{target.name}-{os.getpid()}")
     if target.exists():
         target.rename(gone)
     draft.rename(target)
     shutil.rmtree(gone, ignore_errors=True)
-    return Pulled(folder=target, manifest=manifest, fetched=tuple(fetched), overwritten=tuple(differing))
+    return Pulled(folder=target, manifest=manifest, fetched=tuple(fetched), overwritten=tuple(changed))
 
 
 def _manifest_there(bucket: Bucket, run: str) -> Manifest:
@@ -344,10 +212,10 @@ def _fetch(
         if ours.get(path) == entry:
             write_atomically(place, (target / path).read_bytes(), durable=False)
             return ""
-        stored = bucket.read(_key(target.name, path, entry) if manifest.token else f"{target.name}/{path}")
+        stored = bucket.read(stored_name(target.name, path, entry) if manifest.token else f"{target.name}/{path}")
         if stored is None:
             return None
-        if manifest.token and _entry(stored.content) != entry:
+        if manifest.token and entry_of(stored.content) != entry:
             raise EnvironmentFailure(f"{path} is damaged at {bucket.address}/{target.name}; push the run again")
         write_atomically(place, stored.content, durable=False)
         return path

@@ -8,8 +8,9 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote import along
 from digits_core.remote.along import pushed_along
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import Files, pull, push, read_manifest
+from digits_core.remote.copies import pull, push
 from digits_core.remote.lease import Lease, holder_of
+from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.store import SweepStore
 
 

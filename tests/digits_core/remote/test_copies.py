@@ -10,8 +10,9 @@ import pytest
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote import copies
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import Files, Pushed, copies_at, found_at, pull, push, read_manifest, remove_at
+from digits_core.remote.copies import Pushed, copies_at, found_at, pull, push, remove_at
 from digits_core.remote.lease import Lease
+from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
 
