@@ -1,6 +1,6 @@
 """`--push ADDRESS`: sends a run while a command grows it.
 
-A thread renews the lease and pushes whenever a trial has ended, and every half minute what is in progress. A place that
+A thread pushes whenever a trial has ended and, with every heartbeat of the lease, what is in progress. A place that
 cannot be reached is tried again; the end of the command says what was not sent.
 """
 
