@@ -38,7 +38,7 @@ def push(
     """
     from digits_cli.printed.moving import push_document, push_lines
     from digits_core.remote.bucket import Bucket
-    from digits_core.remote.copies import in_words
+    from digits_core.remote.copies import check_place, in_words
     from digits_core.remote.copies import push as send
     from digits_core.remote.lease import Lease
     from digits_core.remote.manifest import Files
@@ -47,7 +47,7 @@ def push(
 
     folder, bucket = SweepStore.open(runs, run).folder, Bucket(address)
     with sole_driver(folder):
-        bucket.create()
+        check_place(bucket, folder)
         lease = Lease(bucket, run, take_over)
         try:
             done = send(bucket, Files(folder), lease, force=force)

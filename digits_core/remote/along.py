@@ -14,7 +14,7 @@ from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import push
+from digits_core.remote.copies import check_place, push
 from digits_core.remote.lease import SECONDS_BETWEEN_HEARTBEATS, Lease, LeaseLost
 from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.command_line import digits_command, runs_option
@@ -90,7 +90,7 @@ def pushed_along(folder: Path, address: str | None, *, take_over: bool = False) 
         yield
         return
     bucket = Bucket(address)
-    bucket.create()
+    check_place(bucket, folder)
     lease = Lease(bucket, folder.name, take_over)
     sender = Sender(bucket, folder, lease)
     try:

@@ -60,6 +60,15 @@ class Pushed:
     overwritten: tuple[str, ...]  # files there that had changed since both sides agreed; only with `force`
 
 
+def check_place(bucket: Bucket, folder: Path) -> None:
+    """Raise UsageError if pushing the run in this folder would write into the folder itself. Makes the place if not."""
+    if bucket.folder is not None:
+        here, there = folder.resolve(), (bucket.folder / folder.name).resolve()
+        if here == there or here in there.parents or there in here.parents:
+            raise UsageError(f"{bucket.address} would put {folder.name!r} into its own folder; choose another place")
+    bucket.create()
+
+
 def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but: Collection[str] = ()) -> Pushed:
     """Make the run there what it is here. `but`: names of files to leave as they are there.
 
@@ -92,6 +101,7 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
         sent += pool.map(_unless_gone(send, ours), last)
     manifest = _manifest(folder, ours)
     if ours != theirs or there is None:
+        agree(folder, bucket.address, theirs, ours)  # if this ends between here and the manifest, or after it
         lease.renew()
         try:
             bucket.write_if(f"{run}/{MANIFEST}", json_bytes(dataclasses.asdict(manifest)), version)
@@ -99,7 +109,7 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
             raise UsageError(f"somebody else has just pushed {run!r} to {bucket.address}; push it again") from None
         kept = {stored_name(run, path, entry) for path, entry in ours.items()}
         bucket.remove(key for path, entry in theirs.items() if (key := stored_name(run, path, entry)) not in kept)
-    agree(folder, bucket.address, manifest if ours != theirs or there is None else there)
+    agree(folder, bucket.address, ours)
     return Pushed(manifest=manifest, sent=tuple(filter(None, sent)), overwritten=tuple(changed))
 
 
@@ -171,7 +181,7 @@ def _pull(bucket: Bucket, target: Path, draft: Path, force: bool) -> Pulled:
     else:
         raise EnvironmentFailure(f"{bucket.address}/{target.name} lacks files that its manifest names; push it again")
     if manifest.token:
-        agree(draft, bucket.address, manifest)
+        agree(draft, bucket.address, manifest.files)
     gone = target.with_name(f".replaced-{target.name}-{os.getpid()}")
     if target.exists():
         target.rename(gone)

@@ -1,6 +1,5 @@
 """What a run consists of: its files here, and the manifest that says which files there belong together."""
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -130,31 +129,32 @@ def reading_order(name: str) -> int:
     return order.get(Path(name).name, 1)
 
 
-def agreed(folder: Path, address: str) -> Manifest | None:
-    """The manifest on which this folder and that address last agreed."""
-    path = folder / NOTE
-    if not path.is_file():
-        return None
+def agreed(folder: Path, address: str) -> dict[str, list[str]]:
+    """By path: the checksums of the versions that are known to have been the same here and at that address."""
     try:
-        note = json.loads(path.read_bytes())
-        if note["address"] != address:
-            return None
-        return Manifest.parse(json.dumps(note["manifest"]).encode(), str(folder))
-    except (OSError, ValueError, TypeError, LookupError, EnvironmentFailure):
-        return None
+        note = json.loads((folder / NOTE).read_bytes())
+        known = {str(path): list(map(str, digests)) for path, digests in note["known"].items()}
+        return known if note["address"] == address else {}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return {}
 
 
-def agree(folder: Path, address: str, manifest: Manifest) -> None:
-    note = {"address": address, "manifest": dataclasses.asdict(manifest)}
-    write_atomically(folder / NOTE, json_bytes(note), durable=False)
+def agree(folder: Path, address: str, *versions: Mapping[str, Entry]) -> None:
+    """Note the files on which both sides agree; before a push also those on which they will, if it gets that far."""
+    paths = {path for files in versions for path in files}
+    known = {path: [files[path][1] for files in versions if path in files] for path in sorted(paths)}
+    write_atomically(folder / NOTE, json_bytes({"address": address, "known": known}), durable=False)
 
 
-def differing(theirs: Mapping[str, Entry], ours: Mapping[str, Entry], base: Manifest | None) -> list[str]:
+def differing(theirs: Mapping[str, Entry], ours: Mapping[str, Entry], known: Mapping[str, list[str]]) -> list[str]:
     """Files of theirs that ours would overwrite or lose, although they have changed since both sides agreed."""
-    known = {} if base is None else base.files
     return sorted(
         path
         for path, entry in theirs.items()
         if Path(path).name not in MADE_AGAIN
-        and (ours[path] != entry and known.get(path) != entry if path in ours else Path(path).name not in DROPPED)
+        and (
+            ours[path] != entry and entry[1] not in known.get(path, ())
+            if path in ours
+            else Path(path).name not in DROPPED
+        )
     )

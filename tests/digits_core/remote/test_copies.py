@@ -10,7 +10,7 @@ import pytest
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote import copies
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import Pushed, copies_at, found_at, pull, push, remove_at
+from digits_core.remote.copies import Pushed, check_place, copies_at, found_at, pull, push, remove_at
 from digits_core.remote.lease import Lease
 from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.ownership import sole_driver
@@ -264,3 +264,36 @@ def test_a_running_study_and_page_are_left_as_they_are_there(bucket: Bucket, swe
     assert manifest is not None
     assert manifest.files["report.html"] == first.files["report.html"]
     assert "study.db" not in manifest.files
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_driver_that_dies_beside_its_manifest_may_push_again(
+    moment: str, bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed(bucket, sweep_store.folder)
+    write_if = Bucket.write_if
+
+    def dies(place: Bucket, name: str, content: bytes, known: object) -> object:
+        if name.endswith("manifest.json"):
+            if moment == "after":
+                write_if(place, name, content, known)  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+        return write_if(place, name, content, known)  # type: ignore[arg-type]
+
+    (sweep_store.folder / "journal.jsonl").write_text("1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "write_if", dies)
+        with pytest.raises(KeyboardInterrupt):
+            pushed(bucket, sweep_store.folder)
+    (sweep_store.folder / "journal.jsonl").write_text("1\n2\n")
+    assert pushed(bucket, sweep_store.folder).overwritten == ()
+    assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
+
+
+def test_a_run_is_not_pushed_into_itself(sweep_store: SweepStore, tmp_path: Path) -> None:
+    before = contents(sweep_store.folder)
+    (tmp_path / "link").symlink_to(sweep_store.folder.parent)
+    for address in (sweep_store.folder.parent, sweep_store.folder / "trials", tmp_path / "link"):
+        with pytest.raises(UsageError, match="would put 'tiny' into its own folder"):
+            check_place(Bucket(str(address)), sweep_store.folder)
+    assert contents(sweep_store.folder) == before
