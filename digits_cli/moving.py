@@ -38,7 +38,7 @@ def push(
     """
     from digits_cli.printed.moving import push_document, push_lines
     from digits_core.remote.bucket import Bucket
-    from digits_core.remote.copies import check_place, in_words
+    from digits_core.remote.copies import check_place, check_push, in_words
     from digits_core.remote.copies import push as send
     from digits_core.remote.lease import Lease
     from digits_core.remote.manifest import Files
@@ -48,6 +48,7 @@ def push(
     folder, bucket = SweepStore.open(runs, run).folder, Bucket(address)
     with sole_driver(folder):
         check_place(bucket, folder)
+        check_push(bucket, Files(folder), force=force)  # before the lease: a refused take-over must end no run
         lease = Lease(bucket, run, take_over)
         try:
             done = send(bucket, Files(folder), lease, force=force)

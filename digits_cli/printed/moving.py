@@ -40,9 +40,9 @@ def pull_document(done: list[Pulled]) -> list[dict[str, Any]]:
         {
             "run": one.folder.name,
             "folder": str(one.folder.absolute()),
+            "files": len(one.files),
             "fetched": len(one.fetched),
             "overwritten": list(one.overwritten),
-            **_facts(one.manifest),
         }
         for one in done
     ]
@@ -50,34 +50,36 @@ def pull_document(done: list[Pulled]) -> list[dict[str, Any]]:
 
 def pull_lines(done: list[Pulled]) -> list[tuple[str, str]]:
     lines = [
-        ("pulled", f"{one.folder}: {counted(len(one.fetched), 'file')} fetched of {len(one.manifest.files)}")
-        for one in done
+        ("pulled", f"{one.folder}: {counted(len(one.fetched), 'file')} fetched of {len(one.files)}") for one in done
     ]
     return [*lines, ("next", digits_command("show", done[-1].folder.name, *runs_option(done[-1].folder)))]
 
 
 def copies_document(copies: list[Copy]) -> list[dict[str, Any]]:
     return [
-        {"run": copy.name, **_facts(copy.manifest), "in_use_by": copy.holder and copy.holder.text} for copy in copies
+        {
+            "run": copy.name,
+            **({"problem": copy.problem} if copy.manifest is None else _facts(copy.manifest)),
+            "in_use_by": copy.holder and copy.holder.text,
+        }
+        for copy in copies
     ]
 
 
 def copies_lines(address: str, copies: list[Copy]) -> list[tuple[str, str]]:
     lines = []
     for copy in copies:
-        manifest, planned = copy.manifest, copy.manifest.trial_count
-        of_planned = f" of {planned}" if planned < MOST_TRIALS else ""
-        what = f"{manifest.kind} on {manifest.dataset}"
-        if manifest.token:
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.pushed_at))
-            what += (
-                f", {manifest.ended_count}{of_planned} trials, {manifest.byte_count / 1e6:.1f} MB, pushed {when}"
-                f" from {manifest.host}"
-            )
-        else:
-            what += ", kept there by an older version"
+        what = copy.problem if copy.manifest is None else _in_words(copy.manifest)
         if copy.holder is not None:
             what += f"; in use: {copy.holder.text}"
         lines.append((copy.name, what))
-    last = copies[-1].name if copies else "RUN"
-    return [*lines, ("next", digits_command("pull" if copies else "push", *([] if copies else [last]), address))]
+    return [*lines, ("next", digits_command(*(["pull"] if copies else ["push", "RUN"]), address))]
+
+
+def _in_words(manifest: Manifest) -> str:
+    of_planned = f" of {manifest.trial_count}" if manifest.trial_count < MOST_TRIALS else ""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.pushed_at))
+    return (
+        f"{manifest.kind} on {manifest.dataset}, {manifest.ended_count}{of_planned} trials,"
+        f" {manifest.byte_count / 1e6:.1f} MB, pushed {when} from {manifest.host}"
+    )

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import check_place, push
+from digits_core.remote.copies import check_place, check_push, push
 from digits_core.remote.lease import SECONDS_BETWEEN_HEARTBEATS, Lease, LeaseLost
-from digits_core.remote.manifest import Files, read_manifest
+from digits_core.remote.manifest import MANIFEST, Files
 from digits_core.runs.command_line import digits_command, runs_option
 from digits_core.runs.journal import FILE_NAME as JOURNAL
 
@@ -39,18 +39,18 @@ class Sender:
             push(self.bucket, self.files, self.lease, but=but)
 
     def _send_along(self) -> None:
-        sent_at, ended = time.monotonic(), self._ended_count()
+        sent_at, ended = time.monotonic(), 0
         while not self.over.wait(SECONDS_BETWEEN_LOOKS):
-            is_due, count = time.monotonic() - sent_at > SECONDS_BETWEEN_HEARTBEATS, self._ended_count()
-            if not is_due and count == ended:
-                continue
             try:
+                is_due, count = time.monotonic() - sent_at > SECONDS_BETWEEN_HEARTBEATS, self._ended_count()
+                if not is_due and count == ended:
+                    continue
                 if is_due:
                     self.lease.renew()
                 self.push(NOT_WHILE_RUNNING)
             except LeaseLost as error:
                 self.lost = error
-                os.kill(os.getpid(), signal.SIGINT)  # the command ends as with Ctrl-C
+                os.kill(os.getpid(), signal.SIGTERM)  # ends the command as Ctrl-C does, which background jobs ignore
                 return
             except Exception:  # noqa: BLE001, S112 - the place may come back; the end says what was not sent
                 continue
@@ -70,10 +70,10 @@ class Sender:
                 self.lease.release()
         except LeaseLost as error:
             self.lost = error
-        except (EnvironmentFailure, UsageError) as error:
+        except (EnvironmentFailure, UsageError, OSError, KeyboardInterrupt) as error:
             folder = self.files.folder
             command = digits_command("push", folder.name, self.bucket.address, *runs_option(folder))
-            return f"not everything was sent: {error}; send it with: {command}"
+            return f"not everything was sent: {error or 'interrupted'}; send it with: {command}"
         return "" if self.lost is None else str(self.lost)
 
 
@@ -91,15 +91,15 @@ def pushed_along(folder: Path, address: str | None, *, take_over: bool = False) 
         return
     bucket = Bucket(address)
     check_place(bucket, folder)
-    lease = Lease(bucket, folder.name, take_over)
-    sender = Sender(bucket, folder, lease)
+    if not folder.exists() and any(bucket.read(f"{folder.name}/{name}") for name in (MANIFEST, "sweep.json")):
+        raise UsageError(f"there is already a run {folder.name!r} at {bucket.address}; choose another --name")
+    check_push(bucket, Files(folder))  # before the lease: a take-over that is refused must not end anybody's run
+    sender = Sender(bucket, folder, Lease(bucket, folder.name, take_over))
     try:
-        if not folder.exists() and read_manifest(bucket, folder.name)[0] is not None:
-            raise UsageError(f"there is already a run {folder.name!r} at {bucket.address}; choose another --name")  # noqa: TRY301
         sender.push()
     except BaseException:
         with contextlib.suppress(EnvironmentFailure):
-            lease.release()
+            sender.lease.release()
         raise
     sender.thread.start()
     ended: BaseException | None = None
@@ -108,9 +108,9 @@ def pushed_along(folder: Path, address: str | None, *, take_over: bool = False) 
     except BaseException as error:  # noqa: BLE001 - raised again below
         ended = error
     problem = sender.end()
-    if problem and isinstance(ended, (EnvironmentFailure, UsageError)):
-        raise EnvironmentFailure(f"{ended}; {problem}") from ended
-    if problem:
+    if problem and isinstance(ended, (EnvironmentFailure, UsageError, OSError)):
+        raise (UsageError if isinstance(ended, UsageError) else EnvironmentFailure)(f"{ended}; {problem}") from ended
+    if problem and (ended is None or isinstance(ended, KeyboardInterrupt) or hasattr(ended, "exit_code")):
         raise EnvironmentFailure(problem) from ended
     if ended is not None:
         raise ended

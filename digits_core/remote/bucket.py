@@ -45,6 +45,8 @@ class Stored:
 def check_elsewhere(address: str) -> str:
     """The address without a trailing slash. Raises UsageError, which does not repeat it, if it could hold a secret."""
     match = URL.fullmatch(address)
+    if not address.strip():
+        raise UsageError("an address is s3://BUCKET/FOLDER, gs://..., az://... or a folder, not an empty text")
     if match is None:
         return str(Path(address).absolute())
     scheme, place = match.group(1).lower(), match.group(2).strip("/")

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 import time
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ class Lease:
 
     def __init__(self, bucket: Bucket, run: str, take_over: bool = False) -> None:
         """Acquire it. Raises UsageError, naming the holder, if somebody else has it; `take_over` takes it from them."""
-        self.bucket, self.run = bucket, run
+        self.bucket, self.run, self.lock = bucket, run, threading.Lock()
         theirs, version = _read(bucket, run)
         if theirs is not None and theirs.lives and not take_over:
             raise self._taken(theirs)
@@ -116,6 +117,12 @@ class Lease:
     def renew(self) -> None:
         """A heartbeat. Raises LeaseLost if somebody else has the lease by now."""
         self._write(dataclasses.replace(self.holder, alive_at=time.time()))
+
+    def keep(self) -> None:
+        """A heartbeat, if it is due. For any thread of a long push."""
+        with self.lock:
+            if time.time() - self.holder.alive_at > SECONDS_BETWEEN_HEARTBEATS:
+                self.renew()
 
     def release(self) -> None:
         """Give it back."""

@@ -18,8 +18,6 @@ MANIFEST, NOTE = "manifest.json", ".pushed.json"
 STAYS_HERE = (LOCK, LEASE, "driver.json", "study.db-journal", "study.db-wal", "study.db-shm")
 MADE_AGAIN = ("study.db", "report.html", "leaderboard.csv", "best_parameters.json")
 """Commands make these from the other files: a difference in them is no conflict."""
-DROPPED = (*MADE_AGAIN, "weights.safetensors", "state.safetensors", "progress.json", "timeout.txt")
-"""Files whose absence is no loss: a driver deletes them on purpose."""
 
 Entry = tuple[int, str]
 """A file's size in bytes and its SHA-256."""
@@ -129,32 +127,34 @@ def reading_order(name: str) -> int:
     return order.get(Path(name).name, 1)
 
 
-def agreed(folder: Path, address: str) -> dict[str, list[str]]:
-    """By path: the checksums of the versions that are known to have been the same here and at that address."""
-    try:
-        note = json.loads((folder / NOTE).read_bytes())
-        known = {str(path): list(map(str, digests)) for path, digests in note["known"].items()}
-        return known if note["address"] == address else {}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        return {}
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What is known here of a run at one address."""
+
+    tokens: tuple[str, ...] = ()  # of the version on which both sides agreed, and of one whose push may have failed
+    files: Mapping[str, Entry] = field(default_factory=dict)  # as they were here then
+
+    @staticmethod
+    def read(folder: Path, address: str) -> "Note":
+        """Empty if the run was never pushed there or pulled from there."""
+        try:
+            values = json.loads((folder / NOTE).read_bytes())[address]
+            files = {str(path): (int(size), str(digest)) for path, (size, digest) in values["files"].items()}
+            return Note(tokens=tuple(map(str, values["tokens"])), files=files)
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+            return Note()
+
+    def write(self, folder: Path, address: str) -> None:
+        try:
+            notes = dict(json.loads((folder / NOTE).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            notes = {}
+        notes[address] = {"tokens": self.tokens, "files": self.files}
+        write_atomically(folder / NOTE, json_bytes(notes), durable=False)
 
 
-def agree(folder: Path, address: str, *versions: Mapping[str, Entry]) -> None:
-    """Note the files on which both sides agree; before a push also those on which they will, if it gets that far."""
-    paths = {path for files in versions for path in files}
-    known = {path: [files[path][1] for files in versions if path in files] for path in sorted(paths)}
-    write_atomically(folder / NOTE, json_bytes({"address": address, "known": known}), durable=False)
-
-
-def differing(theirs: Mapping[str, Entry], ours: Mapping[str, Entry], known: Mapping[str, list[str]]) -> list[str]:
-    """Files of theirs that ours would overwrite or lose, although they have changed since both sides agreed."""
+def differing(one: Mapping[str, Entry], other: Mapping[str, Entry]) -> list[str]:
+    """Files that are not the same in both, but for those that commands make again."""
     return sorted(
-        path
-        for path, entry in theirs.items()
-        if Path(path).name not in MADE_AGAIN
-        and (
-            ours[path] != entry and entry[1] not in known.get(path, ())
-            if path in ours
-            else Path(path).name not in DROPPED
-        )
+        path for path in {*one, *other} if one.get(path) != other.get(path) and Path(path).name not in MADE_AGAIN
     )

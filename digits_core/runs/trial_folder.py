@@ -1,7 +1,6 @@
 """One trial's files. digits_core.runs.store lists them."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +104,9 @@ class TrialFolder:
             sync(self.folder / STATE)
         write_atomically(self.folder / RECORD, json_bytes(record.to_dict()))
         kept = {PREDICTIONS, WEIGHTS, RECORD, *([STATE] if record.keeps_state else [])}
-        for name in set(os.listdir(self.folder)) - kept:  # a state; what a killed process left half written
-            (self.folder / name).unlink()
+        for path in self.folder.iterdir():
+            if path.name not in kept and path.is_file():  # a state; what a killed process left half written
+                path.unlink()
 
     def drop_weights(self) -> None:
         """Delete the weights to save disk space."""

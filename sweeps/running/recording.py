@@ -84,7 +84,9 @@ class TrialRecorder(tune.Callback):  # type: ignore[misc]
             self._write(lambda: self.store.trial(number).write_state(state))
         known = self.so_far.get(number)
         best = {name: content.copy() for name, content in progress.best.items()}  # out of Ray's shared memory
-        self.so_far[number] = replace(progress, best=best or (known.best if known else {}), state=None)
+        if not best and known is not None and known.record.best_epoch == progress.record.best_epoch:
+            best = dict(known.best)
+        self.so_far[number] = replace(progress, best=best, state=None)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial trained its last epoch, or the scheduler stopped it."""

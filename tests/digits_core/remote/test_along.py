@@ -12,6 +12,7 @@ from digits_core.remote.copies import pull, push
 from digits_core.remote.lease import Lease, holder_of
 from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.store import SweepStore
+from sweeps.signals import restored_handlers, stop_as_interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -83,9 +84,11 @@ def test_a_name_that_is_taken_there_and_a_run_that_is_newer_there_are_refused(
     push(bucket, Files(theirs), lease)
     lease.release()
     ended(sweep_store.folder, 1)
-    with pytest.raises(UsageError, match="'tiny' has changed at"), pushed_along(sweep_store.folder, s3_url):
+    lease = Lease(bucket, "tiny")
+    refused = pushed_along(sweep_store.folder, s3_url, take_over=True)
+    with pytest.raises(UsageError, match="'tiny' has changed at"), refused:
         raise AssertionError
-    assert holder_of(bucket, "tiny") is None
+    lease.renew()  # a refused take-over has not ended the other's run
 
 
 def test_a_place_that_is_away_does_not_stop_the_run_and_gets_the_rest_once_it_is_back(
@@ -133,7 +136,8 @@ def test_a_driver_whose_run_was_taken_over_stops_and_sends_nothing_more(
     bucket = Bucket(s3_url)
 
     def run() -> None:
-        with pushed_along(sweep_store.folder, s3_url):
+        with restored_handlers(), pushed_along(sweep_store.folder, s3_url):
+            stop_as_interrupt()
             Lease(bucket, "tiny", take_over=True)
             pull(bucket, "tiny", tmp_path / "elsewhere")
             ended(sweep_store.folder, 1)

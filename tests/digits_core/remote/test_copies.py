@@ -98,11 +98,54 @@ def test_a_run_that_is_running_here_is_not_replaced(bucket: Bucket, sweep_store:
         pull(bucket, "tiny", sweep_store.folder.parent)
 
 
-def test_lost_files_are_not_lost_there(bucket: Bucket, sweep_store: SweepStore) -> None:
+def test_a_trial_that_was_deleted_here_is_deleted_there(bucket: Bucket, sweep_store: SweepStore) -> None:
     pushed(bucket, sweep_store.folder)
-    shutil.rmtree(sweep_store.folder / "trials")
-    with pytest.raises(UsageError, match=r"has changed at .*: trials/00000/record.json, .* and \d+ more; pull it"):
-        pushed(bucket, sweep_store.folder)
+    shutil.rmtree(sweep_store.trial(1).folder)  # as the error for a damaged trial suggests
+    pushed(bucket, sweep_store.folder)
+    assert not [name for name in bucket.names("tiny") if name.startswith("trials/00001")]
+
+
+def test_one_run_is_pushed_to_two_places(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
+    second = Bucket(str(tmp_path / "second"))
+    second.create()
+    for text in ("1\n", "1\n2\n"):
+        (sweep_store.folder / "journal.jsonl").write_text(text)
+        assert pushed(bucket, sweep_store.folder).overwritten == ()
+        assert pushed(second, sweep_store.folder).overwritten == ()
+
+
+def test_what_no_push_would_send_is_not_lost_by_a_pull(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
+    pushed(bucket, sweep_store.folder)
+    theirs = pull(bucket, "tiny", tmp_path / "elsewhere").folder
+    (theirs / "my notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"has changed since it was last pushed or pulled: my notes.txt"):
+        pull(bucket, "tiny", tmp_path / "elsewhere")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "tiny").symlink_to(theirs)
+    with pytest.raises(UsageError, match="is a link; pull into the folder that holds what it points to"):
+        pull(bucket, "tiny", tmp_path / "links", force=True)
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_what_is_written_here_during_a_pull_is_not_lost(
+    was_there: bool, bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed(bucket, sweep_store.folder)
+    target, fetch = tmp_path / "elsewhere" / "tiny", copies._fetch
+    if was_there:
+        pull(bucket, "tiny", target.parent)
+
+    def late(*asked: object, **more: object) -> object:
+        fetched: object = fetch(*asked, **more)  # type: ignore[arg-type]
+        target.mkdir(exist_ok=True)
+        (target / "ledger.jsonl").write_text("an opening\n")
+        return fetched
+
+    monkeypatch.setattr(copies, "_fetch", late)
+    with pytest.raises(UsageError, match="has changed meanwhile; pull again"):
+        pull(bucket, "tiny", target.parent)
+    assert (target / "ledger.jsonl").read_text() == "an opening\n"
+    assert [path.name for path in target.parent.iterdir()] == ["tiny"]
 
 
 def test_the_second_of_two_first_pushes_is_refused(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
@@ -159,7 +202,7 @@ def test_a_push_that_is_cut_off_leaves_the_run_as_it_was(
 
 
 @pytest.mark.parametrize("at", [1, 9])
-def test_a_pull_that_is_cut_off_leaves_nothing_and_goes_on_where_it_was(
+def test_a_pull_that_is_cut_off_leaves_nothing(
     at: int, bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed(bucket, sweep_store.folder)
@@ -175,11 +218,8 @@ def test_a_pull_that_is_cut_off_leaves_nothing_and_goes_on_where_it_was(
         patch.setattr(Bucket, "read", cut)
         with pytest.raises(EnvironmentFailure, match="away"):
             pull(bucket, "tiny", tmp_path / "elsewhere")
-    assert not (tmp_path / "elsewhere" / "tiny").exists()
-    done = pull(bucket, "tiny", tmp_path / "elsewhere")
-    assert contents(done.folder) == contents(sweep_store.folder)
-    if at > 1:
-        assert len(done.fetched) < len(done.manifest.files)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
 
 
 def test_a_pull_beside_a_push_fetches_the_newer_run(
@@ -188,12 +228,12 @@ def test_a_pull_beside_a_push_fetches_the_newer_run(
     pushed(bucket, sweep_store.folder)
     fetch: Callable[..., object] = copies._fetch
 
-    def late(*asked: object) -> object:
+    def late(*asked: object, **more: object) -> object:
         monkeypatch.setattr(copies, "_fetch", fetch)
         (sweep_store.folder / "journal.jsonl").write_text("newer\n")
         (sweep_store.folder / "sweep.json").write_bytes((sweep_store.folder / "sweep.json").read_bytes() + b"\n")
         pushed(bucket, sweep_store.folder)
-        return fetch(*asked)
+        return fetch(*asked, **more)
 
     monkeypatch.setattr(copies, "_fetch", late)
     assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
@@ -227,6 +267,9 @@ def test_a_run_that_an_older_version_kept_there_is_pulled(
         bucket.write(f"tiny/{name}", content)
     bucket.write("tiny/driver.json", b"its claim")
     assert found_at(bucket.address)[1] == ["tiny"]
+    assert [(copy.name, copy.problem) for copy in copies_at(bucket)] == [("tiny", "kept there by an older version")]
+    with pytest.raises(UsageError, match="no push has put a run 'tiny' at"):
+        remove_at(bucket, "tiny")
     with pytest.raises(UsageError, match="an older version keeps 'tiny' at"):
         pushed(bucket, sweep_store.folder)
     assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
@@ -248,7 +291,7 @@ def test_what_is_there_is_listed_found_and_removed(bucket: Bucket, sweep_store: 
     assert remove_at(bucket, "second") > 0
     assert [copy.name for copy in copies_at(bucket)] == ["tiny"]
     assert bucket.names("second") == ["lease.json"]
-    with pytest.raises(UsageError, match="there is no run 'second' at"):
+    with pytest.raises(UsageError, match="no push has put a run 'second' at"):
         remove_at(bucket, "second")
     with pytest.raises(UsageError, match="there is no run at"):
         found_at(f"{bucket.address}/none")
@@ -297,3 +340,49 @@ def test_a_run_is_not_pushed_into_itself(sweep_store: SweepStore, tmp_path: Path
         with pytest.raises(UsageError, match="would put 'tiny' into its own folder"):
             check_place(Bucket(str(address)), sweep_store.folder)
     assert contents(sweep_store.folder) == before
+
+
+def test_an_answer_that_is_lost_is_not_taken_for_somebody_else_s_push(
+    bucket: Bucket, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_if = Bucket.write_if
+
+    def twice(place: Bucket, name: str, content: bytes, known: object) -> object:
+        if name.endswith("manifest.json"):
+            write_if(place, name, content, known)  # type: ignore[arg-type]
+        return write_if(place, name, content, known)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Bucket, "write_if", twice)
+    pushed(bucket, sweep_store.folder)
+
+
+def test_a_place_where_nothing_may_be_deleted_takes_pushes(
+    bucket: Bucket, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise EnvironmentFailure("AccessDenied")
+
+    monkeypatch.setattr(Bucket, "remove", refused)
+    for text in ("1\n", "1\n2\n", "1\n2\n3\n"):
+        (sweep_store.folder / "journal.jsonl").write_text(text)
+        assert "journal.jsonl" in pushed(bucket, sweep_store.folder).sent
+
+
+def test_one_damaged_copy_does_not_hide_the_others_and_can_be_removed(bucket: Bucket, sweep_store: SweepStore) -> None:
+    pushed(bucket, sweep_store.folder)
+    bucket.write("bad/manifest.json", b"{")
+    bad, good = copies_at(bucket)
+    assert (bad.name, good.name) == ("bad", "tiny")
+    assert bad.problem.startswith("damaged: cannot use")
+    remove_at(bucket, "bad")
+    assert [copy.name for copy in copies_at(bucket)] == ["tiny"]
+
+
+def test_a_long_push_keeps_its_lease(bucket: Bucket, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digits_core.remote.lease.SECONDS_BETWEEN_HEARTBEATS", 0.0)
+    lease = Lease(bucket, "tiny")
+    since = lease.holder.alive_at
+    renewed: list[float] = []
+    monkeypatch.setattr(lease, "renew", lambda: renewed.append(since))
+    push(bucket, Files(sweep_store.folder), lease)
+    assert len(renewed) > len(sweep_store.records())
