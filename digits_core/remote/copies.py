@@ -113,9 +113,9 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
     if there is not None and ours == theirs:
         Note(tokens=(there.token,), files=ours).write(folder, bucket.address)
         return Pushed(manifest=there, sent=(), overwritten=changed)
-    manifest, before = _manifest(folder, ours), Note.read(folder, bucket.address)
+    manifest, known = _manifest(folder, ours), () if there is None else (there.token,)
     # Noted before it is written: the answer may be lost, or this process may end here.
-    Note(tokens=(*before.tokens[:1], manifest.token), files=ours).write(folder, bucket.address)
+    Note(tokens=(*known, manifest.token), files=ours).write(folder, bucket.address)
     lease.renew()
     try:
         bucket.write_if(f"{run}/{MANIFEST}", json.dumps(dataclasses.asdict(manifest)).encode(), version)

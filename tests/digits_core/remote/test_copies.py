@@ -323,12 +323,14 @@ def test_a_driver_that_dies_beside_its_manifest_may_push_again(
             raise KeyboardInterrupt
         return write_if(place, name, content, known)  # type: ignore[arg-type]
 
-    (sweep_store.folder / "journal.jsonl").write_text("1\n")
-    with monkeypatch.context() as patch:
-        patch.setattr(Bucket, "write_if", dies)
-        with pytest.raises(KeyboardInterrupt):
-            pushed(bucket, sweep_store.folder)
-    (sweep_store.folder / "journal.jsonl").write_text("1\n2\n")
+    journal = sweep_store.folder / "journal.jsonl"
+    for text in ("1\n", "1\n2\n"):  # and again right after it
+        journal.write_text(text)
+        with monkeypatch.context() as patch:
+            patch.setattr(Bucket, "write_if", dies)
+            with pytest.raises(KeyboardInterrupt):
+                pushed(bucket, sweep_store.folder)
+    journal.write_text("1\n2\n3\n")
     assert pushed(bucket, sweep_store.folder).overwritten == ()
     assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
 
