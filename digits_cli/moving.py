@@ -48,10 +48,11 @@ def push(
     folder, bucket = SweepStore.open(runs, run).folder, Bucket(address)
     with sole_driver(folder):
         check_place(bucket, folder)
-        check_push(bucket, Files(folder), force=force)  # before the lease: a refused take-over must end no run
+        files = Files(folder)
+        check_push(bucket, files, force=force)  # before the lease: a refused take-over must end no run
         lease = Lease(bucket, run, take_over)
         try:
-            done = send(bucket, Files(folder), lease, force=force)
+            done = send(bucket, files, lease, force=force)
         finally:
             lease.release()
     if done.overwritten:

@@ -16,7 +16,7 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote.bucket import Bucket
 from digits_core.remote.copies import check_place, check_push, push
 from digits_core.remote.lease import SECONDS_BETWEEN_HEARTBEATS, Lease, LeaseLost
-from digits_core.remote.manifest import MANIFEST, Files
+from digits_core.remote.manifest import Files, is_there
 from digits_core.runs.command_line import digits_command, runs_option
 from digits_core.runs.journal import FILE_NAME as JOURNAL
 
@@ -27,8 +27,8 @@ NOT_WHILE_RUNNING = ("study.db", "report.html")  # a database is complete only o
 class Sender:
     """Pushes one run from a thread."""
 
-    def __init__(self, bucket: Bucket, folder: Path, lease: Lease) -> None:
-        self.bucket, self.files, self.lease = bucket, Files(folder), lease
+    def __init__(self, bucket: Bucket, files: Files, lease: Lease) -> None:
+        self.bucket, self.files, self.lease = bucket, files, lease
         self.lost: LeaseLost | None = None
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._send_along, name="pushes the run", daemon=True)
@@ -89,12 +89,12 @@ def pushed_along(folder: Path, address: str | None, *, take_over: bool = False) 
             raise UsageError("--take-over belongs to --push ADDRESS")
         yield
         return
-    bucket = Bucket(address)
+    bucket, files = Bucket(address), Files(folder)
     check_place(bucket, folder)
-    if not folder.exists() and any(bucket.read(f"{folder.name}/{name}") for name in (MANIFEST, "sweep.json")):
+    if not folder.exists() and is_there(bucket, folder.name):
         raise UsageError(f"there is already a run {folder.name!r} at {bucket.address}; choose another --name")
-    check_push(bucket, Files(folder))  # before the lease: a take-over that is refused must not end anybody's run
-    sender = Sender(bucket, folder, Lease(bucket, folder.name, take_over))
+    check_push(bucket, files)  # before the lease: a take-over that is refused must not end anybody's run
+    sender = Sender(bucket, files, Lease(bucket, folder.name, take_over))
     try:
         sender.push()
     except BaseException:

@@ -21,7 +21,7 @@ from itertools import groupby
 from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.remote.bucket import Bucket, Conflict, check_elsewhere
+from digits_core.remote.bucket import Bucket, Conflict, Version, check_elsewhere
 from digits_core.remote.lease import FILE_NAME as LEASE
 from digits_core.remote.lease import Holder, Lease, holder_of
 from digits_core.remote.manifest import (
@@ -34,6 +34,7 @@ from digits_core.remote.manifest import (
     Note,
     differing,
     entry_of,
+    is_there,
     read_manifest,
     reading_order,
     stored_name,
@@ -74,28 +75,35 @@ def check_place(bucket: Bucket, folder: Path) -> None:
     bucket.create()
 
 
-def check_push(bucket: Bucket, files: Files, *, force: bool = False) -> tuple[str, ...]:
-    """The files there that a push would overwrite although this run does not go on from them.
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What a push finds there."""
 
-    Raises UsageError if there are any, unless `force`.
-    """
+    manifest: Manifest | None
+    version: Version | None
+    changed: tuple[str, ...] = ()  # files that this run does not go on from; a push with `force` overwrites them
+
+
+def check_push(bucket: Bucket, files: Files, *, force: bool = False) -> Before:
+    """Raise UsageError if the run there is not what this one goes on from, unless `force`. Writes nothing."""
     folder, run = files.folder, files.folder.name
-    there, _ = read_manifest(bucket, run, force=force)
+    there, version = read_manifest(bucket, run, force=force)
+    before = Before(manifest=there, version=version)
     if there is None:
         if not force and bucket.read(f"{run}/sweep.json") is not None:
             raise UsageError(
                 f"an older version keeps {run!r} at {bucket.address}; pull it, or overwrite it with --force"
             )
-        return ()
+        return before
     if there.token in Note.read(folder, bucket.address).tokens:
-        return ()
+        return before
     changed = differing(there.files, files.entries())
     if changed and not force:
         raise UsageError(
             f"{run!r} has changed at {bucket.address}: {in_words(changed)}; pull it first (into another --runs, to"
             " keep both), or overwrite it with: digits push --force"
         )
-    return tuple(changed)
+    return dataclasses.replace(before, changed=tuple(changed))
 
 
 def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but: Collection[str] = ()) -> Pushed:
@@ -105,20 +113,20 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
     has taken it over.
     """
     folder, run = files.folder, files.folder.name
-    changed = check_push(bucket, files, force=force)
-    there, version = read_manifest(bucket, run, force=force)
+    before = check_push(bucket, files, force=force)  # read once: what was checked is what gets replaced
+    there = before.manifest
     theirs = {} if there is None else there.files
     left = {path: entry for path, entry in theirs.items() if Path(path).name in but}
     ours, sent = _send_all(bucket, files, lease, theirs, left, but)
     if there is not None and ours == theirs:
         Note(tokens=(there.token,), files=ours).write(folder, bucket.address)
-        return Pushed(manifest=there, sent=(), overwritten=changed)
+        return Pushed(manifest=there, sent=(), overwritten=before.changed)
     manifest, known = _manifest(folder, ours), () if there is None else (there.token,)
     # Noted before it is written: the answer may be lost, or this process may end here.
     Note(tokens=(*known, manifest.token), files=ours).write(folder, bucket.address)
     lease.renew()
     try:
-        bucket.write_if(f"{run}/{MANIFEST}", json.dumps(dataclasses.asdict(manifest)).encode(), version)
+        bucket.write_if(f"{run}/{MANIFEST}", json.dumps(dataclasses.asdict(manifest)).encode(), before.version)
     except Conflict:
         now, _ = read_manifest(bucket, run)
         if now is None or now.token != manifest.token:
@@ -128,7 +136,7 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
     kept = {stored_name(run, path, entry) for path, entry in ours.items()}
     with contextlib.suppress(EnvironmentFailure):  # the right to delete may be missing, and nothing depends on it
         bucket.remove({stored_name(run, path, entry) for path, entry in theirs.items()} - kept)
-    return Pushed(manifest=manifest, sent=tuple(sent), overwritten=changed)
+    return Pushed(manifest=manifest, sent=tuple(sent), overwritten=before.changed)
 
 
 def _send_all(
@@ -187,12 +195,12 @@ def pull(bucket: Bucket, run: str, runs: Path, *, force: bool = False) -> Pulled
     target = runs / check_name(run)
     runs.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        before: dict[str, Entry] = {}
+        files, before = Files(target), dict[str, Entry]()
         if target.exists():
             if target.is_symlink():
                 raise UsageError(f"{target} is a link; pull into the folder that holds what it points to")
             stack.enter_context(sole_driver(target))
-            before = Files(target).entries()
+            before = files.entries()
         draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f".pulling-{run}-", dir=runs))) / run
         for _ in range(TRIES):
             manifest, _version = read_manifest(bucket, run)
@@ -210,7 +218,7 @@ def pull(bucket: Bucket, run: str, runs: Path, *, force: bool = False) -> Pulled
             raise EnvironmentFailure(f"{bucket.address}/{run} lacks files that its manifest names; push it again")
         if manifest is not None:
             Note(tokens=(manifest.token,), files=there).write(draft, bucket.address)
-        if (Files(target).entries() if target.exists() else {}) != before:
+        if (files.entries() if target.exists() else {}) != before:
             raise UsageError(f"{target} has changed meanwhile; pull again")
         if target.exists():
             target.rename(draft.with_name("replaced"))  # goes with the draft's folder
@@ -294,7 +302,7 @@ def found_at(address: str) -> tuple[Bucket, list[str]]:
     parent, _, name = check_elsewhere(address).rpartition("/")
     if NAME_PATTERN.fullmatch(name) and parent and not parent.endswith(":/"):
         bucket = Bucket(parent)
-        if any(bucket.read(f"{name}/{file}") for file in (MANIFEST, "sweep.json")):
+        if is_there(bucket, name):
             return bucket, [name]
     bucket = Bucket(address)
     names = [copy.name for copy in copies_at(bucket)]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from digits_core.errors import EnvironmentFailure
 from digits_core.remote.bucket import SAFE_NAME, Bucket, Version
@@ -45,7 +46,7 @@ class Manifest:
         """Raises EnvironmentFailure for anything that no push has written, such as a name that leaves the folder."""
         try:
             values = json.loads(content)
-            files = {str(path): (int(size), str(digest)) for path, (size, digest) in values.pop("files").items()}
+            files = _entries(values.pop("files"))
             manifest = Manifest(files=files, **values)
             time.localtime(manifest.pushed_at)
             texts = (manifest.token, manifest.host, manifest.kind, manifest.dataset)
@@ -62,6 +63,15 @@ class Manifest:
                 f"cannot use {where}/{MANIFEST}: no push has written it; push the run with --force"
             )
         return manifest
+
+
+def _entries(stored: Mapping[str, Any]) -> dict[str, Entry]:
+    return {str(path): (int(size), str(digest)) for path, (size, digest) in stored.items()}
+
+
+def is_there(bucket: Bucket, run: str) -> bool:
+    """Whether a push, or an older version, has put a run of this name there."""
+    return any(bucket.read(f"{run}/{name}") for name in (MANIFEST, "sweep.json"))
 
 
 def read_manifest(bucket: Bucket, run: str, *, force: bool = False) -> tuple[Manifest | None, Version | None]:
@@ -139,8 +149,7 @@ class Note:
         """Empty if the run was never pushed there or pulled from there."""
         try:
             values = json.loads((folder / NOTE).read_bytes())[address]
-            files = {str(path): (int(size), str(digest)) for path, (size, digest) in values["files"].items()}
-            return Note(tokens=tuple(map(str, values["tokens"])), files=files)
+            return Note(tokens=tuple(map(str, values["tokens"])), files=_entries(values["files"]))
         except (OSError, ValueError, TypeError, LookupError, AttributeError):
             return Note()
 

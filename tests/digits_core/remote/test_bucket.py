@@ -6,14 +6,6 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote.bucket import Bucket, Conflict, check_elsewhere
 
 
-@pytest.fixture(params=["bucket", "folder"])
-def bucket(request: pytest.FixtureRequest, s3_url: str, tmp_path: Path) -> Bucket:
-    """A place in a bucket, and one on disk: both keep the same promises."""
-    place = Bucket(s3_url if request.param == "bucket" else str(tmp_path / "elsewhere"))
-    place.create()
-    return place
-
-
 def test_what_is_written_is_read_and_listed(bucket: Bucket) -> None:
     assert bucket.read("x/a.json") is None
     bucket.write("x/a.json", b"1")

@@ -3,20 +3,12 @@ import json
 import multiprocessing
 import time
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 
 import pytest
 
 from digits_core.errors import UsageError
 from digits_core.remote.bucket import Bucket
 from digits_core.remote.lease import FILE_NAME, Lease, LeaseLost, holder_of
-
-
-@pytest.fixture(params=["bucket", "folder"])
-def bucket(request: pytest.FixtureRequest, s3_url: str, tmp_path: Path) -> Bucket:
-    place = Bucket(s3_url if request.param == "bucket" else str(tmp_path / "elsewhere"))
-    place.create()
-    return place
 
 
 def test_one_holder_at_a_time(bucket: Bucket) -> None:
