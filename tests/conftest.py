@@ -133,3 +133,17 @@ def mnist_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code, _, err = run("train", "speedrun-99", "--name", "quick", "--runs", str(runs), "--json")
     assert code == 0, err
     return runs
+
+
+@pytest.fixture
+def every_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is kept after every epoch."""
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands train in this process instead of on Ray."""
+    from tests.helpers.executors import InThisProcess
+
+    monkeypatch.setattr("sweeps.running.runner.OnRay", InThisProcess)

@@ -1,4 +1,7 @@
-"""Runs that are really killed, and resumed with `digits resume`, through the command line."""
+"""Runs that are really killed, and resumed with `digits resume`, through the command line.
+
+Cuts at many moments: tests/sweeps/running/test_runner.py, without Ray.
+"""
 
 import json
 import os
@@ -19,17 +22,15 @@ from tests.helpers.sweeps import outcomes
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_a_sweep_killed_three_times_and_resumed_equals_an_undisturbed_one(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_this_process")
+def test_a_sweep_that_is_killed_and_resumed_equals_an_undisturbed_one(tmp_path: Path) -> None:
     here = CliRunner().invoke(app, [*SWEEP, "--name", "undisturbed", "--runs", str(tmp_path)])
     assert here.exit_code == 0, here.stderr
     cut = tmp_path / "cut"
-    killed_after(5, cut, *SWEEP, "--name", "cut", "--runs", tmp_path)
-    killed_after(23, cut, "resume", "cut", "--runs", tmp_path)
+    killed_after(25, cut, *SWEEP, "--name", "cut", "--runs", tmp_path)
     finished_before = outcomes(SweepStore(cut))
     (tmp_path / "moved").mkdir()
-    cut.rename(tmp_path / "moved" / "cut")  # moved at once, while a worker of the killed driver may still be writing
-    killed_after(47, tmp_path / "moved" / "cut", "resume", "cut", "--runs", tmp_path / "moved")
+    cut.rename(tmp_path / "moved" / "cut")
     assert "6 of 6 trials" in digits("resume", "cut", "--runs", tmp_path / "moved")
 
     resumed = SweepStore(tmp_path / "moved" / "cut")
@@ -41,7 +42,7 @@ def test_a_sweep_killed_three_times_and_resumed_equals_an_undisturbed_one(tmp_pa
     assert len(resumed.ledger()) == 1
 
 
-@pytest.mark.usefixtures("ray_session")
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.slowest
 def test_an_interrupted_comparison_resumes(tmp_path: Path) -> None:
     asked = ["lenet", "improved-net", "--dataset", "sklearn-digits", "--seeds", "2", "--epochs", "6"]

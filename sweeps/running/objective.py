@@ -1,6 +1,7 @@
 """One trial, without Ray and without files: trains a recipe epoch by epoch."""
 
 import time
+import traceback
 from dataclasses import asdict, replace
 
 import torch
@@ -46,7 +47,8 @@ class TrialRun:
         self.assignment, self.recipe, self.device = assignment, assignment.recipe, device
         self.inherited_epochs, self.started_at = 0, time.time()
         self.trainer = trainer_for(self.recipe, data, device)
-        if state is None or not self._resume(state):
+        self.is_restored = state is not None and self._resume(state)  # and not yet reported
+        if not self.is_restored:
             self.trainer = trainer_for(self.recipe, data, device)
             self._inherit(parent_state)
         self.is_best_sent = False
@@ -87,9 +89,14 @@ class TrialRun:
         return self.trainer.finished or (last_epoch is not None and self.epoch >= last_epoch)
 
     def advance(self) -> Progress:
-        """Train one epoch. Raises whatever training raises."""
-        if not self.finished:  # it is, if the driver died between its last state and its record
+        """Train one epoch. The first time after resuming, report the restored epoch instead of training another.
+
+        For the driver may have died before it acted on that epoch: the scheduler may have stopped the trial there.
+        Raises whatever training raises.
+        """
+        if not self.is_restored and not self.finished:
             self.trainer.run_epoch()
+        self.is_restored = False
         best = self.trainer.best
         is_new = best is not None and (best.epoch == self.epoch or not self.is_best_sent)
         self.is_best_sent |= is_new
@@ -138,6 +145,29 @@ class TrialRun:
             inherited_epochs=self.inherited_epochs,
             last_epoch=self.assignment.last_epoch,
         )
+
+
+class Attempt:
+    """One attempt at a trial, by one process. What would fail again in another ends in a record; the rest is raised."""
+
+    def __init__(self, assignment: Assignment, data: DeviceSplit | DeviceFolds, device: torch.device) -> None:
+        self.assignment, self.data, self.device = assignment, data, device
+        self.states: tuple[Bundle | None, Bundle | None] = (None, None)  # the trial's own last one, its parent's last
+        self.run: TrialRun | None = None
+
+    def advance(self) -> Progress:
+        """Train one epoch. Raises WORTH_ANOTHER_TRY."""
+        started_at = time.time()
+        try:
+            if self.run is None:
+                self.run = TrialRun(self.assignment, self.data, self.device, *self.states)
+            return self.run.advance()
+        except WORTH_ANOTHER_TRY:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a network, an optimizer or an augmentation raises
+            error = traceback.format_exc()
+            record = self.run.record("failed", error) if self.run else failed_record(self.assignment, started_at, error)
+            return Progress(record=record, best={})
 
 
 def failed_record(assignment: Assignment, started_at: float, error: str) -> RunRecord:

@@ -18,16 +18,10 @@ from ray._private.utils import detect_fate_sharing_support
 from digits_core.errors import EnvironmentFailure
 from sweeps import RAY_CAME_FIRST
 from sweeps.running.addresses import check_address
+from sweeps.running.driver import SearchEnded
 from sweeps.signals import held_interrupt, ignored_interrupt, restored_handlers, stop_as_interrupt
 
 OBJECT_STORE_BYTES = 512 * 1024**2  # holds the data set and little else; Ray's default takes a third of the memory
-
-
-class SearchEnded(BaseException):
-    """The search cannot continue: Ray died, or the disk is full. The text says why.
-
-    Not an Exception, because Tune catches those: it wraps them, or cleans up first, which hangs without Ray.
-    """
 
 
 @contextlib.contextmanager

@@ -1,10 +1,8 @@
 """A worker: a Ray process that trains one trial after another; its time limit, and the roll call at its start."""
 
 import faulthandler
-import math
 import os
 import time
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +13,10 @@ from ray import tune
 from digits_core.data.digits import Split
 from digits_core.data.folds import Folds
 from digits_core.records import Assignment, Bundle
-from digits_core.runs.trial_folder import Progress
 from digits_core.training.cross_validation import upload
 from digits_core.training.device import default_device
-from sweeps.running.objective import WORTH_ANOTHER_TRY, TrialRun, failed_record, use_threads
-from sweeps.search.reported import EPOCH, ERROR_RATE, FAILED, FINISHED, METRIC, PROGRESS
+from sweeps.running.objective import Attempt, use_threads
+from sweeps.search.reported import PROGRESS, reported
 
 POLL_SECONDS = 0.02
 
@@ -100,47 +97,23 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepare the next trial in the same process."""
-        self.assignment = Assignment.from_dict(new_config)
-        self.run: TrialRun | None = None
-        self.states: tuple[Bundle | None, Bundle | None] = (None, None)
-        self.limit = TimeLimit(self.notes / str(self.assignment.trial), self.timeout_seconds)
+        assignment = Assignment.from_dict(new_config)
+        self.attempt = Attempt(assignment, self.data, self.device)
+        self.limit = TimeLimit(self.notes / str(assignment.trial), self.timeout_seconds)
         return True
 
     def continue_from(self, state: Bundle | None, parent_state: Bundle | None) -> None:
         """Called by the driver before the first step, if an earlier attempt or a parent left something."""
-        self.states = (state, parent_state)
+        self.attempt.states = (state, parent_state)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch. A failure that would happen again is reported as a result, so that the process lives on."""
+        """Train one epoch."""
         if self.roll_call is not None:
             self.roll_call.answer()  # not in setup: Tune must know by now that this process is alive
             self.roll_call = None
-        progress = self._advance()
-        record = progress.record
-        validation = None if record.status == "failed" else record.validation
-        is_over = record.status != "stopped"
+        with self.limit:
+            progress = self.attempt.advance()
+        is_over = progress.record.status != "stopped"
         if is_over:
             self.limit.close()
-        return {
-            METRIC: math.nan if validation is None else validation.nll,
-            ERROR_RATE: math.nan if validation is None else validation.error_count / validation.n,
-            EPOCH: len(record.curve),
-            FINISHED: record.status == "finished",
-            FAILED: record.status == "failed",
-            PROGRESS: [progress],
-            tune.result.DONE: is_over,
-        }
-
-    def _advance(self) -> Progress:
-        started_at = time.time()
-        try:
-            with self.limit:
-                if self.run is None:
-                    self.run = TrialRun(self.assignment, self.data, self.device, *self.states)
-                return self.run.advance()
-        except WORTH_ANOTHER_TRY:
-            raise
-        except Exception:  # noqa: BLE001 - whatever a network, an optimizer or an augmentation raises
-            error = traceback.format_exc()
-            record = self.run.record("failed", error) if self.run else failed_record(self.assignment, started_at, error)
-            return Progress(record=record, best={})
+        return {**reported(progress.record), PROGRESS: [progress], tune.result.DONE: is_over}

@@ -73,7 +73,7 @@ class SparingScheduler(TrialScheduler):  # type: ignore[misc]
         super().__init__()
         self.inner, self.history = inner, history
         self.last_epochs: dict[int, int] = {}
-        self.condemned: set[int] = set()
+        self.condemned: dict[int, int] = {}  # trials to stop, each with the epoch after which
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # see QuietSearcher
@@ -99,13 +99,13 @@ class SparingScheduler(TrialScheduler):  # type: ignore[misc]
             self.inner.on_trial_add(None, _stand_in(number))
 
     def _decide(self, number: int, epoch: int, value: float) -> bool:
-        """Whether the trial should be stopped."""
+        """Whether the trial should be stopped after this epoch. One that is trained again stops where it did before."""
         if number not in self.condemned and epoch > self.last_epochs[number]:
             self.last_epochs[number] = epoch
             result = {EPOCH: epoch, METRIC: value}
             if self.inner.on_trial_result(None, _stand_in(number), result) == TrialScheduler.STOP:
-                self.condemned.add(number)
-        return number in self.condemned
+                self.condemned[number] = epoch
+        return number in self.condemned and epoch >= self.condemned[number]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial is about to run, for the first time or again."""

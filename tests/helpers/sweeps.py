@@ -1,7 +1,6 @@
 """Small sweeps, views that record their events, and views that disturb them."""
 
 import os
-import signal
 from pathlib import Path
 
 from digits_core.records import RunRecord
@@ -50,20 +49,6 @@ def config(runs: Path, **changes: object) -> SweepConfig:
     return SweepConfig(**{"runs": runs, "name": "test", "trials": 6, "max_epochs": 3, "concurrency": 2, **changes})  # type: ignore[arg-type]
 
 
-class WorkerKiller(Recorder):
-    """Kills the process of the first trial that reports an epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.victims: list[int] = []
-
-    def trial_advanced(self, trial: int, epoch: int) -> None:
-        super().trial_advanced(trial, epoch)
-        if not self.victims:
-            self.victims = own_workers()
-            os.kill(self.victims[0], signal.SIGKILL)
-
-
 def own_workers() -> list[int]:
     """Process ids of Ray's workers whose raylet is a child of this process."""
     return [
@@ -74,18 +59,22 @@ def own_workers() -> list[int]:
     ]
 
 
-class Interrupter(Recorder):
-    """Raises KeyboardInterrupt after this many epochs of all trials together."""
+class Killed(BaseException):
+    """Nothing that runs afterwards writes anything, as if this process had been killed."""
 
-    def __init__(self, epochs: int) -> None:
+
+class Interrupter(Recorder):
+    """Raises KeyboardInterrupt, or what it is told, after this many epochs of all trials together."""
+
+    def __init__(self, epochs: int, how: type[BaseException] = KeyboardInterrupt) -> None:
         super().__init__()
-        self.left = epochs
+        self.left, self.how = epochs, how
 
     def trial_advanced(self, trial: int, epoch: int) -> None:
         super().trial_advanced(trial, epoch)
         self.left -= 1
         if not self.left:
-            raise KeyboardInterrupt
+            raise self.how
 
 
 def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:

@@ -14,8 +14,8 @@ from reports.rows.tables import collect
 from sweeps.finishing.opening import score_all_on_test
 from sweeps.plans.comparing import plan_comparison
 from sweeps.plans.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
-from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Given
+from tests.helpers.executors import run_here
 from tests.helpers.sweeps import Recorder
 
 
@@ -100,11 +100,9 @@ def test_protocols_are_the_recipes_own_and_those_for_a_gpu_wait_for_one(tmp_path
     assert ([comparison.recipe_names for comparison in named[0]], named[1]) == ([("simple-cnn-m5",)], ())
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     plan, view = plan_comparison(config(tmp_path)), Recorder()
-    store, summary = run_trials(plan, view)
+    store, summary = run_here(plan, view)
     score_all_on_test(store, "comparison of 4 runs")
     records = store.records()
     assert [(record.label, record.recipe.training.seed) for record in records] == [
@@ -137,11 +135,10 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
 
 @pytest.mark.slowest
 @pytest.mark.mnist
-@pytest.mark.usefixtures("ray_session")
 def test_the_published_figure_stands_beside_ours_under_the_same_protocol(tmp_path: Path) -> None:
     asked = ProtocolsConfig(runs=tmp_path, name="pub", recipe_names=("kfold-cnn",), seeds=1)
     (comparison,), _ = asked.comparisons(has_gpu=False)
-    store, summary = run_trials(plan_comparison(comparison), Recorder())
+    store, summary = run_here(plan_comparison(comparison))
     outcome = ComparisonOutcome.of(store, summary, None)
     (row,) = outcome.rows
     assert (row.validation.n, row.test) == (5_620, None)
@@ -177,13 +174,11 @@ def test_what_was_searched_on_sealed_images_is_not_tested_on_them(tmp_path: Path
         ProtocolsConfig(runs=tmp_path, name="x", recipe_names=(found,))
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_a_recipe_that_diverges_is_named(tmp_path: Path) -> None:
     wild = {"optimizer.weight_decay": (0.0, 10.0)}  # each step flips the weights' sign and makes them larger
     overrides = {"training.epochs": 1, "optimizer.learning_rate": 50.0, "optimizer.momentum": 0.0}
     plan = plan_comparison(config(tmp_path, recipe_names=("lenet",), variations=wild, overrides=overrides, seeds=1))
-    store, summary = run_trials(plan, Recorder())
+    store, summary = run_here(plan)
     outcome = ComparisonOutcome.of(store, summary, None)
     (document,) = comparisons_document([outcome])["comparisons"]
     assert "lenet, optimizer.weight_decay=10.0" in [failure["label"] for failure in document["failures"]]

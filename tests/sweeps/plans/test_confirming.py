@@ -14,9 +14,9 @@ from digits_core.runs.store import SweepStore
 from sweeps.finishing.opening import open_test_for
 from sweeps.plans.config import ConfirmConfig
 from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
-from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Given
 from sweeps.view.run_state import RunState, check_removable
+from tests.helpers.executors import run_here
 from tests.helpers.runs import make_header, train_into
 from tests.helpers.sweeps import Recorder
 
@@ -109,9 +109,9 @@ def test_a_sweep_is_not_removed_while_it_is_being_confirmed(sweep_store: SweepSt
     check_removable(sweep_store.folder.parent, "tiny")
 
 
-def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_session: None) -> None:
+def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore) -> None:
     planned = plan_confirmation(config(sweep_store))
-    run_trials(planned.plan, Recorder())
+    run_here(planned.plan)
     open_test_for(planned)
     board = leaderboard(sweep_store, draws=100)
     confirmed = [row.candidate for row in board.rows if row.candidate.confirmed]
@@ -131,7 +131,7 @@ def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_se
     more = plan_confirmation(config(sweep_store, top=3, seeds=1))
     assert more.left == 1
     view = Recorder()
-    run_trials(more.plan, view)
+    run_here(more.plan, view)
     open_test_for(more)
     assert [(opening.run, opening.trials) for opening in sweep_store.ledger()][1:] == [("confirmed", (4,))]
     outcome = ConfirmationOutcome.of(sweep_store, more.store)
@@ -144,9 +144,9 @@ def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore, ray_se
     assert dict(confirmation_lines(outcome, board, None))["runs"] == "5 finished, 0 failed, of 5"
 
 
-def test_confirming_with_folds(sweep_store: SweepStore, ray_session: None) -> None:
+def test_confirming_with_folds(sweep_store: SweepStore) -> None:
     planned = plan_confirmation(config(sweep_store, folds=2, seeds=1))
-    run_trials(planned.plan, Recorder())
+    run_here(planned.plan)
     open_test_for(planned)
     assert sweep_store.ledger() == []
     store = sweep_store.confirmation(2)
@@ -169,7 +169,7 @@ def test_final_models_train_on_validation_and_only_the_test_set_judges_them(
     planned = plan_confirmation(config(sweep_store, refit=True, top=1))
     assert isinstance(planned.plan.split, Split)
     assert planned.plan.split.train_count == 1078 + 360
-    run_trials(planned.plan, Recorder())
+    run_here(planned.plan)
     open_test_for(planned)
     store = sweep_store.refitted()
     assert store is not None

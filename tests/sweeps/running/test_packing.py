@@ -16,7 +16,8 @@ from digits_core.training.gpu_memory import free_bytes, peak_bytes
 from sweeps.plans.config import AUTO, parse_gpus_per_trial
 from sweeps.plans.planning import plan_sweep
 from sweeps.running import packing
-from sweeps.running.runner import reservation, run_trials
+from sweeps.running.on_ray import reservation
+from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Drawn, Given
 from sweeps.space.spaces import Space, default_recipe, default_space, narrowed
 from tests.helpers.sweeps import Recorder, config

@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from digits_core.runs.store import SweepStore
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.ending import Ending
 from sweeps.plans.planning import plan_resumption, plan_sweep
-from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Drawn
 from sweeps.space.spaces import Choice, Float, Space
-from tests.helpers.sweeps import Interrupter, Recorder, WorkerKiller, config, outcomes
+from tests.helpers.executors import InThisProcess, loses, run_here
+from tests.helpers.sweeps import Interrupter, Killed, Recorder, config, outcomes
 
 
 @pytest.mark.parametrize(
@@ -50,11 +51,9 @@ def test_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
         plan_sweep(config(tmp_path / "file"))
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_sweep_runs_every_trial(tmp_path: Path) -> None:
     plan, view = plan_sweep(config(tmp_path)), Recorder()
-    store, summary = run_trials(plan, view)
+    store, summary = run_here(plan, view)
     records = store.records()
     assert [record.trial for record in records] == list(range(6))
     assert sorted(view.started) == list(range(6))
@@ -76,9 +75,7 @@ def test_sweep_runs_every_trial(tmp_path: Path) -> None:
     assert records[0].recipe == plan.recipes.base
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
     # Learning rates that reach far beyond what trains, so that some trials diverge for real.
     plan = plan_sweep(config(tmp_path, trials=8))
     wild: Space = {
@@ -87,7 +84,7 @@ def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path, capfd:
     }
     view = Recorder()
     assert isinstance(plan.recipes, Drawn)
-    store, summary = run_trials(replace(plan, recipes=replace(plan.recipes, space=wild)), view)
+    store, summary = run_here(replace(plan, recipes=replace(plan.recipes, space=wild)), view)
     records = store.records()
     failed = [record for record in records if record.status == "failed"]
     assert len(records) == 8
@@ -99,119 +96,92 @@ def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path, capfd:
         assert not any(row.validation_nll != row.validation_nll for row in record.curve)
     assert records[0].status == "finished"
     assert not set(failed) & set(store.ranked())
-    assert capfd.readouterr() == ("", "")  # failures go into the records, not the log
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
-@pytest.mark.usefixtures("ray_session")
-def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path: Path) -> None:
-    view = WorkerKiller()
-    store, summary = run_trials(plan_sweep(config(tmp_path)), view)
+@pytest.mark.usefixtures("every_state")
+def test_a_trial_whose_worker_is_lost_goes_on_where_it_was(tmp_path: Path) -> None:
+    asked = config(tmp_path, search="random", scheduler="none")
+    undisturbed, _ = run_here(plan_sweep(replace(asked, name="undisturbed")))
+    view = Recorder()
+    store, summary = run_here(plan_sweep(asked), view, InThisProcess(loses((1, 1), (3, 2), (3, 3))))
+    assert not summary.interrupted
+    assert view.retried == [1, 3, 3]
+    assert {number: trial.retries for number, trial in read_journal(store.folder).trials.items()} == {
+        0: 0, 1: 1, 2: 0, 3: 2, 4: 0, 5: 0,
+    }  # fmt: skip
+    assert outcomes(store) == outcomes(undisturbed)
+    assert view.epochs[3] == [1, 1, 2, 2, 3]  # what each attempt was given is reported, and not trained again
+
+
+def test_without_retries_a_lost_worker_is_a_failed_trial_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    plan = plan_sweep(config(tmp_path, max_failures=0, scheduler="none"))
+    store, summary = run_here(plan, executor=InThisProcess(loses((2, 2), (4, 1))))
     records = store.records()
-    assert view.victims
-    assert len(view.retried) == 1
-    assert [record.trial for record in records] == list(range(6))
     assert not summary.interrupted
-    assert all(record.status != "failed" for record in records)
-    assert read_journal(store.folder).trials[view.retried[0]].retries == 1
+    assert [record.status for record in records] == ["finished", "finished", "failed", "finished", "failed", "finished"]
+    assert [len(record.curve) for record in records] == [3, 3, 1, 3, 0, 3]
+    assert records[2].failure == "OSError: the process was lost"
+    assert not store.trial(2).has_weights
+    assert 2 not in {record.trial for record in store.ranked()}
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
-@pytest.mark.usefixtures("ray_session")
-def test_without_retries_a_killed_worker_is_a_failed_trial_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    view = WorkerKiller()
-    store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=0)), view)
-    records = store.records()
-    assert view.victims
-    assert len(records) == 6
-    assert not summary.interrupted
-    (failed,) = (record for record in records if record.status == "failed")
-    assert failed.error is not None
-    assert "died" in failed.error.lower()
-    assert all(record.validation is not None for record in records if record is not failed)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-def test_a_trial_that_takes_too_long_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
-    # The first step of a fresh process takes longer than this limit.
-    plan = plan_sweep(config(tmp_path, trials=1, max_failures=0, trial_timeout_seconds=0.001))
-    store, summary = run_trials(plan, Recorder())
-    (record,) = store.records()
-    assert not summary.interrupted
-    assert record.status == "failed"
-    assert record.failure == "the trial took longer than 0.001 s (--trial-timeout)"
-    assert "Thread 0x" in str(record.error)
-    assert not (store.trial(0).folder / "timeout.txt").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
-    store, _ = run_trials(plan_sweep(config(tmp_path, keep=2)), Recorder())
+    store, _ = run_here(plan_sweep(config(tmp_path, keep=2)))
     kept = {record.trial for record in store.records() if store.trial(record.trial).has_weights}
     assert kept == {record.trial for record in store.ranked()[:2]}
     assert all(len(store.validation_probabilities(trial)) == 360 for trial in range(6))
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-def test_a_resumed_search_is_the_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("every_state")
+def test_a_search_that_is_cut_off_again_and_again_is_the_undisturbed_one(tmp_path: Path) -> None:
     # One at a time, because what TPE draws and ASHA stops depends on the order of the results.
-    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
-    asked = {"trials": 14, "max_epochs": 4, "concurrency": 1}
-    undisturbed, summary = run_trials(plan_sweep(config(tmp_path, name="undisturbed", **asked)), Recorder())
+    asked = {"trials": 12, "max_epochs": 4, "concurrency": 1}
+    undisturbed, summary = run_here(plan_sweep(config(tmp_path, name="undisturbed", **asked)))
     assert not summary.interrupted
 
-    store, summary = run_trials(plan_sweep(config(tmp_path, name="cut", **asked)), Interrupter(9))
-    assert summary.interrupted
-    first = outcomes(store)
-    assert 0 < len(first) < 14
+    plan, cuts, before = plan_sweep(config(tmp_path, name="cut", **asked)), 0, {}
     moved = tmp_path / "elsewhere"
     moved.mkdir()
-    store.folder.rename(moved / "renamed")
-    store, summary = run_trials(plan_resumption(ResumeConfig(runs=moved, name="renamed")), Interrupter(9))
-    assert summary.interrupted
-    assert store.folder == moved / "renamed"
-    for progress in store.folder.glob("trials/*/progress.json"):
-        progress.write_text("")  # as a power failure may leave it
-
-    view = Recorder()
-    store, summary = run_trials(plan_resumption(ResumeConfig(runs=moved, name="renamed")), view)
-    assert not summary.interrupted
-    assert not {record.trial for record in view.recalled} & set(view.started)  # nothing is run again
+    while True:
+        view = Interrupter(2 + cuts % 4, Killed if cuts % 2 else KeyboardInterrupt)
+        with contextlib.suppress(Killed):
+            store, summary = run_here(plan, view)
+            if not summary.interrupted:
+                break
+        assert not before.keys() & set(view.started)  # nothing is run again
+        store = SweepStore(plan.folder)
+        assert before.items() <= outcomes(store).items()
+        before, cuts = outcomes(store), cuts + 1
+        if cuts == 1:
+            store.folder.rename(moved / "renamed")
+        plan = plan_resumption(ResumeConfig(runs=moved, name="renamed"))
+    assert cuts > 5
     assert outcomes(store) == outcomes(undisturbed)
-    assert {trial: outcome for trial, outcome in outcomes(store).items() if trial in first} == first
+    assert (store.summary() or summary).interrupted is False
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_a_finished_sweep_is_resumed_with_more_trials(tmp_path: Path) -> None:
     asked = {"search": "random", "scheduler": "none", "max_epochs": 1}
-    whole, _ = run_trials(plan_sweep(config(tmp_path, name="whole", trials=5, **asked)), Recorder())
-    run_trials(plan_sweep(config(tmp_path, name="grown", trials=3, **asked)), Recorder())
+    whole, _ = run_here(plan_sweep(config(tmp_path, name="whole", trials=5, **asked)))
+    run_here(plan_sweep(config(tmp_path, name="grown", trials=3, **asked)))
     plan = plan_resumption(ResumeConfig(runs=tmp_path, name="grown", trials=5))
     assert "2 of 5 trials left (0 started)" in plan.line
-    grown, summary = run_trials(plan, Recorder())
+    grown, summary = run_here(plan)
     assert not summary.interrupted
     assert grown.header.trial_count == 5
     (grown.trial(1).folder / "record.json").unlink()  # so it is trained again
     assert "1 of 5 trials left (1 started)" in plan_resumption(ResumeConfig(runs=tmp_path, name="grown")).line
-    grown, _ = run_trials(plan_resumption(ResumeConfig(runs=tmp_path, name="grown")), Recorder())
+    grown, _ = run_here(plan_resumption(ResumeConfig(runs=tmp_path, name="grown")))
     assert outcomes(grown) == outcomes(whole)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: SweepStore) -> None:
     with pytest.raises(EnvironmentFailure, match=r"journal.jsonl \(it lacks trial 0, which has ended"):
         plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
     sweep_store.write_header(replace(sweep_store.header, kind="training"))
     with pytest.raises(UsageError, match="'tiny' is a training run, which has no journal to resume from"):
         plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
-    store, _ = run_trials(plan_sweep(config(tmp_path, trials=2, max_epochs=1)), Recorder())
+    store, _ = run_here(plan_sweep(config(tmp_path, trials=2, max_epochs=1)))
     resumed = ResumeConfig(runs=tmp_path, name="test")
     with pytest.raises(UsageError, match="--trials must be at least 2, the number already started, got 1"):
         plan_resumption(replace(resumed, trials=1))
@@ -232,13 +202,11 @@ class DueWithTwoTrials(Ending):
         return len(self.view.epochs) == 2
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_a_time_budget_ends_the_search_and_what_runs_counts_as_stopped(tmp_path: Path) -> None:
     view = Recorder()
     plan = plan_sweep(config(tmp_path, trials=None, max_epochs=10_000, scheduler="none", time_budget_seconds=1e6))
     assert not plan.ending.is_due()
-    store, summary = run_trials(replace(plan, ending=DueWithTwoTrials(view=view)), view)
+    store, summary = run_here(replace(plan, ending=DueWithTwoTrials(view=view)), view)
     assert (summary.limit, summary.interrupted) == ("the time budget is used up", False)
     assert {record.status for record in store.records()} == {"stopped"}
     history = read_journal(store.folder)
@@ -250,10 +218,8 @@ def test_a_time_budget_ends_the_search_and_what_runs_counts_as_stopped(tmp_path:
         plan_resumption(ResumeConfig(runs=tmp_path, name="test"))
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_a_target_ends_the_search_and_the_trial_that_reached_it_wins(tmp_path: Path) -> None:
-    store, summary = run_trials(plan_sweep(config(tmp_path, trials=50, max_epochs=40, target_accuracy=0.9)), Recorder())
+    store, summary = run_here(plan_sweep(config(tmp_path, trials=50, max_epochs=40, target_accuracy=0.9)))
     assert summary.limit.endswith("reached the target")
     assert not summary.interrupted
     records = store.records()
@@ -263,15 +229,13 @@ def test_a_target_ends_the_search_and_the_trial_that_reached_it_wins(tmp_path: P
     assert record.validation is not None
     assert record.validation.accuracy >= 0.9
     plan = plan_resumption(ResumeConfig(runs=tmp_path, name="test", trials=len(records) + 2))
-    store, summary = run_trials(plan, Recorder())
+    store, summary = run_here(plan)
     assert (summary.limit, summary.interrupted) == ("", False)
     assert len(store.records()) == plan.header.trial_count
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_a_list_of_recipes_runs_as_given(tmp_path: Path) -> None:
     (tmp_path / "list").write_text('{"model.name": "mlp"}\n{"model.width": 4, "training.epochs": 1}\n')
-    store, _ = run_trials(plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")), Recorder())
+    store, _ = run_here(plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")))
     kinds = [(record.recipe.model.name, len(record.curve), record.status) for record in store.records()]
     assert kinds == [("mlp", 3, "finished"), ("cnn", 1, "finished")]

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import optuna
-import pytest
 
 from digits_cli.printed.sweep import SweepOutcome, sweep_document
 from digits_core.judging.objectives import pareto_front
@@ -9,16 +8,14 @@ from reports.pages.report import write_report
 from reports.rows.tables import Front, collect
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.planning import plan_resumption, plan_sweep
-from sweeps.running.runner import run_trials
 from sweeps.search.study_copy import make_storage
-from tests.helpers.sweeps import Recorder, config
+from tests.helpers.executors import run_here
+from tests.helpers.sweeps import config
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_several_objectives_end_in_a_front_that_the_study_and_the_page_agree_on(tmp_path: Path) -> None:
     asked = config(tmp_path, trials=8, max_epochs=1, objectives=("nll", "params"), keep=1)
-    store, summary = run_trials(plan_sweep(asked), Recorder())
+    store, summary = run_here(plan_sweep(asked))
     assert not summary.interrupted
     records = store.records()
     assert {record.status for record in records} == {"finished"}  # no scheduler stops them early
@@ -38,5 +35,5 @@ def test_several_objectives_end_in_a_front_that_the_study_and_the_page_agree_on(
     assert 'data-figure="figure-objectives"' in page
 
     more = plan_resumption(ResumeConfig(runs=tmp_path, name="test", trials=10))
-    store, _ = run_trials(more, Recorder())
+    store, _ = run_here(more)
     assert len(store.records()) == 10

@@ -15,12 +15,12 @@ from digits_core.runs.store import SweepStore
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.planning import plan_resumption, plan_sweep
 from sweeps.running.replay import replay
-from sweeps.running.runner import run_trials
 from sweeps.search.population import PopulationSearch, nudged
 from sweeps.space.assignments import Drawn
 from sweeps.space.generations import Generations
 from sweeps.space.spaces import Choice, Float, Int, Space, default_recipe, is_active
-from tests.helpers.sweeps import Interrupter, Recorder, config
+from tests.helpers.executors import run_here
+from tests.helpers.sweeps import Interrupter, config
 
 SPACE: Space = {
     "schedule.name": Choice(options=("cosine", "constant")),
@@ -117,15 +117,13 @@ def test_a_nudged_point_is_near_its_parent_and_inside_the_space(seed: int, corne
     assert isinstance(found["training.batch_size"], int)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_a_resumed_population_continues_as_it_would_have(tmp_path: Path) -> None:
     asked = config(tmp_path / "whole", trials=9, max_epochs=4, scheduler="pbt", concurrency=1)
-    whole, _ = run_trials(plan_sweep(asked), Recorder())
-    cut, summary = run_trials(plan_sweep(replace(asked, runs=tmp_path / "cut")), Interrupter(9))
+    whole, _ = run_here(plan_sweep(asked))
+    cut, summary = run_here(plan_sweep(replace(asked, runs=tmp_path / "cut")), Interrupter(9))
     assert summary.interrupted
     assert len(cut.records()) < 9
-    run_trials(plan_resumption(ResumeConfig(runs=tmp_path / "cut", name="test")), Recorder())
+    run_here(plan_resumption(ResumeConfig(runs=tmp_path / "cut", name="test")))
     records = whole.records()
     assert [record.status for record in records] == ["finished"] * 9
     for record, other in zip(records, cut.records(), strict=True):

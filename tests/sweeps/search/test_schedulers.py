@@ -103,6 +103,18 @@ def test_a_stop_that_the_last_session_did_not_carry_out_is_carried_out() -> None
     assert asha.on_trial_result(None, trial, {EPOCH: 1, METRIC: 0.9, FAILED: False}) == "STOP"
 
 
+def test_a_stopped_trial_that_is_trained_again_from_the_start_stops_where_it_did() -> None:
+    good = [(number, epoch, 0.1) for number in range(1, 5) for epoch in (*range(1, 9), None)]
+    asha = scheduler("asha", 8, told(*good, (5, 1, 0.05), (5, 2, 0.05), (5, 3, 0.9)))
+    trial = Reporting(5)
+    asha.on_trial_add(None, trial)
+    decisions = [
+        asha.on_trial_result(None, trial, {EPOCH: epoch, METRIC: value, FAILED: False})
+        for epoch, value in enumerate((0.05, 0.05, 0.9), start=1)
+    ]
+    assert decisions == ["CONTINUE", "CONTINUE", "STOP"]
+
+
 @given(st.lists(st.lists(st.floats(0.01, 2.0), min_size=8, max_size=8), min_size=2, max_size=12), st.data())
 @settings(max_examples=50, deadline=None)
 @pytest.mark.parametrize("name", ["asha", "median"])

@@ -15,10 +15,10 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.runs.store import SweepStore
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.planning import plan_resumption, plan_sweep
-from sweeps.running.runner import run_trials
 from sweeps.search.study_copy import StudyCopy, check_storage, database_of, make_storage, without_password
 from sweeps.space.spaces import Choice, Float, Space
-from tests.helpers.sweeps import Interrupter, Recorder, config
+from tests.helpers.executors import run_here
+from tests.helpers.sweeps import Interrupter, config
 
 SPACE: Space = {
     "model.name": Choice(options=("cnn", "mlp")),
@@ -145,11 +145,9 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.mark.postgres
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_a_sweep_in_postgresql_is_read_back_by_optuna(tmp_path: Path, postgres_url: str) -> None:
     asked = config(tmp_path, name="shared", storage=postgres_url)
-    store, summary = run_trials(plan_sweep(asked), Interrupter(5))
+    store, summary = run_here(plan_sweep(asked), Interrupter(5))
     assert summary.interrupted
     with pytest.raises(UsageError, match="the database already has a study 'shared'; choose another --name"):
         plan_sweep(replace(asked, runs=tmp_path / "other"))
@@ -161,7 +159,7 @@ def test_a_sweep_in_postgresql_is_read_back_by_optuna(tmp_path: Path, postgres_u
         plan_resumption(ResumeConfig(runs=tmp_path, name="shared"))  # the password is not kept
 
     resumed = plan_resumption(ResumeConfig(runs=tmp_path, name="shared", storage=postgres_url))
-    store, summary = run_trials(resumed, Recorder())
+    store, summary = run_here(resumed)
     assert (summary.interrupted, summary.database) == (False, "")
     trials = read_back(postgres_url, "shared")
     records = {record.trial: record for record in store.records()}

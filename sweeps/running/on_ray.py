@@ -1,0 +1,202 @@
+"""Trains a run's trials with Ray Tune, and tells the driver what Tune tells us."""
+
+import contextlib
+import functools
+import gc
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from digits_core.data.digits import Split
+from digits_core.errors import EnvironmentFailure
+from digits_core.records import Assignment
+from digits_core.training.device import accelerator_count
+from sweeps.plans.config import AUTO
+from sweeps.plans.planning import RunPlan
+from sweeps.running import packing
+from sweeps.running.driver import Driver, SearchEnded, SearchOver
+from sweeps.running.ray_session import check_alive, cluster_resources, joined_ray, local_ray
+from sweeps.running.scratch import scratch_folder
+from sweeps.running.worker import RollCall, Worker
+from sweeps.search.reported import METRIC, PROGRESS
+from sweeps.view.progress import SweepView
+
+
+class OnRay:
+    """An executor: a private Ray on this machine, or a cluster that is joined."""
+
+    @contextlib.contextmanager
+    def ready(self, plan: RunPlan) -> Iterator[RunPlan]:
+        """Start Ray or join the plan's cluster. Yields the plan, adapted to the cluster."""
+        with contextlib.ExitStack() as stack:
+            self.scratch = stack.enter_context(scratch_folder())
+            if plan.address is None:
+                gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
+                stack.enter_context(local_ray(self.scratch, plan.header.concurrency, gpu_count))
+            else:
+                stack.enter_context(joined_ray(plan.address))
+                plan = on_cluster(plan, cluster_resources())
+            stack.callback(gc.collect)  # an interrupted Tune releases its reservations only when it is collected
+            # Ray reports its own death on stdout, which is reserved for the result.
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            yield plan
+
+    def execute(self, plan: RunPlan, driver: Driver, searcher: Searcher, scheduler: TrialScheduler, left: int) -> None:
+        """Train the trials that are left."""
+        events = TuneEvents(driver, self.scratch / "notes", plan.header.policy.trial_timeout_seconds)
+        events.notes.mkdir()
+        worker = tune.with_parameters(
+            Worker,
+            split=plan.split,
+            notes=events.notes,
+            timeout_seconds=plan.header.policy.trial_timeout_seconds,
+            roll_call=self._roll_call(plan, left),
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(worker, reservation(plan, driver.view)),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                metric=METRIC,
+                mode="min",
+                num_samples=left,
+                max_concurrent_trials=plan.header.concurrency,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(self.scratch),
+                verbose=0,
+                callbacks=[events],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=plan.header.policy.max_failures),
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            events.end_workers()
+
+    def _roll_call(self, plan: RunPlan, left: int) -> RollCall | None:
+        """For the workers that start at the same time. On a cluster, each starts when there is room for it."""
+        if plan.address is not None:
+            return None
+        together = min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
+        return RollCall(folder=self.scratch / "workers", expected=together)
+
+
+class TuneEvents(tune.Callback):  # type: ignore[misc]
+    """Passes Tune's events on to the driver."""
+
+    def __init__(self, driver: Driver, notes: Path, timeout_seconds: float | None) -> None:
+        self.driver, self.notes, self.timeout_seconds = driver, notes, timeout_seconds
+        self.running: list[Trial] = []
+        self.started_at: dict[int, float] = {}  # when each trial got its last worker
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks, but terminals and open files cannot be pickled.
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A worker is about to train the trial. It gets what an earlier attempt or the trial's parent left."""
+        assignment = Assignment.from_dict(trial.config)
+        states = self.driver.begin(assignment)
+        if any(state is not None for state in states):
+            trial.temporary_state.ray_actor.continue_from.remote(*states)
+        self.started_at[assignment.trial] = time.monotonic()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.driver.advanced(result[PROGRESS].pop())
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.driver.ended(int(trial.config["trial"]))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        check_alive()  # a trial that died with Ray has not failed
+        self.driver.failed(Assignment.from_dict(trial.config), self._error_text(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        check_alive()
+        self.driver.retried(int(trial.config["trial"]))
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Called once per turn of Tune's event loop."""
+        check_alive()
+        self.running = [trial for trial in trials if trial.status == Trial.RUNNING]
+        try:
+            self.driver.turn()
+        except SearchOver:
+            self.end_workers()  # Tune would wait for the epochs that they are training
+            raise
+
+    def end_workers(self) -> None:
+        """Kill the workers: nobody will read what they are training."""
+        try:
+            check_alive()
+        except SearchEnded:
+            return  # they died with Ray
+        for trial in self.running:
+            actor = trial.temporary_state.ray_actor
+            if actor is not None:
+                ray.kill(actor)
+
+    def _error_text(self, trial: Trial) -> str:
+        """Why the worker died, if it could not report that itself."""
+        number, limit = int(trial.config["trial"]), self.timeout_seconds
+        if limit is not None and time.monotonic() - self.started_at.get(number, math.inf) >= limit:
+            note = self.notes / str(number)  # only workers on this node can leave one
+            stood = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
+            return f"{stood}\nthe trial took longer than {limit:g} s (--trial-timeout)"
+        return _ray_error_text(trial) or "the worker process died"
+
+
+def _ray_error_text(trial: Trial) -> str:
+    """What Ray wrote about a trial's failure; empty if it wrote nothing."""
+    if trial.error_file and os.path.exists(trial.error_file):
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def on_cluster(plan: RunPlan, resources: Mapping[str, float]) -> RunPlan:
+    """The plan, adapted to a cluster's resources. Raises EnvironmentFailure if the cluster has too few GPUs."""
+    gpu_count, cpu_count = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    asked = plan.gpus_per_trial
+    needed = 1 if asked == AUTO else asked or 0
+    if needed > gpu_count:
+        raise EnvironmentFailure(
+            f"the cluster at {plan.address} has {gpu_count} GPUs, but --gpus-per-trial asks for {needed:g}"
+        )
+    at_a_time = int(gpu_count / (asked or 1)) if gpu_count and asked != AUTO else cpu_count
+    concurrency = plan.concurrency_asked or max(1, min(at_a_time, cpu_count))
+    share = asked or (1 / math.ceil(concurrency / gpu_count) if gpu_count else None)
+    header = replace(plan.header, concurrency=concurrency, device="cuda" if gpu_count else "cpu")
+    return replace(plan, header=header, gpus_per_trial=share)
+
+
+def reservation(
+    plan: RunPlan, view: SweepView
+) -> dict[str, float] | Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """What one trial reserves: a processor, and its share of a GPU if there are CUDA devices."""
+    if plan.header.device != "cuda":
+        return {"cpu": 1}
+    if plan.gpus_per_trial == AUTO:
+        assert isinstance(plan.split, Split), "only sweeps have this option"
+        gpu_count = int(cluster_resources()["GPU"])
+        shares = packing.measured_shares(plan.recipes, plan.split, gpu_count, plan.header.concurrency)
+        view.note(packing.in_words(shares))
+        return functools.partial(packing.reservation, shares)
+    share = plan.gpus_per_trial or 1 / math.ceil(plan.header.concurrency / accelerator_count())
+    return {"cpu": 1, "gpu": share}

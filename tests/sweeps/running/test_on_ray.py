@@ -1,0 +1,86 @@
+"""What Ray and Ray Tune have to do with a run. What does not depend on them: test_runner.py, without Ray."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from digits_core.runs.journal import read_journal
+from sweeps.plans.planning import plan_sweep
+from sweeps.running.runner import run_trials
+from tests.helpers.executors import InThisProcess
+from tests.helpers.sweeps import Recorder, config, outcomes, own_workers
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+
+RECIPES = [
+    {"model.name": "mlp"},
+    {"model.name": "cnn", "model.width": 4},
+    {"model.name": "mlp", "optimizer.name": "sgd", "optimizer.learning_rate": 100.0},  # diverges
+    {"model.name": "lenet", "training.epochs": 2},
+]
+
+
+def test_ray_and_this_process_train_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list").write_text("\n".join(map(json.dumps, RECIPES)))
+    plan, view = plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")), Recorder()
+    store, summary = run_trials(plan, view)
+    assert capfd.readouterr() == ("", "")  # failures go into the records, not the log
+    assert not summary.interrupted
+    assert 0 < summary.training_share < 1
+    assert [record.status for record in store.records()] == ["finished", "finished", "failed", "finished"]
+    assert {record.thread_count for record in store.ranked()} == {1}
+    assert sorted(view.started) == [0, 1, 2, 3]
+    for record in store.ranked():
+        assert view.epochs[record.trial] == list(range(1, len(record.curve) + 1))
+    (tmp_path / "here").mkdir()
+    here, _ = run_trials(replace(plan, runs=tmp_path / "here"), Recorder(), InThisProcess())
+    assert outcomes(here) == outcomes(store)
+    assert read_journal(here.folder).trials.keys() == read_journal(store.folder).trials.keys()
+
+
+class Killer(Recorder):
+    """Kills the worker of the first trial when it reports its first epoch, and again once it has begun again."""
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        super().trial_advanced(trial, epoch)
+        if trial == 0:
+            (worker,) = own_workers()
+            os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
+def test_a_killed_worker_s_trial_begins_again_until_it_has_failed_too_often(tmp_path: Path) -> None:
+    view = Killer()
+    store, summary = run_trials(plan_sweep(config(tmp_path, trials=2, max_failures=1, concurrency=1)), view)
+    failed, other = store.records()
+    assert view.retried == [0]
+    assert view.started == [0, 0, 1]
+    assert not summary.interrupted
+    assert (failed.status, other.counts) == ("failed", True)
+    assert "died" in str(failed.error).lower()
+    assert read_journal(store.folder).trials[0].retries == 1
+
+
+def test_a_trial_that_takes_too_long_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
+    # The first step of a fresh process takes longer than this limit.
+    plan = plan_sweep(config(tmp_path, trials=1, max_failures=0, trial_timeout_seconds=0.001))
+    store, summary = run_trials(plan, Recorder())
+    (record,) = store.records()
+    assert not summary.interrupted
+    assert record.status == "failed"
+    assert record.failure == "the trial took longer than 0.001 s (--trial-timeout)"
+    assert "Thread 0x" in str(record.error)
+    assert not (store.trial(0).folder / "timeout.txt").exists()
+
+
+def test_a_population_s_states_travel_to_the_workers_of_its_next_generation(tmp_path: Path) -> None:
+    asked = config(tmp_path, trials=9, max_epochs=2, scheduler="pbt")
+    store, summary = run_trials(plan_sweep(asked), Recorder())
+    assert not summary.interrupted
+    children = [record for record in store.records() if record.parent is not None]
+    assert children
+    assert all(record.counts and record.inherited_epochs for record in children)
