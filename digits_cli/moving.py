@@ -38,9 +38,8 @@ def push(
     """
     from digits_cli.printed.moving import push_document, push_lines
     from digits_core.remote.bucket import Bucket
-    from digits_core.remote.copies import check_place, check_push, in_words
+    from digits_core.remote.copies import check_place, check_push, in_words, lease_on
     from digits_core.remote.copies import push as send
-    from digits_core.remote.lease import Lease
     from digits_core.remote.manifest import Files
     from digits_core.runs.ownership import sole_driver
     from digits_core.runs.store import SweepStore
@@ -50,7 +49,7 @@ def push(
         check_place(bucket, folder)
         files = Files(folder)
         check_push(bucket, files, force=force)  # before the lease: a refused take-over must end no run
-        lease = Lease(bucket, run, take_over)
+        lease = lease_on(bucket, folder, take_over=take_over)
         try:
             done = send(bucket, files, lease, force=force)
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import check_place, check_push, push
+from digits_core.remote.copies import check_place, check_push, lease_on, push
 from digits_core.remote.lease import SECONDS_BETWEEN_HEARTBEATS, Lease, LeaseLost
 from digits_core.remote.manifest import Files, is_there
 from digits_core.runs.command_line import digits_command, runs_option
@@ -94,7 +94,7 @@ def pushed_along(folder: Path, address: str | None, *, take_over: bool = False) 
     if not folder.exists() and is_there(bucket, folder.name):
         raise UsageError(f"there is already a run {folder.name!r} at {bucket.address}; choose another --name")
     check_push(bucket, files)  # before the lease: a take-over that is refused must not end anybody's run
-    sender = Sender(bucket, files, Lease(bucket, folder.name, take_over))
+    sender = Sender(bucket, files, lease_on(bucket, folder, take_over=take_over))
     try:
         sender.push()
     except BaseException:

@@ -75,6 +75,11 @@ def check_place(bucket: Bucket, folder: Path) -> None:
     bucket.create()
 
 
+def lease_on(bucket: Bucket, folder: Path, *, take_over: bool = False) -> Lease:
+    """Acquire the lease on the run in this folder. Raises UsageError, naming the holder, if somebody else has it."""
+    return Lease(bucket, folder.name, take_over, left=Note.read(folder, bucket.address).lease)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Before:
     """What a push finds there."""
@@ -113,17 +118,19 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
     has taken it over.
     """
     folder, run = files.folder, files.folder.name
+    note = dataclasses.replace(Note.read(folder, bucket.address), lease=lease.holder.token)
+    note.write(folder, bucket.address)  # first of all: nothing below may come about
     before = check_push(bucket, files, force=force)  # read once: what was checked is what gets replaced
     there = before.manifest
     theirs = {} if there is None else there.files
     left = {path: entry for path, entry in theirs.items() if Path(path).name in but}
     ours, sent = _send_all(bucket, files, lease, theirs, left, but)
     if there is not None and ours == theirs:
-        Note(tokens=(there.token,), files=ours).write(folder, bucket.address)
+        dataclasses.replace(note, tokens=(there.token,), files=ours).write(folder, bucket.address)
         return Pushed(manifest=there, sent=(), overwritten=before.changed)
     manifest, known = _manifest(folder, ours), () if there is None else (there.token,)
     # Noted before it is written: the answer may be lost, or this process may end here.
-    Note(tokens=(*known, manifest.token), files=ours).write(folder, bucket.address)
+    dataclasses.replace(note, tokens=(*known, manifest.token), files=ours).write(folder, bucket.address)
     lease.renew()
     try:
         bucket.write_if(f"{run}/{MANIFEST}", json.dumps(dataclasses.asdict(manifest)).encode(), before.version)
@@ -131,7 +138,7 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
         now, _ = read_manifest(bucket, run)
         if now is None or now.token != manifest.token:
             raise UsageError(f"somebody else has just pushed {run!r} to {bucket.address}; push it again") from None
-    Note(tokens=(manifest.token,), files=ours).write(folder, bucket.address)
+    dataclasses.replace(note, tokens=(manifest.token,), files=ours).write(folder, bucket.address)
     lease.renew()  # whoever has taken over may have stored the same content again
     kept = {stored_name(run, path, entry) for path, entry in ours.items()}
     with contextlib.suppress(EnvironmentFailure):  # the right to delete may be missing, and nothing depends on it

@@ -44,6 +44,17 @@ class Holder:
         return not self.is_over and abs(time.time() - self.alive_at) < SECONDS_WITHOUT_LIFE
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it was a process of this machine that has ended."""
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return self.host == socket.gethostname()
+        except (OSError, OverflowError):
+            return False
+        return False
+
+    @property
     def text(self) -> str:
         """Who holds it and since when."""
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
@@ -76,11 +87,16 @@ def _read(bucket: Bucket, run: str) -> tuple[Holder | None, Version | None]:
 class Lease:
     """A lease that this process holds."""
 
-    def __init__(self, bucket: Bucket, run: str, take_over: bool = False) -> None:
-        """Acquire it. Raises UsageError, naming the holder, if somebody else has it; `take_over` takes it from them."""
+    def __init__(self, bucket: Bucket, run: str, take_over: bool = False, *, left: str = "") -> None:
+        """Acquire it. Raises UsageError, naming the holder, if somebody else has it; `take_over` takes it from them.
+
+        `left`: the token of the lease under which this folder was last pushed, whose holder could not give it back if
+        the bucket was out of reach at its end.
+        """
         self.bucket, self.run, self.lock = bucket, run, threading.Lock()
         theirs, version = _read(bucket, run)
-        if theirs is not None and theirs.lives and not take_over:
+        is_left = theirs is not None and theirs.token == left and theirs.is_gone
+        if theirs is not None and theirs.lives and not take_over and not is_left:
             raise self._taken(theirs)
         now = time.time()
         self.holder = Holder(

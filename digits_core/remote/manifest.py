@@ -143,13 +143,18 @@ class Note:
 
     tokens: tuple[str, ...] = ()  # of the version on which both sides agreed, and of one whose push may have failed
     files: Mapping[str, Entry] = field(default_factory=dict)  # as they were here then
+    lease: str = ""  # token of the lease under which this folder was last pushed
 
     @staticmethod
     def read(folder: Path, address: str) -> "Note":
         """Empty if the run was never pushed there or pulled from there."""
         try:
             values = json.loads((folder / NOTE).read_bytes())[address]
-            return Note(tokens=tuple(map(str, values["tokens"])), files=_entries(values["files"]))
+            return Note(
+                tokens=tuple(map(str, values["tokens"])),
+                files=_entries(values["files"]),
+                lease=str(values.get("lease", "")),
+            )
         except (OSError, ValueError, TypeError, LookupError, AttributeError):
             return Note()
 
@@ -158,7 +163,7 @@ class Note:
             notes = dict(json.loads((folder / NOTE).read_bytes()))
         except (OSError, ValueError, TypeError):
             notes = {}
-        notes[address] = {"tokens": self.tokens, "files": self.files}
+        notes[address] = {"tokens": self.tokens, "files": self.files, "lease": self.lease}
         write_atomically(folder / NOTE, json_bytes(notes), durable=False)
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +10,12 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.remote import along
 from digits_core.remote.along import pushed_along
 from digits_core.remote.bucket import Bucket
-from digits_core.remote.copies import pull, push
+from digits_core.remote.copies import lease_on, pull, push
 from digits_core.remote.lease import Lease, holder_of
 from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.store import SweepStore
 from sweeps.signals import restored_handlers, stop_as_interrupt
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +131,36 @@ def test_what_could_not_be_sent_is_said_at_the_end_and_hides_no_error_of_the_run
     with pytest.raises(EnvironmentFailure, match=message) as failed:
         run()
     assert f"digits push tiny {s3_url} --runs {sweep_store.folder.parent}" in str(failed.value)
+
+
+PUSHES_AND_WAITS = """
+import sys
+from pathlib import Path
+from digits_core.remote.bucket import Bucket
+from digits_core.remote.copies import lease_on, push
+from digits_core.remote.manifest import Files
+bucket, folder = Bucket(sys.argv[1]), Path(sys.argv[2])
+push(bucket, Files(folder), lease_on(bucket, folder))
+print("pushed", flush=True)
+input()
+"""
+
+
+def test_a_lease_that_could_not_be_given_back_does_not_bar_the_folder_it_was_for(
+    s3_url: str, sweep_store: SweepStore, tmp_path: Path
+) -> None:
+    bucket, folder = Bucket(s3_url), sweep_store.folder
+    arguments = [sys.executable, "-c", PUSHES_AND_WAITS, s3_url, folder]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"pushed\n"
+        with pytest.raises(UsageError, match=f"'tiny' is in use at .*: process {other.pid} on "):
+            lease_on(bucket, folder)  # it lives
+        other.kill()
+    elsewhere = pull(bucket, "tiny", tmp_path / "elsewhere").folder
+    with pytest.raises(UsageError, match="'tiny' is in use at"):
+        lease_on(bucket, elsewhere)
+    push(bucket, Files(folder), lease_on(bucket, folder))
 
 
 def test_a_driver_whose_run_was_taken_over_stops_and_sends_nothing_more(
