@@ -19,6 +19,7 @@ from digits_core.runs.store import SweepStore
 from sweeps.running.objective import failed_record
 from tests.helpers.command_line import run
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
+from tests.helpers.once import made_once
 from tests.helpers.runs import HOSTILE, make_header, train_into
 
 
@@ -77,16 +78,19 @@ def tiny_split(split: Split) -> Split:
 @pytest.fixture(scope="session")
 def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, split: Split) -> Path:
     """Three trained trials, one stopped early, one failed with a hostile error."""
-    store = SweepStore.create(tmp_path_factory.mktemp("runs"), make_header(digits, split), split)
-    base = Recipe().with_overrides({"training.epochs": 3, "model.width": 8})
-    train_into(store, split, 0, base, 3)
-    train_into(store, split, 1, base.with_overrides({"model.name": "mlp", "training.seed": 1}), 3)
-    train_into(store, split, 2, base.with_overrides({"training.seed": 2}), 3)
-    train_into(store, split, 3, base.with_overrides({"model.name": "lenet", "training.seed": 3}), 1)
-    store.trial(4).complete(
-        failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"), {}
-    )
-    return store.folder
+
+    def make(folder: Path) -> None:
+        store = SweepStore.create(folder, make_header(digits, split), split)
+        base = Recipe().with_overrides({"training.epochs": 3, "model.width": 8})
+        train_into(store, split, 0, base, 3)
+        train_into(store, split, 1, base.with_overrides({"model.name": "mlp", "training.seed": 1}), 3)
+        train_into(store, split, 2, base.with_overrides({"training.seed": 2}), 3)
+        train_into(store, split, 3, base.with_overrides({"model.name": "lenet", "training.seed": 3}), 1)
+        store.trial(4).complete(
+            failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"), {}
+        )
+
+    return made_once(tmp_path_factory, "trained", make) / "tiny"
 
 
 @pytest.fixture
@@ -128,11 +132,14 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def mnist_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder with a network that was trained on MNIST for some seconds."""
-    runs = tmp_path_factory.mktemp("mnist") / "runs"
-    code, _, err = run("train", "speedrun-99", "--name", "quick", "--runs", str(runs), "--json")
-    assert code == 0, err
-    return runs
+    """A runs folder with a network, `quick`, that was trained on MNIST for some seconds, and the command's document."""
+
+    def make(folder: Path) -> None:
+        code, out, err = run("train", "speedrun-99", "--name", "quick", "--runs", str(folder), "--json")
+        assert code == 0, err
+        (folder / "document.json").write_text(out)
+
+    return made_once(tmp_path_factory, "mnist", make)
 
 
 @pytest.fixture

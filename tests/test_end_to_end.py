@@ -125,7 +125,15 @@ def test_a_sweep_in_which_all_trials_fail(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.mnist
-@pytest.mark.usefixtures("in_this_process")
+def test_a_training_run_on_real_mnist(mnist_runs: Path) -> None:
+    document = json.loads((mnist_runs / "document.json").read_text())
+    assert (document["validation"]["n"], document["test"]["n"]) == (5_000, 10_000)
+    assert document["test"]["accuracy"] > 0.98
+
+
+@pytest.mark.mnist
+@pytest.mark.slowest
+@pytest.mark.usefixtures("ray_session")
 def test_sweep_on_real_mnist(tmp_path: Path) -> None:
     runs = str(tmp_path / "runs")
     sweep = run_json("sweep", "--dataset", "mnist", "--trials", "2", "--max-epochs", "1", "--runs", runs)
@@ -138,7 +146,7 @@ def test_sweep_on_real_mnist(tmp_path: Path) -> None:
 def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
     """A sweep in its own process group, with three finished trials and hundreds to go."""
     digits = Path(sys.executable).with_name("digits")
-    arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "2", "--name", "cut", "--runs", runs, "--json"]
+    arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "1", "--name", "cut", "--runs", runs, "--json"]
     with restored_handlers():
         for stop in STOP_SIGNALS:  # under nohup, the ignored SIGHUP would be inherited
             signal.signal(stop, signal.SIG_DFL)

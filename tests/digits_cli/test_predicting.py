@@ -139,13 +139,14 @@ def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path,
 
 @pytest.mark.mnist
 @pytest.mark.slow
-def test_a_model_trained_on_mnist_reads_own_handwriting(mnist_runs: Path, tmp_path: Path) -> None:
-    for number in range(150):
+@pytest.mark.parametrize("count", [60, pytest.param(150, marks=pytest.mark.slowest)])
+def test_a_model_trained_on_mnist_reads_own_handwriting(mnist_runs: Path, tmp_path: Path, count: int) -> None:
+    for number in range(count):
         digit, sheet = number * 7 % 10, number % len(SHEETS)
         draw(tmp_path / f"mine/{digit}-{number}.png", digit, sheet=sheet, author=number % len(AUTHORS), seed=number)
     runs = ("--runs", str(mnist_runs))
     code, out, _ = run("predict", str(tmp_path / "mine"), "--labels-from-name", *runs, "--json")
     document = json.loads(out)
     assert code == 0
-    assert document["n"] == 150
-    assert document["accuracy"] >= 0.97
+    assert document["n"] == count
+    assert document["accuracy"] >= 0.96  # every sheet and author is among them

@@ -84,7 +84,7 @@ def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
             record.status,
             record.recipe,
             [row.validation_nll for row in record.curve],
-            store.validation_probabilities(record.trial).tobytes(),
+            store.validation_probabilities(record.trial).tobytes() if record.counts else b"",
         )
         for record in store.records()
     }

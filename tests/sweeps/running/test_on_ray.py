@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 RECIPES = [
     {"model.name": "mlp"},
     {"model.name": "cnn", "model.width": 4},
-    {"model.name": "mlp", "optimizer.name": "sgd", "optimizer.learning_rate": 100.0},  # diverges
+    {"optimizer.name": "sgd", "optimizer.learning_rate": 100.0},  # diverges
     {"model.name": "lenet", "training.epochs": 2},
 ]
 
