@@ -1,14 +1,15 @@
 # make sweep   set up, search, combine, print where the report is
-# make test    set up, run the tests that this machine can run, but for the slowest
-# make test-all   those too: a Ray node that dies, a driver whose machine does, a worker beside a bucket, a comparison that is cut
-#                 off, two drivers, a full disk, the published figures
+# make test    set up, run the tests that this machine can run, but for the slow ones; the ten slowest are named
+# make test-all   those too: a Ray node that dies, a driver whose machine does, a comparison that is cut off, two drivers,
+#                 a full disk, a sweep on MNIST, the published figures, simulations at full size
 # make check   lint, types, import contracts
 # make bench   measured ratios, side by side in one run
 PYTHON ?= python3
 VENV := .venv
+TESTS := --numprocesses 2 --dist worksteal --durations 10
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup sweep test test-all check bench clean
+.PHONY: setup sweep test test-all test-running check bench clean
 
 setup: $(INSTALLED)
 
@@ -24,10 +25,14 @@ sweep: setup
 	$(VENV)/bin/digits ensemble --top 5
 
 test: setup
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal -m "not slowest"
+	$(VENV)/bin/python -m pytest $(TESTS) -m "not slow"
 
 test-all: setup
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(TESTS)
+
+# The slow tests of running and keeping trials.
+test-running: setup
+	$(VENV)/bin/python -m pytest $(TESTS) -m slow tests/sweeps/running tests/digits_core/runs tests/test_resume.py
 
 check: setup
 	$(VENV)/bin/ruff check .

@@ -135,7 +135,9 @@ def mnist_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder with a network, `quick`, that was trained on MNIST for some seconds, and the command's document."""
 
     def make(folder: Path) -> None:
-        code, out, err = run("train", "speedrun-99", "--name", "quick", "--runs", str(folder), "--json")
+        code, out, err = run(
+            "train", "speedrun-99", "--epochs", "1", "--name", "quick", "--runs", str(folder), "--json"
+        )
         assert code == 0, err
         (folder / "document.json").write_text(out)
 

@@ -18,8 +18,6 @@ from digits_core.runs.journal import read_journal
 from digits_core.runs.store import SweepStore
 from tests.helpers.drivers import epochs_told
 
-pytestmark = pytest.mark.slow
-
 BINARIES = Path(sys.executable).parent
 TOKEN = secrets.token_hex(32)
 ENVIRONMENT = {
@@ -82,7 +80,7 @@ def own_mounts() -> bool:
     return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.slowest
+@pytest.mark.slow
 def test_nodes_share_no_folder_and_one_that_dies_costs_no_trial(
     tmp_path: Path, scratch: Path, start_node: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

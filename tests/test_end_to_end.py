@@ -21,8 +21,6 @@ from sweeps.space.spaces import Choice, Float, Space, default_recipe
 from tests.helpers.pages import Page
 from tests.helpers.processes import children_of
 
-pytestmark = pytest.mark.slow
-
 
 def run_json(*arguments: str) -> dict[str, object]:
     result = CliRunner().invoke(app, [*arguments, "--json"])
@@ -132,7 +130,7 @@ def test_a_training_run_on_real_mnist(mnist_runs: Path) -> None:
 
 
 @pytest.mark.mnist
-@pytest.mark.slowest
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_sweep_on_real_mnist(tmp_path: Path) -> None:
     runs = str(tmp_path / "runs")
@@ -146,7 +144,21 @@ def test_sweep_on_real_mnist(tmp_path: Path) -> None:
 def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
     """A sweep in its own process group, with three finished trials and hundreds to go."""
     digits = Path(sys.executable).with_name("digits")
-    arguments = [digits, "sweep", "--trials", "500", "--max-epochs", "1", "--name", "cut", "--runs", runs, "--json"]
+    arguments = [
+        digits,
+        "sweep",
+        "--trials",
+        "500",
+        "--max-epochs",
+        "1",
+        "--concurrency",
+        "1",
+        "--name",
+        "cut",
+        "--runs",
+        runs,
+        "--json",
+    ]
     with restored_handlers():
         for stop in STOP_SIGNALS:  # under nohup, the ignored SIGHUP would be inherited
             signal.signal(stop, signal.SIG_DFL)

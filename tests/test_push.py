@@ -11,7 +11,6 @@ from tests.helpers.sweeps import outcomes
 
 
 @pytest.mark.slow
-@pytest.mark.slowest
 def test_another_machine_continues_what_a_lost_one_began(s3_url: str, tmp_path: Path) -> None:
     asked = [*SWEEP, "--max-epochs", "60"]
     digits(*asked, "--name", "x", "--runs", tmp_path / "whole")

@@ -19,12 +19,10 @@ from digits_core.runs.store import SweepStore
 from tests.helpers.drivers import DIGITS, SWEEP, digits, epochs_told, killed_after
 from tests.helpers.sweeps import outcomes
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_sweep_that_is_killed_and_resumed_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    asked = [*SWEEP, "--max-epochs", "6"]
+    asked = [*SWEEP, "--max-epochs", "6", "--concurrency", "1"]
     here = CliRunner().invoke(app, [*asked, "--name", "undisturbed", "--runs", str(tmp_path)])
     assert here.exit_code == 0, here.stderr
     cut = tmp_path / "cut"
@@ -45,7 +43,7 @@ def test_a_sweep_that_is_killed_and_resumed_equals_an_undisturbed_one(tmp_path: 
 
 
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.slowest
+@pytest.mark.slow
 def test_an_interrupted_comparison_resumes(tmp_path: Path) -> None:
     asked = ["lenet", "improved-net", "--dataset", "sklearn-digits", "--seeds", "2", "--epochs", "6"]
     here = CliRunner().invoke(app, ["compare", *asked, "--name", "undisturbed", "--runs", str(tmp_path)])
@@ -70,7 +68,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-@pytest.mark.slowest
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount")
 def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
     ballast = small_disk / "ballast"
@@ -90,7 +88,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_dis
     assert all(record.status == "finished" for record in store.records())
 
 
-@pytest.mark.slowest
+@pytest.mark.slow
 def test_second_drivers_and_hostile_names_are_refused_but_a_killed_driver_does_not_count(tmp_path: Path) -> None:
     environment = {**os.environ, "DIGITS_RUNS": str(tmp_path)}
     with subprocess.Popen(

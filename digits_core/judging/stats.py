@@ -1,4 +1,4 @@
-"""Confidence intervals and tests for accuracies and paired differences, built on scipy and statsmodels."""
+"""Confidence intervals and tests for accuracies and paired differences, built on scipy."""
 
 import math
 from collections.abc import Sequence
@@ -43,8 +43,7 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 def accuracy_interval(error_count: int, n: int) -> Interval:
     """Wilson's score interval for the accuracy (n - errors) / n (Wilson 1927)."""
-    proportion = scipy_stats.binomtest(n - error_count, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(low=float(proportion.low), high=float(proportion.high))
+    return mean_accuracy_interval([error_count], n)
 
 
 def mean_accuracy_interval(error_counts: Sequence[int], n: int) -> Interval:
@@ -53,13 +52,13 @@ def mean_accuracy_interval(error_counts: Sequence[int], n: int) -> Interval:
     It covers the sampling of images, as if one run had made the mean number of errors. It does not cover the choice of
     seeds: that is what their spread is for.
     """
-    mean = float(np.mean(error_counts))
-    if mean.is_integer():
-        return accuracy_interval(int(mean), n)
-    from statsmodels.stats.proportion import proportion_confint  # takes a second to import; scipy needs whole counts
-
-    low, high = proportion_confint(n - mean, n, alpha=1 - CONFIDENCE, method="wilson")
-    return Interval(low=float(low), high=float(high))
+    accuracy = 1 - float(np.mean(error_counts)) / n
+    z = float(scipy_stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    middle = accuracy + z**2 / (2 * n)
+    half = z * math.sqrt(accuracy * (1 - accuracy) / n + (z / (2 * n)) ** 2)
+    # Rounding may put a limit on the wrong side of an accuracy of 0 or 1.
+    low, high = ((middle + side * half) / (1 + z**2 / n) for side in (-1, 1))
+    return Interval(low=max(0.0, min(low, accuracy)), high=min(1.0, max(high, accuracy)))
 
 
 def paired_mean_interval(differences: npt.NDArray[np.floating]) -> Interval:
@@ -151,11 +150,11 @@ def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """P-values of several tests, corrected so that any false alarm among them is as rare as in one test (Holm 1979)."""
-    if not p_values:
-        return ()
-    from statsmodels.stats.multitest import multipletests  # takes a second to import
-
-    return tuple(float(value) for value in multipletests(p_values, method="holm")[1])
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(order), 0, -1)  # the smallest times their number, the next times one less, ...
+    corrected = np.empty(len(order))
+    corrected[order] = np.maximum.accumulate(np.minimum(np.asarray(p_values)[order] * factors, 1.0))
+    return tuple(corrected.tolist())
 
 
 def detectable_difference(n: int, discordant_share: float) -> float | None:

@@ -84,7 +84,6 @@ def test_torchscript(sweep_store: SweepStore, tmp_path: Path) -> None:
     assert document["parity"]["disagreements"] == 0
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
 @pytest.mark.parametrize("int8", [False, True])
 def test_c_without_malloc_predicts_the_same(sweep_store: SweepStore, tmp_path: Path, int8: bool) -> None:

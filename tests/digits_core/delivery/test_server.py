@@ -174,7 +174,6 @@ def mnist_address(mnist_runs: Path) -> Iterator[str]:
 
 
 @pytest.mark.mnist
-@pytest.mark.slow
 @pytest.mark.browser
 def test_a_drawn_seven_is_read_as_seven(mnist_address: str) -> None:
     from tests.helpers.pages import CHROMIUM

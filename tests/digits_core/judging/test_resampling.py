@@ -72,28 +72,28 @@ def test_a_single_image_cannot_be_resampled() -> None:
         selection_corrected(np.zeros((3, 1)), np.zeros((3, 1)))
 
 
-@pytest.mark.slow
-def test_coverage_of_the_paired_interval() -> None:
-    """1,000 pairs of models on 1,000 images: 95 % of the intervals hold the truth. Standard error: 0.7 points."""
-    stream, covered, runs = np.random.default_rng(4), 0, 1_000
-    for _ in range(runs):
+@pytest.mark.parametrize(("pairs", "margin"), [(200, 0.04), pytest.param(1_000, 0.02, marks=pytest.mark.slow)])
+def test_coverage_of_the_paired_interval(pairs: int, margin: float) -> None:
+    """Pairs of models on 1,000 images: 95 % of the intervals hold the truth. Standard error: 1.5 and 0.7 points."""
+    stream, covered = np.random.default_rng(4), 0
+    for _ in range(pairs):
         hard = stream.exponential(0.05, 1_000)
         nll = np.stack([hard * stream.exponential(1.0, 1_000), hard * stream.exponential(1.2, 1_000)])
         (_, other) = paired_bootstrap(nll, draws=500)[0].to_leader
         covered += other.low <= 0.05 * 0.2 <= other.high
-    assert 0.93 <= covered / runs <= 0.97
+    assert abs(covered / pairs - 0.95) <= margin
 
 
-@pytest.mark.slow
-def test_the_correction_removes_the_optimism() -> None:
-    """200 sweeps of 100 models on 5,000 images: the picked model's true accuracy against the two figures for it.
+@pytest.mark.parametrize(("sweeps", "margin"), [(30, 0.06), pytest.param(200, 0.05, marks=pytest.mark.slow)])
+def test_the_correction_removes_the_optimism(sweeps: int, margin: float) -> None:
+    """Sweeps of 100 models on 5,000 images: the picked model's true accuracy against the two figures for it.
 
     All models are equally good in truth (0.5 % errors, half of them on images that are hard for all), so the best one
-    is best by luck alone. Standard error of the mean of 200: 0.006 points.
+    is best by luck alone. Standard error of the mean: 0.015 points of 30 sweeps, 0.006 of 200.
     """
     stream, n, truth = np.random.default_rng(5), 5_000, 0.995
     shown, corrected = [], []
-    for _ in range(200):
+    for _ in range(sweeps):
         hard = stream.random(n) < 0.0025 / 0.5
         chance = np.where(hard, 0.5, 0.0025 / 0.995)
         wrong = (stream.random((100, n)) < chance).astype(np.float32)
@@ -101,4 +101,4 @@ def test_the_correction_removes_the_optimism() -> None:
         shown.append(selected.shown - truth)
         corrected.append(selected.accuracy - truth)
     assert 100 * np.mean(shown) > 0.15
-    assert abs(100 * np.mean(corrected)) <= 0.05
+    assert abs(100 * np.mean(corrected)) <= margin

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from digits_core.judging.stats import (
@@ -12,6 +13,7 @@ from digits_core.judging.stats import (
     fold_mean_difference,
     holm,
     mcnemar_p_value,
+    mean_accuracy_interval,
     p_value_text,
     paired_mean_interval,
     seed_mean_difference,
@@ -151,6 +153,19 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.9]) == (1.0, 1.0)
 
 
+@settings(max_examples=10, deadline=None)  # theirs collects garbage every time
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_equals_that_of_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(tuple(multipletests(p_values, method="holm")[1]))
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=5))
+def test_the_interval_of_a_mean_equals_that_of_statsmodels(error_counts: list[int]) -> None:
+    interval = mean_accuracy_interval(error_counts, 50)
+    low, high = proportion_confint(50 - np.mean(error_counts), 50, method="wilson")
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
+
+
 @pytest.mark.parametrize(("wrong_a", "wrong_b"), [(9, 2), (0, 5), (4, 4)])
 def test_mcnemar_and_wilson_equal_those_of_statsmodels(wrong_a: int, wrong_b: int) -> None:
     a, b = np.zeros(500, dtype=bool), np.zeros(500, dtype=bool)
@@ -187,7 +202,6 @@ def test_the_detectable_difference_is_a_share(n: int, share: float) -> None:
     assert found is None or 0.0 < found <= share
 
 
-@pytest.mark.slow
 def test_false_alarms_of_mcnemar_and_coverage_of_wilson() -> None:
     """Two equally good models, 2,000 times: at most 5 % false alarms (standard error: 0.5 points).
 

@@ -68,7 +68,6 @@ def _fight(address: str, rounds: int, start: Barrier, won: "multiprocessing.Simp
         won.put(number)
 
 
-@pytest.mark.slow
 def test_of_ten_processes_exactly_one_wins_each_of_fifty_leases(bucket: Bucket) -> None:
     context = multiprocessing.get_context("spawn")
     start, won = context.Barrier(10), context.SimpleQueue()

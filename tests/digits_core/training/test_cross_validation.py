@@ -89,7 +89,6 @@ def test_trainer_of_one_network_or_of_one_per_fold(small: Digits, tiny_split: ob
 
 
 @pytest.mark.mnist
-@pytest.mark.slow
 def test_the_scaler_is_fitted_on_each_folds_own_training_images() -> None:
     from digits_core.data.datasets import load_digits
 

@@ -133,7 +133,7 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     assert "kfold-cnn <small>seed 1</small>" in page
 
 
-@pytest.mark.slowest
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_the_published_figure_stands_beside_ours_under_the_same_protocol(tmp_path: Path) -> None:
     asked = ProtocolsConfig(runs=tmp_path, name="pub", recipe_names=("kfold-cnn",), seeds=1)

@@ -14,7 +14,7 @@ from sweeps.running.runner import run_trials
 from tests.helpers.executors import InThisProcess
 from tests.helpers.sweeps import Recorder, config, outcomes, own_workers
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+pytestmark = pytest.mark.usefixtures("ray_session")
 
 RECIPES = [
     {"model.name": "mlp"},

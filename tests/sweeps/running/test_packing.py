@@ -92,7 +92,6 @@ class Listener(Recorder):
         self.notes.append(text)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Ray shares out a GPU that does not exist: this tests Ray and Tune, not CUDA.
@@ -116,7 +115,6 @@ def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkey
     assert view.notes == ["trials at a time on a GPU: 1 cnn, 2 lenet, 2 mlp"]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about a node without CUDA")
 def test_a_gpu_that_torch_does_not_see_is_named(tmp_path: Path) -> None:

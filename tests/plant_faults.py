@@ -1,0 +1,141 @@
+"""Plants faults one by one and says which tests catch each. Run by hand: `python -m tests.plant_faults [WORD ...]`.
+
+Each fault is an edit in a copy of the working tree; the tests named with it must pass before and fail after. WORDs
+choose the faults whose description has one of them.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.helpers.paths import ROOT
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong, the edit that makes it so, and the tests that must notice."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+CORE, SWEEPS = "tests/digits_core", "tests/sweeps"
+FAULTS = (
+    Fault("the journal loses the line that a trial is over", "digits_core/runs/journal.py",
+          'self._append("over", {"trial": trial, "status": status})', "return", f"{SWEEPS}/running"),
+    Fault("a record is written before the files that it stands for", "digits_core/runs/trial_folder.py",
+          "        for name, content in best.items():\n",
+          "        write_atomically(self.folder / RECORD, json_bytes(record.to_dict()))\n"
+          "        for name, content in best.items():\n", f"{CORE}/runs"),
+    Fault("a file is written in place instead of renamed", "digits_core/runs/durable.py",
+          "os.replace(temporary, path)", "path.write_bytes(content); os.unlink(temporary)", f"{CORE}/runs"),
+    Fault("ASHA's first rung is one epoch late", "sweeps/search/schedulers.py",
+          "(max_epochs // 6, 2)", "(max_epochs // 6 + 1, 2)", f"{SWEEPS}/search"),
+    Fault("a stopped trial that is resumed trains one epoch more", "sweeps/running/objective.py",
+          "if not self.is_restored and not self.finished:", "if not self.finished:", f"{SWEEPS}/running"),
+    Fault("the default recipe may be stopped early", "sweeps/search/schedulers.py",
+          " or number == 0:", ":", f"{SWEEPS}/search"),
+    Fault("a worker sends NaN instead of failing", "digits_core/training/engine.py",
+          "if not np.isfinite(probabilities).all():", "if False:", f"{CORE}/training {SWEEPS}/running"),
+    Fault("the weights of one trial too many are dropped", "sweeps/running/driver.py",
+          "(*ranked[:keep], *front)", "(*ranked[: keep - 1], *front)", f"{SWEEPS}/running"),
+    Fault("the driver forgets a state that a worker sent", "sweeps/running/driver.py",
+          "self._write(lambda: self.store.trial(number).write_state(state))", "pass", f"{SWEEPS}/running"),
+    Fault("the journal does not know that a trial was tried again", "sweeps/running/driver.py",
+          "self._write(lambda: self.journal.retried(trial))", "pass", f"{SWEEPS}/running"),
+    Fault("draws depend on how often a sweep was resumed", "sweeps/search/study.py",
+          "self.study.sampler = self._sampler(trial)", "self.study.sampler = self._sampler(len(self.study.trials) % 3)",
+          f"{SWEEPS}/search {SWEEPS}/running"),
+    Fault("labels do not belong to their images", "digits_core/data/digits.py",
+          "return LabelledImages(images=self.images[indices], labels=self.labels[indices])",
+          "return LabelledImages(images=self.images[indices], labels=self.labels[indices - 1])", f"{CORE}/data"),
+    Fault("one sealed test image is trained on", "digits_core/data/digits.py",
+          "    train, validation, _ = digits.parts\n    return Split(\n        train=digits.take(train),",
+          "    train, validation, test = digits.parts\n    train = np.append(train, test[0])\n"
+          "    return Split(\n        train=digits.take(train),",
+          f"{CORE}/data"),
+    Fault("validation images are augmented", "digits_core/training/engine.py",
+          "predict(self.evaluated_model, self.data.validation.images,",
+          "predict(self.evaluated_model, self.data.validation.images.flip(2),", f"{CORE}/training"),
+    Fault("ties for the best epoch go to the later one", "digits_core/training/engine.py",
+          "nll < self.best.validation.nll", "nll <= self.best.validation.nll", f"{CORE}/training"),
+    Fault("McNemar's test is one-sided", "digits_core/judging/stats.py",
+          "only_a + only_b, 0.5).pvalue", "only_a + only_b, 0.5, 'less').pvalue", f"{CORE}/judging"),
+    Fault("many tests are not corrected", "digits_core/judging/stats.py",
+          "corrected.tolist()", "p_values", f"{CORE}/judging"),
+    Fault("an interval of 90 % is called 95 %", "digits_core/judging/stats.py",
+          "CONFIDENCE = 0.95", "CONFIDENCE = 0.90", f"{CORE}/judging"),
+    Fault("greedy weights are scored on the images that chose them", "digits_core/judging/ensemble.py",
+          "fit(labels[~held_out], probabilities[:, ~held_out])", "fit(labels, probabilities)", f"{CORE}/judging"),
+    Fault("opening the test set leaves no line in the ledger", "digits_core/inference/sealed.py",
+          "    store.append_to_ledger(purpose, tuple(record.trial for record in records))\n    for keeper in",
+          "    for keeper in",
+          f"{CORE}/inference"),
+    Fault("names on the page are not escaped", "reports/pages/report.py",
+          "autoescape=True", "autoescape=False", "tests/reports/pages"),
+    Fault("a run's name may lead out of the runs folder", "digits_core/runs/store.py",
+          "if not NAME_PATTERN.fullmatch(name):", "if not name:", f"{CORE}/runs"),
+    Fault("the server answers to any host name", "digits_core/delivery/server.py",
+          "if is_loopback(opened) else None", "if False else None", f"{CORE}/delivery"),
+    Fault("of two who write at once both believe they have won", "digits_core/remote/bucket.py",
+          'mode="create" if known is None else known', 'mode="overwrite"', f"{CORE}/remote"),
+    Fault("a pulled file is not compared with its checksum", "digits_core/remote/copies.py",
+          "if not is_old and entry_of(stored.content) != entry:", "if False:", f"{CORE}/remote"),
+    Fault("Ctrl-C exits with 1", "digits_cli/shell.py", "FAILED, USAGE, INTERRUPTED = 1, 2, 130",
+          "FAILED, USAGE, INTERRUPTED = 1, 2, 1", "tests/digits_cli tests/test_end_to_end.py"),
+)  # fmt: skip
+
+
+def is_caught(copy: Path, fault: Fault) -> bool:
+    """Whether a test fails once the fault is there. The copy is left as it was."""
+    path = copy / fault.file
+    sound = path.read_text(encoding="utf-8")
+    assert sound.count(fault.old) == 1, f"{fault.file} has changed: {fault.old!r}"
+    path.write_text(sound.replace(fault.old, fault.new), encoding="utf-8")
+    try:
+        return bool(_tests(copy, fault.tests))
+    finally:
+        path.write_text(sound, encoding="utf-8")
+
+
+def _tests(copy: Path, places: str) -> int:
+    asked = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "-x", "-m", "not slow"]
+    environment = {**os.environ, "PYTHONPATH": str(copy)}  # the command finds the copy as well
+    command = [*asked, *places.split()]
+    ended = subprocess.run(command, cwd=copy, capture_output=True, text=True, env=environment, check=False)
+    failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    print("    ", *(failed[:1] or ended.stdout.splitlines()[-1:]), flush=True)
+    return ended.returncode
+
+
+def main(words: list[str]) -> int:
+    """Returns how many faults no test has caught."""
+    chosen = [fault for fault in FAULTS if not words or any(word in fault.what for word in words)]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "*.egg-info", ".*_cache"))
+        for places in sorted({fault.tests for fault in chosen}):
+            assert not _tests(copy, places), f"{places}: these must pass before anything is planted"
+        missed = []
+        for fault in chosen:
+            began = time.monotonic()
+            if not is_caught(copy, fault):
+                missed.append(fault)
+            print(
+                f"{'MISSED' if fault in missed else 'caught'} in {time.monotonic() - began:.0f} s: {fault.what}",
+                flush=True,
+            )
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} caught")
+    return len(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
