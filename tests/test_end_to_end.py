@@ -32,8 +32,8 @@ def run_json(*arguments: str) -> dict[str, object]:
 @pytest.mark.usefixtures("ray_session")
 def test_sweep_ensemble_report(tmp_path: Path) -> None:
     runs = str(tmp_path / "runs")
-    sweep = run_json("sweep", "--trials", "6", "--max-epochs", "4", "--name", "small", "--runs", runs)
-    assert sum(sweep["trials"].values()) == 6  # type: ignore[attr-defined]
+    sweep = run_json("sweep", "--trials", "5", "--max-epochs", "3", "--name", "small", "--runs", runs)
+    assert sum(sweep["trials"].values()) == 5  # type: ignore[attr-defined]
     assert sweep["trials"]["failed"] == 0  # type: ignore[index]
     assert 0 < sweep["training_share"] < 1  # type: ignore[operator]
     best = sweep["best"]
@@ -56,7 +56,7 @@ def test_sweep_ensemble_report(tmp_path: Path) -> None:
     html = Path(str(report["report"])).read_text()
     page = Page(html)
     data = collect(SweepStore.open(tmp_path / "runs", "small"))
-    assert len(data.leaderboard) == 6
+    assert len(data.leaderboard) == 5
     rows = [attributes["id"] for tag, attributes in page.tags if tag == "tr" and "id" in attributes]
     assert rows == [f"trial={row.record.trial}" for row in data.leaderboard]
     assert page.text.count("missed by ") == sum(
@@ -144,21 +144,8 @@ def test_sweep_on_real_mnist(tmp_path: Path) -> None:
 def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
     """A sweep in its own process group, with three finished trials and hundreds to go."""
     digits = Path(sys.executable).with_name("digits")
-    arguments = [
-        digits,
-        "sweep",
-        "--trials",
-        "500",
-        "--max-epochs",
-        "1",
-        "--concurrency",
-        "1",
-        "--name",
-        "cut",
-        "--runs",
-        runs,
-        "--json",
-    ]
+    size = ["--trials", "500", "--max-epochs", "1", "--concurrency", "1"]
+    arguments = [digits, "sweep", *size, "--name", "cut", "--runs", runs, "--json"]
     with restored_handlers():
         for stop in STOP_SIGNALS:  # under nohup, the ignored SIGHUP would be inherited
             signal.signal(stop, signal.SIG_DFL)

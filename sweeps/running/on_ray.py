@@ -56,15 +56,17 @@ class OnRay:
         """Train the trials that are left."""
         events = TuneEvents(driver, self.scratch / "notes", plan.header.policy.trial_timeout_seconds)
         events.notes.mkdir()
+        reserved = reservation(plan, driver.view)
+        together = 0 if plan.address else started_together(reserved, min(plan.header.concurrency, left))
         worker = tune.with_parameters(
             Worker,
             split=plan.split,
             notes=events.notes,
             timeout_seconds=plan.header.policy.trial_timeout_seconds,
-            roll_call=self._roll_call(plan, left),
+            roll_call=RollCall(folder=self.scratch / "workers", expected=together) if together else None,
         )
         tuner = tune.Tuner(
-            tune.with_resources(worker, reservation(plan, driver.view)),
+            tune.with_resources(worker, reserved),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
@@ -87,13 +89,6 @@ class OnRay:
             tuner.fit()
         finally:
             events.end_workers()
-
-    def _roll_call(self, plan: RunPlan, left: int) -> RollCall | None:
-        """For the workers that start at the same time. On a cluster, each starts when there is room for it."""
-        if plan.address is not None:
-            return None
-        together = min(plan.header.concurrency, left, int(cluster_resources().get("CPU", 1)))
-        return RollCall(folder=self.scratch / "workers", expected=together)
 
 
 class TuneEvents(tune.Callback):  # type: ignore[misc]
@@ -186,9 +181,18 @@ def on_cluster(plan: RunPlan, resources: Mapping[str, float]) -> RunPlan:
     return replace(plan, header=header, gpus_per_trial=share)
 
 
-def reservation(
-    plan: RunPlan, view: SweepView
-) -> dict[str, float] | Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+Reservation = dict[str, float] | Callable[[dict[str, Any]], tune.PlacementGroupFactory]
+
+
+def started_together(reserved: Reservation, at_a_time: int) -> int:
+    """How many workers start at the same time on this machine; 0 if that depends on which trials come first."""
+    if not isinstance(reserved, dict):
+        return 0
+    resources = cluster_resources()
+    return min(at_a_time, *(int(resources.get(name.upper(), 0) / share + 1e-9) for name, share in reserved.items()))
+
+
+def reservation(plan: RunPlan, view: SweepView) -> Reservation:
     """What one trial reserves: a processor, and its share of a GPU if there are CUDA devices."""
     if plan.header.device != "cuda":
         return {"cpu": 1}

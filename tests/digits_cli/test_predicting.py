@@ -138,7 +138,7 @@ def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path,
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("count", [60, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [50, pytest.param(150, marks=pytest.mark.slow)])
 def test_a_model_trained_on_mnist_reads_own_handwriting(mnist_runs: Path, tmp_path: Path, count: int) -> None:
     for number in range(count):
         digit, sheet = number * 7 % 10, number % len(SHEETS)

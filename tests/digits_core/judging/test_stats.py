@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -153,9 +153,9 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.9]) == (1.0, 1.0)
 
 
-@settings(max_examples=10, deadline=None)  # theirs collects garbage every time
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_holm_equals_that_of_statsmodels(p_values: list[float]) -> None:
+@pytest.mark.parametrize("count", [1, 30])
+def test_holm_equals_that_of_statsmodels(count: int) -> None:
+    p_values = [*(np.random.default_rng(count).random(count) ** 3), 0.01, 0.01]
     assert holm(p_values) == pytest.approx(tuple(multipletests(p_values, method="holm")[1]))
 
 

@@ -16,7 +16,7 @@ from digits_core.training.gpu_memory import free_bytes, peak_bytes
 from sweeps.plans.config import AUTO, parse_gpus_per_trial
 from sweeps.plans.planning import plan_sweep
 from sweeps.running import packing
-from sweeps.running.on_ray import reservation
+from sweeps.running.on_ray import reservation, started_together
 from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Drawn, Given
 from sweeps.space.spaces import Space, default_recipe, default_space, narrowed
@@ -95,13 +95,12 @@ class Listener(Recorder):
 @pytest.mark.usefixtures("ray_session")
 def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Ray shares out a GPU that does not exist: this tests Ray and Tune, not CUDA.
-    monkeypatch.setattr(packing, "measured_shares", lambda *_: {"cnn": 1.0, "mlp": 0.5, "lenet": 0.5})
+    monkeypatch.setattr(packing, "measured_shares", lambda *_: {"cnn": 1.0, "mlp": 0.5})
     recipes = [
-        Recipe().with_overrides({"model.name": name, "training.epochs": 1, "model.width": 8})
-        for name in ("mlp", "lenet", "cnn")
+        Recipe().with_overrides({"model.name": name, "training.epochs": 1, "model.width": 8}) for name in ("mlp", "cnn")
     ]
     assignments = tuple(Assignment(trial=trial, recipe=recipe) for trial, recipe in enumerate(recipes))
-    plan, view = plan_sweep(config(tmp_path, trials=3)), Listener()
+    plan, view = plan_sweep(config(tmp_path, trials=2)), Listener()
     plan = replace(
         plan,
         gpus_per_trial=AUTO,
@@ -110,9 +109,19 @@ def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkey
     )
     store, summary = run_trials(plan, view)
     assert not summary.interrupted
-    assert [record.status for record in store.records()] == ["finished"] * 3
+    assert [record.status for record in store.records()] == ["finished"] * 2
     assert [record.recipe for record in store.records()] == recipes
-    assert view.notes == ["trials at a time on a GPU: 1 cnn, 2 lenet, 2 mlp"]
+    assert view.notes == ["trials at a time on a GPU: 1 cnn, 2 mlp"]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_workers_that_cannot_run_at_the_same_time_do_not_wait_for_each_other() -> None:
+    # This Ray has two processors and one GPU.
+    assert started_together({"cpu": 1}, 5) == 2
+    assert started_together({"cpu": 1}, 1) == 1
+    assert started_together({"cpu": 1, "gpu": 1 / 2}, 5) == 2
+    assert started_together({"cpu": 1, "gpu": 1}, 5) == 1
+    assert started_together(lambda config: tune.PlacementGroupFactory([{"CPU": 1}]), 5) == 0
 
 
 @pytest.mark.usefixtures("ray_session")
