@@ -281,7 +281,11 @@ def resume(
     time_budget: TimeBudget = None,
     target: Target = None,
     storage: Annotated[
-        str | None, typer.Option(help="Database, with its password if it has one.", show_default="as before")
+        str | None,
+        typer.Option(
+            help="Database, with its password if it has one; to be given again if there was one.",
+            show_default="as before",
+        ),
     ] = None,
     address: Address = None,
     gpus_per_trial: GpusPerTrial = None,

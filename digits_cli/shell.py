@@ -13,6 +13,7 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
+CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
 
@@ -87,10 +88,15 @@ def check_runs(runs: object) -> None:
         )
 
 
+def visible(text: str) -> str:
+    """The text with control characters written out: a stored name must not command the terminal."""
+    return CONTROL.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
 def say(text: str) -> None:
     """Print progress or an error to stderr; a closed stderr is ignored."""
     with contextlib.suppress(OSError):
-        typer.echo(text, err=True)
+        typer.echo(visible(text), err=True)
 
 
 def emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str, str]], *, as_json: bool) -> None:
@@ -100,7 +106,7 @@ def emit(document: dict[str, Any] | list[dict[str, Any]], lines: list[tuple[str,
         return
     width = max(len(label) for label, _ in lines) + 2
     for label, text in lines:
-        typer.echo(f"{label:<{width}}{text}")
+        typer.echo(visible(f"{label:<{width}}{text}"))
 
 
 def safe_name(what: str) -> str:

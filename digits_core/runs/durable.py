@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from digits_core.errors import EnvironmentFailure
 T = TypeVar("T")
 Content = npt.NDArray[np.uint8]
 """A file's content as an array: Ray takes four times as long for four megabytes of `bytes`."""
+UMASK = os.umask(0o077)  # it can only be read by setting it
+os.umask(UMASK)
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
 
@@ -33,7 +36,7 @@ def write_atomically(path: Path, content: bytes | Content, *, durable: bool = Tr
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~UMASK)
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
@@ -41,6 +44,23 @@ def write_atomically(path: Path, content: bytes | Content, *, durable: bool = Tr
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from error  # name the target, not the temporary file
         raise
+
+
+def check_regular(path: Path) -> None:
+    """Raise EnvironmentFailure if this is a link, a pipe or a device: a run one was sent must not lead elsewhere."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return  # whoever opens it says why
+    if not stat.S_ISREG(mode):
+        raise EnvironmentFailure(f"{path} is not a regular file; replace it with one")
+
+
+def opened_for_appending(path: Path) -> io.BufferedRandom:
+    """Open a file to read and append to. Raises EnvironmentFailure if it is a link, a pipe or a device."""
+    check_regular(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o666), "a+b")
 
 
 def sync(path: Path) -> None:
@@ -70,6 +90,7 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 def read_array(path: Path) -> npt.NDArray[Any]:
     """Read an .npy file; never unpickles. Raises EnvironmentFailure if it is missing or damaged."""
+    check_regular(path)
     try:
         with path.open("rb") as stream:
             array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
@@ -98,6 +119,7 @@ def read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
 
 def read_json(path: Path, build: Callable[[Any], T]) -> T:
     """Read a JSON file and build a value from it. Raises EnvironmentFailure if it is missing, damaged or foreign."""
+    check_regular(path)
     try:
         return build(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

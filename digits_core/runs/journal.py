@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from digits_core.records import Assignment
-from digits_core.runs.durable import unusable
+from digits_core.runs.durable import check_regular, opened_for_appending, unusable
 
 FILE_NAME = "journal.jsonl"
 
@@ -97,6 +97,7 @@ class History:
 def read_journal(folder: Path) -> History:
     """The history of a run; an empty one if it has no journal. Raises EnvironmentFailure if the journal is damaged."""
     history, path = History(), folder / FILE_NAME
+    check_regular(path)
     try:
         content = path.read_bytes() if path.exists() else b""
         for line in content[: content.rfind(b"\n") + 1].splitlines():
@@ -110,7 +111,7 @@ class Journal:
     """Appends to a run's journal. One writer at a time: see `digits_core.runs.ownership`."""
 
     def __init__(self, folder: Path) -> None:
-        self.stream = (folder / FILE_NAME).open("a+b")
+        self.stream = opened_for_appending(folder / FILE_NAME)
         self.stream.seek(0)
         self.stream.truncate(self.stream.read().rfind(b"\n") + 1)
 

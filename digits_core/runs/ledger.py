@@ -1,13 +1,15 @@
 """The ledger of a run: one line for every opening of its sealed test set."""
 
 import dataclasses
+import fcntl
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from digits_core.records import Opening
-from digits_core.runs.durable import unusable
+from digits_core.runs.durable import check_regular, opened_for_appending, unusable
 from digits_core.runs.trial_folder import folder_name
 
 FILE_NAME = "ledger.jsonl"
@@ -20,6 +22,7 @@ def read_ledger(folder: Path, runs: Sequence[str]) -> list[Opening]:
     """
     path = folder / FILE_NAME
     openings = []
+    check_regular(path)
     if path.is_file():
         try:
             content = path.read_text(encoding="utf-8")
@@ -37,13 +40,20 @@ def read_ledger(folder: Path, runs: Sequence[str]) -> list[Opening]:
     return openings
 
 
-def append_to_ledger(folder: Path, opening: Opening) -> None:
-    """Add a line. It is on disk when this returns, so before anything is opened. Cuts off a torn last line."""
+def append_to_ledger(folder: Path, purpose: str, trials: tuple[int, ...], run: str) -> None:
+    """Add a line. It is on disk when this returns, so before anything is opened. Cuts off a torn last line.
+
+    Under a lock: of two commands at once, neither may take the other's half-written line for a torn one.
+    """
     path = folder / FILE_NAME
     try:
-        with path.open("a+b") as stream:
+        with opened_for_appending(path) as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             stream.seek(0)
-            stream.truncate(stream.read().rfind(b"\n") + 1)
+            content = stream.read()
+            stream.truncate(content.rfind(b"\n") + 1)
+            number = content.count(b"\n") + 1
+            opening = Opening(number=number, at=time.time(), purpose=purpose, trials=trials, run=run)
             stream.write((json.dumps(dataclasses.asdict(opening)) + "\n").encode())
             stream.flush()
             os.fsync(stream.fileno())

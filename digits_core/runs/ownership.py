@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from digits_core.errors import UsageError
+from digits_core.runs.durable import check_regular
 
 FILE_NAME = "driver.lock"
 SECONDS_TO_WAIT = 0.25  # `is_running` in another process holds the lock for a moment too
@@ -23,6 +24,7 @@ def sole_driver(folder: Path) -> Iterator[None]:
 
     Once the owner is killed or its machine dies the lock is free, whatever the file says.
     """
+    check_regular(folder / FILE_NAME)
     lock = FileLock(folder / FILE_NAME, timeout=SECONDS_TO_WAIT)
     try:
         lock.acquire()
@@ -45,6 +47,7 @@ def check_free(folder: Path) -> None:
 def is_running(folder: Path) -> bool:
     """Whether a driver holds the run now. Shares the lock, which FileLock cannot: whoever may read the run may ask."""
     path = folder / FILE_NAME
+    check_regular(path)
     if not path.exists():
         return False
     with contextlib.suppress(OSError), path.open("r", encoding="utf-8") as stream:

@@ -27,7 +27,6 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
 import dataclasses
 import re
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -172,9 +171,9 @@ class SweepStore:
 
     def append_to_ledger(self, purpose: str, trials: tuple[int, ...]) -> None:
         """Record that the test set is about to be opened for these trials."""
-        ledger, within = self.sealed_by.folder, "" if self.sealed_by is self else self.folder.name
-        opening = Opening(number=len(self.ledger()) + 1, at=time.time(), purpose=purpose, trials=trials, run=within)
-        append_to_ledger(ledger, opening)
+        self.ledger()  # raises if it cannot be read
+        within = "" if self.sealed_by is self else self.folder.name
+        append_to_ledger(self.sealed_by.folder, purpose, trials, within)
 
     def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
         """Keep a trial's test probabilities, (N, 10)."""

@@ -21,7 +21,7 @@ from sweeps.plans.ending import Ending
 from sweeps.plans.first_trials import check_models, first_trials, given_recipes
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.recovery import known_history
-from sweeps.search.study_copy import NONE, check_storage, without_password
+from sweeps.search.study_copy import BESIDE, NONE, check_storage, without_password
 from sweeps.space.assignments import Drawn, Given
 from sweeps.space.generations import Generations, with_one_network
 from sweeps.space.spaces import check_space, default_max_epochs, default_recipe, default_space, narrowed, nearest
@@ -198,6 +198,11 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
     if header.plan is not None:
         recipes = drawn_from(header.plan, header.seed)
     storage = config.storage or header.policy.storage
+    if config.storage is None and storage not in (BESIDE, NONE):
+        raise UsageError(
+            f"{header.name!r} was started with --storage {storage}; give --storage again, because what a run's folder"
+            " says is not enough to contact a database, or leave the copy out with --storage none"
+        )
     check_storage(storage, header.name, is_new=False)
     check_gpus(config)
     device, concurrency = default_device().type, config.concurrency or header.concurrency

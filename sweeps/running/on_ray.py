@@ -31,6 +31,8 @@ from sweeps.running.worker import RollCall, Worker
 from sweeps.search.reported import METRIC, PROGRESS
 from sweeps.view.progress import SweepView
 
+SECONDS_TO_END_ITSELF = 70.0  # for a worker whose trial has taken too long; its roll call may take 60
+
 
 class OnRay:
     """An executor: a private Ray on this machine, or a cluster that is joined."""
@@ -131,11 +133,22 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         """Called once per turn of Tune's event loop."""
         check_alive()
         self.running = [trial for trial in trials if trial.status == Trial.RUNNING]
+        self._end_what_takes_too_long()
         try:
             self.driver.turn()
         except SearchOver:
             self.end_workers()  # Tune would wait for the epochs that they are training
             raise
+
+    def _end_what_takes_too_long(self) -> None:
+        """A worker ends itself in time, unless it was stopped from outside (SIGSTOP) or its node does not answer."""
+        if self.timeout_seconds is None:
+            return
+        for trial in self.running:
+            seconds = time.monotonic() - self.started_at.get(int(trial.config["trial"]), math.inf)
+            actor = trial.temporary_state.ray_actor
+            if actor is not None and seconds > self.timeout_seconds + SECONDS_TO_END_ITSELF:
+                ray.kill(actor)
 
     def end_workers(self) -> None:
         """Kill the workers: nobody will read what they are training."""

@@ -28,7 +28,8 @@ OBJECT_STORE_BYTES = 512 * 1024**2  # holds the data set and little else; Ray's 
 def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None]:
     """Start Ray with this many processors and GPUs, or use the Ray that this process already has.
 
-    Its sockets and logs go into `folder`. Ray is stopped only if it was started here.
+    Its sockets and logs, which Ray opens to everybody and which hold the environment, go into `folder`, which has to be
+    private. Ray is stopped only if it was started here.
     """
     if ray.is_initialized():
         yield
@@ -146,7 +147,7 @@ def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
             log_to_driver=False,
             logging_level="ERROR",
             object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / "ray"),
         )
     except (RuntimeError, OSError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]

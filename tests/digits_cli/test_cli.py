@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,11 @@ def test_rm_without_an_answer_deletes_nothing(sweep_store: SweepStore) -> None:
     assert (done.returncode, done.stdout.strip()) == (130, "")
     assert done.stderr.endswith("interrupted\n")
     assert sweep_store.folder.exists()
+
+
+def test_stored_names_do_not_command_the_terminal(sweep_store: SweepStore) -> None:
+    hardware = "a\x1b]0;owned\x07b\x9b2J\u202e"
+    sweep_store.write_header(replace(sweep_store.header, hardware=hardware, dataset="x\x1b[2J"))
+    for command in (("show", "tiny"), ("ls",), ("leaderboard", "tiny")):
+        _, out, err = run(*command, "--runs", str(sweep_store.folder.parent))
+        assert not set("\x1b\x07\x9b\u202e") & set(out + err), command

@@ -50,11 +50,22 @@ with scratch_folder() as folder, local_ray(folder, 1):
     import ray
     assert ray.get(ray.remote(lambda: 7).remote()) == 7
     inodes = inodes_of_descendants()
+    private = oct(folder.stat().st_mode & 0o777)
+    stranger = os.fork() if os.getuid() == 0 else None
+    if stranger == 0:
+        os.setuid(65_534)
+        try:
+            os.listdir(folder)
+        except PermissionError:
+            os._exit(0)
+        os._exit(1)
+    refused = stranger is None or os.waitpid(stranger, 0)[1] == 0
     ours = [address.rpartition(":")[0] for address, inode in listening() if inode in inodes]
 loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 print(len(ours), sorted(set(ours) - loopback))
 print({number: signal.getsignal(number) for number in before} == before)
 print(folder.exists())
+print(private, refused)
 """
 
 
@@ -65,12 +76,13 @@ def test_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path: Path)
         [sys.executable, "-c", LISTENERS], capture_output=True, text=True, check=True, cwd=ROOT,
         env={**environment, "HOME": str(tmp_path)},
     )  # fmt: skip
-    sockets, handlers, scratch_is_left = done.stdout.splitlines()
+    sockets, handlers, scratch_is_left, others = done.stdout.splitlines()
     count, elsewhere = sockets.split(maxsplit=1)
     assert int(count) >= 3  # at least the store, the raylet and the driver: listeners are found at all
     assert elsewhere == "[]"
     assert handlers == "True"
     assert scratch_is_left == "False"
+    assert others == "0o700 True"  # nobody else reads Ray's logs, which hold the environment, or replaces its sockets
     assert list(tmp_path.iterdir()) == []  # no token file in the home folder either
 
 

@@ -110,6 +110,12 @@ def test_an_unreachable_database_fails_in_one_line_without_the_password() -> Non
     assert PASSWORD not in without_password(url)
 
 
+@pytest.mark.parametrize("option", ["password", "sslpassword", "passfile", "PWD", "sslkey", "access_token"])
+def test_a_password_among_the_options_is_not_kept_either(option: str) -> None:
+    url = f"postgresql://somebody@host/digits?sslmode=require&{option}={PASSWORD}"
+    assert without_password(url) == "postgresql://somebody@host/digits?sslmode=require"
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server of our own, on loopback, with a password."""
@@ -152,11 +158,13 @@ def test_a_sweep_in_postgresql_is_read_back_by_optuna(tmp_path: Path, postgres_u
     with pytest.raises(UsageError, match="the database already has a study 'shared'; choose another --name"):
         plan_sweep(replace(asked, runs=tmp_path / "other"))
     assert PASSWORD not in (store.folder / "sweep.json").read_text()
+    with pytest.raises(UsageError, match=r"with --storage postgresql://digits@.*; give --storage again"):
+        plan_resumption(ResumeConfig(runs=tmp_path, name="shared"))
     with pytest.raises(
         EnvironmentFailure,
         match=r"cannot use the database postgresql://digits@.*: .*; fix that, or use --storage sqlite",
     ):
-        plan_resumption(ResumeConfig(runs=tmp_path, name="shared"))  # the password is not kept
+        plan_resumption(ResumeConfig(runs=tmp_path, name="shared", storage=without_password(postgres_url)))
 
     resumed = plan_resumption(ResumeConfig(runs=tmp_path, name="shared", storage=postgres_url))
     store, summary = run_here(resumed)
