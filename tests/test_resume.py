@@ -22,16 +22,16 @@ from tests.helpers.sweeps import outcomes
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_sweep_that_is_killed_and_resumed_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    asked = [*SWEEP, "--trials", "4", "--max-epochs", "5", "--concurrency", "1"]
+    asked = [*SWEEP, "--trials", "3", "--max-epochs", "5", "--concurrency", "1"]
     here = CliRunner().invoke(app, [*asked, "--name", "undisturbed", "--runs", str(tmp_path)])
     assert here.exit_code == 0, here.stderr
     cut = tmp_path / "cut"
-    killed_after(8, cut, *asked, "--name", "cut", "--runs", tmp_path)
+    killed_after(7, cut, *asked, "--name", "cut", "--runs", tmp_path)
     finished_before = outcomes(SweepStore(cut))
     (tmp_path / "moved").mkdir()
     cut.rename(tmp_path / "moved" / "cut")
     again = CliRunner().invoke(app, ["resume", "cut", "--runs", str(tmp_path / "moved")])
-    assert "4 of 4 trials" in again.stderr
+    assert "3 of 3 trials" in again.stderr
 
     resumed = SweepStore(tmp_path / "moved" / "cut")
     assert outcomes(resumed) == outcomes(SweepStore(tmp_path / "undisturbed"))

@@ -90,15 +90,15 @@ class Stopper(Recorder):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
 def test_a_worker_that_was_stopped_is_ended_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.running.on_ray.SECONDS_TO_END_ITSELF", 0.0)
-    asked = {"trials": 1, "max_epochs": 200, "concurrency": 1, "scheduler": "none", "trial_timeout_seconds": 6.0}
+    asked = {"trials": 1, "max_epochs": 200, "concurrency": 1, "scheduler": "none", "trial_timeout_seconds": 3.0}
     store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=0, **asked)), Stopper())
     (record,) = store.records()
     assert not summary.interrupted
-    assert record.failure == "the trial took longer than 6 s (--trial-timeout)"
+    assert record.failure == "the trial took longer than 3 s (--trial-timeout)"
 
 
 def test_a_population_s_states_travel_to_the_workers_of_its_next_generation(tmp_path: Path) -> None:
-    asked = config(tmp_path, trials=9, max_epochs=2, scheduler="pbt")
+    asked = config(tmp_path, trials=9, max_epochs=2, scheduler="pbt", concurrency=1)
     store, summary = run_trials(plan_sweep(asked), Recorder())
     assert not summary.interrupted
     children = [record for record in store.records() if record.parent is not None]
