@@ -57,6 +57,16 @@ def test_two_interleaved_trainers_do_not_disturb_each_other(tiny_split: Split) -
     assert np.array_equal(first.best.validation_probabilities, alone.best.validation_probabilities)
 
 
+def test_of_two_equally_good_epochs_the_earlier_counts(tiny_split: Split) -> None:
+    second_nll = train(small(), tiny_split, CPU).curve[1].validation_nll
+    trainer = Trainer(small(), DeviceSplit.from_split(tiny_split, CPU), CPU)
+    trainer.run_epoch()
+    assert trainer.best is not None
+    trainer.best = replace(trainer.best, validation=replace(trainer.best.validation, nll=second_nll))
+    assert trainer.run_epoch().validation_nll == second_nll
+    assert trainer.best.epoch == 1
+
+
 def test_global_random_state_is_left_alone(tiny_split: Split) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
