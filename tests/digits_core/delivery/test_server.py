@@ -9,7 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import hypothesis
 import numpy as np
@@ -229,6 +230,9 @@ def test_the_command_serves_until_it_is_stopped(sweep_store: SweepStore) -> None
         assert url.startswith("http://127.0.0.1:")
         with urlopen(url + "model", timeout=30) as response:  # noqa: S310
             assert json.load(response)["model"] == "tiny/0"
+        foreign = Request(url + "model", headers={"Host": "evil.example"})  # noqa: S310 - as after DNS rebinding
+        with pytest.raises(HTTPError, match="400"):
+            urlopen(foreign, timeout=30)  # noqa: S310
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     finally:
