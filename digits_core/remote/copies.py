@@ -118,8 +118,10 @@ def push(bucket: Bucket, files: Files, lease: Lease, *, force: bool = False, but
     has taken it over.
     """
     folder, run = files.folder, files.folder.name
-    note = dataclasses.replace(Note.read(folder, bucket.address), lease=lease.holder.token)
-    note.write(folder, bucket.address)  # first of all: nothing below may come about
+    note = Note.read(folder, bucket.address)
+    if note.lease != lease.holder.token:
+        note = dataclasses.replace(note, lease=lease.holder.token)
+        note.write(folder, bucket.address)  # first of all: nothing below may come about
     before = check_push(bucket, files, force=force)  # read once: what was checked is what gets replaced
     there = before.manifest
     theirs = {} if there is None else there.files

@@ -145,10 +145,8 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         if self.timeout_seconds is None:
             return
         for trial in self.running:
-            seconds = time.monotonic() - self.started_at.get(int(trial.config["trial"]), math.inf)
-            actor = trial.temporary_state.ray_actor
-            if actor is not None and seconds > self.timeout_seconds + SECONDS_TO_END_ITSELF:
-                ray.kill(actor)
+            if self._seconds(trial) > self.timeout_seconds + SECONDS_TO_END_ITSELF:
+                _kill(trial)
 
     def end_workers(self) -> None:
         """Kill the workers: nobody will read what they are training."""
@@ -157,18 +155,27 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         except SearchEnded:
             return  # they died with Ray
         for trial in self.running:
-            actor = trial.temporary_state.ray_actor
-            if actor is not None:
-                ray.kill(actor)
+            _kill(trial)
+
+    def _seconds(self, trial: Trial) -> float:
+        """Since the trial got its last worker; negative if it has had none."""
+        return time.monotonic() - self.started_at.get(int(trial.config["trial"]), math.inf)
 
     def _error_text(self, trial: Trial) -> str:
         """Why the worker died, if it could not report that itself."""
-        number, limit = int(trial.config["trial"]), self.timeout_seconds
-        if limit is not None and time.monotonic() - self.started_at.get(number, math.inf) >= limit:
-            note = self.notes / str(number)  # only workers on this node can leave one
+        limit = self.timeout_seconds
+        if limit is not None and self._seconds(trial) >= limit:
+            note = self.notes / str(trial.config["trial"])  # only workers on this node can leave one
             stood = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
             return f"{stood}\nthe trial took longer than {limit:g} s (--trial-timeout)"
         return _ray_error_text(trial) or "the worker process died"
+
+
+def _kill(trial: Trial) -> None:
+    """Kill the trial's worker, if it has one."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        ray.kill(actor)
 
 
 def _ray_error_text(trial: Trial) -> str:
