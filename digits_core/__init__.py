@@ -6,6 +6,7 @@ metrics.py      error count, NLL, Brier score and calibration of class probabili
 recipe.py       a recipe: everything that decides how one network is trained
 recipes.py      the named recipes, and best-parameters files
 records.py      what is stored of a run and its trials, as plain values
+stored.py       builds such values from JSON, checked by the types of their fields
 data/           data sets as arrays, with their splits
 delivery/       trained models in use: reading pictures, exports, the server
 handwriting/    from a picture to framed digits

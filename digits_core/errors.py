@@ -4,6 +4,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST_NAMES = 20  # listed in one error message
+LONGEST_TEXT = 300  # characters quoted in one
+
+
+def shortened(text: str, most: int = LONGEST_TEXT) -> str:
+    """The text on one line, cut off where it goes on for too long to be read."""
+    line = " ".join(text.split()) if len(text) <= 10 * most else " ".join(text[: 10 * most].split())
+    return line if len(line) <= most else f"{line[:most]} ..."
 
 
 class UsageError(ValueError):

@@ -21,6 +21,10 @@ class Score:
     brier: float  # mean squared distance to the one-hot label, 0..2 (Brier 1950)
     ece: float  # expected calibration error, 15 equal-width bins (Guo et al. 2017)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.error_count <= self.n or not self.n:
+            raise ValueError(f"{self.error_count} of {self.n} images wrong")
+
 
 def check_probabilities(labels: npt.NDArray[np.integer], probabilities: Probabilities) -> None:
     """Raise ValueError unless labels are (N,) and probabilities (N, C), finite, with rows that sum to one."""

@@ -1,18 +1,20 @@
-"""What is stored of a run and its trials: assignments, trial records, ledger entries, headers. Plain frozen values."""
+"""What is stored of a run and its trials: assignments, trial records, ledger entries, headers. Plain frozen values.
+
+Their types are the schema by which they are checked when they are read: see digits_core.stored.
+"""
 
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args
 
 import numpy.typing as npt
 
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe, Scalar
-
-LAST_SECOND = 1e11  # seconds since 1970; anything later is not a plausible date
+from digits_core.stored import Checksum, Count, Positive, Seconds, TrialNumber, from_values
 
 # What a search optimises unless told otherwise; see digits_core.judging.objectives.
 DEFAULT_OBJECTIVES = ("nll",)
@@ -35,12 +37,12 @@ class RunKind(StrEnum):
 class Assignment:
     """What a trial is to train, fixed before it starts."""
 
-    trial: int
+    trial: TrialNumber
     recipe: Recipe
     label: str = ""  # the recipe's name, if it has one
     point: Mapping[str, Scalar] | None = None  # its point in the search space; None if it is not in one
-    parent: int | None = None  # the trial from whose last state it continues; None: it starts from scratch
-    last_epoch: int | None = None  # stops here so that others can continue from it; None: runs its whole recipe
+    parent: TrialNumber | None = None  # the trial from whose last state it continues; None: it starts from scratch
+    last_epoch: Count | None = None  # stops here so that others can continue from it; None: runs its whole recipe
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -48,56 +50,50 @@ class Assignment:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Assignment":
-        """Inverse of `to_dict`; other keys are ignored."""
-        return Assignment(
-            trial=int(values["trial"]),
-            recipe=Recipe.from_dict(values["recipe"]),
-            label=str(values["label"]),
-            point=values["point"],
-            parent=values.get("parent"),
-            last_epoch=values.get("last_epoch"),
-        )
+        """Inverse of `to_dict`; other keys are ignored. Raises ValueError for values that do not fit."""
+        return from_values(Assignment, values, with_others=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
     """One epoch: a point of the learning curve."""
 
-    epoch: int  # counted from 1
+    epoch: Positive  # counted from 1
     train_loss: float  # mean of the recipe's loss over the augmented training images
-    train_error_count: int  # on the same augmented images, while the weights were changing
-    train_n: int
+    train_error_count: Count  # on the same augmented images, while the weights were changing
+    train_n: Positive
     validation_nll: float
-    validation_error_count: int
-    validation_n: int
-    seconds: float  # wall time of this epoch, validation included
-    busy_seconds: float  # processor time on a CPU, wall time on other devices
-    validation_busy_seconds: float | None = None  # the part of busy_seconds spent on validation; None in older records
+    validation_error_count: Count
+    validation_n: Positive
+    seconds: Seconds  # wall time of this epoch, validation included
+    busy_seconds: Seconds  # processor time on a CPU, wall time on other devices
+    validation_busy_seconds: Seconds | None = None  # of busy_seconds; None in older records
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One trial. If it failed, it has an error; if it validated at least once, it has a best epoch and its score."""
 
-    trial: int
+    trial: TrialNumber
     status: Status
     recipe: Recipe
-    started_at: float  # seconds since 1970
-    ended_at: float
+    started_at: Seconds  # seconds since 1970
+    ended_at: Seconds
     device: str = ""
     precision: str = ""
     execution: str = ""  # "eager", "CUDA graph" or "torch.compile"; with the reason if auto had to fall back
-    thread_count: int = 0
-    parameter_count: int = 0
+    thread_count: Count = 0
+    parameter_count: Count = 0
     curve: tuple[EpochRow, ...] = ()
-    best_epoch: int | None = None
+    best_epoch: Positive | None = None
     validation: Score | None = None  # at the best epoch
     error: str | None = None
     label: str = ""  # the name of the recipe it started from, if that had one
     fold_scores: tuple[Score, ...] = ()  # with cross-validation: each fold's score on the images it held out
-    parent: int | None = None  # the trial from whose last state it continued
-    inherited_epochs: int = 0  # leading rows of the curve that are the parent's; the best epoch is never among them
-    last_epoch: int | None = None  # its state was kept here for others; None: it was to run its whole recipe
+    parent: TrialNumber | None = None  # the trial from whose last state it continued
+    inherited_epochs: Count = 0  # leading rows of the curve that are the parent's; the best epoch is never among them
+    last_epoch: Count | None = None  # its state was kept here for others; None: it was to run its whole recipe
+    files: Mapping[str, Checksum] = field(default_factory=dict, compare=False)  # none in old records
 
     @property
     def counts(self) -> bool:
@@ -142,20 +138,6 @@ class RunRecord:
         """Plain JSON values, with the recipe's id next to the recipe."""
         return dataclasses.asdict(self) | {"recipe_id": self.recipe.recipe_id}
 
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "RunRecord":
-        """Inverse of `to_dict`."""
-        fields = dict(values)
-        fields.pop("recipe_id", None)
-        fields["recipe"] = Recipe.from_dict(fields["recipe"])
-        check_fields(RunRecord, fields)
-        for row in fields["curve"]:
-            check_fields(EpochRow, row)
-        fields["curve"] = tuple(EpochRow(**row) for row in fields["curve"])
-        fields["validation"] = score_from(fields["validation"]) if fields["validation"] else None
-        fields["fold_scores"] = tuple(map(score_from, fields.get("fold_scores", ())))
-        return RunRecord(**fields)
-
 
 def rank(records: Iterable[RunRecord]) -> list[RunRecord]:
     """The trials that count, best first: lowest validation NLL; ties go to the earlier trial."""
@@ -180,25 +162,20 @@ def status_counts(records: Iterable[RunRecord]) -> dict[str, int]:
 class Opening:
     """One line of the ledger: the trials for which the sealed test set was opened, and why."""
 
-    number: int  # counted from 1
-    at: float  # seconds since 1970
+    number: Positive  # counted from 1
+    at: Seconds  # seconds since 1970
     purpose: str
-    trials: tuple[int, ...]
+    trials: tuple[TrialNumber, ...]
     run: str = ""  # the run inside the sweep's folder that the trials belong to; empty for the sweep itself
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "Opening":
-        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
-        return Opening(**{**values, "trials": tuple(map(int, values["trials"])), "run": str(values.get("run", ""))})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """How failing trials are handled, and how much of the others is kept."""
 
-    max_failures: int = 0  # how often a trial whose process was lost is resumed from its last epoch
-    trial_timeout_seconds: float | None = None  # None: no time limit
-    keep: int | None = None  # how many of the best trials keep their weights; None: all
+    max_failures: Count = 0  # how often a trial whose process was lost is resumed from its last epoch
+    trial_timeout_seconds: Seconds | None = None  # None: no time limit
+    keep: Count | None = None  # how many of the best trials keep their weights; None: all
     storage: str = "none"  # where the study is copied: a database address without its password, "sqlite" or "none"
 
 
@@ -213,37 +190,30 @@ class SearchPlan:
     first: tuple[Assignment, ...]  # trials that run before sampling starts; trial 0 is the baseline
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
 
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "SearchPlan":
-        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
-        base, first = Recipe.from_dict(values["base"]), tuple(map(Assignment.from_dict, values["first"]))
-        objectives = tuple(values.get("objectives", DEFAULT_OBJECTIVES))
-        return SearchPlan(**{**values, "base": base, "first": first, "objectives": objectives})
-
 
 @dataclass(frozen=True, kw_only=True)
 class SweepHeader:
     """What a run was asked to do, on which data and machine. Written once, before the first trial."""
 
     name: str
-    created_at: float
+    created_at: Seconds
     dataset: str
-    side: int
+    side: Positive
     data_checksum: str
     split_id: str
-    train_n: int
-    validation_n: int
-    trial_count: int
-    max_epochs: int
-    seed: int
-    concurrency: int
+    train_n: Count
+    validation_n: Count
+    trial_count: Positive
+    max_epochs: Positive
+    seed: Count
+    concurrency: Positive
     device: str
     space: dict[str, str]  # dotted field -> human-readable range
     hardware: str
     versions: dict[str, str]
     kind: RunKind = RunKind.SWEEP
-    fold_count: int = 0  # of cross-validation: validation then covers every image, predicted out of fold, and there is
-    # no sealed test set to open
+    # Of cross-validation: validation then covers every image, predicted out of fold, and there is no sealed test set.
+    fold_count: Count = 0
     policy: Policy = Policy()
     plan: SearchPlan | None = None  # None without a search
 
@@ -252,67 +222,17 @@ class SweepHeader:
         """What the search optimised."""
         return self.plan.objectives if self.plan else DEFAULT_OBJECTIVES
 
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "SweepHeader":
-        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
-        _check_types(values)
-        policy, plan = Policy(**values.get("policy", {})), values.get("plan")
-        kind = RunKind(values.get("kind", RunKind.SWEEP))
-        return SweepHeader(**{**values, "kind": kind, "policy": policy, "plan": plan and SearchPlan.from_dict(plan)})
-
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSummary:
     """How the search went. Written once, after the last trial."""
 
-    seconds: float  # wall time of the search, including the start of the workers
+    seconds: Seconds  # wall time of the search, including the start of the workers
     training_share: float  # 0..1, share of the workers' time spent training or validating
     interrupted: bool  # stopped before all trials ended
     error: str | None = None  # what ended it, unless it was the user
     limit: str = ""  # the requested limit that ended it, if any: a time budget or a target
     database: str = ""  # why trials are missing from the study's copy in the database, if any are
-
-
-def _check_types(values: Mapping[str, Any]) -> None:
-    """Raise TypeError or ValueError if a header has values that cannot be used."""
-    for field in dataclasses.fields(SweepHeader):
-        value = values.get(field.name, field.default)
-        if field.type is float and not (isinstance(value, int | float) and 0 <= value < LAST_SECOND):
-            raise TypeError(f"{field.name} is not a time")
-        if get_origin(field.type) is dict and not isinstance(value, dict):
-            raise TypeError(f"{field.name} is not a table")
-    check_fields(SweepHeader, values)
-    for name in ("trial_count", "concurrency", "max_epochs"):
-        if values[name] < 1:
-            raise ValueError(f"{name} is {values[name]}")
-
-
-def check_fields(kind: type, values: Mapping[str, Any]) -> None:
-    """Raise TypeError if a dataclass field for a count, a number or a text has a value of another kind.
-
-    NaN is a number; missing fields are not checked.
-    """
-    for field in dataclasses.fields(kind):
-        if field.name not in values:
-            continue
-        value = values[field.name]
-        if field.type in (int, float, str) and isinstance(value, bool):
-            raise TypeError(f"{field.name} is {value}")
-        if field.type is int and not (isinstance(value, int) and 0 <= value < 2**63):
-            raise TypeError(f"{field.name} is not a count")
-        if field.type is float and not isinstance(value, int | float):
-            raise TypeError(f"{field.name} is not a number")
-        if field.type is str and not isinstance(value, str):
-            raise TypeError(f"{field.name} is not a string")
-
-
-def score_from(values: Mapping[str, Any]) -> Score:
-    """Inverse of `dataclasses.asdict`. Raises TypeError or ValueError for values that cannot be a score."""
-    check_fields(Score, values)
-    found = Score(**values)
-    if not 0 <= found.error_count <= found.n or found.n < 1:
-        raise ValueError(f"{found.error_count} of {found.n} images wrong")
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from sweeps.words import duration
 
 if TYPE_CHECKING:

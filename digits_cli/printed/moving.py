@@ -7,7 +7,7 @@ from digits_core.remote.bucket import Bucket
 from digits_core.remote.copies import Copy, Pulled, Pushed
 from digits_core.remote.manifest import Manifest
 from digits_core.runs.command_line import digits_command, runs_option
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from sweeps.words import counted
 
 

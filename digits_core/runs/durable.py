@@ -1,26 +1,32 @@
 """Files that are read back complete or not at all, and the error that says what to do about a damaged one."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from packaging.version import Version
 
 from digits_core.data.digits import CLASS_COUNT
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, shortened
+from digits_core.stored import UnknownField, from_json
 
 T = TypeVar("T")
 Content = npt.NDArray[np.uint8]
 """A file's content as an array: Ray takes four times as long for four megabytes of `bytes`."""
 UMASK = os.umask(0o077)  # it can only be read by setting it
 os.umask(UMASK)
+MOST_IMAGES = 2**40  # in a data set: no position is larger
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
 
@@ -92,11 +98,20 @@ def read_array(path: Path) -> npt.NDArray[Any]:
     """Read an .npy file; never unpickles. Raises EnvironmentFailure if it is missing or damaged."""
     check_regular(path)
     try:
-        with path.open("rb") as stream:
-            array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return np.array(np.lib.format.open_memmap(path, mode="r"))  # unlike read_array, takes no header at its word
+    except OSError as error:
         raise unusable(path, error) from error
-    return array
+    except Exception as error:  # numpy evaluates the header as Python: it raises a dozen kinds of errors
+        raise unusable(path, "it is not an array file, or is cut off") from error
+
+
+def read_indices(path: Path, count: int) -> npt.NDArray[np.int64]:
+    """Positions of `count` images in a data set, (count,). Raises EnvironmentFailure for anything else."""
+    array = read_array(path)
+    is_sound = array.shape == (count,) and array.dtype.kind in "iu" and count and int(array.min()) >= 0
+    if not is_sound or len(np.unique(array)) < count or int(array.max()) > MOST_IMAGES:
+        raise unusable(path, f"it should hold the positions of {count:,} images")
+    return array.astype(np.int64)
 
 
 def read_labels(path: Path) -> npt.NDArray[np.int64]:
@@ -107,40 +122,82 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def read_probabilities(path: Path, count: int) -> npt.NDArray[np.float32]:
-    """Probabilities, (count, 10). Raises EnvironmentFailure for another shape or values that are not probabilities."""
+def checksum(content: bytes | Content) -> str:
+    """The SHA-256 of a file's content."""
+    return hashlib.sha256(content.data if isinstance(content, np.ndarray) else content).hexdigest()
+
+
+def check_content(path: Path, expected: str | None) -> None:
+    """Raise EnvironmentFailure unless this is the file that its record vouches for. Old records vouch for none."""
+    if expected is None:
+        return
+    check_regular(path)
+    try:
+        found = checksum(path.read_bytes())
+    except OSError as error:
+        raise unusable(path, error) from error
+    if found != expected:
+        raise unusable(path, "it is not what was stored here: its checksum differs from its record's")
+
+
+def read_probabilities(path: Path, count: int, expected: str | None = None) -> npt.NDArray[np.float32]:
+    """Probabilities, (count, 10). expected: the file's checksum.
+
+    Raises EnvironmentFailure for another shape, values that are not probabilities, or another checksum.
+    """
     array = read_array(path)
     if array.shape != (count, CLASS_COUNT) or array.dtype != np.float32 or not np.isfinite(array).all():
         raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
     if array.min() < 0 or np.abs(array.sum(axis=1) - 1).max() > LARGEST_GAP:
         raise unusable(path, "its probabilities do not sum to one")
+    check_content(path, expected)
     return array
 
 
-def read_json(path: Path, build: Callable[[Any], T]) -> T:
-    """Read a JSON file and build a value from it. Raises EnvironmentFailure if it is missing, damaged or foreign."""
+def read_json(path: Path, kind: type[T], *, besides: Iterable[str] = ()) -> T:
+    """Read a value from a JSON file. Raises EnvironmentFailure if it is missing, damaged or does not fit.
+
+    besides: see digits_core.stored.from_json.
+    """
     check_regular(path)
     try:
-        return build(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        return from_json(kind, path.read_bytes(), besides=besides)
+    except (OSError, ValueError) as error:
         raise unusable(path, error) from error
 
 
 def unusable(path: Path, reason: object) -> EnvironmentFailure:
     """Return (not raise) the error for a damaged file of a run, with what to do about it."""
-    if path.name == "test.npy":
+    newer = _newer_version(path)
+    if newer or isinstance(reason, UnknownField):
+        remedy = f"it is from a newer version of digits{newer}: update digits to read it"
+    elif path.name == "test.npy":
         remedy = "delete it: it is computed again when the test set is next opened for that trial"
     elif path.parent.parent.name == "trials":
-        remedy = f"delete the folder {path.parent} to continue without that trial"
+        remedy = f"restore it from a copy, or move the folder {path.parent} elsewhere to continue without that trial"
     elif path.name.startswith("ensemble"):
-        remedy = f"delete {path.with_name('ensemble.json')} and run `digits ensemble` again"
+        remedy = "run `digits ensemble` again: it replaces it"
     elif path.name == "summary.json":
         remedy = "delete it: it only says how long the sweep took"
+    elif path.name == "transfer.json":
+        remedy = "run `digits transfer` again: it replaces it"
     elif path.name == "journal.jsonl":
         remedy = (
             "restore it from a copy, or start a new sweep with --start-from this one; its finished trials can still be"
             " combined and reported on"
         )
     else:
-        remedy = f"restore it from a copy, or delete the folder {path.parent} and run the sweep again"
-    return EnvironmentFailure(f"cannot use {path} ({reason}); {remedy}")
+        remedy = f"restore it from a copy; without one, move {path.parent} elsewhere and run the sweep again"
+    return EnvironmentFailure(f"cannot use {path} ({shortened(str(reason))}); {remedy}")
+
+
+def _newer_version(path: Path) -> str:
+    """The version of digits that wrote the file's run, if it is newer than this one and says so; else empty."""
+    for folder in list(path.parents)[:4]:
+        try:
+            written_by = msgspec.json.decode((folder / "sweep.json").read_bytes())["versions"]["digits"]
+            if Version(written_by) > Version(version("digits")):
+                return f" ({written_by}; this is {version('digits')})"
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, msgspec.MsgspecError):
+            continue
+    return ""

@@ -1,11 +1,17 @@
 """What is kept of an ensemble, as plain frozen values."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from digits_core.metrics import Score
-from digits_core.records import check_fields, score_from
+from digits_core.stored import Checksum, Count, Seconds, Share, TrialNumber
+
+LARGEST_GAP = 1e-3  # how far weights may sum from one
+METHODS = ("single", "uniform", "greedy", "vote", "stack")
+POOLS = ("all", "confirmed")
+Part = Literal["validation", "test"]
 
 
 def share_text(weight: float) -> str:
@@ -17,8 +23,8 @@ def share_text(weight: float) -> str:
 class Contender:
     """One way to predict: a single model or a weighted vote. `weights` are by trial and sum to one."""
 
-    method: str  # "single", "uniform", "greedy", "vote" or "stack"
-    weights: dict[int, float]
+    method: str  # one of METHODS
+    weights: dict[TrialNumber, Share]
     validation: Score  # for fitted weights: cross-fitted
     test: Score
 
@@ -27,22 +33,18 @@ class Contender:
         """The weights as text, by trial: see `share_text`."""
         return {trial: share_text(weight) for trial, weight in self.weights.items()}
 
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "Contender":
-        """Inverse of `dataclasses.asdict`, from JSON values."""
-        return Contender(
-            method=values["method"],
-            weights={int(trial): weight for trial, weight in values["weights"].items()},
-            validation=score_from(values["validation"]),
-            test=score_from(values["test"]),
-        )
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"this version of digits knows no method {self.method!r}")
+        if abs(sum(self.weights.values()) - 1) > LARGEST_GAP:
+            raise ValueError(f"the weights of {self.method} do not sum to one")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
     """One model of an ensemble."""
 
-    trial: int  # its number among the trials of the pool
+    trial: TrialNumber  # its number among the trials of the pool
     name: str  # to show
     validation: Score
     contribution: float  # how much the uniform vote's validation NLL rises without it
@@ -52,9 +54,9 @@ class Member:
 class PairOfMembers:
     """How differently two members err on the validation images: see digits_core.judging.ensemble."""
 
-    trials: tuple[int, int]
-    disagreement: float
-    double_fault: float
+    trials: tuple[TrialNumber, TrialNumber]
+    disagreement: Share
+    double_fault: Share
     yule_q: float | None
 
 
@@ -62,16 +64,16 @@ class PairOfMembers:
 class AgainstSingle:
     """The ensemble against the best single model, on the sealed test set."""
 
-    rescued: tuple[int, ...]  # positions in the test set of the images that only the ensemble gets right
-    broken: tuple[int, ...]  # positions of those that only the single model gets right
-    p_value: float  # McNemar's exact test
+    rescued: tuple[Count, ...]  # positions in the test set of the images that only the ensemble gets right
+    broken: tuple[Count, ...]  # positions of those that only the single model gets right
+    p_value: Share  # McNemar's exact test
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrated:
     """The chosen ensemble after temperature scaling."""
 
-    temperature: float
+    temperature: Annotated[float, Meta(gt=0)]
     validation: Score  # cross-fitted
     test: Score
 
@@ -82,15 +84,22 @@ class EnsembleRecord:
 
     method: str
     reason: str
-    created_at: float
+    created_at: Seconds
     contenders: tuple[Contender, ...]  # the best single model comes first
-    pool: str = "all"  # "confirmed": the trials of `digits confirm`; trial numbers are then of that run
+    # "confirmed": the trials of `digits confirm`; trial numbers are then of that run.
+    pool: str = "all"
     members: tuple[Member, ...] = ()
     pairs: tuple[PairOfMembers, ...] = ()
     against_single: AgainstSingle | None = None
     calibrated: Calibrated | None = None
-    parameter_count: int = 0  # sum over the members with a non-zero weight
-    image_seconds: float | None = None  # sum over the same members
+    parameter_count: Count = 0  # sum over the members with a non-zero weight
+    image_seconds: Seconds | None = None  # sum over the same members
+    files: dict[Part, Checksum] = field(default_factory=dict, compare=False)  # none in old records
+
+    def __post_init__(self) -> None:
+        missing = {"single", self.method} - {contender.method for contender in self.contenders}
+        if missing or self.pool not in POOLS:
+            raise ValueError(f"it has no contender {min(missing)!r}" if missing else f"it knows no pool {self.pool!r}")
 
     def contender(self, method: str) -> Contender:
         return next(contender for contender in self.contenders if contender.method == method)
@@ -107,28 +116,3 @@ class EnsembleRecord:
     def name_of(self, trial: int) -> str:
         """A member's name to show."""
         return next((member.name for member in self.members if member.trial == trial), f"trial {trial}")
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "EnsembleRecord":
-        """Inverse of `dataclasses.asdict`, from JSON values."""
-        fields = dict(values)
-        check_fields(EnsembleRecord, fields)
-        for kind, name in ((Member, "members"), (PairOfMembers, "pairs")):
-            for one in fields.get(name, ()):
-                check_fields(kind, one)
-        fields["contenders"] = tuple(Contender.from_dict(contender) for contender in fields["contenders"])
-        fields["members"] = tuple(
-            Member(**{**member, "validation": score_from(member["validation"])}) for member in fields.get("members", ())
-        )
-        fields["pairs"] = tuple(
-            PairOfMembers(**{**pair, "trials": tuple(pair["trials"])}) for pair in fields.get("pairs", ())
-        )
-        against = fields.get("against_single")
-        if against:
-            places = {name: tuple(against[name]) for name in ("rescued", "broken")}
-            fields["against_single"] = AgainstSingle(**places, p_value=against["p_value"])
-        calibrated = fields.get("calibrated")
-        if calibrated:
-            scores = {part: score_from(calibrated[part]) for part in ("validation", "test")}
-            fields["calibrated"] = Calibrated(temperature=calibrated["temperature"], **scores)
-        return EnsembleRecord(**fields)

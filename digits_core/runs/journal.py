@@ -19,15 +19,84 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from digits_core.records import Assignment
+from digits_core.records import Assignment, Status
 from digits_core.runs.durable import check_regular, opened_for_appending, unusable
+from digits_core.stored import Count, Seconds, TrialNumber, from_json, from_values
 
 FILE_NAME = "journal.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A driver started or resumed the run."""
+
+    at: Seconds
+    started_at: Seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnTrial(Assignment):
+    """A trial will be trained."""
+
+    at: Seconds
+
+    @property
+    def assignment(self) -> Assignment:
+        """The event without its time."""
+        return Assignment(**{one.name: getattr(self, one.name) for one in fields(Assignment)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedEpoch:
+    """A trial finished an epoch."""
+
+    at: Seconds
+    trial: TrialNumber
+    epoch: Count
+    nll: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetriedTrial:
+    """A trial's process was lost."""
+
+    at: Seconds
+    trial: TrialNumber
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedTrial:
+    """A trial ended."""
+
+    at: Seconds
+    trial: TrialNumber
+    status: Status
+
+
+Event = Session | DrawnTrial | EndedEpoch | RetriedTrial | EndedTrial
+EVENTS: dict[object, type[Event]] = {
+    "session": Session,
+    "drawn": DrawnTrial,
+    "epoch": EndedEpoch,
+    "retried": RetriedTrial,
+    "over": EndedTrial,
+}
+
+
+def read_event(line: bytes) -> Event | None:
+    """One line of a journal; None for an event that this version does not know. Raises ValueError if it is damaged."""
+    values = from_json(dict[str, Any], line)
+    if "event" not in values:
+        raise ValueError("it names no event")
+    kind = EVENTS.get(str(values.pop("event")))
+    # Another version may say more about an event, but not about what a trial is to train.
+    others = isinstance(kind, type) and issubclass(kind, DrawnTrial)
+    return None if kind is None else from_values(kind, values, with_others=not others)
 
 
 @dataclass
@@ -73,25 +142,25 @@ class History:
         """Wall time of all sessions together."""
         return sum(last - first for first, last in self.sessions)
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        """Add one line of the journal. Events that this version does not know are ignored."""
-        event, at = line["event"], float(line["at"])
-        if event == "session":
-            self.sessions.append((float(line["started_at"]), at))
+    def add(self, event: Event) -> None:
+        """Add an event. Raises LookupError if it does not fit those before it."""
+        if isinstance(event, Session):
+            self.sessions.append((event.started_at, event.at))
             return
         first, _ = self.sessions[-1]
-        self.sessions[-1] = (first, at)
-        if event == "drawn":
-            assignment = Assignment.from_dict(line)
-            self.trials[assignment.trial] = TrialHistory(assignment=assignment)
-        elif event == "epoch":
-            self.trials[line["trial"]].nlls[int(line["epoch"])] = float(line["nll"])
-            self.order.append((line["trial"], int(line["epoch"])))
-        elif event == "retried":
-            self.trials[line["trial"]].retries += 1
-        elif event == "over":
-            self.trials[line["trial"]].status = str(line["status"])
-            self.order.append((line["trial"], None))
+        self.sessions[-1] = (first, event.at)
+        if isinstance(event, DrawnTrial):
+            self.trials[event.trial] = TrialHistory(assignment=event.assignment)
+            return
+        trial = self.trials[event.trial]
+        if isinstance(event, EndedEpoch):
+            trial.nlls[event.epoch] = event.nll
+            self.order.append((event.trial, event.epoch))
+        elif isinstance(event, RetriedTrial):
+            trial.retries += 1
+        else:
+            trial.status = event.status
+            self.order.append((event.trial, None))
 
 
 def read_journal(folder: Path) -> History:
@@ -101,9 +170,15 @@ def read_journal(folder: Path) -> History:
     try:
         content = path.read_bytes() if path.exists() else b""
         for line in content[: content.rfind(b"\n") + 1].splitlines():
-            history.add(json.loads(line))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise unusable(path, f"{type(error).__name__}: {str(error)[:200]}") from error
+            event = read_event(line)
+            if event is not None:
+                history.add(event)
+    except OSError as error:
+        raise unusable(path, error) from error
+    except ValueError as error:
+        raise unusable(path, error) from error
+    except LookupError:
+        raise unusable(path, "it names a trial before it was drawn, or has lost its first line") from None
     return history
 
 

@@ -17,7 +17,7 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
          /ledger.jsonl             one line for every opening of the test set
          /test_labels.npy, test_indices.npy   once the test set was opened
          /transfer.json            how its models do on other data sets: see digits_core.runs.transfer_records
-         /ensemble.json, ensemble_validation.npy, ensemble_test.npy
+         /ensemble.json, ensemble_validation-*.npy, ensemble_test-*.npy   the names hold the checksums
          /report.html, leaderboard.csv
          /confirmed/               a run of its own with the same layout: the best recipes again, on fresh seeds;
                                    confirmed-5-folds/ if they were cross-validated
@@ -38,8 +38,10 @@ from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.recipes import best_parameters
 from digits_core.records import Opening, RunRecord, SweepHeader, SweepSummary, rank
 from digits_core.runs.durable import (
+    array_bytes,
+    checksum,
     json_bytes,
-    read_array,
+    read_indices,
     read_json,
     read_labels,
     read_probabilities,
@@ -47,9 +49,9 @@ from digits_core.runs.durable import (
     write_array,
     write_atomically,
 )
-from digits_core.runs.ensemble_records import EnsembleRecord
+from digits_core.runs.ensemble_records import EnsembleRecord, Part
 from digits_core.runs.ledger import append_to_ledger, read_ledger
-from digits_core.runs.trial_folder import TrialFolder, folder_name
+from digits_core.runs.trial_folder import TrialFolder, folder_name, record_in
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -106,7 +108,7 @@ class SweepStore:
     @property
     def header(self) -> SweepHeader:
         """What the run was asked to do."""
-        header = read_json(self.folder / "sweep.json", SweepHeader.from_dict)
+        header = read_json(self.folder / "sweep.json", SweepHeader)
         return dataclasses.replace(header, name=self.folder.name)  # the folder may have been renamed
 
     def write_summary(self, summary: SweepSummary) -> None:
@@ -126,7 +128,7 @@ class SweepStore:
     def summary(self) -> SweepSummary | None:
         """How the search went; None while it runs or if its driver was killed."""
         path = self.folder / "summary.json"
-        return read_json(path, lambda values: SweepSummary(**values)) if path.is_file() else None
+        return read_json(path, SweepSummary) if path.is_file() else None
 
     def trial(self, trial: int) -> TrialFolder:
         """One trial's folder, which need not exist yet."""
@@ -135,7 +137,7 @@ class SweepStore:
     def records(self) -> list[RunRecord]:
         """All trials that have ended, by number."""
         paths = sorted((self.folder / "trials").glob("*/record.json"))
-        return [read_json(path, RunRecord.from_dict) for path in paths]
+        return [record_in(path) for path in paths]
 
     def ranked(self) -> list[RunRecord]:
         """The trials that count, best first: see `digits_core.records.rank`."""
@@ -151,11 +153,11 @@ class SweepStore:
 
     def validation_indices(self) -> npt.NDArray[np.int64]:
         """Positions of the validation images in the data set, (N,)."""
-        return read_array(self.folder / "validation_indices.npy")
+        return read_indices(self.folder / "validation_indices.npy", len(self.validation_labels()))
 
     def validation_probabilities(self, trial: int) -> npt.NDArray[np.float32]:
         """Probabilities at the trial's best epoch, (N, 10)."""
-        return read_probabilities(self.trial(trial).folder / "validation.npy", len(self.validation_labels()))
+        return self.trial(trial).validation_probabilities(len(self.validation_labels()))
 
     # --- the sealed test set: only digits_core.inference.sealed writes these ---
 
@@ -166,14 +168,18 @@ class SweepStore:
 
     def ledger(self) -> list[Opening]:
         """Every opening of the test set so far, for the sweep and the runs inside its folder."""
-        folder = self.sealed_by.folder
-        return read_ledger(folder, ["", *(inner.name for inner in SweepStore(folder).inner_folders)])
+        sealed_by = self.sealed_by
+        return read_ledger(sealed_by.folder, sealed_by._covered)
+
+    @property
+    def _covered(self) -> list[str]:
+        return ["", *(inner.name for inner in self.inner_folders)]
 
     def append_to_ledger(self, purpose: str, trials: tuple[int, ...]) -> None:
         """Record that the test set is about to be opened for these trials."""
-        self.ledger()  # raises if it cannot be read
-        within = "" if self.sealed_by is self else self.folder.name
-        append_to_ledger(self.sealed_by.folder, purpose, trials, within)
+        sealed_by = self.sealed_by
+        within = "" if sealed_by is self else self.folder.name
+        append_to_ledger(sealed_by.folder, purpose, trials, within, sealed_by._covered)
 
     def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
         """Keep a trial's test probabilities, (N, 10)."""
@@ -190,7 +196,7 @@ class SweepStore:
 
     def test_indices(self) -> npt.NDArray[np.int64]:
         """Positions of the test images in the data set, (N,)."""
-        return read_array(self.folder / "test_indices.npy")
+        return read_indices(self.folder / "test_indices.npy", len(self.test_labels()))
 
     def can_be_tested(self, trial: int) -> bool:
         """Whether the trial has kept its weights or has its test probabilities already."""
@@ -244,24 +250,37 @@ class SweepStore:
     def write_ensemble(
         self, record: EnsembleRecord, validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating]
     ) -> None:
-        """Keep an ensemble. The old record goes first, the new one comes last, so it never describes other arrays."""
-        (self.folder / "ensemble.json").unlink(missing_ok=True)
-        write_array(self.folder / "ensemble_validation.npy", validation.astype(np.float32))
-        write_array(self.folder / "ensemble_test.npy", test.astype(np.float32))
+        """Keep an ensemble. Its record names its arrays: until that is replaced, the old ensemble is whole."""
+        parts: dict[Part, npt.NDArray[np.floating]] = {"validation": validation, "test": test}
+        arrays = {part: array_bytes(array.astype(np.float32)) for part, array in parts.items()}
+        record = dataclasses.replace(record, files={part: checksum(content) for part, content in arrays.items()})
+        for part, content in arrays.items():
+            write_atomically(self._ensemble_array(record, part), content)
         write_atomically(self.folder / "ensemble.json", json_bytes(dataclasses.asdict(record)))
+        for path in self.folder.glob("ensemble_*.npy"):
+            if path not in {self._ensemble_array(record, part) for part in arrays}:
+                path.unlink()
+
+    def _ensemble_array(self, record: EnsembleRecord, part: Part) -> Path:
+        named = f"-{record.files[part][:12]}" if part in record.files else ""
+        return self.folder / f"ensemble_{part}{named}.npy"
 
     def ensemble(self) -> EnsembleRecord | None:
         """The stored ensemble; None if there isn't one."""
         path = self.folder / "ensemble.json"
-        return read_json(path, EnsembleRecord.from_dict) if path.is_file() else None
+        return read_json(path, EnsembleRecord) if path.is_file() else None
 
     def ensemble_validation_probabilities(self) -> npt.NDArray[np.float32]:
         """Shape (N, 10)."""
-        return read_probabilities(self.folder / "ensemble_validation.npy", len(self.validation_labels()))
+        return self._ensemble_probabilities("validation", len(self.validation_labels()))
 
     def ensemble_test_probabilities(self) -> npt.NDArray[np.float32]:
         """Shape (N, 10)."""
-        return read_probabilities(self.folder / "ensemble_test.npy", len(self.test_labels()))
+        return self._ensemble_probabilities("test", len(self.test_labels()))
+
+    def _ensemble_probabilities(self, part: Part, count: int) -> npt.NDArray[np.float32]:
+        record = read_json(self.folder / "ensemble.json", EnsembleRecord)
+        return read_probabilities(self._ensemble_array(record, part), count, record.files.get(part))
 
 
 REFITTED = "refitted"
@@ -281,9 +300,9 @@ def sweep_names(runs: Path) -> list[str]:
 
 def _created_at(header: Path) -> tuple[float, str]:
     try:
-        return read_json(header, lambda values: float(values["created_at"])), header.parent.name
+        return read_json(header, SweepHeader).created_at, header.parent.name
     except EnvironmentFailure:
-        return header.stat().st_mtime, header.parent.name
+        return header.lstat().st_mtime, header.parent.name
 
 
 def check_new(runs: Path, name: str) -> None:

@@ -1,12 +1,10 @@
 """What is kept of models tested on other data sets: a row per model, a column per data set, as plain frozen values."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from digits_core.records import check_fields
 from digits_core.runs.durable import json_bytes, read_json, write_atomically
+from digits_core.stored import Count, Positive, Seconds, Share
 
 FILE_NAME = "transfer.json"
 
@@ -15,12 +13,16 @@ FILE_NAME = "transfer.json"
 class TransferCell:
     """One model on one data set's test set."""
 
-    n: int
-    error_count: int
-    low: float  # of Wilson's 95 % interval for the accuracy
-    high: float
-    seen_count: int  # how many of these images were also in its training or validation set: then accuracy says little
+    n: Positive
+    error_count: Count
+    low: Share  # of Wilson's 95 % interval for the accuracy
+    high: Share
+    seen_count: Count  # how many of these images were also in its training or validation set: then accuracy says little
     is_own: bool  # this is the data set that the model was trained on
+
+    def __post_init__(self) -> None:
+        if self.error_count > self.n:
+            raise ValueError(f"{self.error_count} of {self.n} images wrong")
 
     @property
     def accuracy(self) -> float:
@@ -33,8 +35,8 @@ class TransferColumn:
     """A data set's test set, or a corrupted version of it."""
 
     name: str
-    side: int  # pixels; images are reframed for models that take another size
-    n: int
+    side: Positive  # pixels; images are reframed for models that take another size
+    n: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class TransferRow:
 
     model: str
     trained_on: str
-    side: int
+    side: Positive
     cells: tuple[TransferCell, ...]
 
 
@@ -51,23 +53,13 @@ class TransferRow:
 class Transfer:
     """The whole matrix of models by data sets."""
 
-    created_at: float
+    created_at: Seconds
     columns: tuple[TransferColumn, ...]
     rows: tuple[TransferRow, ...]
 
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "Transfer":
-        """Inverse of `dataclasses.asdict`, from JSON values."""
-        check_fields(Transfer, values)
-        for row in values["rows"]:
-            for cell in row["cells"]:
-                check_fields(TransferCell, cell)
-        rows = [{**row, "cells": tuple(TransferCell(**cell) for cell in row["cells"])} for row in values["rows"]]
-        return Transfer(
-            created_at=values["created_at"],
-            columns=tuple(TransferColumn(**column) for column in values["columns"]),
-            rows=tuple(TransferRow(**row) for row in rows),
-        )
+    def __post_init__(self) -> None:
+        if any(len(row.cells) != len(self.columns) for row in self.rows):
+            raise ValueError("its rows and columns do not match")
 
 
 def write_transfer(folder: Path, transfer: Transfer) -> None:
@@ -80,4 +72,4 @@ def write_transfer(folder: Path, transfer: Transfer) -> None:
 def read_transfer(folder: Path) -> Transfer | None:
     """The transfer kept in a run's folder; None if there isn't one."""
     path = folder / FILE_NAME
-    return read_json(path, Transfer.from_dict) if path.is_file() else None
+    return read_json(path, Transfer) if path.is_file() else None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.records import Bundle, RunRecord
-from digits_core.runs.durable import Content, array_bytes, json_bytes, read_json, sync, unusable, write_atomically
+from digits_core.runs.durable import (
+    Content,
+    array_bytes,
+    check_content,
+    check_regular,
+    checksum,
+    json_bytes,
+    read_json,
+    read_probabilities,
+    sync,
+    unusable,
+    write_atomically,
+)
 
-MOST_TRIALS = 99_999  # per run: trial folders are numbered with five digits
 PREDICTIONS = "validation.npy"
 WEIGHTS = "weights.safetensors"
 STATE = "state.safetensors"
@@ -23,6 +34,14 @@ RECORD = "record.json"
 def folder_name(trial: int) -> str:
     """The trial's folder name: `00017` for trial 17."""
     return f"{trial:05d}"
+
+
+def record_in(path: Path) -> RunRecord:
+    """The record in a file. Raises EnvironmentFailure if it is damaged, or names another trial than its folder."""
+    record = read_json(path, RunRecord, besides=("recipe_id",))
+    if folder_name(record.trial) != path.parent.name:
+        raise unusable(path, f"it is the record of trial {record.trial}")
+    return record
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)  # Ray puts every result into the text of debug messages
@@ -82,6 +101,7 @@ class TrialFolder:
         path = self.folder / name
         if not path.exists():
             return None
+        check_regular(path)
         try:
             with safe_open(path, framework="np") as stream:
                 facts = json.loads(stream.metadata()["facts"])
@@ -93,13 +113,14 @@ class TrialFolder:
     def read_record(self) -> RunRecord | None:
         """The record; None if the trial has not ended."""
         path = self.folder / RECORD
-        return read_json(path, RunRecord.from_dict) if path.is_file() else None
+        return record_in(path) if path.is_file() else None
 
     def complete(self, record: RunRecord, best: Mapping[str, Content]) -> None:
         """Write the best epoch's files, then the record: the trial has ended. Deletes what the record does not need."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, content in best.items():
             write_atomically(self.folder / name, content)
+        record = replace(record, files={name: checksum(content) for name, content in best.items()})
         if record.keeps_state:
             sync(self.folder / STATE)
         write_atomically(self.folder / RECORD, json_bytes(record.to_dict()))
@@ -121,12 +142,22 @@ class TrialFolder:
         """Whether the best epoch's weights are still stored."""
         return (self.folder / WEIGHTS).is_file()
 
+    def _checksum(self, name: str) -> str | None:
+        record = self.read_record()
+        return record.files.get(name) if record else None
+
+    def validation_probabilities(self, count: int) -> npt.NDArray[np.float32]:
+        """Of the best epoch, (count, 10). Raises EnvironmentFailure if they are not what the record vouches for."""
+        return read_probabilities(self.folder / PREDICTIONS, count, self._checksum(PREDICTIONS))
+
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """The best epoch's weights. Raises EnvironmentFailure if they are missing or damaged."""
+        """The best epoch's weights. Raises EnvironmentFailure if they are not what the record vouches for."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         path = self.folder / WEIGHTS
+        check_regular(path)
+        check_content(path, self._checksum(WEIGHTS))
         try:
             loaded: dict[str, npt.NDArray[Any]] = load_file(path)
         except (OSError, SafetensorError) as error:

@@ -15,7 +15,7 @@ from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.records import DEFAULT_OBJECTIVES
 from digits_core.runs.store import check_name
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from sweeps.space.spaces import NOT_SEARCHED
 
 AUTO: Literal["auto"] = "auto"

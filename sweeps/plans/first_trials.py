@@ -10,7 +10,7 @@ from digits_core.recipe import Recipe, Scalar, field_type
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import Assignment
 from digits_core.runs.store import SweepStore, sweep_names
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from digits_core.training.engine import check_fit
 from sweeps.plans.config import SweepConfig, check_unseen
 from sweeps.space.assignments import assignment_at

@@ -13,7 +13,7 @@ from digits_core.records import Policy, RunKind, SearchPlan, SweepHeader
 from digits_core.runs.journal import History
 from digits_core.runs.ownership import check_free
 from digits_core.runs.store import SweepStore, check_new
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from digits_core.training.device import accelerator_count, default_device
 from digits_core.training.engine import check_fit
 from sweeps.plans.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig

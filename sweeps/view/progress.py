@@ -20,7 +20,7 @@ from typing_extensions import override
 from digits_core.judging.stats import accuracy_interval
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, SweepHeader
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from sweeps.view.tally import Tally
 from sweeps.words import counted, duration
 

@@ -10,7 +10,7 @@ from digits_core.records import RunKind, RunRecord, SweepHeader, rank
 from digits_core.runs.journal import History, read_journal
 from digits_core.runs.ownership import check_free, is_running
 from digits_core.runs.store import SweepStore, check_name, sweep_names
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from sweeps.view.tally import folder_bytes
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from digits_core.records import RunRecord
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 
 TOP_COUNT = 5
 FORECAST_FROM = 5  # the first trials train all epochs, so they say little about the many that are stopped

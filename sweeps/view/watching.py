@@ -1,13 +1,20 @@
 """`digits watch`: a run's live view in another terminal, fed by its journal."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from digits_core.errors import EnvironmentFailure
-from digits_core.runs.journal import FILE_NAME
+from digits_core.runs.durable import check_regular, unusable
+from digits_core.runs.journal import (
+    FILE_NAME,
+    DrawnTrial,
+    EndedEpoch,
+    EndedTrial,
+    Event,
+    RetriedTrial,
+    Session,
+    read_event,
+)
 from digits_core.runs.ownership import is_running
 from digits_core.runs.store import SweepStore
 from sweeps.view.progress import SweepView
@@ -21,8 +28,9 @@ class JournalTail:
     def __init__(self, path: Path) -> None:
         self.path, self.offset = path, 0
 
-    def new_lines(self) -> Iterator[dict[str, Any]]:
-        """The lines added since the last call. Raises EnvironmentFailure for a damaged line."""
+    def new_events(self) -> Iterator[Event]:
+        """The events added since the last call. Raises EnvironmentFailure for a damaged line."""
+        check_regular(self.path)
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
             content = stream.read()
@@ -30,39 +38,41 @@ class JournalTail:
         self.offset += len(whole)
         for line in whole.splitlines():
             try:
-                yield dict(json.loads(line))
-            except (ValueError, TypeError) as error:
-                raise EnvironmentFailure(f"cannot use {self.path} ({error})") from error
+                event = read_event(line)
+            except ValueError as error:
+                raise unusable(self.path, error) from error
+            if event is not None:
+                yield event
 
 
 def watch(store: SweepStore, view: SweepView, poll_seconds: float = POLL_SECONDS) -> None:
     """Show the run until its driver is gone. Reads only."""
     tail = JournalTail(store.folder / FILE_NAME)
-    lines = list(tail.new_lines())
-    begun = max((position for position, line in enumerate(lines) if line.get("event") == "session"), default=0)
-    past, present = lines[:begun], lines[begun:]
-    over = {line["trial"] for line in past if line.get("event") == "over"}
+    events = list(tail.new_events())
+    begun = max((place for place, event in enumerate(events) if isinstance(event, Session)), default=0)
+    past, present = events[:begun], events[begun:]
+    over = {event.trial for event in past if isinstance(event, EndedTrial)}
     earlier = [record for record in store.records() if record.trial in over]
-    view.recall(earlier, time.time() - float(present[0].get("started_at", time.time())) if present else 0.0)
+    session = present[0] if present else None
+    view.recall(earlier, time.time() - session.started_at if isinstance(session, Session) else 0.0)
     while True:
-        for line in present:
-            _tell(store, view, line)
+        for event in present:
+            _tell(store, view, event)
         view.tick()
         if not present and not is_running(store.folder):
             return
         time.sleep(poll_seconds)
-        present = list(tail.new_lines())
+        present = list(tail.new_events())
 
 
-def _tell(store: SweepStore, view: SweepView, line: dict[str, Any]) -> None:
-    event = line.get("event")
-    if event == "drawn":
-        view.trial_started(line["trial"])
-    elif event == "epoch":
-        view.trial_advanced(line["trial"], line["epoch"])
-    elif event == "retried":
-        view.trial_retried(line["trial"])
-    elif event == "over":
-        record = store.trial(line["trial"]).read_record()
+def _tell(store: SweepStore, view: SweepView, event: Event) -> None:
+    if isinstance(event, DrawnTrial):
+        view.trial_started(event.trial)
+    elif isinstance(event, EndedEpoch):
+        view.trial_advanced(event.trial, event.epoch)
+    elif isinstance(event, RetriedTrial):
+        view.trial_retried(event.trial)
+    elif isinstance(event, EndedTrial):
+        record = store.trial(event.trial).read_record()
         if record is not None:
             view.trial_over(record)

@@ -1,5 +1,8 @@
 """Real runs, trained in this process."""
 
+import json
+from pathlib import Path
+
 import torch
 
 from digits_core.data.digits import Digits, Split
@@ -35,3 +38,8 @@ def train_into(store: SweepStore, split: Split, trial: int, recipe: Recipe, epoc
         best.update(progress.best)
     folder.complete(progress.record, best)
     return progress.record
+
+
+def spoil(path: Path, **changes: object) -> None:
+    """Change fields of a stored JSON document."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))

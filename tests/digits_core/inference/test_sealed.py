@@ -9,6 +9,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.inference.sealed import open_test
 from digits_core.metrics import score
 from digits_core.runs.store import SweepStore
+from tests.helpers.runs import spoil
 
 
 def test_opening_is_counted_and_kept(sweep_store: SweepStore, digits: Digits) -> None:
@@ -39,8 +40,9 @@ def test_missing_weights_open_nothing(sweep_store: SweepStore) -> None:
 def test_weights_of_another_network_open_nothing(sweep_store: SweepStore) -> None:
     leader, other = sweep_store.trial(0), sweep_store.trial(1)  # a cnn and an mlp
     (leader.folder / "weights.safetensors").write_bytes((other.folder / "weights.safetensors").read_bytes())
+    spoil(leader.folder / "record.json", files={})  # an older version's
     records = [record for record in sweep_store.records() if record.trial == 0]
-    with pytest.raises(EnvironmentFailure, match=r"not this recipe's weights\); delete the folder .*00000"):
+    with pytest.raises(EnvironmentFailure, match=r"not this recipe's weights\); restore it .* move .*00000"):
         open_test(sweep_store, records, "a test")
     assert sweep_store.ledger() == []
 

@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.metrics import score
 from digits_core.records import Bundle, RunRecord
 from digits_core.runs.durable import write_atomically
+from digits_core.runs.ledger import UNREADABLE, UNRECORDED
 from digits_core.runs.store import SweepStore, check_name, check_new, sweep_names
 from digits_core.runs.trial_folder import best_files, bundle_file
+from digits_core.stored import from_json
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.plans.config import EnsembleConfig
-from tests.helpers.runs import HOSTILE, make_header
+from tests.helpers.runs import HOSTILE, make_header, spoil
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a\nb", "a" * 81, HOSTILE, "a\0", "C:x", "é"])
@@ -40,7 +44,8 @@ def test_records_survive_the_trip_to_disk(sweep_store: SweepStore) -> None:
     assert [record.trial for record in records] == [0, 1, 2, 3, 4]
     assert [record.status for record in records] == ["finished"] * 3 + ["stopped", "failed"]
     for record in records:
-        assert RunRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+        stored = json.dumps(record.to_dict()).encode()
+        assert from_json(RunRecord, stored, besides=("recipe_id",)) == record
 
 
 def test_ranking_is_by_validation_nll_and_leaves_out_trials_without_a_score(sweep_store: SweepStore) -> None:
@@ -86,7 +91,8 @@ def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
     weights = sweep_store.trial(0).folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(
-        EnvironmentFailure, match=r"weights\.safetensors .*; delete the folder .*00000 to continue without"
+        EnvironmentFailure,
+        match=r"weights\.safetensors .*; restore it .*, or move the folder .*00000",
     ):
         sweep_store.trial(0).weights()
     (sweep_store.folder / "validation_labels.npy").write_bytes(b"\x93NUMPY")
@@ -122,24 +128,30 @@ def test_a_damaged_sweep_is_reported_and_no_other_opened_instead(
     for name in (None, "later"):
         opened = SweepStore.open(runs, name)
         assert opened.folder == later.folder
-        with pytest.raises(EnvironmentFailure, match=r"later/sweep\.json .* delete the folder .*later and run"):
+        with pytest.raises(EnvironmentFailure, match=r"later/sweep\.json .* move .*later elsewhere and run"):
             _ = opened.header
 
 
 @pytest.mark.parametrize("damage", [np.zeros((359, 10)), np.zeros((360, 9)), np.full((360, 10), np.nan), np.zeros(3)])
 def test_probabilities_of_a_wrong_shape_are_reported(sweep_store: SweepStore, damage: np.ndarray) -> None:
     np.save(sweep_store.trial(1).folder / "validation.npy", damage.astype(np.float32))
-    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*360 x 10 .*delete the folder .*00001 to continue"):
+    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*360 x 10 .*move the folder .*00001 elsewhere"):
         sweep_store.validation_probabilities(1)
     assert sweep_store.validation_probabilities(0).shape == (360, 10)
 
 
-def test_test_predictions_missing_from_the_ledger_are_reported(sweep_store: SweepStore) -> None:
+def test_test_predictions_that_no_ledger_line_names_are_an_opening(sweep_store: SweepStore) -> None:
     sweep_store.append_to_ledger("x", (1,))
-    for trial in (1, 2):
+    for trial in (1, 2, 4):
         (sweep_store.trial(trial).folder / "test.npy").write_bytes(b"")
-    with pytest.raises(EnvironmentFailure, match="does not name trial 00002, for which the test set was opened"):
-        sweep_store.ledger()
+    expected = [("x", (1,)), (UNRECORDED, (2, 4))]
+    assert [(opening.purpose, opening.trials) for opening in sweep_store.ledger()] == expected
+    sweep_store.append_to_ledger("y", (2,))  # writes the line that was lost
+    lines = (sweep_store.folder / "ledger.jsonl").read_text().splitlines()
+    assert [(json.loads(line)["number"], json.loads(line)["trials"]) for line in lines] == [
+        (1, [1]), (2, [2, 4]), (3, [2]),
+    ]  # fmt: skip
+    assert len(sweep_store.ledger()) == 3
 
 
 def test_a_torn_last_ledger_line_is_not_an_opening(sweep_store: SweepStore) -> None:
@@ -164,14 +176,17 @@ def test_a_confirmation_is_counted_in_its_sweeps_ledger(sweep_store: SweepStore,
     assert not (confirmed.folder / "ledger.jsonl").exists()
     (confirmed.folder / "trials" / "00002").mkdir()
     (confirmed.folder / "trials" / "00002" / "test.npy").write_bytes(b"")
-    with pytest.raises(EnvironmentFailure, match="trial 00002 of confirmed"):
-        sweep_store.ledger()
+    assert [(opening.run, opening.trials) for opening in sweep_store.ledger()][2:] == [("confirmed", (2,))]
 
 
-def test_a_foreign_ledger_line_is_reported(sweep_store: SweepStore) -> None:
-    (sweep_store.folder / "ledger.jsonl").write_text('{"number": 1}\n')
-    with pytest.raises(EnvironmentFailure, match=r"cannot use .*ledger\.jsonl"):
-        sweep_store.ledger()
+@pytest.mark.parametrize("line", ['{"number": 1}', "", "no JSON", "[]", '{"number": 1, "at": 1e999}', "\xff"])
+def test_a_damaged_ledger_line_counts_as_an_opening(sweep_store: SweepStore, line: str) -> None:
+    sweep_store.append_to_ledger("first", (1,))
+    with (sweep_store.folder / "ledger.jsonl").open("a", encoding="latin-1") as stream:
+        stream.write(line + "\n")
+    sweep_store.append_to_ledger("third", (1,))
+    found = [(opening.number, opening.purpose, opening.trials) for opening in sweep_store.ledger()]
+    assert found == [(1, "first", (1,)), (2, UNREADABLE, ()), (3, "third", (1,))]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +206,7 @@ def test_an_npz_archive_is_not_an_array(sweep_store: SweepStore) -> None:
         sweep_store.validation_probabilities(0)
 
 
-def test_a_half_written_ensemble_is_not_read(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ensemble_is_replaced_whole_or_not_at_all(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     record = build_ensemble(sweep_store, EnsembleConfig(top=2))
     assert sweep_store.ensemble() is not None
     replace_file, done = os.replace, []
@@ -202,11 +217,86 @@ def test_a_half_written_ensemble_is_not_read(sweep_store: SweepStore, monkeypatc
         done.append(target.name)
         replace_file(source, target)
 
-    monkeypatch.setattr("digits_core.runs.durable.os.replace", fill_up_after_one)
-    with pytest.raises(OSError, match=r"No space left on device: .*ensemble_test\.npy"):
-        sweep_store.write_ensemble(record, np.zeros((360, 10)), np.zeros((359, 10)))
-    assert done == ["ensemble_validation.npy"]
-    assert sweep_store.ensemble() is None
+    before = sweep_store.ensemble_validation_probabilities(), sweep_store.ensemble_test_probabilities()
+    other = np.full((360, 10), 0.1), np.full((359, 10), 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("digits_core.runs.durable.os.replace", fill_up_after_one)
+        with pytest.raises(OSError, match=r"No space left on device: .*ensemble_test-[0-9a-f]{12}\.npy"):
+            sweep_store.write_ensemble(record, *other)
+    assert len(done) == 1
+    assert sweep_store.ensemble() == record
+    assert np.array_equal(sweep_store.ensemble_validation_probabilities(), before[0])
+    assert np.array_equal(sweep_store.ensemble_test_probabilities(), before[1])
+    sweep_store.write_ensemble(record, *other)
+    assert sweep_store.ensemble_test_probabilities().max() < 0.2
+    assert len(list(sweep_store.folder.glob("ensemble*"))) == 3
+
+
+def test_arrays_of_an_older_version_s_ensemble_are_found(sweep_store: SweepStore) -> None:
+    record = build_ensemble(sweep_store, EnsembleConfig(top=2))
+    for part in ("validation", "test"):
+        (array,) = sweep_store.folder.glob(f"ensemble_{part}-*.npy")
+        array.rename(array.with_name(f"ensemble_{part}.npy"))
+    spoil(sweep_store.folder / "ensemble.json", files={})
+    assert score(sweep_store.test_labels(), sweep_store.ensemble_test_probabilities()) == record.chosen.test
+
+
+@pytest.mark.parametrize("what", ["weights", "validation", "ensemble"])
+def test_figures_that_were_changed_are_refused(sweep_store: SweepStore, what: str) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=2))
+    folder = sweep_store.trial(0).folder
+    if what == "weights":
+        zeroed = {name: np.zeros_like(array) for name, array in sweep_store.trial(0).weights().items()}
+        save_file(zeroed, folder / "weights.safetensors")
+    else:
+        path = folder / "validation.npy"
+        if what == "ensemble":
+            (path,) = sweep_store.folder.glob("ensemble_test-*.npy")
+        np.save(path, np.roll(np.load(path), 1, axis=1))
+    uses = {
+        "weights": sweep_store.trial(0).weights,
+        "validation": lambda: sweep_store.validation_probabilities(0),
+        "ensemble": sweep_store.ensemble_test_probabilities,
+    }
+    with pytest.raises(EnvironmentFailure, match="its checksum differs"):
+        uses[what]()
+
+
+def test_a_run_of_a_newer_version_is_not_called_damaged(sweep_store: SweepStore) -> None:
+    spoil(sweep_store.trial(1).folder / "record.json", mood="good")
+    with pytest.raises(EnvironmentFailure, match=r"a field 'mood', which .* newer version of digits: update digits"):
+        sweep_store.records()
+    spoil(sweep_store.folder / "sweep.json", versions={"digits": "99.0"}, seed={"words": 3})
+    with pytest.raises(EnvironmentFailure, match=r"from a newer version of digits \(99\.0; this is .*: update digits"):
+        _ = sweep_store.header
+
+
+@pytest.mark.parametrize(
+    "indices", [np.zeros(360, int), np.arange(360.0), np.arange(359), np.arange(360) - 1, np.arange(360) + 2**60]
+)
+def test_positions_are_checked(sweep_store: SweepStore, indices: np.ndarray) -> None:
+    np.save(sweep_store.folder / "validation_indices.npy", indices)
+    with pytest.raises(EnvironmentFailure, match="it should hold the positions of 360 images"):
+        sweep_store.validation_indices()
+
+
+SHAPES = ("(361,)", "(10**9,)", "(1000000000,)", f"({10**18},)", "(-1,)", f"({10**30},)", "('x',)", "(1.5,)", "7", "()")
+KINDS = ("'|O'", "'a' * 99", "[]", "'<M8[s]'")
+HEADERS = [
+    *(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}" for shape in SHAPES),
+    *(f"{{'descr': {kind}, 'fortran_order': False, 'shape': (1,), }}" for kind in KINDS),
+    "{", "{}", "[]", "(" * 100,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_that_lies_is_no_array(sweep_store: SweepStore, header: str) -> None:
+    path = sweep_store.folder / "validation_labels.npy"
+    content = header.encode().ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(content).to_bytes(2, "little") + content + bytes(360))
+    with pytest.raises(EnvironmentFailure, match=r"validation_labels\.npy") as caught:
+        sweep_store.validation_labels()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_failed_trial_is_never_ranked(sweep_store: SweepStore) -> None:

@@ -56,17 +56,6 @@ def test_every_key_is_documented(sweep_store: SweepStore) -> None:
                 assert f"`{key}`" in SCHEMA_TEXT, (name, key)
 
 
-def test_nan_becomes_null(sweep_store: SweepStore) -> None:
-    record = sweep_store.trial(2).read_record()
-    assert record is not None
-    values = record.to_dict()
-    values["curve"][0]["train_loss"] = float("nan")
-    (sweep_store.trial(2).folder / "record.json").write_text(json.dumps(values))
-    document = read_report(write_report(sweep_store))
-    assert document["curves"]["2"]["train_loss"][0] is None
-    assert document["curves"]["2"]["train_loss"][1] > 0
-
-
 def test_a_damaged_or_foreign_page_is_refused(sweep_store: SweepStore, tmp_path: Path) -> None:
     page = write_report(sweep_store, tmp_path / "page.html")
     content = page.read_text()

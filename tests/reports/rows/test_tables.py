@@ -12,7 +12,7 @@ from reports.rows.tables import collect
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.finishing.opening import score_leader_on_test
 from sweeps.plans.config import EnsembleConfig
-from tests.helpers.runs import make_header
+from tests.helpers.runs import make_header, spoil
 
 
 def test_leaderboard_is_ranked_and_test_figures_exist_only_where_opened(sweep_store: SweepStore) -> None:
@@ -67,26 +67,26 @@ def test_sweep_without_a_validated_trial_is_refused(tmp_path: Path, digits: Digi
         collect(store)
 
 
-def spoil(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("trials/00001/record.json", {"parameter_count": "many"}, "parameter_count is not a count"),
         (
             "trials/00001/record.json",
-            {"curve": [{"epoch": 1, "validation_nll": "<i>"}]},
-            "validation_nll is not a number",
+            {"parameter_count": "many"},
+            r"got `str` - at `\$.parameter_count`",
         ),
-        ("trials/00001/record.json", {"label": 5}, "label is not a string"),
-        ("sweep.json", {"space": 5}, "space is not a table"),
-        ("sweep.json", {"versions": None}, "versions is not a table"),
+        (
+            "trials/00001/record.json",
+            {"curve": [{"epoch": 1, "train_loss": "<i>"}]},
+            r"Expected `float`, got `str` - at `\$.curve\[0\].train_loss`",
+        ),
+        ("trials/00001/record.json", {"label": 5}, r"Expected `str`, got `int` - at `\$.label`"),
+        ("sweep.json", {"space": 5}, r"Expected `object`, got `int` - at `\$.space`"),
+        ("sweep.json", {"versions": None}, r"Expected `object`, got `null` - at `\$.versions`"),
         (
             "ensemble.json",
             {"members": [{"trial": 1, "name": "a", "contribution": "x"}]},
-            "contribution is not a number",
+            r"Expected `float`, got `str` - at `\$.members\[0\].contribution`",
         ),
         ("ensemble.json", {"against_single": {"rescued": [99999], "broken": [], "p_value": 1.0}}, "names images that"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from digits_core.errors import UsageError
 from digits_core.recipes import named_recipe
 from digits_core.runs.store import SweepStore
-from digits_core.runs.trial_folder import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.planning import RunPlan, plan_sweep
 from sweeps.space.assignments import Drawn, Given

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from digits_core.records import Assignment
-from digits_core.runs.journal import Journal
+from digits_core.runs.journal import EndedTrial, Journal, RetriedTrial
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
 from sweeps.view.watching import JournalTail, watch
@@ -56,13 +56,13 @@ def test_a_watcher_sees_what_the_runs_own_view_sees(sweep_store: SweepStore) -> 
 
 def test_half_a_line_waits_for_its_other_half(sweep_store: SweepStore) -> None:
     path = sweep_store.folder / "journal.jsonl"
-    path.write_bytes(b'{"event": "retried", "trial": 1}\n{"event"')
+    path.write_bytes(b'{"event": "retried", "at": 1, "trial": 1}\n{"event"')
     tail = JournalTail(path)
-    assert list(tail.new_lines()) == [{"event": "retried", "trial": 1}]
-    assert list(tail.new_lines()) == []
+    assert list(tail.new_events()) == [RetriedTrial(at=1, trial=1)]
+    assert list(tail.new_events()) == []
     with path.open("ab") as stream:
-        stream.write(b': "over"}\n')
-    assert list(tail.new_lines()) == [{"event": "over"}]
+        stream.write(b': "over", "at": 2, "trial": 1, "status": "failed"}\n')
+    assert list(tail.new_events()) == [EndedTrial(at=2, trial=1, status="failed")]
 
 
 @pytest.mark.parametrize("junk", [b"no JSON\n", b"[1]\n"])
@@ -70,4 +70,4 @@ def test_a_damaged_journal_fails_in_one_line(junk: bytes, sweep_store: SweepStor
     path = sweep_store.folder / "journal.jsonl"
     path.write_bytes(junk)
     with pytest.raises(RuntimeError, match=r"cannot use .*journal.jsonl"):
-        list(JournalTail(path).new_lines())
+        list(JournalTail(path).new_events())
