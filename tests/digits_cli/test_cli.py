@@ -87,7 +87,7 @@ def test_damaged_sweep_is_one_clear_line(sweep_store: SweepStore) -> None:
     (sweep_store.trial(leader).folder / "weights.safetensors").write_bytes(b"not weights")
     code, out, err = run("ensemble", "--runs", str(sweep_store.folder.parent))
     assert (code, out) == (1, "")
-    assert f"delete the folder {sweep_store.trial(leader).folder} to continue without that trial" in err
+    assert f"move the folder {sweep_store.trial(leader).folder} elsewhere to continue without that trial" in err
 
 
 def test_no_sweep_yet(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from digits_core.runs.store import SweepStore
 from sweeps.plans.config import TrainingConfig
 from sweeps.running.replay import choose_trial, replay
 from sweeps.running.training_run import plan_training, run_training
+from tests.helpers.runs import spoil
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,7 @@ def test_differences_are_counted(store: SweepStore) -> None:
     changed = np.load(path, allow_pickle=False)
     changed[:3] = np.roll(changed[:3], 1, axis=1)
     np.save(path, changed, allow_pickle=False)
+    spoil(store.trial(0).folder / "record.json", files={})
     outcome = replay(store, choose_trial(store, 0), lambda row: None)
     assert outcome.differing_count == 3
     assert 0 < outcome.largest_difference <= 1
