@@ -273,7 +273,7 @@ def space(
 
 @errors_in_one_line
 def resume(
-    run: Annotated[str, typer.Argument(help="Name of the sweep or comparison.")],
+    run: Annotated[str, typer.Argument(help="Name of the run.")],
     trials: Annotated[
         int | None, typer.Option(help="Number of recipes to try in total.", show_default="as before")
     ] = None,
@@ -331,12 +331,19 @@ def resume(
 
 
 def _resume(config: "ResumeConfig", push: str | None, *, take_over: bool, as_json: bool) -> None:
-    from digits_cli.training import run_comparisons
+    from digits_cli.training import run_comparisons, run_planned_training
     from digits_core.records import RunKind
     from digits_core.remote.along import pushed_along
+    from digits_core.runs.store import SweepStore
     from sweeps.plans.planning import plan_resumption
     from sweeps.running.addresses import check_address
 
+    if SweepStore.open(config.runs, config.name).header.kind == RunKind.TRAINING:
+        from sweeps.running.training_run import plan_resumed_training
+
+        plan_again = plan_resumed_training(config.runs, config.name)
+        run_planned_training(plan_again, push, take_over=take_over, as_json=as_json)
+        return
     plan = plan_resumption(config)
     check_address(plan.address)
     with pushed_along(plan.folder, push, take_over=take_over):

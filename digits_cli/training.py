@@ -26,8 +26,9 @@ from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from digits_cli.printed.comparison import ComparisonOutcome
-    from sweeps.plans.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
+    from sweeps.plans.config import ComparisonConfig, ProtocolsConfig
     from sweeps.plans.planning import RunPlan
+    from sweeps.running.training_run import TrainingPlan
 
 
 RecipeNames = Annotated[
@@ -92,21 +93,23 @@ def train(
         device=device,
         folds=folds,
     )
-    _train(config, push, as_json=as_json)
+    from sweeps.running.training_run import plan_training
+
+    run_planned_training(plan_training(config), push, as_json=as_json)
 
 
-def _train(config: "TrainingConfig", push: str | None, *, as_json: bool) -> None:
+def run_planned_training(plan: "TrainingPlan", push: str | None, *, take_over: bool = False, as_json: bool) -> None:
+    """Train, score the model on the test set, write the report and print the result."""
     from digits_cli.printed.training import training_document, training_lines
     from digits_core.remote.along import pushed_along
     from reports.pages.report import report_after_result
     from sweeps.finishing.insight import keep_inside
-    from sweeps.running.training_run import plan_training, run_training
+    from sweeps.running.training_run import run_training
     from sweeps.view.progress import epoch_progress, progress_console
 
-    plan = plan_training(config)
     say(plan.line)
-    with pushed_along(config.runs / config.name, push):
-        with epoch_progress(plan.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
+    with pushed_along(plan.folder, push, take_over=take_over):
+        with epoch_progress(plan.assignment.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
             outcome = run_training(plan, on_epoch)
         if outcome.record.status != "stopped":
             keep_inside(outcome.store)

@@ -26,7 +26,9 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
 
 import dataclasses
 import re
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +80,25 @@ class SweepStore:
         folder = runs / check_name(header.name)
         check_new(runs, header.name)
         try:
-            (folder / "trials").mkdir(parents=True)
+            runs.mkdir(parents=True, exist_ok=True)
+            _remove_unfinished(runs)
+            # Complete before it has its name: a full disk or a kill leaves no folder that no command knows.
+            with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=runs, ignore_cleanup_errors=True) as place:
+                new = SweepStore(Path(place) / "run")
+                (new.folder / "trials").mkdir(parents=True)
+                write_array(new.folder / "validation_labels.npy", split.validation.labels)
+                write_array(new.folder / "validation_indices.npy", split.validation_indices)
+                new.write_header(header)
+                new.folder.rename(folder)
         except OSError as error:
             raise EnvironmentFailure(f"cannot write to {runs}: {error.strerror}; choose another --runs") from error
-        store = SweepStore(folder)
-        write_array(folder / "validation_labels.npy", split.validation.labels)
-        write_array(folder / "validation_indices.npy", split.validation_indices)
-        store.write_header(header)
-        return store
+        return SweepStore(folder)
+
+    def cannot_write(self, error: OSError) -> str:
+        """Why the run cannot go on, in words."""
+        if not self.folder.is_dir():
+            return f"{self.folder} was moved or removed while the run was going on; put it back"
+        return f"cannot write to {self.folder}: {error.strerror}; make room or grant access"
 
     def write_header(self, header: SweepHeader) -> None:
         """Write what the run is to do: when it starts, and again if more trials are requested."""
@@ -281,6 +294,18 @@ class SweepStore:
     def _ensemble_probabilities(self, part: Part, count: int) -> npt.NDArray[np.float32]:
         record = read_json(self.folder / "ensemble.json", EnsembleRecord)
         return read_probabilities(self._ensemble_array(record, part), count, record.files.get(part))
+
+
+UNFINISHED = ".new-"
+"""Prefix of folders in which a run's first files are written."""
+SECONDS_TO_START = 3600.0
+
+
+def _remove_unfinished(runs: Path) -> None:
+    """Remove what a process left that was killed while it started a run."""
+    for place in runs.glob(f"{UNFINISHED}*"):
+        if not place.is_symlink() and time.time() - place.stat().st_mtime > SECONDS_TO_START:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 REFITTED = "refitted"

@@ -80,7 +80,7 @@ class TrialFolder:
 
     def write_state(self, content: Content) -> None:
         """Keep what training resumes from: see digits_core.training.state."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         write_atomically(self.folder / STATE, content, durable=False)
 
     def read_state(self) -> Bundle | None:
@@ -117,7 +117,7 @@ class TrialFolder:
 
     def complete(self, record: RunRecord, best: Mapping[str, Content]) -> None:
         """Write the best epoch's files, then the record: the trial has ended. Deletes what the record does not need."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # its parent must be there: a run's folder that was moved is not made again
         for name, content in best.items():
             write_atomically(self.folder / name, content)
         record = replace(record, files={name: checksum(content) for name, content in best.items()})

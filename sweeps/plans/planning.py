@@ -188,8 +188,6 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
     """Plan the rest of a run. Raises UsageError or EnvironmentFailure if it cannot be resumed; writes nothing."""
     store = SweepStore.open(config.runs, config.name)
     header = store.header
-    if header.kind == RunKind.TRAINING:
-        raise UsageError(f"{header.name!r} is a training run, which has no journal to resume from; train it again")
     check_free(store.folder)
     history = known_history(store)
     split = data_of(header, otherwise="started with; restore them, or start a new sweep")

@@ -160,7 +160,7 @@ class Driver:
         try:
             what()
         except OSError as error:
-            raise SearchEnded(f"cannot write to {self.store.folder}: {error.strerror}") from error
+            raise SearchEnded(self.store.cannot_write(error)) from error
 
 
 class Executor(Protocol):

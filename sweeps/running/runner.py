@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from digits_core.errors import EnvironmentFailure
 from digits_core.judging.objectives import values_of
 from digits_core.records import SweepSummary
+from digits_core.runs.command_line import resume_command
 from digits_core.runs.journal import History, Journal
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
@@ -46,6 +48,8 @@ def run_trials(plan: RunPlan, view: SweepView, executor: Executor | None = None)
         outcome = _run_what_is_left(plan, store, view, executor, started)
         with ignored_interrupt():
             view.close()
+            if outcome.error and not store.folder.is_dir():
+                raise EnvironmentFailure(f"{outcome.error} and run: {resume_command(store.folder)}")
             summary = _summary(plan, store, outcome)
             # After an error, writing may fail as well: the disk may be full.
             with contextlib.suppress(OSError) if outcome.error else contextlib.nullcontext():
@@ -86,7 +90,7 @@ def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, executo
     except SearchEnded as error:
         return Outcome(error=str(error))
     except OSError as error:
-        return Outcome(error=f"cannot write to {store.folder}: {error.strerror}")
+        return Outcome(error=store.cannot_write(error))
     return Outcome(limit=limit, database=driver.copy.problem)
 
 

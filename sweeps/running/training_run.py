@@ -3,24 +3,31 @@
 import contextlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
 
 from digits_core.data.datasets import load_digits
-from digits_core.data.digits import Digits, Split
+from digits_core.data.digits import Split
 from digits_core.data.folds import Folds, cut_digits
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import Score
-from digits_core.recipe import Recipe
-from digits_core.records import Assignment, EpochRow, RunKind, RunRecord, SweepSummary
+from digits_core.records import Assignment, EpochRow, RunKind, RunRecord, SweepHeader, SweepSummary
+from digits_core.runs.command_line import resume_command
 from digits_core.runs.durable import Content
+from digits_core.runs.journal import Journal, read_journal
+from digits_core.runs.ownership import check_free, sole_driver
 from digits_core.runs.store import SweepStore, check_new
-from digits_core.training.cross_validation import fitted, upload
+from digits_core.training.cross_validation import DeviceFolds, fitted, upload
 from digits_core.training.device import check_device, default_device
-from digits_core.training.engine import Diverged
+from digits_core.training.engine import DeviceSplit, Diverged
 from sweeps.finishing.opening import keep_best_parameters, score_leader_on_test
 from sweeps.plans.config import TrainingConfig
-from sweeps.plans.headers import header_of
+from sweeps.plans.headers import data_of, header_of
+from sweeps.plans.recovery import known_history
 from sweeps.running.objective import TrialRun, failed_record
 from sweeps.signals import held_interrupt, ignored_interrupt
 from sweeps.words import counted
@@ -28,13 +35,18 @@ from sweeps.words import counted
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """A checked configuration with its data."""
+    """What to train, checked, with its data."""
 
-    config: TrainingConfig
-    recipe: Recipe
-    digits: Digits
+    runs: Path
+    header: SweepHeader
+    assignment: Assignment
     split: Split | Folds
-    device: str
+    is_resumed: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.runs / self.header.name
 
     @property
     def line(self) -> str:
@@ -43,8 +55,9 @@ class TrainingPlan:
         if isinstance(self.split, Folds):
             images = f"{len(self.split.splits)} folds of {len(self.split.validation):,} images"
         return (
-            f"training {self.config.label} on {self.digits.name} ({images}) on {self.device},"
-            f" at most {counted(self.recipe.training.epochs, 'epoch')}"
+            f"{'resuming' if self.is_resumed else 'training'} {self.assignment.label} on"
+            f" {self.header.dataset} ({images}) on {self.header.device},"
+            f" at most {counted(self.assignment.recipe.training.epochs, 'epoch')}"
         )
 
 
@@ -64,59 +77,118 @@ def plan_training(config: TrainingConfig) -> TrainingPlan:
     split = cut_digits(digits, config.fold_count)
     recipe = fitted(config.recipe, digits.side, split)
     check_new(config.runs, config.name)
-    return TrainingPlan(config=config, recipe=recipe, digits=digits, split=split, device=device.type)
+    header = header_of(
+        digits,
+        split,
+        name=config.name,
+        kind=RunKind.TRAINING,
+        trial_count=1,
+        max_epochs=recipe.training.epochs,
+        seed=recipe.training.seed,
+        concurrency=1,
+        device=device.type,
+        space={},
+    )
+    assignment = Assignment(trial=0, recipe=recipe, label=config.label)
+    return TrainingPlan(runs=config.runs, header=header, assignment=assignment, split=split)
+
+
+def plan_resumed_training(runs: Path, name: str) -> TrainingPlan:
+    """Plan the rest of a training run whose process was killed. Raises UsageError or EnvironmentFailure."""
+    store = SweepStore.open(runs, name)
+    check_free(store.folder)
+    begun = [] if store.records() else list(known_history(store).trials.values())
+    if not begun:
+        raise UsageError(f"{name!r} has nothing left to resume; train its recipe again with: digits train")
+    split = data_of(store.header, otherwise="started with; restore them, or train again")
+    header = replace(store.header, device=check_device(store.header.device).type)
+    return TrainingPlan(runs=runs, header=header, assignment=begun[0].assignment, split=split, is_resumed=True)
 
 
 def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> TrainingOutcome:
     """Train to the last epoch (or until Ctrl-C), complete the record and open the sealed test set once for it.
 
-    Raises EnvironmentFailure if training diverges or the GPU is too small; the record is completed then too.
+    Raises EnvironmentFailure if training diverges, the GPU is too small or the folder cannot be written; but for the
+    last, the record is completed then too. Raises UsageError if another process trains it.
     """
-    started = time.time()
-    device = check_device(plan.device)
-    header = header_of(
-        plan.digits,
-        plan.split,
-        name=plan.config.name,
-        kind=RunKind.TRAINING,
-        trial_count=1,
-        max_epochs=plan.recipe.training.epochs,
-        seed=plan.recipe.training.seed,
-        concurrency=1,
-        device=plan.device,
-        space={},
-    )
+    started, assignment = time.time(), plan.assignment
+    device = check_device(plan.header.device)
     data = upload(plan.split, device)
-    with contextlib.ExitStack() as hold:
-        hold.enter_context(held_interrupt())  # no folder is left without a record
-        store = SweepStore.create(plan.config.runs, header, plan.split)
-        folder = store.trial(0)
-        held = hold.pop_all()
-    assignment = Assignment(trial=0, recipe=plan.recipe, label=plan.config.label)
-    record, best = failed_record(assignment, started, "interrupted before its first epoch"), dict[str, Content]()
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(contextlib.ExitStack())
+        held.enter_context(held_interrupt())  # no folder is left without a record
+        store = SweepStore(plan.folder) if plan.is_resumed else SweepStore.create(plan.runs, plan.header, plan.split)
+        stack.enter_context(sole_driver(store.folder))
+        stack.enter_context(_kept(store))
+        journal = stack.enter_context(Journal(store.folder))
+        journal.session(1 + len(read_journal(store.folder).sessions), started)
+        if not plan.is_resumed:
+            journal.drawn(assignment)
+        record = _train(assignment, data, device, _Keeper(store, journal, started), held, on_epoch)
+    if record.counts:
+        keep_best_parameters(store)
+    is_testable = record.status == "finished" and not plan.header.fold_count
+    test = score_leader_on_test(store, f"end of training {record.label}") if is_testable else None
+    return TrainingOutcome(store=store, record=record, test=test)
+
+
+def _train(
+    assignment: Assignment,
+    data: DeviceSplit | DeviceFolds,
+    device: torch.device,
+    keeper: "_Keeper",
+    held: AbstractContextManager[object],
+    on_epoch: Callable[[EpochRow], None],
+) -> RunRecord:
+    """Train and complete the record, whatever happens, unless the folder cannot be written.
+
+    held: holds back the stop signals until the trial is set up.
+    """
+    record, best = failed_record(assignment, time.time(), "interrupted before its first epoch"), dict[str, Content]()
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            with held:  # Ctrl-C takes effect once the trial is set up
-                run = TrialRun(assignment, data, device)
+            with held:
+                run = TrialRun(assignment, data, device, keeper.folder.read_state())
                 record = run.record("stopped")
             while not run.finished:
                 progress = run.advance()
                 record, best = progress.record, {**best, **progress.best}
+                if progress.state is not None:
+                    keeper.folder.write_state(progress.state)
                 on_epoch(record.curve[-1])
+    except OSError:
+        raise  # the state is what it was: it can be resumed
     except Exception as error:
         record = replace(record, status="failed", error=traceback.format_exc(), ended_at=time.time())
+        keeper.complete(record, best)
         if isinstance(error, Diverged):
-            raise EnvironmentFailure(f"{error}; the record is in {folder.folder}") from error
+            raise EnvironmentFailure(f"{error}; the record is in {keeper.folder.folder}") from error
         raise
-    finally:
+    keeper.complete(record, best)
+    return record
+
+
+class _Keeper:
+    """Writes the files of the run's only trial."""
+
+    def __init__(self, store: SweepStore, journal: Journal, started: float) -> None:
+        self.store, self.journal, self.started, self.folder = store, journal, started, store.trial(0)
+
+    def complete(self, record: RunRecord, best: Mapping[str, Content]) -> None:
+        """The training has ended."""
         with ignored_interrupt():
-            folder.complete(record, best)
-            store.write_summary(_summary(record, time.time() - started))
-    if record.counts:
-        keep_best_parameters(store)
-    is_testable = record.status == "finished" and not header.fold_count
-    test = score_leader_on_test(store, f"end of training {record.label}") if is_testable else None
-    return TrainingOutcome(store=store, record=record, test=test)
+            self.folder.complete(record, best)
+            self.journal.over(record.trial, record.status)
+            self.store.write_summary(_summary(record, time.time() - self.started))
+
+
+@contextlib.contextmanager
+def _kept(store: SweepStore) -> Iterator[None]:
+    """Turn an OSError into an EnvironmentFailure that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFailure(f"{store.cannot_write(error)}; then: {resume_command(store.folder)}") from error
 
 
 def _summary(record: RunRecord, seconds: float) -> SweepSummary:

@@ -3,15 +3,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import score
+from digits_core.records import RunRecord
 from digits_core.runs.journal import read_journal
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.store import SweepStore
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.ending import Ending
 from sweeps.plans.planning import plan_resumption, plan_sweep
+from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Drawn
 from sweeps.space.spaces import Choice, Float, Space
 from tests.helpers.executors import InThisProcess, loses, run_here
@@ -175,11 +178,21 @@ def test_a_finished_sweep_is_resumed_with_more_trials(tmp_path: Path) -> None:
     assert outcomes(grown) == outcomes(whole)
 
 
+def test_a_run_s_folder_that_is_moved_ends_the_sweep(tmp_path: Path) -> None:
+    class Mover(Recorder):
+        @override
+        def trial_over(self, record: RunRecord) -> None:
+            (tmp_path / "test").rename(tmp_path / "elsewhere")
+
+    plan = plan_sweep(config(tmp_path, trials=4, max_epochs=1))
+    with pytest.raises(EnvironmentFailure, match="moved or removed .*; put it back and run: digits resume test"):
+        run_trials(plan, Mover(), InThisProcess())
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+    assert len(SweepStore(tmp_path / "elsewhere").records()) == 1
+
+
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: SweepStore) -> None:
     with pytest.raises(EnvironmentFailure, match=r"journal.jsonl \(it lacks trial 0, which has ended"):
-        plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
-    sweep_store.write_header(replace(sweep_store.header, kind="training"))
-    with pytest.raises(UsageError, match="'tiny' is a training run, which has no journal to resume from"):
         plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
     store, _ = run_here(plan_sweep(config(tmp_path, trials=2, max_epochs=1)))
     resumed = ResumeConfig(runs=tmp_path, name="test")

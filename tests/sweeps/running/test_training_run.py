@@ -21,8 +21,9 @@ from reports.rows.tables import collect
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.plans.config import EnsembleConfig, TrainingConfig
 from sweeps.running.replay import replay
-from sweeps.running.training_run import plan_training, run_training
+from sweeps.running.training_run import plan_resumed_training, plan_training, run_training
 from sweeps.view.run_state import RunState
+from tests.helpers.sweeps import Killed
 
 
 def config(runs: Path, **overrides: Scalar) -> TrainingConfig:
@@ -88,6 +89,60 @@ def test_ctrl_c_before_the_first_epoch_leaves_a_complete_record(
     summary = outcome.store.summary()
     assert summary is not None
     assert summary.interrupted
+
+
+@pytest.mark.parametrize("folds", [0, 4])
+def test_a_killed_training_run_continues_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int
+) -> None:
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
+    settings = replace(config(tmp_path, training__epochs=4), folds=folds)
+    whole = run_training(plan_training(replace(settings, name="whole")), lambda row: None)
+    epochs: list[int] = []
+
+    def kill_in_the_middle(row: EpochRow) -> None:
+        epochs.append(row.epoch)
+        if row.epoch == 2 and len(epochs) == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_training(plan_training(settings), kill_in_the_middle)
+    state = RunState.of(SweepStore.open(tmp_path, "run"))
+    assert (state.state, len(state.records)) == ("interrupted", 0)
+    resumed = run_training(plan_resumed_training(tmp_path, "run"), kill_in_the_middle)
+    assert epochs == [1, 2, 2, 3, 4]  # the restored epoch is told again, not trained again
+    assert [row.train_loss for row in resumed.record.curve] == [row.train_loss for row in whole.record.curve]
+    assert np.array_equal(resumed.store.validation_probabilities(0), whole.store.validation_probabilities(0))
+    assert resumed.test == whole.test
+    assert len(resumed.store.ledger()) == (0 if folds else 1)
+    with pytest.raises(UsageError, match="'run' has nothing left to resume; train its recipe again"):
+        plan_resumed_training(tmp_path, "run")
+
+
+def test_a_run_s_folder_that_is_moved_ends_the_training(tmp_path: Path) -> None:
+    def move(row: EpochRow) -> None:
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(EnvironmentFailure, match=r"run was moved or removed .*; put it back; then: digits resume run"):
+        run_training(plan_training(config(tmp_path, training__epochs=1)), move)
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+def test_a_full_disk_leaves_a_run_that_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    plan = plan_training(config(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr("digits_core.runs.store.write_atomically", full)
+        with pytest.raises(EnvironmentFailure, match=r"cannot write to .*: No space left on device; choose"):
+            run_training(plan, lambda row: None)
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr("digits_core.runs.trial_folder.write_atomically", full)
+        with pytest.raises(EnvironmentFailure, match=r"No space left on device; make room .*; then: digits resume run"):
+            run_training(plan, lambda row: None)
+    assert run_training(plan_resumed_training(tmp_path, "run"), lambda row: None).record.status == "finished"
 
 
 def test_divergence_is_a_failed_record_and_one_line(tmp_path: Path) -> None:
