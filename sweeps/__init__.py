@@ -22,6 +22,7 @@ _RAY_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our own live view replaces Tune's tables
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning
     "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
     "RAY_memory_monitor_refresh_ms": "0",  # all of Tune dies if the monitor kills a trial
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our store keeps the results; the loggers cost 4 ms per trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # sweeps.signals decides what Ctrl-C does

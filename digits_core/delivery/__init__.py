@@ -12,3 +12,7 @@ reader.py     pictures read by a classifier, in batches
 server.py     `digits serve`: the drawing page and the endpoint that reads pictures
 transfer.py   `digits transfer`: models on other data sets' test sets
 """
+
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # otherwise onnxruntime calls home as soon as it is imported

@@ -43,10 +43,10 @@ class Reader:
                     ahead = pool.map(self._found, batches[number + 1])  # prepared while this batch is classified
                 yield from self._answered(batch, found)
 
-    def read_pixels(self, pixels: Pixels, *, one_digit: bool = False) -> Reading:
-        """Read one picture that is already decoded."""
+    def read_pixels(self, pixels: Pixels, *, one_digit: bool = False, most_marks: int | None = None) -> Reading:
+        """Read one picture that is already decoded. Raises TooManyMarks for more than `most_marks`."""
         picture = Picture(path=Path())
-        marks = find_marks(pixels, self.frame, one_digit=one_digit)
+        marks = find_marks(pixels, self.frame, one_digit=one_digit, most=most_marks)
         (reading,) = self._answered([picture], [_Found(marks=marks, shape=pixels.shape[:2])])
         return reading
 

@@ -19,16 +19,21 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from digits_core.delivery.reader import NOTHING_FOUND, Reader
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.decode import UnreadablePicture, decode
+from digits_core.handwriting.pipeline import TooManyMarks
 from digits_core.handwriting.reading import Reading, digit_document
 
 LARGEST_BODY = 8 * 2**20  # bytes
 LARGEST_PICTURE = 16_000_000  # pixels: limits the work that one request can cause
+MOST_MARKS = 200  # likewise: each takes some 8 ms
 REQUESTS_PER_SECOND, BURST = 20.0, 40  # for all clients together; the drawing page sends ten a second
 MOST_CONNECTIONS = 32
+REQUEST_SECONDS = 5.0  # for a request's head to arrive on an open connection, at most twice that
 BODY_SECONDS = 20.0  # for a request's body to arrive
 TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp")
 PAGES = {
@@ -171,7 +176,13 @@ def _page_of(path: str) -> Callable[[], Awaitable[Response]]:
 def _check_origin(request: Request) -> None:
     """Refuse requests that another site's page makes through its visitor's browser."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+    if origin is None:
+        return
+    try:
+        asking = urlsplit(origin).netloc
+    except ValueError:  # such as http://[
+        asking = ""
+    if asking != request.headers.get("host", ""):
         raise _Refused(403, "request from another site's page; use the page of this server")
 
 
@@ -195,7 +206,9 @@ def _read(reader: Reader, content: bytes) -> Reading:
     except UnreadablePicture as error:
         raise _Refused(422, str(error)) from error
     try:
-        return reader.read_pixels(pixels)
+        return reader.read_pixels(pixels, most_marks=MOST_MARKS)
+    except TooManyMarks as error:
+        raise _Refused(422, f"the picture has {error}; send a part of it") from error
     except (cv2.error, ValueError) as error:
         raise _Refused(422, "cannot search this picture for digits; try another one") from error
 
@@ -248,11 +261,33 @@ def is_loopback(opened: socket.socket) -> bool:
     return ipaddress.ip_address(opened.getsockname()[0].partition("%")[0]).is_loopback
 
 
+class ImpatientProtocol(H11Protocol):
+    """Closes connections on which no whole request has come for a while: they would keep others out."""
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_SECONDS, self._close_if_idle, None)
+
+    def _close_if_idle(self, last: object) -> None:
+        """last: what was being answered when this was called before."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is last and (last is None or self.cycle.response_complete):
+            self.transport.close()
+        else:
+            self.loop.call_later(REQUEST_SECONDS, self._close_if_idle, self.cycle)
+
+
+def config_of(app: FastAPI) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=5,
+        server_header=False, date_header=False, lifespan="off", ws="none", http=ImpatientProtocol,
+    )  # fmt: skip
+
+
 def serve(reader: Reader, opened: socket.socket) -> None:
     """Serve until the process is told to stop."""
     hosts = ["localhost", "127.0.0.1", "[::1]"] if is_loopback(opened) else None
-    config = uvicorn.Config(
-        make_app(reader, hosts=hosts), log_level="warning", access_log=False, limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=5, server_header=False, date_header=False, lifespan="off", ws="none",
-    )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[opened])
+    uvicorn.Server(config_of(make_app(reader, hosts=hosts))).run(sockets=[opened])

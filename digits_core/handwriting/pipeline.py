@@ -24,8 +24,17 @@ class FoundMark:
     images: npt.NDArray[np.uint8]  # (P, side, side), of the pieces, ink bright
 
 
-def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = False) -> list[FoundMark]:
-    """All marks of a picture in reading order, [] if there are none. `one_digit`: the picture is known to show one."""
+class TooManyMarks(ValueError):
+    """A picture has more marks than asked for."""
+
+
+def find_marks(
+    pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = False, most: int | None = None
+) -> list[FoundMark]:
+    """All marks of a picture in reading order, [] if there are none. `one_digit`: the picture is known to show one.
+
+    Raises TooManyMarks for more than `most`.
+    """
     height, width = pixels.shape[:2]
     whole = already_framed(pixels, frame)
     if whole is not None:
@@ -33,19 +42,21 @@ def find_marks(pixels: Pixels, frame: Frame = MNIST_FRAME, *, one_digit: bool = 
         return [FoundMark(row=0, pieces=(Piece(start=0, end=1, box=box),), boxes=(box,), images=whole[np.newaxis])]
     sheet = find_sheet(pixels)
     if sheet is not None:
-        found = _marks(sheet.pixels, frame, sheet.box.left, sheet.box.top, one_digit=one_digit)
+        found = _marks(sheet.pixels, frame, sheet.box.left, sheet.box.top, one_digit=one_digit, most=most)
         if found:
             return found
-    return _marks(pixels, frame, 0, 0, one_digit=one_digit)
+    return _marks(pixels, frame, 0, 0, one_digit=one_digit, most=most)
 
 
-def _marks(pixels: Pixels, frame: Frame, left: int, top: int, *, one_digit: bool) -> list[FoundMark]:
+def _marks(pixels: Pixels, frame: Frame, left: int, top: int, *, one_digit: bool, most: int | None) -> list[FoundMark]:
     """Like `find_marks`, for a picture or for the sheet in it whose corner is at (left, top)."""
     height, width = pixels.shape[:2]
     ink = find_ink(pixels)
     if not ink.mask.any():
         return []
     cutouts = part(without_rulings(ink))
+    if most is not None and len(cutouts) > most:
+        raise TooManyMarks(f"{len(cutouts):,} marks; at most {most:,} are read")
     if one_digit:
         cutouts = the_one(cutouts)
 

@@ -3,6 +3,7 @@
 addresses.py      whether a Ray cluster answers at an address
 driver.py         the only writer of a run's folder; what an executor has to do
 estimate.py       `digits sweep --dry-run`: what a sweep would take
+guard.py          ends Ray's agents and removes the scratch folder once the driver was killed
 objective.py      one trial, epoch by epoch, without Ray
 on_ray.py         the executor: trials are trained with Ray Tune
 packing.py        `--gpus-per-trial auto`: how many trials a GPU's memory holds

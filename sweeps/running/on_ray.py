@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
@@ -25,6 +26,7 @@ from sweeps.plans.config import AUTO
 from sweeps.plans.planning import RunPlan
 from sweeps.running import packing
 from sweeps.running.driver import Driver, SearchEnded, SearchOver
+from sweeps.running.guard import guarded
 from sweeps.running.ray_session import check_alive, cluster_resources, joined_ray, local_ray
 from sweeps.running.scratch import scratch_folder
 from sweeps.running.worker import RollCall, Worker
@@ -45,6 +47,7 @@ class OnRay:
             if plan.address is None:
                 gpu_count = accelerator_count() if plan.header.device == "cuda" else 0
                 stack.enter_context(local_ray(self.scratch, plan.header.concurrency, gpu_count))
+                stack.enter_context(guarded(self.scratch))
             else:
                 stack.enter_context(joined_ray(plan.address))
                 plan = on_cluster(plan, cluster_resources())
@@ -87,6 +90,9 @@ class OnRay:
                 failure_config=tune.FailureConfig(max_failures=plan.header.policy.max_failures),
             ),
         )
+        # Tune copies these into the workers' runtime environment, and Ray that into its log: secrets stay out.
+        secrets = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+        class_cache.ENV_VARS_TO_PROPAGATE.difference_update(secrets)
         try:
             tuner.fit()
         finally:

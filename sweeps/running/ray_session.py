@@ -44,7 +44,7 @@ def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials go into our records, not the log
         try:
             # Ray has crashed when a signal interrupted its start or its stop.
-            with held_interrupt(), _out_of_reach_of_group_signals():
+            with held_interrupt(), _out_of_reach_of_group_signals(), _without_dashboard():
                 _start(cpu_count, gpu_count, folder)
             # Ray's own SIGTERM handler prints a C++ stack trace and abandons the running trials.
             stop_as_interrupt()
@@ -105,6 +105,20 @@ def _connect(address: str) -> None:
 def cluster_resources() -> dict[str, float]:
     """All resources of the Ray that this process has joined, free or not, by name: "CPU", "GPU"."""
     return dict(ray.cluster_resources())
+
+
+@contextlib.contextmanager
+def _without_dashboard() -> Iterator[None]:
+    """Leave out the dashboard's process, which Ray starts without a dashboard too.
+
+    It reports usage, and asks the addresses of three clouds whether this machine is theirs even if it may not report.
+    """
+    starter = services.start_api_server
+    services.start_api_server = lambda *_, **__: (None, None)  # as if it could not be started
+    try:
+        yield
+    finally:
+        services.start_api_server = starter
 
 
 @contextlib.contextmanager

@@ -4,12 +4,15 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import hypothesis
@@ -23,7 +26,17 @@ from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from digits_core.delivery.reader import Reader
-from digits_core.delivery.server import LARGEST_BODY, Bucket, is_loopback, listen, make_app, url_of
+from digits_core.delivery.server import (
+    LARGEST_BODY,
+    MOST_CONNECTIONS,
+    MOST_MARKS,
+    Bucket,
+    config_of,
+    is_loopback,
+    listen,
+    make_app,
+    url_of,
+)
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.classifier import open_classifier
 from digits_core.runs.store import SweepStore
@@ -43,7 +56,7 @@ def reader(sweep_store: SweepStore) -> Reader:
 def serving(app: FastAPI) -> Iterator[str]:
     """The application on a port of its own, in a thread; its address without the last slash."""
     with listen("127.0.0.1", 0) as opened:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+        server = uvicorn.Server(config_of(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         try:
@@ -93,6 +106,8 @@ def test_the_server_reads_a_picture_as_predict_does(address: str, tmp_path: Path
         (b"x", {}, 415, "image/png"),
         (b"x" * (LARGEST_BODY + 1), PNG, 413, "larger than 8 MB"),
         (b"x", {**PNG, "Origin": "http://evil.example"}, 403, "another site"),
+        (b"x", {**PNG, "Origin": "http://["}, 403, "another site"),
+        (b"x", {**PNG, "Origin": "null"}, 403, "another site"),
         (b"x", {**PNG, "Host": "evil.example"}, 400, ""),
     ],
 )
@@ -113,6 +128,34 @@ def test_a_decompression_bomb_and_a_blank_picture(address: str) -> None:
         response = post(address, buffer.getvalue())
         assert response.status_code == 422
         assert message in response.json()["error"]
+
+
+def test_the_work_on_one_picture_is_limited(address: str) -> None:
+    page = np.full((1200, 1200), 255, np.uint8)
+    for place in range(MOST_MARKS + 1):
+        row, column = divmod(place, 20)
+        page[row * 60 + 10 : row * 60 + 45, column * 60 + 20 : column * 60 + 26] = 0
+    buffer = io.BytesIO()
+    Image.fromarray(page).save(buffer, format="PNG")
+    response = post(address, buffer.getvalue())
+    assert response.status_code == 422
+    assert response.json()["error"] == "the picture has 201 marks; at most 200 are read; send a part of it"
+
+
+def test_silent_connections_do_not_keep_others_out(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digits_core.delivery.server.REQUEST_SECONDS", 1.0)
+    place = urlsplit(address)
+    with contextlib.ExitStack() as stack:
+        for number in range(MOST_CONNECTIONS + 1):
+            silent = stack.enter_context(socket.create_connection((place.hostname, place.port)))
+            silent.sendall(b"POST /predict HTTP/1.1\r\nHost: 1" if number % 2 else b"")
+        assert post(address, b"").status_code == 503
+        deadline = time.monotonic() + 20
+        while post(address, b"").status_code == 503 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert post(address, a_picture(tmp_path)).status_code == 200
 
 
 def test_too_many_requests_are_refused(reader: Reader, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 
 from digits_core.runs.journal import read_journal
 from sweeps.plans.planning import plan_sweep
@@ -24,11 +25,17 @@ RECIPES = [
 ]
 
 
-def test_ray_and_this_process_train_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ray_and_this_process_train_the_same(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-for-a-log")
     (tmp_path / "list").write_text("\n".join(map(json.dumps, RECIPES)))
     plan, view = plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")), Recorder()
     store, summary = run_trials(plan, view)
     assert capfd.readouterr() == ("", "")  # failures go into the records, not the log
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+    assert (logs / "runtime_env_agent.log").stat().st_size > 0
+    assert not any(b"not-for-a-log" in path.read_bytes() for path in logs.rglob("*") if path.is_file())
     assert not summary.interrupted
     assert 0 < summary.training_share < 1
     assert [record.status for record in store.records()] == ["finished", "finished", "failed", "finished"]

@@ -1,6 +1,8 @@
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,47 @@ def test_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path: Path)
     assert scratch_is_left == "False"
     assert others == "0o700 True"  # nobody else reads Ray's logs, which hold the environment, or replaces its sockets
     assert list(tmp_path.iterdir()) == []  # no token file in the home folder either
+
+
+KILLED = """
+import os, signal, sys
+from sweeps.running.guard import guarded
+from sweeps.running.ray_session import local_ray
+from sweeps.running.scratch import scratch_folder
+
+with scratch_folder() as folder, local_ray(folder, 1), guarded(folder):
+    import ray
+    raylet = ray._private.worker._global_node.all_processes["raylet"][0].process.pid
+    assert ray.get(ray.remote(lambda: 7).remote()) == 7
+    print(folder, raylet, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, Ray's processes stay in our process group")
+def test_nothing_of_ray_outlives_a_killed_driver() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
+    folder, group = done.stdout.split()
+    deadline = time.monotonic() + 20
+    while (Path(folder).exists() or processes_in(int(group))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_in(int(group)) == []  # the raylet and its agents
+    assert not Path(folder).exists()
+
+
+def processes_in(group: int) -> list[str]:
+    """The names of a process group's processes, but for those that have ended and wait for their parent."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = stat.read_text().rpartition(")")
+            state, _, in_group, *_ = rest.split()
+            if int(in_group) == group and state != "Z":
+                found.append(name.partition("(")[2])
+    return found
 
 
 def test_a_ray_that_was_imported_first_is_not_started() -> None:

@@ -185,7 +185,7 @@ def test_a_run_s_folder_that_is_moved_ends_the_sweep(tmp_path: Path) -> None:
             (tmp_path / "test").rename(tmp_path / "elsewhere")
 
     plan = plan_sweep(config(tmp_path, trials=4, max_epochs=1))
-    with pytest.raises(EnvironmentFailure, match="moved or removed .*; put it back and run: digits resume test"):
+    with pytest.raises(EnvironmentFailure, match=r"moved or removed .*; put it back and run: digits resume test"):
         run_trials(plan, Mover(), InThisProcess())
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
     assert len(SweepStore(tmp_path / "elsewhere").records()) == 1
