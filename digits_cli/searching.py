@@ -69,7 +69,8 @@ TrialTimeout = Annotated[
 Storage = Annotated[
     str,
     typer.Option(
-        help="Database for a copy as an Optuna study: sqlite (in the run's folder), none, or postgresql://..."
+        help="Database for a copy as an Optuna study: sqlite (in the run's folder), none, or postgresql://USER@HOST/NAME,"
+        " with its password in PGPASSWORD or ~/.pgpass, where no list of processes shows it."
     ),
 ]
 Address = Annotated[
@@ -283,7 +284,7 @@ def resume(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Database, with its password if it has one; to be given again if there was one.",
+            help="Database of the study's copy; to be given again if there was one.",
             show_default="as before",
         ),
     ] = None,

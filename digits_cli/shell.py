@@ -48,7 +48,7 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        from digits_core.errors import EnvironmentFailure, UsageError
+        from digits_core.errors import LONGEST_MESSAGE, EnvironmentFailure, UsageError, shortened
         from sweeps.signals import restored_handlers, stop_as_interrupt
 
         try:
@@ -57,13 +57,13 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
                 check_runs(kwargs.get("runs"))
                 function(*args, **kwargs)
         except UsageError as error:
-            say(f"error: {error}")
+            say(f"error: {shortened(str(error), LONGEST_MESSAGE)}")
             raise typer.Exit(USAGE) from None
         except BrokenPipeError:  # the reader closed the pipe, as `head` does: no error message
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(FAILED) from None
         except EnvironmentFailure as error:
-            say(f"error: {error}")
+            say(f"error: {shortened(str(error), LONGEST_MESSAGE)}")
             raise typer.Exit(FAILED) from None
         except OSError as error:  # e.g. a full disk: a traceback would not help
             where = error.filename or "the result"

@@ -5,12 +5,13 @@ from difflib import get_close_matches
 
 MOST_NAMES = 20  # listed in one error message
 LONGEST_TEXT = 300  # characters quoted in one
+LONGEST_MESSAGE = 3_000  # characters
 
 
 def shortened(text: str, most: int = LONGEST_TEXT) -> str:
     """The text on one line, cut off where it goes on for too long to be read."""
-    line = " ".join(text.split()) if len(text) <= 10 * most else " ".join(text[: 10 * most].split())
-    return line if len(line) <= most else f"{line[:most]} ..."
+    line = " ".join(text[: most + 1].splitlines())
+    return line if len(text) <= most else f"{line[:most]} ..."
 
 
 class UsageError(ValueError):

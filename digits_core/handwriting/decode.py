@@ -1,5 +1,6 @@
 """Decodes picture files to plain RGB, or says in one line why it cannot."""
 
+import stat
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +26,10 @@ class UnreadablePicture(ValueError):
 def read_picture(path: Path) -> Pixels:
     """RGB pixels of a PNG, JPEG, WebP or BMP file, as an image viewer would show it."""
     try:
-        byte_count = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadablePicture("it is not a file")
+        byte_count = status.st_size
         if byte_count > LARGEST_BYTE_COUNT:
             raise UnreadablePicture(
                 f"{byte_count / 2**20:,.0f} MB is over the limit of {LARGEST_BYTE_COUNT // 2**20} MB"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,7}")
 """Names that are safe as local paths. Everything that this project writes has such a name."""
 
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/|$)(.*)")  # not a drive's letter
 SCHEMES = ("s3", "gs", "az")
 RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 CLIENT = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=60)}
@@ -49,7 +49,7 @@ def check_elsewhere(address: str) -> str:
         raise UsageError("an address is s3://BUCKET/FOLDER, gs://..., az://... or a folder, not an empty text")
     if match is None:
         return str(Path(address).absolute())
-    scheme, place = match.group(1).lower(), match.group(2).strip("/")
+    scheme, place = match.group(1).lower(), match.group(2).removeprefix("//").rstrip("/")
     if scheme not in SCHEMES:
         raise UsageError(f"an address is s3://BUCKET/FOLDER, gs://..., az://... or a folder, not {scheme}://")
     if not SAFE_NAME.fullmatch(place):

@@ -1,12 +1,15 @@
 """Files that are read back complete or not at all, and the error that says what to do about a damaged one."""
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import io
 import json
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +29,7 @@ Content = npt.NDArray[np.uint8]
 """A file's content as an array: Ray takes four times as long for four megabytes of `bytes`."""
 UMASK = os.umask(0o077)  # it can only be read by setting it
 os.umask(UMASK)
+SECONDS_TO_LOCK = 1.0  # from making a file to locking it
 MOST_IMAGES = 2**40  # in a data set: no position is larger
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
@@ -35,9 +39,11 @@ def write_atomically(path: Path, content: bytes | Content, *, durable: bool = Tr
 
     With `durable=False` it is not synced: a crash of the machine may lose it.
     """
+    _remove_leftovers(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(content.data if isinstance(content, np.ndarray) else content)
             if durable:
                 stream.flush()
@@ -50,6 +56,17 @@ def write_atomically(path: Path, content: bytes | Content, *, durable: bool = Tr
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from error  # name the target, not the temporary file
         raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed processes have left of a file that they were writing. Whoever still writes holds a lock."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with contextlib.suppress(OSError):
+            handle = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(handle).st_mtime > SECONDS_TO_LOCK:
+                    leftover.unlink()
 
 
 def check_regular(path: Path) -> None:

@@ -163,6 +163,6 @@ def _start(cpu_count: int, gpu_count: int, folder: Path) -> None:
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=str(folder / "ray"),
         )
-    except (RuntimeError, OSError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # a node that timed out is a bare Exception
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EnvironmentFailure(f"Ray could not start on this machine: {reason}") from error

@@ -317,3 +317,11 @@ def test_stored_names_do_not_command_the_terminal(sweep_store: SweepStore) -> No
     for command in (("show", "tiny"), ("ls",), ("leaderboard", "tiny")):
         _, out, err = run(*command, "--runs", str(sweep_store.folder.parent))
         assert not set("\x1b\x07\x9b\u202e") & set(out + err), command
+
+
+def test_an_endless_error_is_cut_off(tmp_path: Path) -> None:
+    code, out, err = run("train", "x" * 5_000_000, "--runs", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert err.startswith("error: unknown recipe 'xxxx")
+    assert len(err) < 4_000
+    assert err.count("\n") == 1

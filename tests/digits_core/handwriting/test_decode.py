@@ -1,3 +1,5 @@
+import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -87,7 +89,7 @@ def test_an_unreadable_picture_is_explained_in_one_line(content: bytes, message:
 def test_a_missing_or_too_large_file(tmp_path: Path) -> None:
     with pytest.raises(UnreadablePicture, match="No such file"):
         read_picture(tmp_path / "none.png")
-    with pytest.raises(UnreadablePicture, match="directory"):
+    with pytest.raises(UnreadablePicture, match="it is not a file"):
         read_picture(tmp_path)
     with (tmp_path / "large.bmp").open("wb") as stream:
         stream.truncate(70 * 2**20)
@@ -122,3 +124,10 @@ def test_a_damaged_file_is_decoded_or_refused_in_one_line(data: st.DataObject) -
 def test_random_bytes_are_not_a_picture(content: bytes) -> None:
     with pytest.raises(UnreadablePicture):
         decode(content)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_what_is_no_file_is_not_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "a.png")
+    with pytest.raises(UnreadablePicture, match="it is not a file"):
+        read_picture(tmp_path / "a.png")

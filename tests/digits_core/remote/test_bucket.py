@@ -38,7 +38,7 @@ def test_a_conditional_write_succeeds_once(bucket: Bucket) -> None:
         ("s3://key:secret@bucket/x", "does not name a folder in a bucket"),
         ("s3://bucket/../x", "does not name a folder in a bucket"),
         ("s3://bucket/x?secret=1", "does not name a folder in a bucket"),
-        ("s3://", "does not name a folder in a bucket"),
+        *((empty, "does not name a folder in a bucket") for empty in ("s3://", "s3:", "s3:/", "s3:///x", "gs:")),
         ("ftp://user:secret@host/x", r"is s3://BUCKET/FOLDER, gs://..., az://... or a folder, not ftp://"),
     ],
 )

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -43,6 +44,19 @@ def test_a_run_one_was_sent_leads_nowhere_else(
         use(folder)
     assert elsewhere.read_text() == "precious"
     assert not (tmp_path / "new").exists()
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digits_core.runs.durable.SECONDS_TO_LOCK", 0.0)
+    left, in_use, other = (tmp_path / name for name in (".report.html.abc", ".report.html.def", ".report.csv.abc"))
+    for path in (left, in_use, other):
+        path.write_bytes(b"half")
+    with in_use.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        write_atomically(tmp_path / "report.html", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".report.csv.abc", ".report.html.def", "report.html"]
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664), (0o022, 0o644)])
