@@ -18,6 +18,8 @@ Model = Annotated[
     ),
 ]
 
+MOST_NAMED = 20  # files that are not read, named one by one
+
 
 @errors_in_one_line
 def predict(
@@ -26,7 +28,11 @@ def predict(
     ],
     model: Model = None,
     labels_from_name: Annotated[
-        bool, typer.Option("--labels-from-name", help="Take the first character of a file name as its label.")
+        bool,
+        typer.Option(
+            "--labels-from-name",
+            help="Take labels from file names too: a first digit that no other follows.",
+        ),
     ] = False,
     explain: Annotated[
         bool,
@@ -42,10 +48,11 @@ def predict(
 ) -> None:
     """Read handwritten digits in your own pictures.
 
-    Reads PNG, JPEG, WebP and BMP files of any size and colour: photographed, scanned or drawn; one digit, a line or a
-    page. If the labels are known, from --labels-from-name or from folders with a sub-folder per digit, each picture is
-    taken to show one digit, and the accuracy and a confusion matrix are printed too. A file that cannot be read is
-    reported in one line; the others are still read, and the exit code is 1.
+    Reads PNG, JPEG, WebP, BMP, GIF, TIFF (every page), PGM and AVIF files of any size and colour: photographed, scanned
+    or drawn; one digit, a line or a page. If the labels are known, from --labels-from-name or from a folder per digit
+    (7, seven, class_7), each picture is taken to show one digit, and the accuracy and a confusion matrix are printed
+    too. A file that cannot be read is reported in one line; the others are still read, and the exit code is 1. Files in
+    a folder that are no pictures are named. Links are followed.
 
     Examples:
 
@@ -60,10 +67,9 @@ def predict(
 
     if output is not None and not explain:
         raise UsageError("--output names the page that --explain writes; add --explain")
-    from digits_core.delivery.inputs import pictures_of
-    from digits_core.handwriting.reading import printable
+    from digits_core.delivery.inputs import inputs_of
 
-    pictures = pictures_of(images, labels_from_name=labels_from_name)
+    inputs = inputs_of(images, labels_from_name=labels_from_name)
     from digits_cli.printed.predict import predict_document, reading_lines, summary_lines
     from digits_core.delivery.reader import Reader
     from digits_core.inference.classifier import open_classifier
@@ -71,13 +77,17 @@ def predict(
     reader = Reader(open_classifier(runs, model))
     readings = []
     lines = []
-    for reading in reader.read_files(pictures):
+    for reading in reader.read_files(inputs.pictures):
         readings.append(reading)
         if reading.error:
-            say(f"error: {printable(reading.picture.path)}: {reading.error}")
+            say(f"error: {reading.picture.name}: {reading.error}")
         else:
             lines += reading_lines(reading)
     lines += summary_lines(reader.classifier, readings)
+    for one in inputs.left_out[:MOST_NAMED]:
+        say(f"not read: {one.path}: {one.why}")
+    if len(inputs.left_out) > MOST_NAMED:
+        say(f"not read: {len(inputs.left_out) - MOST_NAMED:,} more (--json lists all)")
     page = None
     if explain:
         from digits_core.runs.command_line import open_command
@@ -87,7 +97,11 @@ def predict(
             readings, reader.classifier.name, reader.classifier.header, output or runs / "predictions.html"
         )
         lines += [("page", str(page)), ("next", open_command(page))]
-    emit(predict_document(reader.classifier, readings, str(page) if page else None), lines, as_json=as_json)
+    emit(
+        predict_document(reader.classifier, readings, inputs.left_out, str(page) if page else None),
+        lines,
+        as_json=as_json,
+    )
     if any(reading.error for reading in readings):
         raise typer.Exit(FAILED)
 

@@ -86,10 +86,12 @@ def show_dataset(
 def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
     """Check a data set before you train on it.
 
-    Meant above all for your own data: a folder of pictures (folder:PATH, with a sub-folder per digit, or file names
-    that begin with the digit), a CSV file in the format of Kaggle's Digit Recognizer (csv:FILE), an NPZ file with
-    images and labels (npz:FILE), or a mixture (mnist+folder:PATH). Prints the counts, the files that cannot be used,
-    and how many images are duplicates or also in other data sets. The exit code is 1 if anything prevents training.
+    Meant above all for your own data: a folder of pictures (folder:PATH, with a folder per digit, named 7, seven or
+    class_7, or file names that begin with the digit and no second one; pictures below a top folder `test` stay the test
+    set), a CSV file in the format of Kaggle's Digit Recognizer (csv:FILE), an NPZ file with images and labels
+    (npz:FILE), or a mixture (mnist+folder:PATH). Prints the counts, which names gave which labels, what cannot be used
+    or is not read, and how many images are duplicates or also in other data sets. Links are followed. The exit code is
+    1 if anything prevents training.
 
     Examples:
 

@@ -8,7 +8,7 @@ from digits_core.data.checks import DataCheck
 from digits_core.runs.command_line import digits_command
 from reports.rows.dataset import DatasetSummary
 
-MOST_FILES = 20  # unusable files listed by name
+MOST_FILES = 20  # of a kind listed by name
 
 
 def check_document(check: DataCheck) -> dict[str, Any]:
@@ -21,12 +21,18 @@ def check_lines(check: DataCheck) -> list[tuple[str, str]]:
         ("images", f"{check.image_count:,} of {check.side}x{check.side} pixels, SHA-256 {check.checksum[:12]}"),
         ("by digit", "  ".join(f"{digit}: {count:,}" for digit, count in enumerate(check.counts))),
     ]
+    lines += [("label" if not number else "", example) for number, example in enumerate(check.examples)]
+    if check.test_count:
+        lines.append(("test set", f"{check.test_count:,} of the images, as the data set has it"))
     if check.twice:
         lines.append(("duplicates", f"{check.twice:,} images are copies of others"))
     lines += [("shared", f"{count:,} images are also in {name}") for name, count in check.shared.items()]
     lines += [("unusable", f"{one.path}: {one.why}") for one in check.refused[:MOST_FILES]]
     if len(check.refused) > MOST_FILES:
         lines.append(("", f"and {len(check.refused) - MOST_FILES} more"))
+    lines += [("not read", f"{one.path}: {one.why}") for one in check.left_out[:MOST_FILES]]
+    if len(check.left_out) > MOST_FILES:
+        lines.append(("", f"and {len(check.left_out) - MOST_FILES} more"))
     lines += [("note", remark) for remark in check.remarks]
     lines += [("problem", problem) for problem in check.problems]
     if not check.problems:

@@ -1,12 +1,14 @@
 """What `digits predict` prints."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digits_core.data.digits import CLASS_COUNT
-from digits_core.handwriting.reading import ReadDigit, Reading, confusion_of, digit_document, printable
+from digits_core.handwriting.folders import LeftOut
+from digits_core.handwriting.reading import ReadDigit, Reading, confusion_of, digit_document
 
 if TYPE_CHECKING:
     from digits_core.inference.classifier import Classifier
@@ -15,13 +17,16 @@ if TYPE_CHECKING:
 Lines = list[tuple[str, str]]
 
 
-def predict_document(classifier: "Classifier", readings: Sequence[Reading], page: str | None) -> dict[str, Any]:
+def predict_document(
+    classifier: "Classifier", readings: Sequence[Reading], left_out: Sequence[LeftOut], page: str | None
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "model": classifier.name,
         "trained_on": classifier.dataset,
         "members": len(classifier.records),
         "images": [image_document(reading) for reading in readings],
         "failed": sum(bool(reading.error) for reading in readings),
+        "left_out": [asdict(one) for one in left_out],
         "page": page,
     }
     known = _with_labels(readings)
@@ -47,6 +52,8 @@ def image_document(reading: Reading) -> dict[str, Any]:
         "text": reading.text,
         "digits": [digit_document(digit) for digit in reading.digits],
     }
+    if reading.picture.page:
+        document["page"] = reading.picture.page + 1
     if reading.picture.label is not None:
         document |= {"label": reading.picture.label, "right": reading.is_right}
     if reading.error:
@@ -62,7 +69,7 @@ def reading_lines(reading: Reading) -> Lines:
         shown += f"  {percent(single.probabilities.max())}"
     if label is not None and not reading.is_right:
         shown += f"  wrong: it is {label}"
-    lines = [(printable(reading.picture.path), shown)]
+    lines = [(reading.picture.name, shown)]
     for number, digit in enumerate(reading.digits, 1):
         if digit.unsure:
             which = "" if single else f"digit {number} "

@@ -7,9 +7,11 @@ import numpy as np
 
 from digits_core.data.datasets import DATASETS, components_of, is_loadable, load_digits
 from digits_core.data.digits import CLASS_COUNT, SMALLEST_CLASS, Digits, LabelledImages
-from digits_core.data.own import RefusedFile, is_own, read_folder, split_name
+from digits_core.data.own import FolderContent, is_own, read_folder, split_name
 from digits_core.errors import UsageError
+from digits_core.handwriting.folders import LeftOut
 
+MOST_EXAMPLES = 3
 FAINT = 0.01  # of full brightness: an image with a lower mean has hardly any ink
 
 
@@ -22,7 +24,10 @@ class DataCheck:
     side: int
     counts: tuple[int, ...]  # by digit
     checksum: str
-    refused: tuple[RefusedFile, ...]
+    refused: tuple[LeftOut, ...]
+    left_out: tuple[LeftOut, ...]  # files of its folder that are no pictures, or hidden
+    examples: tuple[str, ...]  # of a folder: which label a name gives
+    test_count: int  # images of a test set of its own
     twice: int  # duplicates: copies beyond the first
     contradictions: int  # images that occur under different labels
     shared: dict[str, int]  # built-in data set -> how many of its images are in this one too; local ones only
@@ -37,13 +42,22 @@ def image_hashes(images: LabelledImages) -> list[bytes]:
 
 def check_data(name: str) -> DataCheck:
     """Check a data set. Raises UsageError if it cannot be read at all."""
-    refused: tuple[RefusedFile, ...] = ()
+    refused: tuple[LeftOut, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    examples: list[str] = []
     if is_own(name) and len(components_of(name)) == 1 and split_name(name)[0] == "folder":
         content = read_folder(Path(split_name(name)[1]))
         refused = content.refused
         if not content.paths:
             raise UsageError(f"{name} contains no usable picture" + (f": {refused[0].why}" if refused else ""))
-        digits = Digits(name=name, images=content.images, labels=content.labels, provenance="")
+        left_out, examples = content.others, _examples(content)
+        digits = Digits(
+            name=name,
+            images=content.images,
+            labels=content.labels,
+            provenance="",
+            published_test_count=content.test_count,
+        )
     else:
         digits = load_digits(name)
     hashes = image_hashes(digits)
@@ -59,6 +73,9 @@ def check_data(name: str) -> DataCheck:
         counts=tuple(int(count) for count in counts),
         checksum=digits.checksum,
         refused=refused,
+        left_out=left_out,
+        examples=tuple(examples),
+        test_count=digits.published_test_count,
         twice=len(hashes) - len(labels_of),
         contradictions=contradictions,
         shared=_shared(name, digits.side, set(labels_of)),
@@ -67,7 +84,13 @@ def check_data(name: str) -> DataCheck:
     )
 
 
-def _problems(digits: Digits, refused: tuple[RefusedFile, ...], contradictions: int) -> list[str]:
+def _examples(content: FolderContent) -> list[str]:
+    """For a few pictures of different digits, which label their names give."""
+    first = {int(label): path for path, label in zip(reversed(content.paths), reversed(content.labels), strict=True)}
+    return [f"{first[label]} -> {label}" for label in sorted(first)[:MOST_EXAMPLES]]
+
+
+def _problems(digits: Digits, refused: tuple[LeftOut, ...], contradictions: int) -> list[str]:
     found = []
     if refused:
         found.append(f"{len(refused)} of its files cannot be used")

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import re
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,32 +14,33 @@ import numpy.typing as npt
 from digits_core.data.digits import CLASS_COUNT, Digits, Images, Labels
 from digits_core.data.files import data_folder
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.handwriting.folders import AmbiguousLabel, FolderListing, LeftOut, label_of, list_folder
 
 KINDS = ("folder", "csv", "npz")
 PICTURE_SIDE = 28  # pixels, of the images made from pictures
 LARGEST_SIDE = 64  # pixels, of images given as arrays
 LARGEST_BYTE_COUNT = 2 * 2**30  # of a file, unpacked
+TEST_FOLDERS = ("test", "testing", "t10k")  # at the top of a folder: its own test set
 MOST_NAMED = 5  # files listed in one message
 NPZ_NAMES = (("images", "labels"), ("x_train", "y_train"), ("x", "y"))
 NPZ_TEST_NAMES = ("x_test", "y_test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefusedFile:
-    """A picture in a folder that cannot be used, and why."""
-
-    path: str  # relative to the folder
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class FolderContent:
-    """What a folder contains. `paths`: one per image, relative to the folder."""
+    """What a folder contains. `paths`: one per image, relative to the folder. `refused`: pictures without an image."""
 
     images: Images
     labels: Labels
     paths: tuple[str, ...]
-    refused: tuple[RefusedFile, ...]
+    refused: tuple[LeftOut, ...]
+    others: tuple[LeftOut, ...]  # no pictures, or hidden
+
+    @property
+    def test_count(self) -> int:
+        """How many of the last images are a test set of the folder's own: those below `test`, if there are others."""
+        count = sum(_is_test(path) for path in self.paths)
+        return count if count < len(self.paths) else 0
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -94,12 +94,14 @@ def _of_folder(name: str, folder: Path) -> Digits:
         images=content.images,
         labels=content.labels,
         provenance=f"{len(content.paths):,} pictures from a folder, each cropped and centred like MNIST",
+        published_test_count=content.test_count,
     )
 
 
 def read_folder(folder: Path) -> FolderContent:
     """All pictures below a folder, framed like MNIST, and those that cannot be used. Cached in the data folder."""
-    files, refused = _files_of(folder)
+    listing = list_folder(folder)
+    files, refused = _files_of(listing)
     key = _key(folder, files)
     cached = data_folder() / "own" / f"{key}.npz"
     kept = _read_cache(cached)
@@ -107,42 +109,39 @@ def read_folder(folder: Path) -> FolderContent:
         kept = _framed(folder, files)
         _write_cache(cached, kept)
     images, usable, reasons = kept
-    refused += [RefusedFile(path=path, why=str(why)) for (path, _), why in zip(files, reasons, strict=True) if why]
+    refused += [LeftOut(path=path, why=str(why)) for (path, _), why in zip(files, reasons, strict=True) if why]
     labels = np.array([label for (_, label), use in zip(files, usable, strict=True) if use], dtype=np.uint8)
     paths = tuple(path for (path, _), use in zip(files, usable, strict=True) if use)
-    return FolderContent(images=images, labels=labels, paths=paths, refused=tuple(refused))
+    return FolderContent(
+        images=images, labels=labels, paths=paths, refused=(*listing.unreadable, *refused), others=listing.others
+    )
 
 
-def _files_of(folder: Path) -> tuple[list[tuple[str, int]], list[RefusedFile]]:
-    """Paths and labels of the pictures, and the pictures refused: without a label, or links that leave the folder."""
-    from digits_core.handwriting.decode import SUFFIXES
-
-    root = folder.resolve()
+def _files_of(listing: FolderListing) -> tuple[list[tuple[str, int]], list[LeftOut]]:
+    """Paths and labels of the pictures, those below a top folder `test` last; and the pictures without a label."""
     files, refused = [], []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or not (path.is_file() or path.is_symlink()):
+    for path in sorted(listing.pictures, key=lambda path: (_is_test(path), path)):
+        *folders, name = path.split("/")
+        try:
+            label = label_of(folders, name)
+        except AmbiguousLabel as error:
+            refused.append(LeftOut(path=path, why=str(error)))
             continue
-        within = path.relative_to(folder)
-        label = _label_of(within)
-        if not path.resolve().is_relative_to(root):
-            refused.append(RefusedFile(path=within.as_posix(), why="a link that leaves the folder"))
-        elif label is None:
-            why = "neither in a folder named 0 to 9 nor with a name that starts with the digit"
-            refused.append(RefusedFile(path=within.as_posix(), why=why))
+        if label is None:
+            why = "neither in a folder named after a digit nor with a name that starts with one digit"
+            refused.append(LeftOut(path=path, why=why))
         else:
-            files.append((within.as_posix(), label))
+            files.append((path, label))
     return files, refused
 
 
-def _label_of(within: Path) -> int | None:
-    folders = [part for part in within.parts[:-1] if re.fullmatch("[0-9]", part)]
-    name = folders[-1] if folders else within.name[:1]
-    return int(name) if re.fullmatch("[0-9]", name) else None
+def _is_test(path: str) -> bool:
+    return path.split("/")[0].lower() in TEST_FOLDERS
 
 
 def _key(folder: Path, files: list[tuple[str, int]]) -> str:
     """The cache key: a hash of the files' paths and bytes."""
-    digest = hashlib.sha256(b"digits own folder 1")
+    digest = hashlib.sha256(b"digits own folder 2")
     for path, _ in files:
         try:
             content = (folder / path).read_bytes()
@@ -156,11 +155,13 @@ Framed = tuple[Images, npt.NDArray[np.bool_], npt.NDArray[np.str_]]  # usable im
 
 
 def _framed(folder: Path, files: list[tuple[str, int]]) -> Framed:
-    from digits_core.handwriting.decode import UnreadablePicture, read_picture
+    from digits_core.handwriting.decode import UnreadablePicture, page_count, read_picture
     from digits_core.handwriting.pipeline import find_marks
 
     def one(path: str) -> tuple[npt.NDArray[np.uint8] | None, str]:
         try:
+            if (count := page_count(folder / path)) > 1:
+                return None, f"it has {count} pages; a data set needs one digit per file"
             marks = find_marks(read_picture(folder / path), one_digit=True)
         except UnreadablePicture as error:
             return None, str(error)

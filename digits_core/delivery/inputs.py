@@ -2,72 +2,93 @@
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from digits_core.errors import UsageError
-from digits_core.handwriting.decode import SUFFIXES
+from digits_core.handwriting.decode import UnreadablePicture, page_count
+from digits_core.handwriting.folders import SUFFIXES, AmbiguousLabel, LeftOut, label_of, list_folder
 from digits_core.handwriting.reading import Picture
 
 MOST_FILES = 1_000_000
 
 
-def pictures_of(arguments: Sequence[str], *, labels_from_name: bool) -> list[Picture]:
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What is read, and what lies in the same folders and is not."""
+
+    pictures: tuple[Picture, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def inputs_of(arguments: Sequence[str], *, labels_from_name: bool) -> Inputs:
     """The files that paths, folders and patterns match, each once; files of a folder in natural order.
 
-    A folder means all pictures in and below it. Those in a sub-folder named after a digit ("0", "1", ...) get that
-    label. With `labels_from_name` the first character of a file's name is its label instead. Raises UsageError if an
-    argument matches nothing, or if a name should begin with a digit and does not.
+    A folder means all pictures in and below it, by the rule of digits_core.handwriting.folders, which also says which
+    of its folders are classes and so give labels. With `labels_from_name` the names of files give labels too. Every
+    page of a TIFF is a picture. Raises UsageError if an argument matches nothing, if folders disagree on a label, or if
+    a name should begin with a digit and does not.
     """
     found: dict[Path, Picture] = {}
+    left_out: list[LeftOut] = []
     for argument in arguments:
-        for picture in _of_argument(argument):
+        for picture in _of_argument(argument, left_out):
             found.setdefault(picture.path, picture)
             if len(found) > MOST_FILES:
                 raise UsageError(f"{argument} holds more than {MOST_FILES:,} pictures; name fewer")
     pictures = list(found.values())
-    return [_labelled(picture) for picture in pictures] if labels_from_name else pictures
+    if labels_from_name:
+        pictures = list(map(_labelled, pictures))
+    return Inputs(pictures=tuple(page for one in pictures for page in _pages(one)), left_out=tuple(left_out))
 
 
-def _of_argument(argument: str) -> list[Picture]:
+def _of_argument(argument: str, left_out: list[LeftOut]) -> Iterator[Picture]:
     path = Path(argument).expanduser()
     if path.is_dir():
-        inside = _pictures_below(path)
+        inside = _pictures_below(path, left_out)
         if not inside:
             raise UsageError(f"there is no picture ({', '.join(SUFFIXES)}) in the folder {path}")
-        return inside
-    if path.exists() or not glob.has_magic(argument):
-        return [Picture(path=path)]  # a missing or bad file is reported with the other files' results
-    matches = sorted(glob.glob(str(path), recursive=True), key=_natural)
-    if not matches:
-        raise UsageError(f"no file matches {argument!r}")
-    pictures: list[Picture] = []
-    for match in map(Path, matches):
-        pictures += _pictures_below(match) if match.is_dir() else [Picture(path=match)]
-    return pictures
+        yield from inside
+    elif path.exists() or not glob.has_magic(argument):
+        yield Picture(path=path)  # a missing or bad file is reported with the other files' results
+    else:
+        matches = sorted(glob.glob(str(path), recursive=True), key=_natural)
+        if not matches:
+            raise UsageError(f"no file matches {argument!r}")
+        for match in map(Path, matches):
+            yield from _pictures_below(match, left_out) if match.is_dir() else [Picture(path=match)]
 
 
-def _pictures_below(folder: Path) -> list[Picture]:
-    paths = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()),
-        key=lambda path: _natural(str(path)),
-    )
-    return [Picture(path=path, label=_class_of(path, folder)) for path in paths]
+def _pictures_below(folder: Path, left_out: list[LeftOut]) -> list[Picture]:
+    listing = list_folder(folder)
+    left_out += [replace(one, path=str(folder / one.path)) for one in listing.others]
+    names = [*listing.pictures, *(one.path for one in listing.unreadable)]  # reading the latter says what is wrong
+    return [Picture(path=folder / name, label=_class_of(name, folder)) for name in sorted(names, key=_natural)]
 
 
-def _class_of(path: Path, folder: Path) -> int | None:
-    """The digit that the file's folder is named after; None if it isn't named after one."""
-    within = path.relative_to(folder).parts[:-1] or (folder.name,)
-    return int(within[0]) if re.fullmatch("[0-9]", within[0]) else None
+def _class_of(name: str, folder: Path) -> int | None:
+    """The label that the file's folders give; if it lies in none, that of the folder itself."""
+    try:
+        return label_of(name.split("/")[:-1] or [folder.name])
+    except AmbiguousLabel as error:
+        raise UsageError(f"{folder / name}: {error}") from error
 
 
 def _labelled(picture: Picture) -> Picture:
-    first = picture.path.name[:1]
-    if not re.fullmatch("[0-9]", first):
+    label = picture.label if picture.label is not None else label_of([], picture.path.name)
+    if label is None:
         raise UsageError(
             f"--labels-from-name: the name of {picture.path} does not begin with the digit it shows, as in 7-ana.png"
         )
-    return Picture(path=picture.path, label=int(first))
+    return replace(picture, label=label)
+
+
+def _pages(picture: Picture) -> list[Picture]:
+    try:
+        return [replace(picture, page=page) for page in range(page_count(picture.path))]
+    except UnreadablePicture:
+        return [picture]  # reading it says what is wrong
 
 
 def _natural(path: str) -> list[tuple[int, int, str]]:

@@ -52,7 +52,7 @@ class Reader:
 
     def _found(self, picture: Picture) -> "_Found":
         try:
-            pixels = read_picture(picture.path)
+            pixels = read_picture(picture.path, picture.page)
         except UnreadablePicture as error:
             return _Found(error=str(error))
         try:

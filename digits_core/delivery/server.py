@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from digits_core.delivery.reader import NOTHING_FOUND, Reader
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.handwriting.decode import UnreadablePicture, decode
+from digits_core.handwriting.decode import WEB_FORMATS, UnreadablePicture, decode
 from digits_core.handwriting.pipeline import TooManyMarks
 from digits_core.handwriting.reading import Reading, digit_document
 
@@ -202,7 +202,7 @@ async def _body(request: Request) -> bytes:
 
 def _read(reader: Reader, content: bytes) -> Reading:
     try:
-        pixels = decode(content, LARGEST_PICTURE)
+        pixels = decode(content, LARGEST_PICTURE, formats=WEB_FORMATS)
     except UnreadablePicture as error:
         raise _Refused(422, str(error)) from error
     try:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+WEB_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+FORMATS = (*WEB_FORMATS, "GIF", "TIFF", "AVIF", "PPM")  # AVIF where Pillow has it; of a GIF, the first picture
 LARGEST_PIXEL_COUNT = 64_000_000  # decoded, some 200 MB: twice what a good phone takes
 LARGEST_BYTE_COUNT = 64 * 2**20
 SMALLEST_SIDE = 4  # pixels
@@ -23,8 +23,25 @@ class UnreadablePicture(ValueError):
     """The file cannot be read as a picture. The message says why, without naming the file."""
 
 
-def read_picture(path: Path) -> Pixels:
-    """RGB pixels of a PNG, JPEG, WebP or BMP file, as an image viewer would show it."""
+def read_picture(path: Path, page: int = 0) -> Pixels:
+    """RGB pixels of a picture, as an image viewer would show it. page: of a TIFF, counted from 0."""
+    return decode(_content_of(path), page=page)
+
+
+def page_count(path: Path) -> int:
+    """How many pages a TIFF has; 1 for any other file. Raises UnreadablePicture if it cannot be read."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return 1
+    try:
+        with Image.open(BytesIO(_content_of(path)), formats=("TIFF",)) as image:
+            return int(getattr(image, "n_frames", 1))
+    except UnreadablePicture:
+        raise
+    except Exception as error:
+        raise UnreadablePicture(_in_few_words(error)) from error
+
+
+def _content_of(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -34,13 +51,14 @@ def read_picture(path: Path) -> Pixels:
             raise UnreadablePicture(
                 f"{byte_count / 2**20:,.0f} MB is over the limit of {LARGEST_BYTE_COUNT // 2**20} MB"
             )
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UnreadablePicture(error.strerror or "cannot be read") from error
-    return decode(content)
 
 
-def decode(content: bytes, largest: int = LARGEST_PIXEL_COUNT) -> Pixels:
+def decode(
+    content: bytes, largest: int = LARGEST_PIXEL_COUNT, *, page: int = 0, formats: tuple[str, ...] = FORMATS
+) -> Pixels:
     """Like `read_picture`, from a file's content. `largest`: pixels."""
     if not content:
         raise UnreadablePicture("the file is empty (0 bytes)")
@@ -48,7 +66,7 @@ def decode(content: bytes, largest: int = LARGEST_PIXEL_COUNT) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damaged metadata, and about sizes that are refused below
-            with _opened(BytesIO(content), largest) as image:
+            with _opened(BytesIO(content), largest, page, formats) as image:
                 return _as_rgb(image)
     except UnreadablePicture:
         raise
@@ -56,11 +74,13 @@ def decode(content: bytes, largest: int = LARGEST_PIXEL_COUNT) -> Pixels:
         raise UnreadablePicture(_in_few_words(error)) from error
 
 
-def _opened(stream: IO[bytes], largest: int) -> Image.Image:
+def _opened(stream: IO[bytes], largest: int, page: int, formats: tuple[str, ...]) -> Image.Image:
     """The picture, not yet decoded, after checking the size in its header."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own check below has the better message
     try:
-        image = Image.open(stream, formats=FORMATS)
+        image = Image.open(stream, formats=formats)
+        if page:
+            image.seek(page)
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     width, height = image.size

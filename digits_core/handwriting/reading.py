@@ -21,10 +21,16 @@ def printable(path: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A file to read. `label`: the digit it shows, if it is known to show exactly one."""
+    """A file to read. `label`: the digit it shows, if it is known to show exactly one. `page`: counted from 0."""
 
     path: Path
     label: int | None = None
+    page: int = 0
+
+    @property
+    def name(self) -> str:
+        """The file's path and, from the second page on, its page."""
+        return printable(self.path) + (f" (page {self.page + 1})" if self.page else "")
 
 
 @dataclass(frozen=True, kw_only=True)

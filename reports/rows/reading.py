@@ -144,7 +144,7 @@ def _seen(reading: Reading, neighbours: list[tuple[Neighbour, ...]]) -> SeenPict
 
 def _shown(reading: Reading) -> npt.NDArray[np.uint8] | None:
     try:
-        pixels = read_picture(reading.picture.path)
+        pixels = read_picture(reading.picture.path, reading.picture.page)
     except UnreadablePicture:
         return None
     factor = LONGEST_SIDE / max(pixels.shape[:2])

@@ -14,7 +14,7 @@ from digits_core.data.datasets import (
     load_digits,
     shares_images,
 )
-from digits_core.data.digits import Digits, split_digits
+from digits_core.data.digits import Digits, sealed_test_part, split_digits
 from digits_core.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("data_folder")
@@ -62,17 +62,49 @@ def test_unusable_pictures_are_listed(pictures: Path, tmp_path: Path) -> None:
     Image.new("L", (50, 50), 255).save(pictures / "1" / "white.png")
     (pictures / "2" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     (pictures / "note.png").write_bytes((pictures / "1" / "0.png").read_bytes())
-    (tmp_path / "outside.png").write_bytes((pictures / "1" / "0.png").read_bytes())
-    os.symlink(tmp_path / "outside.png", pictures / "3" / "link.png")
+    os.symlink(tmp_path / "none.png", pictures / "3" / "link.png")
+    pages = [Image.open(pictures / "1" / "0.png"), Image.open(pictures / "1" / "1.png")]
+    pages[0].save(pictures / "6" / "two.tif", save_all=True, append_images=pages[1:])
+    (pictures / "7" / "notes.txt").write_text("not read")
     Image.new("1", (20_000, 20_000)).save(pictures / "5" / "bomb.png")
-    with pytest.raises(UsageError, match=r"5 of the 65 pictures in .* cannot be used"):
+    with pytest.raises(UsageError, match=r"6 of the 66 pictures in .* cannot be used"):
         load_digits(f"folder:{pictures}")
     check = check_data(f"folder:{pictures}")
     assert {one.path: one.why.split(" ")[0] for one in check.refused} == {
-        "1/white.png": "no", "2/cut.jpg": "not", "note.png": "neither", "3/link.png": "a", "5/bomb.png": "20,000",
+        "1/white.png": "no", "2/cut.jpg": "not", "note.png": "neither", "3/link.png": "it", "5/bomb.png": "20,000",
+        "6/two.tif": "it",
     }  # fmt: skip
     assert check.image_count == 60
-    assert check.problems == ("5 of its files cannot be used",)
+    assert check.problems == ("6 of its files cannot be used",)
+    assert [one.path for one in check.left_out] == ["7/notes.txt"]
+    assert check.examples == ("0/0.png -> 0", "1/0.png -> 1", "2/0.png -> 2")
+
+
+def test_a_test_folder_stays_the_test_set(pictures: Path, tmp_path: Path) -> None:
+    for digit in range(10):
+        for part, names in (("train", "012"), ("test", "345")):
+            (tmp_path / "tree" / part / str(digit)).mkdir(parents=True)
+            for name in names:
+                target = tmp_path / "tree" / part / str(digit) / f"{name}.png"
+                target.write_bytes((pictures / str(digit) / f"{name}.png").read_bytes())
+    loaded = load_digits(f"folder:{tmp_path / 'tree'}")
+    assert loaded.published_test_count == 30
+    assert check_data(f"folder:{tmp_path / 'tree'}").test_count == 30
+    test, indices = sealed_test_part(loaded)
+    assert indices.tolist() == list(range(30, 60))
+    assert np.bincount(test.labels).tolist() == [3] * 10
+    only_test = load_digits(f"folder:{tmp_path / 'tree' / 'test'}")
+    assert (len(only_test), only_test.published_test_count) == (30, 0)
+
+
+@pytest.mark.parametrize(("name", "label"), [("seven", 7), ("class_7", 7), ("07", None)])
+def test_class_folders_by_other_names(pictures: Path, name: str, label: int | None) -> None:
+    (pictures / "7").rename(pictures / name)
+    for number, path in enumerate(sorted((pictures / name).iterdir())):
+        path.rename(path.with_name(f"2024010{number}_x.png"))
+    check = check_data(f"folder:{pictures}")
+    assert check.counts[7] == (6 if label == 7 else 0)
+    assert len(check.refused) == (0 if label == 7 else 6)
 
 
 def test_a_data_set_too_small_to_split_can_only_be_mixed(pictures: Path, tmp_path: Path) -> None:

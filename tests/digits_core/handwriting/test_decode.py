@@ -73,12 +73,12 @@ def test_ink_on_a_transparent_background_stands_out_whatever_its_colour(ink: int
         (b"hello, I am a text", "not a picture"),
         (encoded(Image.fromarray(GREY))[:45], "damaged or truncated"),
         (encoded(Image.fromarray(GREY), "JPEG")[:-80], "damaged or truncated"),
-        (encoded(Image.fromarray(GREY), "GIF"), "not a picture"),
-        (encoded(Image.fromarray(GREY), "TIFF"), "not a picture"),
+        (encoded(Image.fromarray(GREY), "PCX"), "not a picture"),
+        (encoded(Image.fromarray(GREY), "TIFF")[:60], "damaged or truncated|not a picture"),
         (encoded(Image.fromarray(GREY[:3])), "too small"),
         (encoded(Image.new("1", (20_000, 20_000))), "20,000 x 20,000 pixels is over the limit of 64 million"),
     ],
-    ids=["0 bytes", "text", "half a PNG", "half a JPEG", "GIF", "TIFF", "three pixels", "a decompression bomb"],
+    ids=["0 bytes", "text", "half a PNG", "half a JPEG", "PCX", "half a TIFF", "three pixels", "a decompression bomb"],
 )
 def test_an_unreadable_picture_is_explained_in_one_line(content: bytes, message: str) -> None:
     with pytest.raises(UnreadablePicture, match=message) as caught:
