@@ -97,7 +97,7 @@ def _problems(digits: Digits, refused: tuple[LeftOut, ...], contradictions: int)
     if contradictions:
         found.append(f"{contradictions} images occur under different labels")
     if not digits.components and not digits.can_be_split:
-        counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
+        counts = digits.counts_to_split
         few = ", ".join(f"{digit} ({counts[digit]})" for digit in np.flatnonzero(counts < SMALLEST_CLASS))
         found.append(
             f"fewer than {SMALLEST_CLASS} images of {few}: too few to split; mix it with another set, as in mnist+..."

@@ -76,10 +76,15 @@ class Digits(LabelledImages):
     def published_name(self, index: int) -> str:
         return published_name(index, len(self) - self.published_test_count if self.published_test_count else 0)
 
+    @cached_property
+    def counts_to_split(self) -> npt.NDArray[np.int64]:
+        """How many images of each digit there are to split, without a published test set, (10,)."""
+        return np.bincount(self.labels[: len(self) - self.published_test_count], minlength=CLASS_COUNT)
+
     @property
     def can_be_split(self) -> bool:
-        """Whether every digit has enough images for three sets."""
-        return int(np.bincount(self.labels, minlength=CLASS_COUNT).min()) >= SMALLEST_CLASS
+        """Whether every digit has enough images for the sets."""
+        return int(self.counts_to_split.min()) >= SMALLEST_CLASS
 
     @property
     def side(self) -> int:
@@ -175,7 +180,7 @@ def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
     if digits.components:
         return _split_mixture(digits.components)
     if not digits.can_be_split:
-        counts = np.bincount(digits.labels, minlength=CLASS_COUNT)
+        counts = digits.counts_to_split
         raise UsageError(
             f"{digits.name} has {counts.min()} images of the digit {counts.argmin()}, but splitting it needs at least"
             f" {SMALLEST_CLASS} of each; add more, or mix it with another data set: mnist+{digits.name}"
@@ -191,6 +196,6 @@ def _split_indices(digits: Digits) -> tuple[npt.NDArray[np.int64], ...]:
         available, test = np.split(everything, [len(digits) - digits.published_test_count])
     else:
         available, test = cut(everything, round(len(digits) * TEST_FRACTION))
-    validation_count = min(LARGEST_VALIDATION_COUNT, round(len(available) * VALIDATION_FRACTION))
+    validation_count = max(CLASS_COUNT, min(LARGEST_VALIDATION_COUNT, round(len(available) * VALIDATION_FRACTION)))
     train, validation = cut(available, validation_count)
     return train, validation, test
