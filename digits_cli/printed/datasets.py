@@ -21,6 +21,8 @@ def check_lines(check: DataCheck) -> list[tuple[str, str]]:
         ("images", f"{check.image_count:,} of {check.side}x{check.side} pixels, SHA-256 {check.checksum[:12]}"),
         ("by digit", "  ".join(f"{digit}: {count:,}" for digit, count in enumerate(check.counts))),
     ]
+    if check.provenance:
+        lines.append(("read from", check.provenance))
     lines += [("label" if not number else "", example) for number, example in enumerate(check.examples)]
     if check.test_count:
         lines.append(("test set", f"{check.test_count:,} of the images, as the data set has it"))

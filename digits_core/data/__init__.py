@@ -1,5 +1,6 @@
 """Data sets as arrays: published ones and the user's own, mixed, split, corrupted. Knows no models, loads no torch.
 
+arrays.py       the user's own as arrays: tables and NPZ files
 checks.py       checks before training: class counts, unusable files, duplicates
 corruptions.py  the fifteen corruptions of MNIST-C
 datasets.py     all data sets by name, and mixtures of them
@@ -7,5 +8,5 @@ digits.py       the `Digits` value, and its training, validation and sealed test
 files.py        published files: found, downloaded, verified
 folds.py        cross-validation folds
 further.py      loading USPS, QMNIST, EMNIST digits and KMNIST
-own.py          the user's own: folders of pictures, CSV and NPZ files
+own.py          the user's own by name; folders of pictures
 """

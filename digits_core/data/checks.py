@@ -20,6 +20,7 @@ class DataCheck:
     """The findings. `problems` prevent training, `remarks` do not."""
 
     name: str
+    provenance: str
     image_count: int
     side: int
     counts: tuple[int, ...]  # by digit
@@ -68,6 +69,7 @@ def check_data(name: str) -> DataCheck:
     contradictions = sum(len(labels) > 1 for labels in labels_of.values())
     return DataCheck(
         name=name,
+        provenance=digits.provenance,
         image_count=len(digits),
         side=digits.side,
         counts=tuple(int(count) for count in counts),

@@ -1,4 +1,4 @@
-"""The user's own data sets: a folder of pictures, a CSV like Kaggle's Digit Recognizer, an NPZ. Never unpickles."""
+"""The user's own data sets: a folder of pictures, or a file of arrays (see digits_core.data.arrays)."""
 
 import hashlib
 import io
@@ -11,19 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data.digits import CLASS_COUNT, Digits, Images, Labels
+from digits_core.data.arrays import digits_of_npz, digits_of_table, split_range
+from digits_core.data.digits import Digits, Images, Labels
 from digits_core.data.files import data_folder
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.folders import AmbiguousLabel, FolderListing, LeftOut, label_of, list_folder
 
 KINDS = ("folder", "csv", "npz")
 PICTURE_SIDE = 28  # pixels, of the images made from pictures
-LARGEST_SIDE = 64  # pixels, of images given as arrays
-LARGEST_BYTE_COUNT = 2 * 2**30  # of a file, unpacked
 TEST_FOLDERS = ("test", "testing", "t10k")  # at the top of a folder: its own test set
 MOST_NAMED = 5  # files listed in one message
-NPZ_NAMES = (("images", "labels"), ("x_train", "y_train"), ("x", "y"))
-NPZ_TEST_NAMES = ("x_test", "y_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +56,11 @@ def is_own(name: str) -> bool:
 def check_own(name: str) -> None:
     """Raise UsageError if the folder or file does not exist."""
     kind, place = split_name(name)
-    path = Path(place)
+    path = Path(place if kind == "folder" else split_range(place)[0])
     if kind == "folder" and not path.is_dir():
         raise UsageError(f"there is no folder {place}")
     if kind != "folder" and not path.is_file():
-        raise UsageError(f"there is no file {place}")
+        raise UsageError(f"there is no file {path}")
 
 
 def load_own(name: str) -> Digits:
@@ -72,7 +69,7 @@ def load_own(name: str) -> Digits:
     kind, place = split_name(name)
     if kind == "folder":
         return _of_folder(name, Path(place))
-    return _of_csv(name, Path(place)) if kind == "csv" else _of_npz(name, Path(place))
+    return digits_of_table(name, place) if kind == "csv" else digits_of_npz(name, place)
 
 
 # --- a folder of pictures ---
@@ -200,112 +197,3 @@ def _write_cache(path: Path, kept: Framed) -> None:
 
 def _checksum(kept: Framed) -> str:
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in kept)).hexdigest()
-
-
-# --- arrays ---
-
-
-def _of_csv(name: str, path: Path) -> Digits:
-    """A column `label`, then one per pixel, row by row, as in Kaggle's train.csv."""
-    import pandas as pd
-
-    if path.stat().st_size > LARGEST_BYTE_COUNT:
-        raise UsageError(f"{path} is larger than {LARGEST_BYTE_COUNT // 2**30} GB")
-    try:
-        table = pd.read_csv(path, dtype=np.int64)
-    except (ValueError, OSError, OverflowError) as error:  # pandas' own errors are ValueErrors
-        raise UsageError(f"{path} is not a table of whole numbers: {str(error).splitlines()[0]}") from error
-    first = str(table.columns[0]) if len(table.columns) else ""
-    if first.lower() not in ("label", "digit", "class", "y"):
-        raise UsageError(
-            f"the first column of {path} is {first!r}: it must be 'label', followed by the pixels row by row, as in"
-            " Kaggle's train.csv for the Digit Recognizer (its test.csv has no labels)"
-        )
-    values = table.to_numpy()
-    return _checked(name, path, values[:, 1:], values[:, 0], f"{len(values):,} rows of a CSV file")
-
-
-def _of_npz(name: str, path: Path) -> Digits:
-    """Arrays `images` and `labels`, or x_train, y_train and, as the test set, x_test, y_test, as in Keras's MNIST."""
-    arrays = _arrays_of(path)
-    names = next((pair for pair in NPZ_NAMES if set(pair) <= set(arrays)), None)
-    if names is None:
-        raise UsageError(f"{path} contains {', '.join(arrays) or 'nothing'}; it must contain 'images' and 'labels'")
-    images, labels = arrays[names[0]], arrays[names[1]]
-    count = 0
-    if names[0] == "x_train" and set(NPZ_TEST_NAMES) <= set(arrays):
-        tests, test_labels = (arrays[each] for each in NPZ_TEST_NAMES)
-        if tests.shape[1:] != images.shape[1:] or test_labels.ndim != 1 or labels.ndim != 1:
-            raise UsageError(f"{path}: the shapes of x_test and y_test do not match x_train and y_train")
-        count = len(test_labels)
-        images, labels = np.concatenate([images, tests]), np.concatenate([labels, test_labels])
-    return _checked(name, path, images, labels, f"{len(labels):,} images of an NPZ file", count)
-
-
-def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked <= LARGEST_BYTE_COUNT:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # numpy evaluates headers as Python: it raises a dozen kinds of errors
-        pickled = " (pickled objects are never loaded)" if "pickle" in str(error) else ""
-        raise UsageError(f"{path} is not an NPZ file of plain arrays{pickled}") from error
-    raise UsageError(f"{path} unpacks to more than {LARGEST_BYTE_COUNT // 2**30} GB")
-
-
-def _checked(
-    name: str,
-    path: Path,
-    images: npt.NDArray[np.generic],
-    labels: npt.NDArray[np.generic],
-    provenance: str,
-    tests: int = 0,
-) -> Digits:
-    """Convert to bytes with bright ink. Raises UsageError unless the images are digits with labels 0 to 9."""
-    squares = _square(path, images)
-    if labels.ndim != 1 or len(labels) != len(squares) or not len(labels):
-        raise UsageError(
-            f"{path} has {len(squares):,} images and labels of shape {labels.shape}; each image needs one label"
-        )
-    if labels.dtype.kind not in "iu" or int(labels.min()) < 0 or int(labels.max()) >= CLASS_COUNT:
-        raise UsageError(f"the labels of {path} must be whole numbers from 0 to 9")
-    bytes_of = _as_bytes(path, squares)
-    corners = np.median(bytes_of[:, [0, 0, -1, -1], [0, -1, 0, -1]])
-    if corners > 127:  # dark ink on light paper
-        bytes_of, provenance = 255 - bytes_of, provenance + ", inverted: its ink was dark"
-    return Digits(
-        name=name,
-        images=np.ascontiguousarray(bytes_of),
-        labels=labels.astype(np.uint8),
-        provenance=provenance,
-        published_test_count=tests,
-    )
-
-
-def _square(path: Path, images: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    elif images.ndim == 4 and images.shape[1] == 1:
-        images = images[:, 0]
-    if images.ndim == 2:
-        side = round(images.shape[1] ** 0.5)
-        if side * side != images.shape[1]:
-            raise UsageError(f"{path} has {images.shape[1]} pixels per image, which is not a square number")
-        images = images.reshape(-1, side, side)
-    if images.ndim != 3 or images.shape[1] != images.shape[2] or not 8 <= images.shape[1] <= LARGEST_SIDE:
-        raise UsageError(
-            f"{path} has images of shape {images.shape[1:]}; they must be grey squares of 8 to {LARGEST_SIDE} pixels"
-        )
-    return images
-
-
-def _as_bytes(path: Path, images: npt.NDArray[np.generic]) -> Images:
-    if images.dtype.kind not in "iuf" or not np.isfinite(images.astype(np.float32)).all():
-        raise UsageError(f"the pixels of {path} must be numbers from 0 to 255, or from 0 to 1")
-    low, high = float(images.min()), float(images.max())
-    if low < 0 or high > 255:
-        raise UsageError(f"the pixels of {path} range from {low:g} to {high:g}; they must be in 0 to 255, or in 0 to 1")
-    scale = 255 if images.dtype.kind == "f" and high <= 1 else 1
-    return np.rint(images.astype(np.float32) * scale).astype(np.uint8)

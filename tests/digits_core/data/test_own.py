@@ -163,69 +163,6 @@ def test_shared_images_are_detected() -> None:
         check_dataset("mnits+folder:x")
 
 
-def write_csv(path: Path, digits: Digits, header: str | None = None) -> None:
-    rows = np.column_stack([digits.labels[:100], digits.images[:100].reshape(100, -1)])
-    names = "label," + ",".join(f"pixel{number}" for number in range(64))
-    np.savetxt(path, rows, fmt="%d", delimiter=",", header=header if header is not None else names, comments="")
-
-
-def test_a_csv_in_kaggles_layout(tmp_path: Path, digits: Digits) -> None:
-    write_csv(tmp_path / "train.csv", digits)
-    loaded = load_digits(f"csv:{tmp_path / 'train.csv'}")
-    assert np.array_equal(loaded.images, digits.images[:100])
-    assert np.array_equal(loaded.labels, digits.labels[:100])
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "not a table of whole numbers"),
-        ("pixel0,pixel1\n1,2\n", "the first column of .* is 'pixel0'"),
-        ("label,a,b,c,d\n1,0,0,x,0\n", "not a table of whole numbers"),
-        ("label," + ",".join(f"p{n}" for n in range(60)) + "\n1" + ",0" * 60 + "\n", "60 pixels per image"),
-        ("label," + ",".join(f"p{n}" for n in range(64)) + "\n11" + ",0" * 64 + "\n", "whole numbers from 0 to 9"),
-        ("label," + ",".join(f"p{n}" for n in range(64)) + "\n1" + ",300" * 64 + "\n", "from 300 to 300"),
-        (
-            "label," + ",".join(f"p{n}" for n in range(64)) + "\n",
-            r"has 0 images and labels of shape \(0,\); each image needs one label",
-        ),
-    ],
-)
-def test_unusable_csv_files_are_refused(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "a.csv").write_text(content)
-    with pytest.raises(UsageError, match=message):
-        load_digits(f"csv:{tmp_path / 'a.csv'}")
-
-
-def test_npz_of_bytes_floats_and_dark_ink(tmp_path: Path, digits: Digits) -> None:
-    images, labels = digits.images[:100], digits.labels[:100]
-    for number, (kept, key) in enumerate(
-        [(images, "images"), (images / 255, "x"), (255 - images[..., None], "images")]
-    ):
-        path = tmp_path / f"{number}.npz"
-        np.savez(path, **{key: kept, "labels" if key == "images" else "y": labels})
-        assert np.array_equal(load_digits(f"npz:{path}").images, images)
-
-
-def test_npz_with_a_test_part_of_its_own(tmp_path: Path, digits: Digits) -> None:
-    path = tmp_path / "a.npz"
-    np.savez(path, x_train=digits.images[:400], y_train=digits.labels[:400], x_test=digits.images[400:500],
-             y_test=digits.labels[400:500])  # fmt: skip
-    assert load_digits(f"npz:{path}").parts[2].tolist() == list(range(400, 500))
-
-
-def test_npz_is_never_unpickled(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", images=np.array([{"a": 1}], dtype=object), labels=np.array([1]))
-    with pytest.raises(UsageError, match="pickled objects are never loaded"):
-        load_digits(f"npz:{tmp_path / 'a.npz'}")
-    (tmp_path / "b.npz").write_bytes(b"PK no zip")
-    with pytest.raises(UsageError, match="not an NPZ file"):
-        load_digits(f"npz:{tmp_path / 'b.npz'}")
-    np.savez(tmp_path / "c.npz", pictures=np.zeros(3))
-    with pytest.raises(UsageError, match="contains pictures; it must contain 'images' and 'labels'"):
-        load_digits(f"npz:{tmp_path / 'c.npz'}")
-
-
 def test_copies_and_contradictions_are_counted(tmp_path: Path, digits: Digits) -> None:
     images, labels = digits.images[:100].copy(), digits.labels[:100].copy()
     images[1], labels[1] = images[0], labels[0]
