@@ -89,9 +89,10 @@ def check_dataset(name: DatasetName, as_json: AsJson = False) -> None:
     Meant above all for your own data: a folder of pictures (folder:PATH, with a folder per digit, named 7, seven or
     class_7, or file names that begin with the digit and no second one; pictures below a top folder `test` stay the test
     set), a CSV file in the format of Kaggle's Digit Recognizer (csv:FILE), an NPZ file with images and labels
-    (npz:FILE), or a mixture (mnist+folder:PATH). Prints the counts, which names gave which labels, what cannot be used
-    or is not read, and how many images are duplicates or also in other data sets. Links are followed. The exit code is
-    1 if anything prevents training.
+    (npz:FILE; pixels are 0 to 255, 0 to 1 or 0 to 16, or as stated: npz:FILE#0..100), or a mixture
+    (mnist+folder:PATH). Prints the counts, which names gave which labels, what cannot be used or is not read, and how
+    many images are duplicates or also in other data sets. Links are followed. The exit code is 1 if anything prevents
+    training.
 
     Examples:
 
