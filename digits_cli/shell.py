@@ -1,6 +1,7 @@
 """What all commands share: exit codes, options, one-line errors, results on stdout and progress on stderr."""
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ import typer
 
 CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 P = ParamSpec("P")
 
 DATASET_HELP = (
@@ -67,7 +69,8 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(FAILED) from None
         except OSError as error:  # e.g. a full disk: a traceback would not help
             where = error.filename or "the result"
-            say(f"error: cannot read or write {where}: {error.strerror}")
+            fix = "; make room and run it again" if error.errno in FULL else ""
+            say(f"error: cannot read or write {where}: {error.strerror}{fix}")
             raise typer.Exit(FAILED) from None
         except (KeyboardInterrupt, typer.Abort):  # Abort: Ctrl-C or end of input at a prompt
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not disturb the exit

@@ -37,6 +37,11 @@ RAY_CAME_FIRST = "ray" in sys.modules
 # thread needs: next to other work, two threads took fifty times as long as one (docs/lab-log.md).
 _OPENMP_SETTINGS = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "2000"}
 
+# GNU OpenMP waits for ever for threads that this limit does not let it have, so nobody may ask for more.
+_limit, _asked = os.environ.get("OMP_THREAD_LIMIT", ""), os.environ.get("OMP_NUM_THREADS", "")
+if _limit.isdecimal() and not (_asked.isdecimal() and int(_asked) <= int(_limit)):
+    os.environ["OMP_NUM_THREADS"] = _limit
+
 for _name, _value in {**_RAY_SETTINGS, **_OPENMP_SETTINGS}.items():
     os.environ.setdefault(_name, _value)
 

@@ -190,3 +190,15 @@ def test_if_ray_dies_the_error_is_one_line_and_finished_trials_are_kept(tmp_path
     assert err.splitlines()[-1] == f"error: Ray's raylet died; {len(kept)} of 500 trials are kept"
     assert document["trials"]["failed"] == 0
     assert Path(document["report"]).is_file()
+
+
+def test_a_limit_on_threads_is_kept(tmp_path: Path) -> None:
+    """OpenMP used to wait for ever, beyond Ctrl-C and SIGTERM."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("digits"), "train", "lenet", "--dataset", "sklearn-digits", "--folds", "0",
+         "--epochs", "1", "--name", "a", "--runs", str(tmp_path)],
+        env={**os.environ, "OMP_THREAD_LIMIT": "1"}, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert "report.html" in done.stdout
+    (record,) = SweepStore.open(tmp_path, "a").records()
+    assert record.thread_count == 1

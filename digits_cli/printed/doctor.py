@@ -35,7 +35,7 @@ class Diagnosis:
 def examine(runs: Path) -> Diagnosis:
     """Collect the findings; change nothing."""
     device, processors = default_device(), processor_count()
-    at_a_time = accelerator_count() or processors
+    at_a_time = counted(accelerator_count() or processors, "trial")
     space_name, space = default_space(device.type, DATASETS["mnist"].side)
     return Diagnosis(
         versions=package_versions(),
@@ -48,7 +48,7 @@ def examine(runs: Path) -> Diagnosis:
         runs_folder=str(runs.absolute()),
         runs_writable=_is_writable(runs.absolute()),
         sweep_count=len(sweep_names(runs)),
-        would_use=f"{at_a_time} trials at a time on {device.type}, the {space_name} space ({dimension(space)})",
+        would_use=f"{at_a_time} at a time on {device.type}, the {space_name} space ({dimension(space)})",
     )
 
 

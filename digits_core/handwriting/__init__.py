@@ -2,7 +2,7 @@
 
 cutting.py      proposes where to cut digits that touch
 decode.py       picture files as RGB pixels
-folders.py   the pictures in a folder, and the labels that names give
+folders.py      the pictures in a folder, and the labels that names give
 framing.py      puts a digit's ink into the frame of MNIST and other data sets
 ink.py          finds the ink on the paper
 marks.py        groups ink into digits, in reading order

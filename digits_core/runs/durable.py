@@ -29,6 +29,7 @@ Content = npt.NDArray[np.uint8]
 """A file's content as an array: Ray takes four times as long for four megabytes of `bytes`."""
 UMASK = os.umask(0o077)  # it can only be read by setting it
 os.umask(UMASK)
+PART = ".digits-part"  # ends the name of a file that is being written
 SECONDS_TO_LOCK = 1.0  # from making a file to locking it
 MOST_IMAGES = 2**40  # in a data set: no position is larger
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
@@ -40,7 +41,7 @@ def write_atomically(path: Path, content: bytes | Content, *, durable: bool = Tr
     With `durable=False` it is not synced: a crash of the machine may lose it.
     """
     _remove_leftovers(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     try:
         with os.fdopen(handle, "wb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
@@ -60,7 +61,7 @@ def write_atomically(path: Path, content: bytes | Content, *, durable: bool = Tr
 
 def _remove_leftovers(path: Path) -> None:
     """Remove what killed processes have left of a file that they were writing. Whoever still writes holds a lock."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{PART}"):
         with contextlib.suppress(OSError):
             handle = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(handle, "rb") as stream:

@@ -25,10 +25,12 @@ RUNS/NAME/sweep.json               SweepHeader, written before the first trial
 """
 
 import dataclasses
+import os
 import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +77,13 @@ class SweepStore:
         self.folder = folder
 
     @staticmethod
-    def create(runs: Path, header: SweepHeader, split: Split | Folds) -> "SweepStore":
-        """Create a new run's folder. Raises UsageError if it exists, EnvironmentFailure if it cannot be written."""
+    def create(
+        runs: Path, header: SweepHeader, split: Split | Folds, begin: Callable[[Path], None] | None = None
+    ) -> "SweepStore":
+        """Create a new run's folder. Raises UsageError if it exists, EnvironmentFailure if it cannot be written.
+
+        begin: writes what else has to be there from the start, before the folder gets its name.
+        """
         folder = runs / check_name(header.name)
         check_new(runs, header.name)
         try:
@@ -89,6 +96,8 @@ class SweepStore:
                 write_array(new.folder / "validation_labels.npy", split.validation.labels)
                 write_array(new.folder / "validation_indices.npy", split.validation_indices)
                 new.write_header(header)
+                if begin is not None:
+                    begin(new.folder)
                 new.folder.rename(folder)
         except OSError as error:
             raise EnvironmentFailure(f"cannot write to {runs}: {error.strerror}; choose another --runs") from error
@@ -141,7 +150,7 @@ class SweepStore:
     def summary(self) -> SweepSummary | None:
         """How the search went; None while it runs or if its driver was killed."""
         path = self.folder / "summary.json"
-        return read_json(path, SweepSummary) if path.is_file() else None
+        return read_json(path, SweepSummary) if os.path.lexists(path) else None
 
     def trial(self, trial: int) -> TrialFolder:
         """One trial's folder, which need not exist yet."""
@@ -217,7 +226,7 @@ class SweepStore:
 
     def has_opened_test(self, trial: int) -> bool:
         """Whether the test set was opened for this trial."""
-        return (self.trial(trial).folder / "test.npy").is_file()
+        return os.path.lexists(self.trial(trial).folder / "test.npy")
 
     def test_probabilities(self, trial: int) -> npt.NDArray[np.float32] | None:
         """Test probabilities, (N, 10); None if the test set was never opened for this trial."""
@@ -281,7 +290,7 @@ class SweepStore:
     def ensemble(self) -> EnsembleRecord | None:
         """The stored ensemble; None if there isn't one."""
         path = self.folder / "ensemble.json"
-        return read_json(path, EnsembleRecord) if path.is_file() else None
+        return read_json(path, EnsembleRecord) if os.path.lexists(path) else None
 
     def ensemble_validation_probabilities(self) -> npt.NDArray[np.float32]:
         """Shape (N, 10)."""

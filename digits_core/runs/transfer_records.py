@@ -1,5 +1,6 @@
 """What is kept of models tested on other data sets: a row per model, a column per data set, as plain frozen values."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,4 +73,4 @@ def write_transfer(folder: Path, transfer: Transfer) -> None:
 def read_transfer(folder: Path) -> Transfer | None:
     """The transfer kept in a run's folder; None if there isn't one."""
     path = folder / FILE_NAME
-    return read_json(path, Transfer) if path.is_file() else None
+    return read_json(path, Transfer) if os.path.lexists(path) else None

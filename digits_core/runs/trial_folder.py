@@ -1,6 +1,7 @@
 """One trial's files. digits_core.runs.store lists them."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,9 +100,8 @@ class TrialFolder:
         from safetensors import SafetensorError, safe_open
 
         path = self.folder / name
-        if not path.exists():
+        if path.is_symlink() or not path.is_file():
             return None
-        check_regular(path)
         try:
             with safe_open(path, framework="np") as stream:
                 facts = json.loads(stream.metadata()["facts"])
@@ -113,7 +113,7 @@ class TrialFolder:
     def read_record(self) -> RunRecord | None:
         """The record; None if the trial has not ended."""
         path = self.folder / RECORD
-        return record_in(path) if path.is_file() else None
+        return record_in(path) if os.path.lexists(path) else None
 
     def complete(self, record: RunRecord, best: Mapping[str, Content]) -> None:
         """Write the best epoch's files, then the record: the trial has ended. Deletes what the record does not need."""

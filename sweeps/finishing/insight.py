@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.data.datasets import load_digits
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, shortened
 from digits_core.inference.inside import Inside, look_inside
 from digits_core.inference.projection import Projection, project
 from digits_core.inference.stored_model import stored_model
@@ -20,8 +20,17 @@ POINTS = 600  # validation images in the embedding plot; t-SNE takes 1.5 s for t
 def keep_inside(store: SweepStore) -> str:
     """Store what the leader's network looks like inside. Returns why that was not possible, or an empty string.
 
-    A failure here must not cost a run its result, so missing weights or data are returned as text, not raised.
+    A decoration must not cost a run its result, so whatever fails is returned as text, not raised.
     """
+    try:
+        return _keep_inside(store)
+    except OSError as error:
+        return f"cannot write to {store.folder}: {error.strerror}"
+    except Exception as error:  # noqa: BLE001 - projections use compiled libraries that fail in ways of their own
+        return shortened(f"{type(error).__name__}: {error}")
+
+
+def _keep_inside(store: SweepStore) -> str:
     header, record = store.header, leading_record(store)
     if record is None or header.fold_count or header.kind == RunKind.REFIT:
         return "a cross-validation has one network per fold, not a single one to show" if header.fold_count else ""

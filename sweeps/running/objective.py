@@ -1,5 +1,6 @@
 """One trial, without Ray and without files: trains a recipe epoch by epoch."""
 
+import os
 import time
 import traceback
 from dataclasses import asdict, replace
@@ -27,7 +28,8 @@ def use_threads(count: int) -> None:
 
     A sweep's trials use one thread each, because they run side by side.
     """
-    torch.set_num_threads(count)
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")  # asked for more, OpenMP waits for ever
+    torch.set_num_threads(min(count, int(limit)) if limit.isdecimal() else count)
 
 
 class TrialRun:
@@ -60,10 +62,11 @@ class TrialRun:
             begun = state.facts["trial"]
             if Recipe.from_dict(begun["recipe"]) != self.recipe:
                 return False
+            started_at, inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
             resume(self.trainer, state)
-        except (KeyError, ValueError, RuntimeError):
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError):
             return False
-        self.started_at, self.inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
+        self.started_at, self.inherited_epochs = started_at, inherited_epochs
         return True
 
     def _inherit(self, state: Bundle | None) -> None:

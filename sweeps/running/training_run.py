@@ -14,7 +14,7 @@ from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Split
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.metrics import Score
+from digits_core.metrics import Score, score
 from digits_core.records import Assignment, EpochRow, RunKind, RunRecord, SweepHeader, SweepSummary
 from digits_core.runs.command_line import resume_command
 from digits_core.runs.durable import Content
@@ -27,7 +27,6 @@ from digits_core.training.engine import DeviceSplit, Diverged
 from sweeps.finishing.opening import keep_best_parameters, score_leader_on_test
 from sweeps.plans.config import TrainingConfig
 from sweeps.plans.headers import data_of, header_of
-from sweeps.plans.recovery import known_history
 from sweeps.running.objective import TrialRun, failed_record
 from sweeps.signals import held_interrupt, ignored_interrupt
 from sweeps.words import counted
@@ -94,15 +93,30 @@ def plan_training(config: TrainingConfig) -> TrainingPlan:
 
 
 def plan_resumed_training(runs: Path, name: str) -> TrainingPlan:
-    """Plan the rest of a training run whose process was killed. Raises UsageError or EnvironmentFailure."""
+    """Plan the rest of a training run that was killed. Raises UsageError or EnvironmentFailure."""
     store = SweepStore.open(runs, name)
     check_free(store.folder)
-    begun = [] if store.records() else list(known_history(store).trials.values())
-    if not begun:
-        raise UsageError(f"{name!r} has nothing left to resume; train its recipe again with: digits train")
+    begun = list(read_journal(store.folder).trials.values())
+    if not begun or _is_done(store):
+        raise UsageError(
+            f"{name!r} has nothing left to resume; train again under another name, or first: digits rm {name}"
+        )
     split = data_of(store.header, otherwise="started with; restore them, or train again")
     header = replace(store.header, device=check_device(store.header.device).type)
     return TrainingPlan(runs=runs, header=header, assignment=begun[0].assignment, split=split, is_resumed=True)
+
+
+def _is_done(store: SweepStore) -> bool:
+    """Whether the run has its record and all that follows from it."""
+    record = store.trial(0).read_record()
+    if record is None or store.summary() is None:
+        return False
+    is_kept = not record.counts or (store.folder / "best_parameters.json").is_file()
+    return is_kept and (not _is_testable(store, record) or store.has_opened_test(0))
+
+
+def _is_testable(store: SweepStore, record: RunRecord) -> bool:
+    return record.status == "finished" and not store.header.fold_count
 
 
 def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> TrainingOutcome:
@@ -114,22 +128,42 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     started, assignment = time.time(), plan.assignment
     device = check_device(plan.header.device)
     data = upload(plan.split, device)
+
+    def begin(folder: Path) -> None:
+        with Journal(folder) as journal:
+            journal.session(1, started)
+            journal.drawn(assignment)
+
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(contextlib.ExitStack())
         held.enter_context(held_interrupt())  # no folder is left without a record
-        store = SweepStore(plan.folder) if plan.is_resumed else SweepStore.create(plan.runs, plan.header, plan.split)
+        store = SweepStore(plan.folder)
+        if not plan.is_resumed:
+            store = SweepStore.create(plan.runs, plan.header, plan.split, begin)
         stack.enter_context(sole_driver(store.folder))
         stack.enter_context(_kept(store))
         journal = stack.enter_context(Journal(store.folder))
-        journal.session(1 + len(read_journal(store.folder).sessions), started)
-        if not plan.is_resumed:
-            journal.drawn(assignment)
-        record = _train(assignment, data, device, _Keeper(store, journal, started), held, on_epoch)
-    if record.counts:
-        keep_best_parameters(store)
-    is_testable = record.status == "finished" and not plan.header.fold_count
-    test = score_leader_on_test(store, f"end of training {record.label}") if is_testable else None
+        if plan.is_resumed:
+            journal.session(1 + len(read_journal(store.folder).sessions), started)
+        keeper = _Keeper(store, journal, started)
+        record = keeper.folder.read_record()  # whoever was killed after the record, or held the lock, had trained
+        if record is None:
+            record = _train(assignment, data, device, keeper, held, on_epoch)
+        elif store.summary() is None:
+            keeper.conclude(record)
+        if record.counts:
+            keep_best_parameters(store)
+        test = None
+        if _is_testable(store, record):
+            test = _test_score(store, f"end of training {record.label}")
     return TrainingOutcome(store=store, record=record, test=test)
+
+
+def _test_score(store: SweepStore, purpose: str) -> Score | None:
+    """On the sealed test set, which is opened unless it was before."""
+    if store.has_opened_test(0):
+        return score(store.test_labels(), store.opened_test_probabilities(0))
+    return score_leader_on_test(store, purpose)
 
 
 def _train(
@@ -178,8 +212,12 @@ class _Keeper:
         """The training has ended."""
         with ignored_interrupt():
             self.folder.complete(record, best)
-            self.journal.over(record.trial, record.status)
-            self.store.write_summary(_summary(record, time.time() - self.started))
+            self.conclude(record)
+
+    def conclude(self, record: RunRecord) -> None:
+        """The record is complete."""
+        self.journal.over(record.trial, record.status)
+        self.store.write_summary(_summary(record, max(time.time() - self.started, record.train_seconds)))
 
 
 @contextlib.contextmanager

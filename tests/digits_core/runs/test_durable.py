@@ -50,13 +50,17 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("digits_core.runs.durable.SECONDS_TO_LOCK", 0.0)
-    left, in_use, other = (tmp_path / name for name in (".report.html.abc", ".report.html.def", ".report.csv.abc"))
+    left, in_use, other = (
+        tmp_path / name for name in (".report.html.abc.digits-part", ".report.html.def.digits-part", ".report.html.swp")
+    )
     for path in (left, in_use, other):
         path.write_bytes(b"half")
     with in_use.open("rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         write_atomically(tmp_path / "report.html", b"whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".report.csv.abc", ".report.html.def", "report.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".report.html.def.digits-part", ".report.html.swp", "report.html",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664), (0o022, 0o644)])

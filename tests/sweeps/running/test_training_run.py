@@ -1,3 +1,4 @@
+import os
 import re
 import signal
 from dataclasses import replace
@@ -14,12 +15,14 @@ from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import score
 from digits_core.recipe import Scalar
-from digits_core.records import EpochRow
+from digits_core.records import Bundle, EpochRow
 from digits_core.runs.store import SweepStore
+from digits_core.runs.trial_folder import bundle_file
 from reports.pages.report import render
 from reports.rows.tables import collect
 from sweeps.finishing.ensembling import build_ensemble
 from sweeps.plans.config import EnsembleConfig, TrainingConfig
+from sweeps.plans.recovery import known_history
 from sweeps.running.replay import replay
 from sweeps.running.training_run import plan_resumed_training, plan_training, run_training
 from sweeps.view.run_state import RunState
@@ -115,8 +118,76 @@ def test_a_killed_training_run_continues_to_the_same_bits(
     assert np.array_equal(resumed.store.validation_probabilities(0), whole.store.validation_probabilities(0))
     assert resumed.test == whole.test
     assert len(resumed.store.ledger()) == (0 if folds else 1)
-    with pytest.raises(UsageError, match="'run' has nothing left to resume; train its recipe again"):
+    with pytest.raises(UsageError, match="'run' has nothing left to resume; train again under another name"):
         plan_resumed_training(tmp_path, "run")
+
+
+KILLED_AT = (
+    "sweeps.running.training_run._train",  # once the folder is there
+    "digits_core.runs.journal.Journal.over",  # after the record
+    "sweeps.running.training_run.keep_best_parameters",
+    "sweeps.running.training_run.score_leader_on_test",
+    "digits_core.runs.store.SweepStore.write_test",
+)
+
+
+@pytest.mark.parametrize("moment", KILLED_AT)
+def test_whatever_a_killed_training_run_still_lacked_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def kill(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, kill)
+        with pytest.raises(Killed):
+            run_training(plan_training(config(tmp_path)), lambda row: None)
+    outcome = run_training(plan_resumed_training(tmp_path, "run"), lambda row: None)
+    assert (outcome.record.status, len(outcome.record.curve)) == ("finished", 2)
+    assert outcome.test == score(outcome.store.test_labels(), outcome.store.opened_test_probabilities(0))
+    assert outcome.store.summary() is not None
+    assert (outcome.store.folder / "best_parameters.json").is_file()
+    assert known_history(outcome.store).unfinished == []
+    with pytest.raises(UsageError, match="nothing left to resume"):
+        plan_resumed_training(tmp_path, "run")
+
+
+def test_of_two_that_resume_a_training_run_one_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sweeps.running.training_run._train", kill)
+        with pytest.raises(Killed):
+            run_training(plan_training(config(tmp_path)), lambda row: None)
+    first, second = plan_resumed_training(tmp_path, "run"), plan_resumed_training(tmp_path, "run")
+    trained = run_training(first, lambda row: None)
+    again = run_training(second, lambda row: pytest.fail("it was trained already"))
+    assert (again.record, again.test) == (trained.record, trained.test)
+    assert len(again.store.ledger()) == 1
+
+
+@pytest.mark.parametrize("facts", [[1], 5, {}, {"trial": 1}, {"trial": {"recipe": 3}}])
+def test_a_state_that_does_not_fit_means_starting_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: Any
+) -> None:
+    def kill(row: EpochRow) -> None:
+        raise Killed
+
+    monkeypatch.setattr("sweeps.running.objective.SECONDS_BETWEEN_STATES", 0.0)
+    with pytest.raises(Killed):
+        run_training(plan_training(config(tmp_path)), kill)
+    folder = SweepStore(tmp_path / "run").trial(0)
+    state = folder.read_state()
+    assert state is not None
+    if facts == 5:
+        (folder.folder / "state.safetensors").unlink()
+        os.mkfifo(folder.folder / "state.safetensors")
+    else:
+        kept = {**state.facts, "curve": [{"x": 1}]} if facts == {} else facts
+        folder.write_state(bundle_file(Bundle(arrays=state.arrays, facts=kept)))
+    outcome = run_training(plan_resumed_training(tmp_path, "run"), lambda row: None)
+    assert (outcome.record.status, len(outcome.record.curve)) == ("finished", 2)
 
 
 def test_a_run_s_folder_that_is_moved_ends_the_training(tmp_path: Path) -> None:
