@@ -56,6 +56,8 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         try:
             with restored_handlers():
                 stop_as_interrupt()
+                for name, value in kwargs.items():
+                    kwargs[name] = at_home(value)
                 check_runs(kwargs.get("runs"))
                 function(*args, **kwargs)
         except UsageError as error:
@@ -78,6 +80,20 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded
+
+
+def at_home(value: Any) -> Any:
+    """A path with ~ replaced by the home folder, as the shell does it where it can; anything else as it is."""
+    from digits_core.errors import UsageError
+
+    if not isinstance(value, Path):
+        return value
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{value} cannot be found, because this user has no home folder; write the whole path"
+        ) from None
 
 
 def check_runs(runs: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from digits_core.data.datasets import DATASETS
+from digits_core.data.datasets import DATASETS, absolute
 from digits_core.runs.store import SweepStore
 from sweeps.space.spaces import default_max_epochs
 from tests.helpers.command_line import RUNNER, run
@@ -326,3 +326,13 @@ def test_an_endless_error_is_cut_off(tmp_path: Path) -> None:
     assert err.startswith("error: unknown recipe 'xxxx")
     assert len(err) < 4_000
     assert err.count("\n") == 1
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep_store: SweepStore) -> None:
+    monkeypatch.setenv("HOME", str(sweep_store.folder.parent.parent))
+    monkeypatch.chdir(tmp_path)
+    assert run("show", "tiny", "--runs", "~/runs")[0] == 0
+    monkeypatch.setenv("DIGITS_RUNS", "~/runs")
+    assert run("show", "tiny")[0] == 0
+    assert absolute("folder:~/mine") == f"folder:{sweep_store.folder.parent.parent}/mine"
+    assert not (tmp_path / "~").exists()
