@@ -24,7 +24,7 @@ LARGEST_BYTE_COUNT = 2 * 2**30  # of a file, unpacked
 IMAGE_NAMES = ("images", "image", "x", "data", "pixels")
 LABEL_NAMES = ("labels", "label", "y", "target", "targets", "class", "classes", "digit", "digits")
 PARTS = (("x_train", "y_train"), ("x_test", "y_test"))
-STATED_RANGE = re.compile(r"#(-?[0-9.]+)\.\.(-?[0-9.]+)$")
+STATED_RANGE = re.compile(r"#(-?[0-9.]+(?:e[+-]?[0-9]+)?)\.\.(-?[0-9.]+(?:e[+-]?[0-9]+)?)$")
 FEWEST_LEVELS = 128  # the brightest pixel of images from 0 to 255 is at least this
 
 
@@ -52,7 +52,9 @@ def digits_of_table(name: str, place: str) -> Digits:
         raise UsageError(f"{path} is larger than {LARGEST_BYTE_COUNT // 2**30} GB")
     table = _table(path)
     column = _label_column(path, table)
-    values = table.to_numpy()
+    if table.isna().to_numpy().any():
+        raise UsageError(f"{path} has empty cells")
+    values = table.to_numpy(dtype=np.float64)
     labels, pixels = values[:, column], np.delete(values, column, axis=1)
     return _checked(name, path, stated, pixels, labels, f"{len(values):,} rows of a table")
 
@@ -68,7 +70,9 @@ def _table(path: Path) -> "pd.DataFrame":
             with path.open(encoding="utf-8-sig", errors="replace") as stream:
                 first = stream.readline(100_000).strip()
             separator = ";" if first.count(";") > first.count(",") else ","
-            has_header = re.search(r"[^0-9eE+\-.,;\s]", first) is not None
+            cells = [cell.strip().strip('"') for cell in first.split(separator)]
+            is_counting = cells == [str(place) for place in range(len(cells))]  # what pandas writes for want of names
+            has_header = is_counting or re.search(r"[^0-9eE+\-.,;\s\"]", first) is not None
             table = pd.read_csv(
                 path, sep=separator, header=0 if has_header else None, encoding="utf-8-sig", index_col=False
             )
@@ -108,22 +112,40 @@ def _looks_like_labels(values: Array) -> bool:
 def digits_of_npz(name: str, place: str) -> Digits:
     """Images and labels under a usual name, or x_train, y_train and, as the test set, x_test, y_test, as in Keras."""
     path, stated = split_range(place)
-    arrays = {key.lower(): array for key, array in _arrays_of(path).items()}
-    count = 0
+    found_arrays = _arrays_of(path)
+    arrays = {key.lower(): array for key, array in found_arrays.items()}
+    are_arrays = all(isinstance(one, np.ndarray) and one.ndim for one in arrays.values())
+    if len(arrays) < len(found_arrays) or not are_arrays:
+        raise UsageError(f"{path} must hold arrays whose names differ in more than capitals: {', '.join(found_arrays)}")
     if set(PARTS[0]) <= set(arrays):
         images, labels = (arrays[key] for key in PARTS[0])
         if set(PARTS[1]) <= set(arrays):
             tests, test_labels = (arrays[key] for key in PARTS[1])
-            if tests.shape[1:] != images.shape[1:] or test_labels.shape[1:] != labels.shape[1:]:
+            if tests.shape[1:] != images.shape[1:]:
                 raise UsageError(f"{path}: the shapes of x_test and y_test do not match x_train and y_train")
-            count = len(test_labels)
-            images, labels = np.concatenate([images, tests]), np.concatenate([labels, test_labels])
+            own = _checked(name, path, stated, images, labels, f"{len(images):,} images of an NPZ file")
+            test = _checked(name, path, stated, tests, test_labels, "")
+            return Digits(
+                name=name,
+                images=np.concatenate([own.images, test.images]),
+                labels=np.concatenate([own.labels, test.labels]),
+                provenance=f"{own.provenance}, and {len(test):,} as its test set{_unused(arrays, *PARTS)}",
+                published_test_count=len(test),
+            )
     else:
         found = [[key for key in arrays if key in names] for names in (IMAGE_NAMES, LABEL_NAMES)]
         if [len(keys) for keys in found] != [1, 1]:
             raise UsageError(f"{path} contains {', '.join(arrays) or 'nothing'}; name its arrays 'images' and 'labels'")
         images, labels = arrays[found[0][0]], arrays[found[1][0]]
-    return _checked(name, path, stated, images, labels, f"{len(labels):,} images of an NPZ file", count)
+    used = [PARTS[0]] if set(PARTS[0]) <= set(arrays) else [(found[0][0], found[1][0])]
+    provenance = f"{len(images):,} images of an NPZ file{_unused(arrays, *used)}"
+    return _checked(name, path, stated, images, labels, provenance)
+
+
+def _unused(arrays: dict[str, Array], *used: tuple[str, str]) -> str:
+    """Which arrays of a file are left out, as the end of a sentence."""
+    names = sorted(set(arrays) - {name for pair in used for name in pair})
+    return f" (without {', '.join(names)})" if names else ""
 
 
 def _arrays_of(path: Path) -> dict[str, Array]:
@@ -149,7 +171,6 @@ def _checked(
     images: Array,
     labels: Array,
     provenance: str,
-    tests: int = 0,
 ) -> Digits:
     """Convert to bytes with bright ink. Raises UsageError unless the images are digits with labels 0 to 9."""
     squares, digits = _square(path, images), _whole(path, labels)
@@ -166,7 +187,6 @@ def _checked(
         images=np.ascontiguousarray(bytes_of),
         labels=digits,
         provenance=provenance,
-        published_test_count=tests,
     )
 
 
@@ -220,5 +240,10 @@ def _range_of(path: Path, images: Array, stated: tuple[float, float] | None) -> 
         return 0.0, 16.0
     raise UsageError(
         f"the pixels of {path} range from {low:g} to {high:g}, which is neither 0 to 1 nor 0 to 255; state what they"
-        f" are, as in {path.name}#{low:g}..{high:g}"
+        f" are, as in {path.name}#{_plain(low)}..{_plain(high)}"
     )
+
+
+def _plain(value: float) -> str:
+    """Every digit that matters: a range that is suggested has to be accepted."""
+    return str(int(value)) if value.is_integer() else repr(value)

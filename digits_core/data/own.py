@@ -144,7 +144,7 @@ def _key(folder: Path, files: list[tuple[str, int]]) -> str:
             content = (folder / path).read_bytes()
         except OSError as error:
             raise EnvironmentFailure(f"cannot read {folder / path}: {error.strerror}") from error
-        digest.update(path.encode() + b"\0" + hashlib.sha256(content).digest())
+        digest.update(os.fsencode(path) + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()
 
 

@@ -2,10 +2,11 @@
 
 One rule for data sets, their check and `digits predict`:
 
-- A folder's name is a class if it is a digit (7), a digit's word in one of six languages (seven, sieben), or a digit
-  after a word such as class (class_7, digit-7). Where folders disagree, a number below a folder such as `writer` or
-  `page` counts writers or pages.
-- Without such a folder, a file's first character is its label if no other digit follows (7-ana.png, but not 72.png).
+- A folder's name is a class if it is a digit (7, 07), a digit's word in one of six languages (seven, sieben), or a
+  digit after a word such as class (class_7, digit-7). Where folders disagree, a number below a folder such as `writer`
+  or `page` counts writers or pages.
+- Without such a folder, a file's first character is its label if no other digit follows (7-ana.png, but not 72.png) and
+  no folder's name holds a number (set_1).
 - Class folders that still disagree (3/7/a.png) are ambiguous.
 - Links are followed, to files and to folders; what is reached twice is read once. Hidden files and folders, and what an
   operating system adds (__MACOSX, Thumbs.db), are left out.
@@ -13,6 +14,7 @@ One rule for data sets, their check and `digits predict`:
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,7 @@ WORDS = (
 )
 DIGIT_OF = {word: digit for language in WORDS for digit, word in enumerate(language.split())}
 CLASS_NAME = re.compile(
-    r"(?:class|digit|label|number|klasse|ziffer|classe|chiffre|clase|cifra)[ _.-]?([0-9])", re.IGNORECASE
+    r"(?:(?:class|digit|label|number|klasse|ziffer|classe|chiffre|clase|cifra)[ _.-]?)?0?([0-9])", re.ASCII
 )
 COUNTED = re.compile(
     r"(?:writers?|authors?|persons?|people|users?|subjects?|students?|pages?|sheets?|batch(?:es)?|sessions?|parts?|folds?"
@@ -73,7 +75,9 @@ def list_folder(folder: Path) -> FolderListing:
     unreadable: list[LeftOut] = []
     others: list[LeftOut] = []
     reached: dict[str, str] = {}
-    for path in _walk(folder, {os.path.realpath(folder)}, others, folder):
+    # Files below a class folder come first: of a file that is reached twice, the path with a label counts.
+    found = list(_walk(folder, {os.path.realpath(folder)}, others, folder))
+    for path in sorted(found, key=lambda one: not _has_class(one, folder)):
         within = path.relative_to(folder).as_posix()
         suffix, real = path.suffix.lower(), os.path.realpath(path)
         if suffix not in (*SUFFIXES, *OTHER_PICTURES):
@@ -84,26 +88,43 @@ def list_folder(folder: Path) -> FolderListing:
             unreadable.append(LeftOut(path=within, why="it is not a file"))
         elif suffix not in SUFFIXES:
             unreadable.append(LeftOut(path=within, why=NOT_READ))
+        elif real in reached and _disagree(reached[real], within):
+            unreadable.append(LeftOut(path=within, why=f"it is the same file as {reached[real]}, in another class"))
         elif real in reached:
             others.append(LeftOut(path=within, why=f"it is the same file as {reached[real]}"))
         else:
             reached[real] = within
             pictures.append(within)
+    pictures.sort()
     return FolderListing(pictures=tuple(pictures), unreadable=tuple(unreadable), others=tuple(others))
 
 
-def _walk(folder: Path, above: set[str], others: list[LeftOut], root: Path) -> Iterator[Path]:
-    """Files below a folder, links to folders included; `above`: the real paths of the folders that lead here."""
+def _has_class(path: Path, folder: Path) -> bool:
+    return any(class_of(part) is not None for part in path.relative_to(folder).parts[:-1])
+
+
+def _disagree(one: str, other: str) -> bool:
+    """Whether the folders of two paths say different digits."""
+    try:
+        labels = {label_of(path.split("/")[:-1]) for path in (one, other)} - {None}
+    except AmbiguousLabel:
+        return False  # said of each by itself
+    return len(labels) > 1
+
+
+def _walk(folder: Path, reached: set[str], others: list[LeftOut], root: Path) -> Iterator[Path]:
+    """Files below a folder, links to folders included; `reached`: the real paths of the folders read so far."""
     for path in sorted(folder.iterdir()):
         within = path.relative_to(root).as_posix()
         if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
             others.append(LeftOut(path=within, why="it is hidden"))
         elif not path.is_dir():
             yield path
-        elif os.path.realpath(path) in above:
-            others.append(LeftOut(path=within, why="it is a link to a folder that it lies in"))
+        elif (real := os.path.realpath(path)) in reached:
+            others.append(LeftOut(path=within, why="it leads to a folder that is read already"))
         else:
-            yield from _walk(path, above | {os.path.realpath(path)}, others, root)
+            reached.add(real)
+            yield from _walk(path, reached, others, root)
 
 
 def label_of(folders: Sequence[str], name: str = "") -> int | None:
@@ -118,15 +139,19 @@ def label_of(folders: Sequence[str], name: str = "") -> int | None:
     if len({digit for _, digit in classes}) > 1:
         said = " or ".join(f"{digit} (folder {folders[place]})" for place, digit in classes)
         raise AmbiguousLabel(f"its folders disagree: {said}; rename one of them")
-    if classes:
-        return classes[0][1]
     match = FILE_NAME.match(name)
-    return int(match.group(1)) if match else None
+    own = int(match.group(1)) if match else None
+    if classes:
+        place, digit = classes[0]
+        if own not in (None, digit) and place and COUNTED.fullmatch(folders[place - 1]):
+            raise AmbiguousLabel(f"it is {digit} by its folder and {own} by its name; rename one of them")
+        return digit
+    # A folder with a number that is no class (07x, set_1): what its files count is anybody's guess.
+    return None if any(re.search("[0-9]", folder) for folder in folders) else own
 
 
 def class_of(folder: str) -> int | None:
     """The digit that a folder is named after; None if it isn't named after one."""
-    if re.fullmatch("[0-9]", folder):
-        return int(folder)
-    match = CLASS_NAME.fullmatch(folder)
-    return int(match.group(1)) if match else DIGIT_OF.get(folder.strip().lower())
+    name = unicodedata.normalize("NFKC", folder).strip().lower()
+    match = CLASS_NAME.fullmatch(name)
+    return int(match.group(1)) if match else DIGIT_OF.get(name)

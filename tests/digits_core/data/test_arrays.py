@@ -149,3 +149,51 @@ def test_tables_of_other_forms(tmp_path: Path, digits: Digits, form: str) -> Non
     loaded = load_digits(f"csv:{path}")
     assert np.array_equal(loaded.labels, digits.labels[:100])
     assert np.array_equal(loaded.images, digits.images[:100])
+
+
+def test_parts_whose_counts_differ_or_that_are_scaled_differently(tmp_path: Path, digits: Digits) -> None:
+    def parts(train: int = 150, tests: int = 50, scale: float = 1.0) -> dict[str, np.ndarray]:
+        images, labels = digits.images, digits.labels
+        return {
+            "x_train": images[:150] / scale, "y_train": labels[:train],
+            "x_test": images[150:200], "y_test": labels[150 : 150 + tests],
+        }  # fmt: skip
+
+    np.savez(tmp_path / "a.npz", **parts(145, 55))
+    with pytest.raises(UsageError, match="150 images and 145 labels"):
+        load_digits(f"npz:{tmp_path / 'a.npz'}")
+    np.savez(tmp_path / "a.npz", **parts(scale=255.0), x_val=digits.images[:10])
+    loaded = load_digits(f"npz:{tmp_path / 'a.npz'}")
+    assert np.array_equal(loaded.images, digits.images[:200])
+    assert loaded.provenance.endswith("(without x_val)")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"labels": np.array(3)},
+        {"labels": np.zeros(100, "M8[s]")},
+        {"labels": np.zeros(100, [("a", "i4")])},
+        {"Images": np.zeros((100, 8, 8)), "labels": np.zeros(100, int)},
+    ],
+)
+def test_arrays_of_other_kinds_are_refused_in_one_line(
+    tmp_path: Path, digits: Digits, arrays: dict[str, np.ndarray]
+) -> None:
+    np.savez(tmp_path / "a.npz", **{"images": digits.images[:100], **arrays})
+    with pytest.raises(UsageError, match=r"a\.npz"):
+        load_digits(f"npz:{tmp_path / 'a.npz'}")
+
+
+def test_a_header_of_numbers_and_empty_cells(tmp_path: Path, digits: Digits) -> None:
+    table = pd.DataFrame(np.column_stack([digits.labels[:100], digits.images[:100].reshape(100, -1)]))
+    table.to_csv(tmp_path / "a.csv", index=False)  # pandas counts columns that have no names
+    assert np.array_equal(load_digits(f"csv:{tmp_path / 'a.csv'}").labels, digits.labels[:100])
+    named = table.rename(columns=lambda number: f"p{number}" if number else "label")
+    named.astype("Int64").to_parquet(tmp_path / "a.parquet")
+    assert np.array_equal(load_digits(f"csv:{tmp_path / 'a.parquet'}").labels, digits.labels[:100])
+    named.to_csv(tmp_path / "b.csv", index=False)
+    with (tmp_path / "b.csv").open("a") as stream:
+        stream.write("3" + "," * 64 + "\n")
+    with pytest.raises(UsageError, match="has empty cells"):
+        load_digits(f"csv:{tmp_path / 'b.csv'}")

@@ -98,7 +98,7 @@ def test_a_test_folder_stays_the_test_set(pictures: Path, tmp_path: Path) -> Non
     assert (len(only_test), only_test.published_test_count) == (10, 0)
 
 
-@pytest.mark.parametrize(("name", "label"), [("seven", 7), ("class_7", 7), ("07", None)])
+@pytest.mark.parametrize(("name", "label"), [("seven", 7), ("class_7", 7), ("07", 7), ("set7", None)])
 def test_class_folders_by_other_names(pictures: Path, name: str, label: int | None) -> None:
     (pictures / "7").rename(pictures / name)
     for number, path in enumerate(sorted((pictures / name).iterdir())):

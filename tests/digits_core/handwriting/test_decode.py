@@ -131,3 +131,11 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, make: Callable[[Path], None
     make(tmp_path / "a.png")
     with pytest.raises(UnreadablePicture, match="it is not a file"):
         read_picture(tmp_path / "a.png")
+
+
+def test_a_tiff_that_is_cut_off_is_not_read_in_part(tmp_path: Path) -> None:
+    pages = [Image.fromarray(GREY) for _ in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    content = (tmp_path / "a.tif").read_bytes()
+    with pytest.raises(UnreadablePicture, match="damaged or truncated"):
+        decode(content[: len(content) * 6 // 10])
