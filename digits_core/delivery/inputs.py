@@ -33,7 +33,7 @@ def inputs_of(arguments: Sequence[str], *, labels_from_name: bool) -> Inputs:
     found: dict[Path, Picture] = {}
     left_out: list[LeftOut] = []
     for argument in arguments:
-        for picture in _of_argument(argument, left_out):
+        for picture in _of_argument(argument, left_out, named=labels_from_name):
             found.setdefault(picture.path, picture)
             if len(found) > MOST_FILES:
                 raise UsageError(f"{argument} holds more than {MOST_FILES:,} pictures; name fewer")
@@ -43,10 +43,10 @@ def inputs_of(arguments: Sequence[str], *, labels_from_name: bool) -> Inputs:
     return Inputs(pictures=tuple(page for one in pictures for page in _pages(one)), left_out=tuple(left_out))
 
 
-def _of_argument(argument: str, left_out: list[LeftOut]) -> Iterator[Picture]:
+def _of_argument(argument: str, left_out: list[LeftOut], *, named: bool) -> Iterator[Picture]:
     path = Path(argument).expanduser()
     if path.is_dir():
-        inside = _pictures_below(path, left_out)
+        inside = _pictures_below(path, left_out, named=named)
         if not inside:
             raise UsageError(f"there is no picture ({', '.join(SUFFIXES)}) in the folder {path}")
         yield from inside
@@ -57,22 +57,25 @@ def _of_argument(argument: str, left_out: list[LeftOut]) -> Iterator[Picture]:
         if not matches:
             raise UsageError(f"no file matches {argument!r}")
         for match in map(Path, matches):
-            yield from _pictures_below(match, left_out) if match.is_dir() else [Picture(path=match)]
+            yield from _pictures_below(match, left_out, named=named) if match.is_dir() else [Picture(path=match)]
 
 
-def _pictures_below(folder: Path, left_out: list[LeftOut]) -> list[Picture]:
+def _pictures_below(folder: Path, left_out: list[LeftOut], *, named: bool) -> list[Picture]:
     listing = list_folder(folder)
     left_out += [replace(one, path=str(folder / one.path)) for one in listing.others]
     names = [*listing.pictures, *(one.path for one in listing.unreadable)]  # reading the latter says what is wrong
-    return [Picture(path=folder / name, label=_class_of(name, folder)) for name in sorted(names, key=_natural)]
+    return [
+        Picture(path=folder / name, label=_class_of(name, folder, named=named)) for name in sorted(names, key=_natural)
+    ]
 
 
-def _class_of(name: str, folder: Path) -> int | None:
-    """The label that the file's folders give; if it lies in none, that of the folder itself."""
+def _class_of(path: str, folder: Path, *, named: bool) -> int | None:
+    """The label that the file's folders give; if it lies in none, that of the folder itself. named: its name counts."""
+    *folders, name = path.split("/")
     try:
-        return label_of(name.split("/")[:-1] or [folder.name])
+        return label_of(folders or [folder.name], name if named else "")
     except AmbiguousLabel as error:
-        raise UsageError(f"{folder / name}: {error}") from error
+        raise UsageError(f"{folder / path}: {error}") from error
 
 
 def _labelled(picture: Picture) -> Picture:

@@ -67,7 +67,8 @@ def decode(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damaged metadata, and about sizes that are refused below
             with _opened(BytesIO(content), largest, page, formats) as image:
-                getattr(image, "n_frames", 1)  # counting a TIFF's pages finds out that some of them are cut off
+                if image.format == "TIFF":
+                    getattr(image, "n_frames", 1)  # counting its pages finds out that some of them are cut off
                 return _as_rgb(image)
     except UnreadablePicture:
         raise

@@ -62,3 +62,10 @@ def test_every_page_of_a_tiff_is_a_picture(tmp_path: Path) -> None:
     assert [one.name.removeprefix(str(tmp_path)) for one in found] == [
         "/scan.tif", "/scan.tif (page 2)", "/scan.tif (page 3)",
     ]  # fmt: skip
+
+
+def test_a_writer_s_number_against_a_file_s_own_digit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "writer" / "3").mkdir(parents=True)
+    (tmp_path / "writer" / "3" / "7-a.png").touch()
+    with pytest.raises(UsageError, match=r"writer/3/7-a.png: it is 3 by its folder and 7 by its name"):
+        inputs_of([str(tmp_path)], labels_from_name=True)

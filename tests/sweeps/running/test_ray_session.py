@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from digits_core.errors import EnvironmentFailure
 from tests.helpers.paths import ROOT
 
 LISTENERS = """
@@ -139,3 +140,17 @@ def test_a_ray_that_was_imported_first_is_not_started() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
     )
     assert done.stdout.startswith("EnvironmentFailure ray was imported before sweeps")
+
+
+def test_a_ray_that_does_not_start_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweeps.running import ray_session
+
+    def time_out(**options: object) -> None:
+        raise Exception("The current node timed out during startup.\nSee the logs.")  # noqa: TRY002 - as Ray does it
+
+    monkeypatch.setattr(ray_session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_session.ray, "init", time_out)
+    monkeypatch.setattr(ray_session.ray, "shutdown", lambda: None)
+    said = r"Ray could not start on this machine: The current node timed out during startup\.$"
+    with pytest.raises(EnvironmentFailure, match=said), ray_session.local_ray(tmp_path, 1):
+        pass
