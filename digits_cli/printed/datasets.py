@@ -1,10 +1,12 @@
 """What `digits datasets show` and `digits datasets check` print."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from digits_core.data.checks import DataCheck
+from digits_core.handwriting.folders import LeftOut
 from digits_core.runs.command_line import digits_command
 from reports.rows.dataset import DatasetSummary
 
@@ -29,17 +31,18 @@ def check_lines(check: DataCheck) -> list[tuple[str, str]]:
     if check.twice:
         lines.append(("duplicates", f"{check.twice:,} images are copies of others"))
     lines += [("shared", f"{count:,} images are also in {name}") for name, count in check.shared.items()]
-    lines += [("unusable", f"{one.path}: {one.why}") for one in check.refused[:MOST_FILES]]
-    if len(check.refused) > MOST_FILES:
-        lines.append(("", f"and {len(check.refused) - MOST_FILES} more"))
-    lines += [("not read", f"{one.path}: {one.why}") for one in check.left_out[:MOST_FILES]]
-    if len(check.left_out) > MOST_FILES:
-        lines.append(("", f"and {len(check.left_out) - MOST_FILES} more"))
+    lines += _file_lines("unusable", check.refused)
+    lines += _file_lines("not read", check.left_out)
     lines += [("note", remark) for remark in check.remarks]
     lines += [("problem", problem) for problem in check.problems]
     if not check.problems:
         lines.append(("next", digits_command("sweep", "--dataset", check.name)))
     return lines
+
+
+def _file_lines(label: str, files: Sequence[LeftOut]) -> list[tuple[str, str]]:
+    lines = [(label, f"{one.path}: {one.why}") for one in files[:MOST_FILES]]
+    return [*lines, ("", f"and {len(files) - MOST_FILES} more")] if len(files) > MOST_FILES else lines
 
 
 def summary_document(summary: DatasetSummary, page: Path) -> dict[str, Any]:

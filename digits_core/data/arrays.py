@@ -118,7 +118,8 @@ def digits_of_npz(name: str, place: str) -> Digits:
     if len(arrays) < len(found_arrays) or not are_arrays:
         raise UsageError(f"{path} must hold arrays whose names differ in more than capitals: {', '.join(found_arrays)}")
     if set(PARTS[0]) <= set(arrays):
-        images, labels = (arrays[key] for key in PARTS[0])
+        used = PARTS[0]
+        images, labels = (arrays[key] for key in used)
         if set(PARTS[1]) <= set(arrays):
             tests, test_labels = (arrays[key] for key in PARTS[1])
             if tests.shape[1:] != images.shape[1:]:
@@ -136,9 +137,9 @@ def digits_of_npz(name: str, place: str) -> Digits:
         found = [[key for key in arrays if key in names] for names in (IMAGE_NAMES, LABEL_NAMES)]
         if [len(keys) for keys in found] != [1, 1]:
             raise UsageError(f"{path} contains {', '.join(arrays) or 'nothing'}; name its arrays 'images' and 'labels'")
-        images, labels = arrays[found[0][0]], arrays[found[1][0]]
-    used = [PARTS[0]] if set(PARTS[0]) <= set(arrays) else [(found[0][0], found[1][0])]
-    provenance = f"{len(images):,} images of an NPZ file{_unused(arrays, *used)}"
+        used = (found[0][0], found[1][0])
+        images, labels = (arrays[key] for key in used)
+    provenance = f"{len(images):,} images of an NPZ file{_unused(arrays, used)}"
     return _checked(name, path, stated, images, labels, provenance)
 
 

@@ -145,17 +145,16 @@ def checksum(content: bytes | Content) -> str:
     return hashlib.sha256(content.data if isinstance(content, np.ndarray) else content).hexdigest()
 
 
-def check_content(path: Path, expected: str | None) -> None:
-    """Raise EnvironmentFailure unless this is the file that its record vouches for. Old records vouch for none."""
-    if expected is None:
-        return
+def read_vouched(path: Path, expected: str | None) -> bytes:
+    """The content of a file. Raises EnvironmentFailure unless its checksum is the `expected` one, if there is one."""
     check_regular(path)
     try:
-        found = checksum(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise unusable(path, error) from error
-    if found != expected:
+    if expected is not None and checksum(content) != expected:
         raise unusable(path, "it is not what was stored here: its checksum differs from its record's")
+    return content
 
 
 def read_probabilities(path: Path, count: int, expected: str | None = None) -> npt.NDArray[np.float32]:
@@ -168,7 +167,8 @@ def read_probabilities(path: Path, count: int, expected: str | None = None) -> n
         raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
     if array.min() < 0 or np.abs(array.sum(axis=1) - 1).max() > LARGEST_GAP:
         raise unusable(path, "its probabilities do not sum to one")
-    check_content(path, expected)
+    if expected is not None:
+        read_vouched(path, expected)
     return array
 
 
@@ -182,6 +182,11 @@ def read_json(path: Path, kind: type[T], *, besides: Iterable[str] = ()) -> T:
         return from_json(kind, path.read_bytes(), besides=besides)
     except (OSError, ValueError) as error:
         raise unusable(path, error) from error
+
+
+def read_json_if_any(path: Path, kind: type[T]) -> T | None:
+    """Like `read_json`; None if there is nothing of this name."""
+    return read_json(path, kind) if os.path.lexists(path) else None
 
 
 def unusable(path: Path, reason: object) -> EnvironmentFailure:

@@ -94,9 +94,10 @@ def read_event(line: bytes) -> Event | None:
     if "event" not in values:
         raise ValueError("it names no event")
     kind = EVENTS.get(str(values.pop("event")))
+    if kind is None:
+        return None
     # Another version may say more about an event, but not about what a trial is to train.
-    others = isinstance(kind, type) and issubclass(kind, DrawnTrial)
-    return None if kind is None else from_values(kind, values, with_others=not others)
+    return from_values(kind, values, with_others=kind is not DrawnTrial)
 
 
 @dataclass

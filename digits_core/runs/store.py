@@ -47,6 +47,7 @@ from digits_core.runs.durable import (
     json_bytes,
     read_indices,
     read_json,
+    read_json_if_any,
     read_labels,
     read_probabilities,
     unusable,
@@ -149,8 +150,7 @@ class SweepStore:
 
     def summary(self) -> SweepSummary | None:
         """How the search went; None while it runs or if its driver was killed."""
-        path = self.folder / "summary.json"
-        return read_json(path, SweepSummary) if os.path.lexists(path) else None
+        return read_json_if_any(self.folder / "summary.json", SweepSummary)
 
     def trial(self, trial: int) -> TrialFolder:
         """One trial's folder, which need not exist yet."""
@@ -289,8 +289,7 @@ class SweepStore:
 
     def ensemble(self) -> EnsembleRecord | None:
         """The stored ensemble; None if there isn't one."""
-        path = self.folder / "ensemble.json"
-        return read_json(path, EnsembleRecord) if os.path.lexists(path) else None
+        return read_json_if_any(self.folder / "ensemble.json", EnsembleRecord)
 
     def ensemble_validation_probabilities(self) -> npt.NDArray[np.float32]:
         """Shape (N, 10)."""

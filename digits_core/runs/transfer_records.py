@@ -1,10 +1,9 @@
 """What is kept of models tested on other data sets: a row per model, a column per data set, as plain frozen values."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits_core.runs.durable import json_bytes, read_json, write_atomically
+from digits_core.runs.durable import json_bytes, read_json_if_any, write_atomically
 from digits_core.stored import Count, Positive, Seconds, Share
 
 FILE_NAME = "transfer.json"
@@ -72,5 +71,4 @@ def write_transfer(folder: Path, transfer: Transfer) -> None:
 
 def read_transfer(folder: Path) -> Transfer | None:
     """The transfer kept in a run's folder; None if there isn't one."""
-    path = folder / FILE_NAME
-    return read_json(path, Transfer) if os.path.lexists(path) else None
+    return read_json_if_any(folder / FILE_NAME, Transfer)

@@ -14,12 +14,11 @@ from digits_core.records import Bundle, RunRecord
 from digits_core.runs.durable import (
     Content,
     array_bytes,
-    check_content,
-    check_regular,
     checksum,
     json_bytes,
     read_json,
     read_probabilities,
+    read_vouched,
     sync,
     unusable,
     write_atomically,
@@ -153,13 +152,12 @@ class TrialFolder:
     def weights(self) -> dict[str, npt.NDArray[Any]]:
         """The best epoch's weights. Raises EnvironmentFailure if they are not what the record vouches for."""
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load
 
         path = self.folder / WEIGHTS
-        check_regular(path)
-        check_content(path, self._checksum(WEIGHTS))
+        content = read_vouched(path, self._checksum(WEIGHTS))
         try:
-            loaded: dict[str, npt.NDArray[Any]] = load_file(path)
-        except (OSError, SafetensorError) as error:
+            loaded: dict[str, npt.NDArray[Any]] = dict(sorted(load(content).items()))  # it comes in any order
+        except SafetensorError as error:
             raise unusable(path, error) from error
         return loaded
