@@ -90,13 +90,24 @@ def picture(pen: Pen, sheet: Sheet, stream: np.random.Generator) -> Picture:
     return finished(ink, sheet, stream)
 
 
-def finished(ink: npt.NDArray[np.float32], sheet: Sheet, stream: np.random.Generator) -> Picture:
-    """Put ink, (H, W) from 0 to 1, on paper, light it and photograph it."""
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Ink of another colour. mask: (H, W), 0 to 1."""
+
+    mask: npt.NDArray[np.float32]
+    colour: tuple[int, int, int]
+
+
+def finished(
+    ink: npt.NDArray[np.float32], sheet: Sheet, stream: np.random.Generator, over: Sequence[Layer] = ()
+) -> Picture:
+    """Put ink, (H, W) from 0 to 1, on paper, and other layers over it; light it and photograph it."""
     if sheet.transparent:
         colour = np.broadcast_to(np.array(sheet.ink, np.uint8), (*ink.shape, 3))
         return np.dstack([colour, np.rint(255 * ink).astype(np.uint8)])
     colours = _paper(ink.shape, sheet, stream)
-    colours += ink[..., np.newaxis] * (np.array(sheet.ink, np.float32) - colours)
+    for layer in (Layer(mask=ink, colour=sheet.ink), *over):
+        colours += layer.mask[..., np.newaxis] * (np.array(layer.colour, np.float32) - colours)
     if sheet.turn or sheet.tilt:
         colours = _seen_at_an_angle(colours, sheet, stream)
     if sheet.blur:

@@ -18,13 +18,15 @@ Model = Annotated[
     ),
 ]
 
+TABLES = (".csv", ".parquet")
 MOST_NAMED = 20  # files that are not read, named one by one
 
 
 @errors_in_one_line
 def predict(
     images: Annotated[
-        list[str], typer.Argument(help="Pictures, folders of pictures, or patterns such as 'scans/*.png'.")
+        list[str],
+        typer.Argument(help="Pictures, folders, patterns such as 'scans/*.png'; or a table of pixels, test.csv."),
     ],
     model: Model = None,
     labels_from_name: Annotated[
@@ -34,6 +36,9 @@ def predict(
             help="Take labels from file names too: a first digit that no other follows.",
         ),
     ] = False,
+    one_digit: Annotated[
+        bool, typer.Option("--one-digit", help="Take every picture to show one digit, whatever else is in it.")
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option(
@@ -41,7 +46,10 @@ def predict(
         ),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="File for --explain.", show_default="predictions.html in the runs folder")
+        Path | None,
+        typer.Option(
+            help="File for --explain, or for the digits of a table.", show_default="predictions.html in the runs folder"
+        ),
     ] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
@@ -49,10 +57,12 @@ def predict(
     """Read handwritten digits in your own pictures.
 
     Reads PNG, JPEG, WebP, BMP, GIF, TIFF (every page), PGM and AVIF files of any size and colour: photographed, scanned
-    or drawn; one digit, a line or a page. If the labels are known, from --labels-from-name or from a folder per digit
-    (7, seven, class_7), each picture is taken to show one digit, and the accuracy and a confusion matrix are printed
-    too. A file that cannot be read is reported in one line; the others are still read, and the exit code is 1. Files in
-    a folder that are no pictures are named. Links are followed.
+    or drawn; one digit, a line or a page. Boxes, tables, lines and what else is no digit are left out and named. If the
+    labels are known, from --labels-from-name or from a folder per digit (7, seven, class_7), the accuracy and a
+    confusion matrix are printed too; pictures that show several digits are read, but not judged. A file that cannot be
+    read is reported in one line; the others are still read, and the exit code is 1. Files in a folder that are no
+    pictures are named. Links are followed. A table of pixels without labels, such as Kaggle's test.csv, is read into
+    the file that Kaggle takes.
 
     Examples:
 
@@ -62,9 +72,16 @@ def predict(
 
         digits predict 'mine/*.png' --labels-from-name --model first/17 --json
 
+        digits predict test.csv --output submission.csv
+
     """
     from digits_core.errors import UsageError
 
+    if any(Path(image.partition("#")[0]).suffix.lower() in TABLES for image in images):
+        if len(images) > 1 or labels_from_name or one_digit or explain or output is None:
+            raise UsageError("a table is read alone, into a file: digits predict test.csv --output submission.csv")
+        _predict_table(images[0], model, output, runs, as_json=as_json)
+        return
     if output is not None and not explain:
         raise UsageError("--output names the page that --explain writes; add --explain")
     from digits_core.delivery.inputs import inputs_of
@@ -77,7 +94,7 @@ def predict(
     reader = Reader(open_classifier(runs, model))
     readings = []
     lines = []
-    for reading in reader.read_files(inputs.pictures):
+    for reading in reader.read_files(inputs.pictures, one_digit=one_digit):
         readings.append(reading)
         if reading.error:
             say(f"error: {reading.picture.name}: {reading.error}")
@@ -104,6 +121,17 @@ def predict(
     )
     if any(reading.error for reading in readings):
         raise typer.Exit(FAILED)
+
+
+def _predict_table(table: str, model: str | None, output: Path, runs: Path, *, as_json: bool) -> None:
+    from digits_cli.printed.predict import table_document, table_lines
+    from digits_core.delivery.submission import read_table, write_submission
+    from digits_core.inference.classifier import open_classifier
+
+    classifier = open_classifier(runs, model)
+    digits = read_table(classifier, table)
+    write_submission(output, digits)
+    emit(table_document(classifier, digits, output), table_lines(classifier, digits, output), as_json=as_json)
 
 
 @errors_in_one_line

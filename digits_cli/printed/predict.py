@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digits_core.data.digits import CLASS_COUNT
 from digits_core.handwriting.folders import LeftOut
-from digits_core.handwriting.reading import ReadDigit, Reading, confusion_of, digit_document
+from digits_core.handwriting.reading import (
+    ReadDigit,
+    Reading,
+    confusion_of,
+    digit_document,
+    left_out_document,
+    left_out_text,
+)
 
 if TYPE_CHECKING:
     from digits_core.inference.classifier import Classifier
@@ -29,7 +37,7 @@ def predict_document(
         "left_out": [asdict(one) for one in left_out],
         "page": page,
     }
-    known = _with_labels(readings)
+    known = _judged(readings)
     if known:
         interval = accuracy_of(known)
         wrong = sum(not reading.is_right for reading in known)
@@ -37,6 +45,7 @@ def predict_document(
             "accuracy": 1 - wrong / len(known),
             "accuracy_interval": [interval.low, interval.high],
             "n": len(known),
+            "not_judged": sum(bool(reading.several) for reading in readings),
             "error_count": wrong,
             "confusion": confusion_of(known),
         }
@@ -51,11 +60,12 @@ def image_document(reading: Reading) -> dict[str, Any]:
         "height": reading.height,
         "text": reading.text,
         "digits": [digit_document(digit) for digit in reading.digits],
+        "left_out": [left_out_document(one) for one in reading.left_out],
     }
     if reading.picture.page:
         document["page"] = reading.picture.page + 1
     if reading.picture.label is not None:
-        document |= {"label": reading.picture.label, "right": reading.is_right}
+        document |= {"label": reading.picture.label, "right": reading.is_right if reading.is_judged else None}
     if reading.error:
         document["error"] = reading.error
     return document
@@ -67,20 +77,43 @@ def reading_lines(reading: Reading) -> Lines:
     single = reading.digits[0] if len(reading.digits) == 1 else None
     if single is not None and not single.unsure:
         shown += f"  {percent(single.probabilities.max())}"
-    if label is not None and not reading.is_right:
+    if reading.is_judged and not reading.is_right:
         shown += f"  wrong: it is {label}"
     lines = [(reading.picture.name, shown)]
     for number, digit in enumerate(reading.digits, 1):
         if digit.unsure:
             which = "" if single else f"digit {number} "
             lines.append(("", f"{which}unsure: {unsure_text(digit)}"))
+    if reading.left_out:
+        lines.append(("", f"left out: {left_out_text(reading.left_out)}"))
+    if reading.several:
+        lines.append(("", f"not judged: it shows {reading.several} digits (--one-digit takes it for one)"))
     return lines
 
 
+def table_document(classifier: "Classifier", digits: np.ndarray, output: Path) -> dict[str, Any]:
+    counts = np.bincount(digits, minlength=CLASS_COUNT)
+    return {
+        "model": classifier.name,
+        "trained_on": classifier.dataset,
+        "members": len(classifier.records),
+        "n": len(digits),
+        "counts": {str(digit): int(count) for digit, count in enumerate(counts)},
+        "output": str(output),
+    }
+
+
+def table_lines(classifier: "Classifier", digits: np.ndarray, output: Path) -> Lines:
+    """How many images were read as which digit, and where that is written."""
+    counts = np.bincount(digits, minlength=CLASS_COUNT)
+    said = ", ".join(f"{digit}: {count:,}" for digit, count in enumerate(counts))
+    return [("images", f"{len(digits):,}"), ("read as", said), *summary_lines(classifier, []), ("written", str(output))]
+
+
 def unsure_text(digit: ReadDigit) -> str:
-    """`1 or 7 (52 %, 44 %)`."""
+    """`1 or 7 (52 %, 44 %)`; `no digit, or 1 or 7 (...)` if neither is likely."""
     shares = ", ".join(percent(digit.probabilities[each]) for each in digit.unsure)
-    return f"{' or '.join(map(str, digit.unsure))} ({shares})"
+    return f"{'no digit, or ' if digit.perhaps_none else ''}{' or '.join(map(str, digit.unsure))} ({shares})"
 
 
 def percent(share: float) -> str:
@@ -93,12 +126,14 @@ def summary_lines(classifier: "Classifier", readings: Sequence[Reading]) -> Line
     count = len(classifier.records)
     what = f"{classifier.name}, " + (f"{count} networks" if count > 1 else "one network")
     lines = [("model", f"{what} trained on {classifier.dataset}")]
-    known = _with_labels(readings)
+    known = _judged(readings)
     if not known:
         return lines
     interval, right = accuracy_of(known), sum(reading.is_right for reading in known)
     accuracy = f"{right / len(known):.2%} [{interval.low:.2%}, {interval.high:.2%}], {right:,} of {len(known):,}"
     lines.append(("accuracy", accuracy))
+    if several := sum(bool(reading.several) for reading in readings):
+        lines.append(("not judged", f"{several:,} pictures with a label show several digits"))
     table = np.array(confusion_of(known))
     confused = [(table[i, j], i, j) for i in range(CLASS_COUNT) for j in range(CLASS_COUNT) if i != j and table[i, j]]
     if confused:
@@ -117,8 +152,8 @@ def _table_lines(table: np.ndarray) -> Lines:
     return lines
 
 
-def _with_labels(readings: Sequence[Reading]) -> list[Reading]:
-    return [reading for reading in readings if reading.has_label]
+def _judged(readings: Sequence[Reading]) -> list[Reading]:
+    return [reading for reading in readings if reading.is_judged]
 
 
 def accuracy_of(known: Sequence[Reading]) -> "Interval":

@@ -5,6 +5,7 @@ stated: npz:FILE#0..100.
 """
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ IMAGE_NAMES = ("images", "image", "x", "data", "pixels")
 LABEL_NAMES = ("labels", "label", "y", "target", "targets", "class", "classes", "digit", "digits")
 PARTS = (("x_train", "y_train"), ("x_test", "y_test"))
 STATED_RANGE = re.compile(r"#(-?[0-9.]+(?:e[+-]?[0-9]+)?)\.\.(-?[0-9.]+(?:e[+-]?[0-9]+)?)$")
+PIXEL_NAME = re.compile(r"[^0-9]*(?:([0-9]+)[x_,])?([0-9]+)")  # pixel17, 3x14
 FEWEST_LEVELS = 128  # the brightest pixel of images from 0 to 255 is at least this
 
 
@@ -48,34 +50,56 @@ def split_range(place: str) -> tuple[Path, tuple[float, float] | None]:
 def digits_of_table(name: str, place: str) -> Digits:
     """A CSV or Parquet file: a column of labels and one per pixel, row by row, as in Kaggle's train.csv."""
     path, stated = split_range(place)
-    if path.stat().st_size > LARGEST_BYTE_COUNT:
-        raise UsageError(f"{path} is larger than {LARGEST_BYTE_COUNT // 2**30} GB")
     table = _table(path)
     column = _label_column(path, table)
-    if table.isna().to_numpy().any():
-        raise UsageError(f"{path} has empty cells")
-    values = table.to_numpy(dtype=np.float64)
-    labels, pixels = values[:, column], np.delete(values, column, axis=1)
-    return _checked(name, path, stated, pixels, labels, f"{len(values):,} rows of a table")
+    if column is None:
+        raise UsageError(
+            f"{path} has no column of labels: name one 'label' in its first row, beside the pixels row by row, as in"
+            " Kaggle's train.csv for the Digit Recognizer (its test.csv has no labels: digits predict reads it)"
+        )
+    labels = table.iloc[:, column].to_numpy(dtype=np.float64)
+    pixels = _pixels(table.drop(columns=table.columns[column]))
+    return _checked(name, path, stated, pixels, labels, f"{len(table):,} rows of a table")
+
+
+def images_of_table(place: str) -> Images:
+    """A table of pixels without labels, such as Kaggle's test.csv: uint8 (N, side, side), bright ink.
+
+    Raises UsageError if it has labels or holds anything but images.
+    """
+    path, stated = split_range(place)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    table = _table(path)
+    if _label_column(path, table) is not None:
+        raise UsageError(f"{path} has labels; to measure a model on it: digits transfer MODEL --on csv:{place}")
+    images, _ = _bytes_of(path, stated, _square(path, _pixels(table)))
+    return images
 
 
 def _table(path: Path) -> "pd.DataFrame":
-    """Numbers only. A CSV may have a header or none, and commas or semicolons."""
+    """Numbers only. A CSV may have a header or none, and commas, semicolons or tabs."""
     import pandas as pd
 
+    if path.stat().st_size > LARGEST_BYTE_COUNT:
+        raise UsageError(f"{path} is larger than {LARGEST_BYTE_COUNT // 2**30} GB")
     try:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
         else:
             with path.open(encoding="utf-8-sig", errors="replace") as stream:
                 first = stream.readline(100_000).strip()
-            separator = ";" if first.count(";") > first.count(",") else ","
+            separator = max(",;\t", key=first.count)
             cells = [cell.strip().strip('"') for cell in first.split(separator)]
             is_counting = cells == [str(place) for place in range(len(cells))]  # what pandas writes for want of names
             has_header = is_counting or re.search(r"[^0-9eE+\-.,;\s\"]", first) is not None
-            table = pd.read_csv(
-                path, sep=separator, header=0 if has_header else None, encoding="utf-8-sig", index_col=False
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
+                table = pd.read_csv(
+                    path, sep=separator, header=0 if has_header else None, encoding="utf-8-sig", index_col=False
+                )
+    except pd.errors.ParserWarning as error:
+        raise UsageError(f"{path} is not a table of numbers: some rows have more cells than the first") from error
     except (ValueError, OSError, OverflowError, ImportError) as error:  # the libraries' own errors are ValueErrors
         raise UsageError(f"{path} is not a table of numbers: {(str(error).splitlines() or [''])[0]}") from error
     words = [str(name) for name, kind in table.dtypes.items() if not pd.api.types.is_any_real_numeric_dtype(kind)]
@@ -83,11 +107,23 @@ def _table(path: Path) -> "pd.DataFrame":
         raise UsageError(
             f"{path} is not a table of numbers" + (f": its column {words[0]!r} holds text" if words else "")
         )
+    if table.isna().to_numpy().any():
+        raise UsageError(f"{path} has empty cells")
     return table
 
 
-def _label_column(path: Path, table: "pd.DataFrame") -> int:
-    """The place of the column of labels: by its name or, without names, by its values."""
+def _pixels(table: "pd.DataFrame") -> npt.NDArray[np.float64]:
+    """The pixels row by row: by their numbers if their columns are numbered (pixel0, 2x14), else as they stand."""
+    matches = [PIXEL_NAME.fullmatch(str(name).strip()) for name in table.columns]
+    numbers = [(int(match.group(1) or 0), int(match.group(2))) for match in matches if match is not None]
+    values = table.to_numpy(dtype=np.float64)
+    if len(set(numbers)) < len(table.columns):
+        return values
+    return values[:, sorted(range(len(numbers)), key=numbers.__getitem__)]
+
+
+def _label_column(path: Path, table: "pd.DataFrame") -> int | None:
+    """The place of the column of labels: by its name or, without names, by its values. None if there is none."""
     names = [str(name).strip().lower() for name in table.columns]
     named = [place for place, name in enumerate(names) if name in LABEL_NAMES]
     if len(named) == 1:
@@ -96,10 +132,11 @@ def _label_column(path: Path, table: "pd.DataFrame") -> int:
         ends = [place for place in {0, len(names) - 1} if _looks_like_labels(table.iloc[:, place].to_numpy())]
         if len(ends) == 1:
             return ends[0]
-    raise UsageError(
-        f"{path} has no column of labels: name one 'label' in its first row, beside the pixels row by row, as in"
-        " Kaggle's train.csv for the Digit Recognizer (its test.csv has no labels)"
-    )
+    if len(named) > 1:
+        raise UsageError(
+            f"{path} has {len(named)} columns that may be labels: {', '.join(names[one] for one in named)}"
+        )
+    return None
 
 
 def _looks_like_labels(values: Array) -> bool:
@@ -177,18 +214,19 @@ def _checked(
     squares, digits = _square(path, images), _whole(path, labels)
     if len(digits) != len(squares) or not len(digits):
         raise UsageError(f"{path} has {len(squares):,} images and {len(digits):,} labels; each image needs one label")
+    bytes_of, how = _bytes_of(path, stated, squares)
+    return Digits(name=name, images=bytes_of, labels=digits, provenance=f"{provenance}, {how}")
+
+
+def _bytes_of(path: Path, stated: tuple[float, float] | None, squares: Array) -> tuple[Images, str]:
+    """Images as bytes with bright ink, and how they were made."""
     low, high = _range_of(path, squares, stated)
-    bytes_of: Images = np.rint((squares.astype(np.float32) - low) * (255 / (high - low))).astype(np.uint8)
-    provenance += f", pixels from {low:g} to {high:g}"
-    corners = np.median(bytes_of[:, [0, 0, -1, -1], [0, -1, 0, -1]])
+    images: Images = np.rint((squares.astype(np.float32) - low) * (255 / (high - low))).astype(np.uint8)
+    how = f"pixels from {low:g} to {high:g}"
+    corners = np.median(images[:, [0, 0, -1, -1], [0, -1, 0, -1]])
     if corners > 127:  # dark ink on light paper
-        bytes_of, provenance = 255 - bytes_of, provenance + ", inverted: its ink was dark"
-    return Digits(
-        name=name,
-        images=np.ascontiguousarray(bytes_of),
-        labels=digits,
-        provenance=provenance,
-    )
+        images, how = 255 - images, how + ", inverted: its ink was dark"
+    return np.ascontiguousarray(images), how
 
 
 def _square(path: Path, images: Array) -> Array:

@@ -138,7 +138,7 @@ def _is_test(path: str) -> bool:
 
 def _key(folder: Path, files: list[tuple[str, int]]) -> str:
     """The cache key: a hash of the files' paths and bytes."""
-    digest = hashlib.sha256(b"digits own folder 2")
+    digest = hashlib.sha256(b"digits own folder 3")
     for path, _ in files:
         try:
             content = (folder / path).read_bytes()
@@ -159,10 +159,12 @@ def _framed(folder: Path, files: list[tuple[str, int]]) -> Framed:
         try:
             if (count := page_count(folder / path)) > 1:
                 return None, f"it has {count} pages; a data set needs one digit per file"
-            marks = find_marks(read_picture(folder / path), one_digit=True)
+            found = find_marks(read_picture(folder / path), join="if alone")
         except UnreadablePicture as error:
             return None, str(error)
-        return (marks[0].images[0], "") if marks else (None, "no digit found")
+        if found.several:
+            return None, f"it shows {found.several} digits; a data set needs one digit per file"
+        return (found.marks[0].images[0], "") if found.marks else (None, "no digit found")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(one, [path for path, _ in files]))

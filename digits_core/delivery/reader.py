@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.errors import EnvironmentFailure
+from digits_core.handwriting.boxes import NoDigit
 from digits_core.handwriting.cutting import best_chain
 from digits_core.handwriting.decode import Pixels, UnreadablePicture, read_picture
 from digits_core.handwriting.framing import frame_for
-from digits_core.handwriting.pipeline import FoundMark, find_marks
-from digits_core.handwriting.reading import Picture, ReadDigit, Reading
+from digits_core.handwriting.pipeline import Findings, FoundMark, Join, find_marks
+from digits_core.handwriting.reading import Picture, ReadDigit, Reading, left_out_text
 from digits_core.inference.classifier import Classifier
 
 AT_ONCE = 128  # pictures per batch
-NOTHING_FOUND = "no digit found: the picture is blank or has no contrast"
+NOTHING = Findings(marks=[], left_out=[])
 
 
 class Reader:
@@ -32,58 +33,69 @@ class Reader:
         self.frame = frame_for(classifier.side)
         cv2.setNumThreads(1)  # pictures are spread over the processors, so OpenCV need not split one
 
-    def read_files(self, pictures: Sequence[Picture]) -> Iterator[Reading]:
-        """Read every picture, in order. If one cannot be read, its Reading has an error; the others are still read."""
+    def read_files(self, pictures: Sequence[Picture], *, one_digit: bool = False) -> Iterator[Reading]:
+        """Read every picture, in order. If one cannot be read, its Reading has an error; the others are still read.
+
+        A picture with a label is read as one digit unless it shows several; with `one_digit`, every picture is.
+        """
         batches = [pictures[start : start + AT_ONCE] for start in range(0, len(pictures), AT_ONCE)]
+        found_in = partial(self._found, one_digit=one_digit)
         with _one_thread(len(batches) > 1), ThreadPoolExecutor(_processor_count()) as pool:
-            ahead = pool.map(self._found, batches[0]) if batches else iter(())
+            ahead = pool.map(found_in, batches[0]) if batches else iter(())
             for number, batch in enumerate(batches):
                 found = list(ahead)
                 if number + 1 < len(batches):
-                    ahead = pool.map(self._found, batches[number + 1])  # prepared while this batch is classified
+                    ahead = pool.map(found_in, batches[number + 1])  # prepared while this batch is classified
                 yield from self._answered(batch, found)
 
-    def read_pixels(self, pixels: Pixels, *, one_digit: bool = False, most_marks: int | None = None) -> Reading:
+    def read_pixels(self, pixels: Pixels, *, most_marks: int | None = None) -> Reading:
         """Read one picture that is already decoded. Raises TooManyMarks for more than `most_marks`."""
         picture = Picture(path=Path())
-        marks = find_marks(pixels, self.frame, one_digit=one_digit, most=most_marks)
-        (reading,) = self._answered([picture], [_Found(marks=marks, shape=pixels.shape[:2])])
+        findings = find_marks(pixels, self.frame, most=most_marks)
+        (reading,) = self._answered([picture], [_Found(findings=findings, shape=pixels.shape[:2])])
         return reading
 
-    def _found(self, picture: Picture) -> "_Found":
+    def _found(self, picture: Picture, *, one_digit: bool) -> "_Found":
         try:
             pixels = read_picture(picture.path, picture.page)
         except UnreadablePicture as error:
             return _Found(error=str(error))
         try:
-            marks = find_marks(pixels, self.frame, one_digit=picture.label is not None)
+            join: Join = "always" if one_digit else "never" if picture.label is None else "if alone"
+            findings = find_marks(pixels, self.frame, join=join)
         except (cv2.error, ValueError) as error:  # an unforeseen shape must not stop the other pictures
             return _Found(error=f"cannot search it for digits ({str(error).splitlines()[0][:100]})")
-        return _Found(marks=marks, shape=pixels.shape[:2])
+        return _Found(findings=findings, shape=pixels.shape[:2])
 
     def _answered(self, pictures: Sequence[Picture], found: Sequence["_Found"]) -> Iterator[Reading]:
-        marks = [mark for one in found for mark in one.marks]
+        marks = [mark for one in found for mark in one.findings.marks]
         if marks:
-            said = self.classifier.probabilities(np.concatenate([mark.images for mark in marks]))
-            if not np.isfinite(said).all():
-                raise EnvironmentFailure(
-                    f"{self.classifier.name} outputs probabilities that are not finite; use another --model"
-                )
+            said = self.classifier.finite(np.concatenate([mark.images for mark in marks]))
         place = 0
         for picture, one in zip(pictures, found, strict=True):
             digits: list[ReadDigit] = []
-            for mark in one.marks:
+            for mark in one.findings.marks:
                 count = len(mark.pieces)
                 digits += _digits_of(mark, said[place : place + count])
                 place += count
-            error = one.error or ("" if digits else NOTHING_FOUND)
-            height, width = one.shape
-            yield Reading(picture=picture, width=width, height=height, digits=tuple(digits), error=error)
+            left_out, (height, width) = one.findings.left_out, one.shape
+            error = one.error or ("" if digits else nothing_found(left_out))
+            yield Reading(
+                picture=picture, width=width, height=height, digits=tuple(digits), left_out=tuple(left_out),
+                several=one.findings.several, error=error,
+            )  # fmt: skip
+
+
+def nothing_found(left_out: Sequence[NoDigit]) -> str:
+    """Why a picture has no digits."""
+    if left_out:
+        return f"no digit found, only {left_out_text(left_out)}"
+    return "no digit found: the picture is blank or has no contrast"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    marks: Sequence[FoundMark] = ()
+    findings: Findings = NOTHING
     shape: tuple[int, ...] = (0, 0)
     error: str = ""
 

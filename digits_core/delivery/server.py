@@ -22,11 +22,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from digits_core.delivery.reader import NOTHING_FOUND, Reader
+from digits_core.delivery.reader import Reader, nothing_found
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.decode import WEB_FORMATS, UnreadablePicture, decode
 from digits_core.handwriting.pipeline import TooManyMarks
-from digits_core.handwriting.reading import Reading, digit_document
+from digits_core.handwriting.reading import Reading, digit_document, left_out_document
 
 LARGEST_BODY = 8 * 2**20  # bytes
 LARGEST_PICTURE = 16_000_000  # pixels: limits the work that one request can cause
@@ -58,7 +58,15 @@ class DigitAnswer(BaseModel):
     digit: Annotated[int, Field(ge=0, le=9)]
     probabilities: Annotated[list[float], Field(description="for the digits 0 to 9")]
     unsure: Annotated[list[int], Field(description="the digits it could be; empty if the prediction is clear")]
+    perhaps_none: Annotated[bool, Field(description="whether it may be no digit at all")]
     seen: Annotated[str, Field(description="what the network saw: a PNG as a data URI")]
+
+
+class NoDigitAnswer(BaseModel):
+    """Something that is no digit."""
+
+    kind: str
+    box: list[int]
 
 
 class PictureAnswer(BaseModel):
@@ -69,6 +77,7 @@ class PictureAnswer(BaseModel):
     width: int
     height: int
     digits: list[DigitAnswer]
+    left_out: Annotated[list[NoDigitAnswer], Field(description="what is in the picture and is no digit")]
 
 
 class ModelAnswer(BaseModel):
@@ -215,7 +224,7 @@ def _read(reader: Reader, content: bytes) -> Reading:
 
 def _answer(reader: Reader, reading: Reading) -> PictureAnswer:
     if not reading.digits:
-        raise _Refused(422, NOTHING_FOUND)
+        raise _Refused(422, nothing_found(reading.left_out))
     digits = []
     for digit in reading.digits:
         buffer = io.BytesIO()
@@ -223,8 +232,9 @@ def _answer(reader: Reader, reading: Reading) -> PictureAnswer:
         seen = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
         digits.append(DigitAnswer(**digit_document(digit), seen=seen))
     return PictureAnswer(
-        model=reader.classifier.name, text=reading.text, width=reading.width, height=reading.height, digits=digits
-    )
+        model=reader.classifier.name, text=reading.text, width=reading.width, height=reading.height, digits=digits,
+        left_out=[NoDigitAnswer(**left_out_document(one)) for one in reading.left_out],
+    )  # fmt: skip
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.handwriting.boxes import Box
 from digits_core.handwriting.ink import Mask
-from digits_core.handwriting.marks import Box, Cutout
+from digits_core.handwriting.marks import Cutout
 
 SLIMMEST, WIDEST = 0.1, 1.3  # of the mark's height: the range of a digit's width
 LOWEST = 0.55  # of the mark's height: a shorter piece is only part of a digit

@@ -1,4 +1,4 @@
-"""Groups ink into digits, in reading order: rows from the top, within a row from the left."""
+"""Groups ink into digits, in reading order: rows from the top, within a row from the left. Says what it left out."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.handwriting.ink import Mask, stroke_width
+from digits_core.handwriting.boxes import Box, NoDigit
+from digits_core.handwriting.ink import Mask, components, stroke_width
+from digits_core.handwriting.signs import large_sign, small_sign
 
 JOINT = 0.025  # of the largest mark's longer side: strokes with smaller gaps are joined
 OUTLINE = 0.3  # of its box: an outline has less ink than this
@@ -20,55 +22,12 @@ CUT_OFF = 0.65  # of the height of marks inside the picture: ink at its edge tha
 TALL = 0.5  # of the reference height: a shorter piece is part of a digit, or dirt
 NEAR = 0.3  # of the reference height: how far a part may be from its digit
 SAME_COLUMN = 0.55  # of the narrower piece's width: how much two pieces of one digit overlap
+SMALL = 0.25  # of the reference height: a piece with less is not worth a word
+FLAT = 0.25  # of the reference height: what is flatter and touches the picture's edge is a part of what lies outside
+AS_TALL, AS_MUCH = 0.6, 0.3  # of the largest mark's height and ink: what has as much is a digit of its own
 SHARE = 0.04  # of the digit's ink: a piece with less is dirt
+LONGER = 3.0  # stroke widths: how long a digit is at least; a speck isn't
 BELONGING = 0.35  # of the digit's longer side: how far apart its pieces may be in a picture of one digit
-
-
-@dataclass(frozen=True, kw_only=True)
-class Box:
-    """A box in pixels; right and bottom are exclusive."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    def joined(self, other: "Box") -> "Box":
-        """The smallest box around both."""
-        return Box(
-            left=min(self.left, other.left),
-            top=min(self.top, other.top),
-            right=max(self.right, other.right),
-            bottom=max(self.bottom, other.bottom),
-        )
-
-    def moved(self, right: int, down: int) -> "Box":
-        """The box moved by so many pixels."""
-        return Box(left=self.left + right, top=self.top + down, right=self.right + right, bottom=self.bottom + down)
-
-    def gap(self, other: "Box") -> float:
-        """Distance between the two in pixels; 0 if they overlap."""
-        across = max(0, max(self.left, other.left) - min(self.right, other.right))
-        down = max(0, max(self.top, other.top) - min(self.bottom, other.bottom))
-        return float(np.hypot(across, down))
-
-    def shared_width(self, other: "Box") -> float:
-        """Share of the narrower box's width that lies above or below the other."""
-        shared = min(self.right, other.right) - max(self.left, other.left)
-        return max(0, shared) / max(1, min(self.width, other.width))
-
-    def shared_height(self, other: "Box") -> float:
-        """Share of the shorter box's height that lies beside the other."""
-        shared = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(0, shared) / max(1, min(self.height, other.height))
 
 
 @dataclass(kw_only=True)
@@ -94,32 +53,58 @@ class Cutout:
     ink: Mask
 
 
-def part(mask: Mask) -> list[Cutout]:
-    """Split a mask into digits, in reading order."""
+def part(mask: Mask) -> tuple[list[Cutout], list[NoDigit]]:
+    """Split a mask into digits, in reading order, and what is none."""
     width = stroke_width(mask)
     if not width:
-        return []
-    _, _, across, down = cv2.boundingRect(_largest_piece(mask))
-    gap = max(0.6 * width, JOINT * max(across, down))
+        return [], []
+    _, boxes = components(mask)
+    gap = max(0.6 * width, JOINT * int(boxes[1 + int(boxes[1:, 4].argmax()), 2:4].max()))
     bridged = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((_odd(gap),) * 2, np.uint8))
-    count, names, boxes, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8)
-    pieces = [_piece(name, boxes[name]) for name in range(1, count)]
-    digits = _gathered(_without_frames(_without_dirt(pieces, width, mask.shape), width))
-    return [
+    names, boxes = components(bridged)
+    left_out: list[NoDigit] = []
+    pieces = _without_dirt([_piece(name, boxes[name]) for name in range(1, len(boxes))], width, mask.shape, left_out)
+    digits = _gathered(_without_frames(pieces, width, left_out), left_out)
+    cutouts = [
         Cutout(box=mark.box, row=number, ink=_ink_of(mark, names, mask))
         for number, row in enumerate(_rows(digits))
         for mark in row
     ]
+    return cutouts, left_out
+
+
+def without_signs(cutouts: list[Cutout]) -> tuple[list[Cutout], list[NoDigit]]:
+    """Drop dashes, slashes, stains and words, unless most of several marks seem to be such; and what was dropped."""
+    heights = np.array([one.box.height for one in cutouts])
+    signs = [
+        large_sign(one.ink, float(np.median(np.delete(heights, number))) if len(cutouts) > 1 else None)
+        for number, one in enumerate(cutouts)
+    ]
+    found = [NoDigit(kind=sign, box=one.box) for one, sign in zip(cutouts, signs, strict=True) if sign is not None]
+    if len(cutouts) > 1 and len(found) >= 0.5 * len(cutouts):
+        return cutouts, []
+    return [one for one, sign in zip(cutouts, signs, strict=True) if sign is None], found
+
+
+def several(cutouts: list[Cutout]) -> int:
+    """How many marks are as tall as the largest, or nearly, and stand apart from it. 0: the picture shows one digit."""
+    if len(cutouts) < 2:
+        return 0
+    largest, together = _largest_with_neighbours(cutouts)
+    ink = int(largest.ink.sum())
+    others = [
+        one
+        for one in cutouts
+        if one not in together and one.box.height >= AS_TALL * largest.box.height and one.ink.sum() >= AS_MUCH * ink
+    ]
+    return 1 + len(others) if others else 0
 
 
 def the_one(cutouts: list[Cutout]) -> list[Cutout]:
     """For a picture known to show one digit: the largest mark joined with what is close to it; empty if none."""
     if not cutouts:
         return []
-    largest = max(cutouts, key=lambda one: (one.box.height * one.box.width, int(one.ink.sum())))
-    reach = BELONGING * max(largest.box.height, largest.box.width)
-    least = SHARE * int(largest.ink.sum())
-    together = [one for one in cutouts if one.box.gap(largest.box) <= reach and int(one.ink.sum()) >= least]
+    largest, together = _largest_with_neighbours(cutouts)
     box = largest.box
     for one in together:
         box = box.joined(one.box)
@@ -130,9 +115,19 @@ def the_one(cutouts: list[Cutout]) -> list[Cutout]:
     return [Cutout(box=box, row=0, ink=ink)]
 
 
-def _largest_piece(mask: Mask) -> Mask:
-    _, names, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    return (names == 1 + int(boxes[1:, 4].argmax())).astype(np.uint8)
+def _largest_with_neighbours(cutouts: list[Cutout]) -> tuple[Cutout, list[Cutout]]:
+    largest = max(cutouts, key=lambda one: (one.box.height * one.box.width, int(one.ink.sum())))
+    reach = BELONGING * max(largest.box.height, largest.box.width)
+    least = SHARE * int(largest.ink.sum())
+    together = [one for one in cutouts if one.box.gap(largest.box) <= reach and int(one.ink.sum()) >= least]
+    return largest, together
+
+
+def is_writing(names: npt.NDArray[np.int32], name: int, box: Box) -> bool:
+    """Whether a component was drawn with a pen, as a digit is: it is longer than its stroke is wide, unlike a speck."""
+    window = names[box.top : box.bottom, box.left : box.right]
+    longest = max(box.width, box.height)
+    return longest >= 8 and longest >= LONGER * stroke_width((window == name).astype(np.uint8))
 
 
 def _odd(length: float) -> int:
@@ -144,7 +139,7 @@ def _piece(name: int, box: npt.NDArray[np.int32]) -> Mark:
     return Mark(box=Box(left=left, top=top, right=left + width, bottom=top + height), names=[name], area=area)
 
 
-def _without_dirt(pieces: list[Mark], width: float, shape: tuple[int, ...]) -> list[Mark]:
+def _without_dirt(pieces: list[Mark], width: float, shape: tuple[int, ...], left_out: list[NoDigit]) -> list[Mark]:
     """Drop specks, and ink that reaches in from outside the picture if there are marks free of its edges."""
     if not pieces:
         return []
@@ -158,7 +153,18 @@ def _without_dirt(pieces: list[Mark], width: float, shape: tuple[int, ...]) -> l
     if not free or max(piece.area for piece in free) < 0.2 * max(piece.area for piece in pieces):
         return pieces
     usual = _reference_height(free)
-    return [piece for piece in pieces if piece in free or CUT_OFF * usual <= piece.box.height <= usual / CUT_OFF]
+    cut_off = [piece for piece in pieces if piece not in free and not _is_cut_digit(piece.box, usual, shape)]
+    left_out += [NoDigit(kind="edge", box=piece.box) for piece in cut_off if piece.box.height >= TALL * usual]
+    return [piece for piece in pieces if piece not in cut_off]
+
+
+def _is_cut_digit(box: Box, usual: float, shape: tuple[int, ...]) -> bool:
+    """Whether what touches the picture's edge may be a digit: as tall as others and not flat, or in the middle too."""
+    if box.left <= shape[1] / 2 <= box.right and box.top <= shape[0] / 2 <= box.bottom:
+        return True
+    upright = box.left <= 1 or box.right >= shape[1] - 1
+    flat = (box.width if upright else box.height) < FLAT * usual
+    return CUT_OFF * usual <= box.height <= usual / CUT_OFF and not flat
 
 
 def _fills_edge(box: Box, shape: tuple[int, ...]) -> bool:
@@ -167,30 +173,37 @@ def _fills_edge(box: Box, shape: tuple[int, ...]) -> bool:
     return level or (down and (box.left <= 1 or box.right >= shape[1] - 1))
 
 
-def _without_frames(pieces: list[Mark], width: float) -> list[Mark]:
+def _without_frames(pieces: list[Mark], width: float, left_out: list[NoDigit]) -> list[Mark]:
     """Drop boxes and circles drawn or printed around digits: thin outlines with separate ink inside."""
-    frames = [piece for piece in pieces if any(_surrounds(piece, other, width) for other in pieces)]
+    frames = [piece for piece in pieces if _is_frame(piece, pieces, width)]
+    left_out += [NoDigit(kind="frame", box=frame.box) for frame in frames]
     return [piece for piece in pieces if piece not in frames]
 
 
-def _surrounds(outer: Mark, inner: Mark, width: float) -> bool:
-    """Whether `outer` is a frame around `inner`. A dot or stroke inside a zero is too small or too close to it."""
-    box, other, free = outer.box, inner.box, FRAME_GAP * width
-    lies_inside = (
-        box.left + free <= other.left
-        and box.top + free <= other.top
-        and other.right + free <= box.right
-        and other.bottom + free <= box.bottom
+def _is_frame(outer: Mark, pieces: list[Mark], width: float) -> bool:
+    """Whether a piece is a frame around others. A dot or stroke inside a zero is too small or too close to it."""
+    if outer.area >= OUTLINE * outer.box.width * outer.box.height:
+        return False
+    inside = [piece for piece in pieces if _lies_inside(piece.box, outer.box, FRAME_GAP * width)]
+    if len(inside) == 1 and inside[0].box.height < 0.2 * outer.box.height:
+        return False
+    return sum(piece.area for piece in inside) >= INSIDE * outer.area
+
+
+def _lies_inside(box: Box, outer: Box, free: float) -> bool:
+    return (
+        outer.left + free <= box.left
+        and outer.top + free <= box.top
+        and box.right + free <= outer.right
+        and box.bottom + free <= outer.bottom
     )
-    is_outline = outer.area < OUTLINE * box.width * box.height
-    return lies_inside and is_outline and inner.area >= INSIDE * outer.area and other.height >= 0.2 * box.height
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
     return box.left <= 1 or box.top <= 1 or box.right >= shape[1] - 1 or box.bottom >= shape[0] - 1
 
 
-def _gathered(pieces: list[Mark]) -> list[Mark]:
+def _gathered(pieces: list[Mark], left_out: list[NoDigit]) -> list[Mark]:
     """Join pieces into digits: those above each other, and small ones with the nearest tall one."""
     if not pieces:
         return []
@@ -204,10 +217,14 @@ def _gathered(pieces: list[Mark]) -> list[Mark]:
         else:
             host.take(mark)
     for piece in pieces:
-        if piece.box.height < TALL * reference:
-            nearest = min(digits, key=lambda mark: mark.box.gap(piece.box))
-            if nearest.box.gap(piece.box) <= NEAR * reference:
-                nearest.take(piece)
+        if piece.box.height >= TALL * reference:
+            continue
+        nearest = min(digits, key=lambda mark: mark.box.gap(piece.box))
+        sign = small_sign(piece.box, nearest.box, reference)
+        if sign is None and nearest.box.gap(piece.box) <= NEAR * reference:
+            nearest.take(piece)
+        elif sign is not None or piece.box.height >= SMALL * reference:
+            left_out.append(NoDigit(kind=sign or "small mark", box=piece.box))
     return digits
 
 

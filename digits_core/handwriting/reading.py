@@ -1,5 +1,6 @@
 """What was read in a picture, as plain values."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.handwriting.marks import Box
+from digits_core.handwriting.boxes import Box, Kind, NoDigit
 
 UNSURE_BELOW = 0.8  # of the likeliest digit's probability; docs/results.md says how often such predictions are wrong
+PERHAPS_NONE_BELOW = 0.6  # the same; docs/results.md says how often digits and other things are below
+PLURALS = {"dash": "dashes", "slash": "slashes"}
 SECOND_FROM = 0.05  # a second digit less likely than this is not mentioned
 
 
@@ -54,6 +57,11 @@ class ReadDigit:
         return tuple((int(digit), float(self.probabilities[digit])) for digit in order)
 
     @property
+    def perhaps_none(self) -> bool:
+        """Whether it may well be no digit at all."""
+        return bool(self.probabilities.max() < PERHAPS_NONE_BELOW)
+
+    @property
     def unsure(self) -> tuple[int, ...]:
         """The digits it may be, likeliest first; empty if the prediction is confident."""
         if self.probabilities.max() >= UNSURE_BELOW:
@@ -70,6 +78,8 @@ class Reading:
     width: int = 0  # pixels
     height: int = 0
     digits: tuple[ReadDigit, ...] = ()
+    left_out: tuple[NoDigit, ...] = ()
+    several: int = 0  # how many digits a picture with a label shows, if it is more than one
     error: str = ""
 
     @property
@@ -79,16 +89,20 @@ class Reading:
 
     @property
     def text(self) -> str:
-        """The digits as text, rows separated by a slash."""
-        return " / ".join("".join(str(digit.digit) for digit in row) for row in self.rows)
+        """The digits as text, rows separated by a slash; `?` for what may be none, unless the picture has a label."""
+        known = self.picture.label is not None
+        return " / ".join(
+            "".join("?" if digit.perhaps_none and not known else str(digit.digit) for digit in row) for row in self.rows
+        )
 
     @property
-    def has_label(self) -> bool:
-        return self.picture.label is not None
+    def is_judged(self) -> bool:
+        """Whether its label is known and it does not show several digits."""
+        return self.picture.label is not None and not self.several
 
     @property
     def is_right(self) -> bool:
-        """Whether the picture was read as exactly one digit, its label. Only for pictures with a label."""
+        """Whether the picture was read as exactly one digit, its label. Only for pictures that are judged."""
         return [digit.digit for digit in self.digits] == [self.picture.label]
 
 
@@ -96,7 +110,7 @@ def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
     """Counts, (10, 10): label by row, prediction by column. Pictures not read as one digit are left out."""
     table = [[0] * 10 for _ in range(10)]
     for reading in known:
-        if reading.picture.label is not None and len(reading.digits) == 1:
+        if reading.picture.label is not None and reading.is_judged and len(reading.digits) == 1:
             table[reading.picture.label][reading.digits[0].digit] += 1
     return table
 
@@ -110,4 +124,22 @@ def digit_document(digit: ReadDigit) -> dict[str, Any]:
         "digit": digit.digit,
         "probabilities": [round(float(probability), 6) for probability in digit.probabilities],
         "unsure": list(digit.unsure),
+        "perhaps_none": digit.perhaps_none,
     }
+
+
+def left_out_document(one: NoDigit) -> dict[str, Any]:
+    """What is no digit as JSON values."""
+    return {"kind": one.kind, "box": [one.box.left, one.box.top, one.box.right, one.box.bottom]}
+
+
+def left_out_text(left_out: Sequence[NoDigit]) -> str:
+    """`2 frames, a line`; empty for nothing."""
+    counts = Counter(one.kind for one in left_out)
+    return ", ".join(_counted(kind, count) for kind, count in counts.items())
+
+
+def _counted(kind: Kind, count: int) -> str:
+    if kind == "edge":
+        return "ink along the edge"
+    return f"a {kind}" if count == 1 else f"{count:,} {PLURALS.get(kind, kind + 's')}"

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.handwriting.ink import Ink, Mask, stroke_width
+from digits_core.handwriting.ink import Ink, Mask, components, stroke_width
 
 MARGIN = 0.0075  # of the side: a line that ends this close to the picture's edge runs past it
 THICKEST = 0.02  # of the side: thicker lines are not rulings
@@ -23,7 +23,7 @@ def without_rulings(ink: Ink) -> Mask:
     mask = ink.mask
     for lines, down in ((level, False), (upright, True)):
         if lines.any():
-            kept = _mended(mask.T, lines.T, ink.strength.T).T if down else _mended(mask, lines, ink.strength)
+            kept = without_lines(mask, lines, ink.strength, down=down)
             if _largest(kept) >= LEAST_LEFT * max(mask.shape):
                 mask = kept
     return np.ascontiguousarray(mask)
@@ -44,7 +44,7 @@ def _edges_met(boxes: npt.NDArray[np.integer], shape: tuple[int, ...]) -> npt.ND
 
 def _largest(mask: Mask) -> int:
     """The longer side of the largest piece of ink, in pixels."""
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    _, boxes = components(mask)
     return int(boxes[1:, 2:4].max()) if len(boxes) > 1 else 0
 
 
@@ -59,7 +59,7 @@ def _rulings(mask: Mask) -> Mask:
     found &= tolerant
     bridge = np.ones((3, 2 * round(GAP * width / 2) + 1), np.uint8)
     joined = cv2.morphologyEx(found, cv2.MORPH_CLOSE, bridge) | cv2.dilate(found, np.ones((3, 9), np.uint8))
-    _, names, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    names, boxes = components(joined)
     across = np.flatnonzero((_edges_met(boxes, mask.shape) >= 2) & (boxes[:, 2] >= length))
     limit = max(4, round(THICKEST * max(mask.shape)))
     thick = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((limit + 1, 1), np.uint8))
@@ -72,6 +72,11 @@ def _line_kernel(length: int, angle: float) -> Mask:
     start, end = ((0, 0), (length - 1, rise)) if rise >= 0 else ((0, -rise), (length - 1, 0))
     cv2.line(kernel, start, end, 1)
     return kernel
+
+
+def without_lines(mask: Mask, lines: Mask, strength: npt.NDArray[np.float32], *, down: bool) -> Mask:
+    """The mask without these lines, which run across or `down`; strokes cut by removing them are joined again."""
+    return _mended(mask.T, lines.T, strength.T).T if down else _mended(mask, lines, strength)
 
 
 def _mended(mask: Mask, lines: Mask, strength: npt.NDArray[np.float32]) -> Mask:

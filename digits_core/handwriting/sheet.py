@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.handwriting.boxes import Box
 from digits_core.handwriting.decode import Pixels
-from digits_core.handwriting.ink import Mask
-from digits_core.handwriting.marks import Box
+from digits_core.handwriting.ink import Mask, main_axis
 
 COARSE_SIDE = 160  # pixels, the resolution of the search
 SMALLEST, LARGEST = 0.1, 0.9  # of the picture: the range of a sheet's area
@@ -17,6 +17,9 @@ SOLID = 0.88  # of its convex hull: what a sheet with its ink filled in covers a
 STRAIGHT = 0.86  # of the smallest rotated rectangle around it: an ellipse covers 0.79
 MOST_EDGES = 1  # of the picture's edges that a sheet may reach: whatever reaches more is probably a shadow
 INK_REACH = 0.12  # of the coarse side: strokes up to this wide are filled in
+NEAR_EDGE = 0.08  # of the width or height: what a scanner adds lies this close to the picture's edges
+ALONG = 0.6  # of an edge of the picture: what a scanner adds is at least this long
+LEAST_INSIDE = 0.1  # of its points: what reaches further inside was not added by a scanner
 RIM = 0.02  # of the coarse side: cut off, so that the sheet's edge is not taken for a stroke
 
 
@@ -28,27 +31,80 @@ class Sheet:
     pixels: Pixels
 
 
-def find_sheet(pixels: Pixels) -> Sheet | None:
-    """The compact, evenly coloured, straight-edged region that stands out from its surroundings; None without one."""
-    shrink = COARSE_SIDE / max(pixels.shape[:2])
-    if shrink >= 1:
-        return None
+@dataclass(frozen=True, kw_only=True)
+class Coarse:
+    """A picture at a low resolution, parted in two. classes: 0 or 1; apart: distance of their colours, of 255."""
+
+    pixels: Pixels
+    classes: Mask
+    apart: float
+
+
+def coarse(pixels: Pixels) -> Coarse:
+    """Shrink a picture and part it in two by colour."""
+    shrink = min(1.0, COARSE_SIDE / max(pixels.shape[:2]))
     size = (max(3, round(pixels.shape[1] * shrink)), max(3, round(pixels.shape[0] * shrink)))
     small = cv2.medianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), 3)
     classes, apart = _two_classes(small)
-    if apart < LEAST_CONTRAST:
+    return Coarse(pixels=small, classes=classes, apart=apart)
+
+
+def find_sheet(pixels: Pixels, small: Coarse) -> Sheet | None:
+    """The compact, evenly coloured, straight-edged region that stands out from its surroundings; None without one."""
+    if max(pixels.shape[:2]) <= COARSE_SIDE or small.apart < LEAST_CONTRAST:
         return None
-    for candidate in (classes, 1 - classes):
+    for candidate in (small.classes, 1 - small.classes):
         region = _region(candidate)
         if region is not None:
             return _cut_out(pixels, region)
     return None
 
 
+def without_edges(pixels: Pixels, small: Coarse) -> Pixels | None:
+    """The picture with the dark strips that a scanner or copier adds along its edges painted over; None without any."""
+    if small.apart < LEAST_CONTRAST:
+        return None
+    for candidate in (small.classes, 1 - small.classes):
+        strips = _strips(candidate)
+        if strips is not None:
+            return _painted(pixels, small.pixels, strips)
+    return None
+
+
+def _strips(candidate: Mask) -> Mask | None:
+    """The pieces that lie along an edge of the picture and hardly reach inside."""
+    height, width = candidate.shape
+    edges = (candidate[0], candidate[-1], candidate[:, 0], candidate[:, -1])
+    if max(float(edge.mean()) for edge in edges) < ALONG:
+        return None
+    count, names, boxes, _ = cv2.connectedComponentsWithStats(candidate, connectivity=4)
+    down, across = max(1, round(NEAR_EDGE * height)), max(1, round(NEAR_EDGE * width))
+    inner = (slice(down, height - down), slice(across, width - across))
+    if candidate[inner].mean() > 0.5:
+        return None  # it is the paper around a frame
+    inside = np.bincount(names[inner].ravel(), minlength=count)
+    sides = (names[0], names[-1], names[:, 0], names[:, -1])
+    along = np.max([np.bincount(side, minlength=count) / len(side) for side in sides], axis=0)
+    strips = (along >= ALONG) & (inside <= LEAST_INSIDE * boxes[:, 4])
+    strips[0] = False
+    return strips[names].astype(np.uint8) if strips.any() else None
+
+
+def _painted(pixels: Pixels, small: Pixels, strips: Mask) -> Pixels:
+    """The picture, each point of the strips in the colour of the nearest point beside them."""
+    covered = cv2.dilate(strips, np.ones((3, 3), np.uint8))
+    _, nearest = cv2.distanceTransformWithLabels(covered, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colour_of = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
+    colour_of[nearest[covered == 0]] = small[covered == 0]
+    size = (pixels.shape[1], pixels.shape[0])
+    paper = cv2.resize(colour_of[nearest], size, interpolation=cv2.INTER_LINEAR)
+    return np.where(cv2.resize(covered, size, interpolation=cv2.INTER_NEAREST)[..., np.newaxis] > 0, paper, pixels)
+
+
 def _two_classes(small: Pixels) -> tuple[Mask, float]:
     """Otsu's two classes along the direction in which colours differ most, and the distance between their means."""
     flat = small.reshape(-1, 3).astype(np.float32)
-    axis = np.linalg.eigh(np.cov(flat.T))[1][:, -1].astype(np.float32)
+    axis = main_axis(flat)
     values = cv2.transform(small.astype(np.float32), axis[np.newaxis])
     levels = cv2.normalize(values, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     _, upper = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

@@ -79,6 +79,13 @@ class Classifier:
         ]
         return self.combine(np.stack(said))
 
+    def finite(self, images: npt.NDArray[np.uint8]) -> Combined:
+        """Like `probabilities`. Raises EnvironmentFailure if one of them is not a finite number."""
+        said = self.probabilities(images)
+        if not np.isfinite(said).all():
+            raise EnvironmentFailure(f"{self.name} outputs probabilities that are not finite; use another --model")
+        return said
+
 
 def open_classifier(runs: Path, selector: str | None) -> Classifier:
     """SWEEP, SWEEP/TRIAL, SWEEP/ensemble, SWEEP/confirmed/TRIAL, SWEEP/refitted/TRIAL, or "ensemble": the latest one.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from digits_core.data.datasets import load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.handwriting.reading import Reading
+from digits_core.handwriting.reading import Reading, left_out_text
 from digits_core.judging.stats import accuracy_interval
 from digits_core.records import SweepHeader
 from digits_core.runs.durable import write_atomically
@@ -40,7 +40,7 @@ def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHea
 def render_reading_page(page: ReadingPage) -> str:
     """The page as one HTML file without scripts."""
     environment = page_environment()
-    environment.filters.update(jpeg=jpeg_uri)
+    environment.filters.update(jpeg=jpeg_uri, left_out_text=left_out_text)
     interval = accuracy_interval(page.wrong_count, len(page.known)) if page.known else None
     return environment.get_template("reading.html.j2").render(page=page, interval=interval, style=page_style())
 

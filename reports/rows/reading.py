@@ -49,7 +49,7 @@ class SeenPicture:
     @property
     def is_wrong(self) -> bool:
         """Whether it has a label and was read as something else."""
-        return self.reading.has_label and not self.reading.is_right
+        return self.reading.is_judged and not self.reading.is_right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def reading_page(
     chosen = _chosen(readings)
     images = [digit.image for reading in chosen for digit in reading.digits]
     neighbours = _neighbours(images, digits)
-    known = tuple(reading for reading in readings if reading.has_label)
+    known = tuple(reading for reading in readings if reading.is_judged)
     return ReadingPage(
         model=model,
         trained_on=trained_on,
@@ -95,7 +95,7 @@ def _chosen(readings: Sequence[Reading]) -> list[Reading]:
     """All readings if they are few; otherwise failed, wrong and unsure ones first, up to the limits."""
 
     def order(reading: Reading) -> tuple[bool, bool, bool]:
-        is_wrong = reading.has_label and not reading.is_right
+        is_wrong = reading.is_judged and not reading.is_right
         return not reading.error, not is_wrong, not any(digit.unsure for digit in reading.digits)
 
     first = sorted(readings, key=order)[:MOST_PICTURES] if len(readings) > MOST_PICTURES else list(readings)

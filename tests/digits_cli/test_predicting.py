@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.hands import AUTHORS
+from benchmarks.pages import PAGES, STYLES, page_and_twin
 from benchmarks.papers import SHEETS
+from digits_core.data.digits import Digits
 from digits_core.runs.store import SweepStore
 from tests.helpers.command_line import run
 from tests.helpers.pictures import draw
@@ -120,6 +122,53 @@ def test_the_page_explains_every_digit(sweep_store: SweepStore, tmp_path: Path) 
         assert address not in text
 
 
+def test_pages_in_class_folders_are_read_but_not_judged(sweep_store: SweepStore, tmp_path: Path) -> None:
+    whole, twin, digits = page_and_twin(PAGES[0], STYLES[0], AUTHORS[0], seed=11)
+    for name, pixels in (("3/page.png", whole), ("4/page.png", twin)):
+        (tmp_path / "exam" / name).parent.mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "exam" / name)
+    draw(tmp_path / "exam/5/one.png", 5)
+    code, out, _ = predict(sweep_store, tmp_path / "exam", "--model", "tiny/0")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "left out: a frame" in text
+    assert f"not judged: it shows {len(digits)} digits (--one-digit takes it for one)" in text
+    assert "of 1 not judged 2 pictures with a label show several digits" in text
+    document = json.loads(predict(sweep_store, tmp_path / "exam", "--model", "tiny/0", "--json")[1])
+    assert (document["n"], document["not_judged"]) == (1, 2)
+    pages = document["images"][:2]
+    assert [len(page["digits"]) for page in pages] == [len(digits)] * 2
+    assert [page["right"] for page in pages] == [None, None]
+    (frame,) = pages[0]["left_out"]
+    assert frame["kind"] == "frame"
+    assert np.abs(np.array(frame["box"]) - (120, 110, 950, 800)).max() < 8
+    whole_page = tmp_path / "page.html"
+    predict(sweep_store, tmp_path / "exam", "--model", "tiny/0", "--explain", "--output", whole_page)
+    assert "left out (grey): a frame" in whole_page.read_text()
+    document = json.loads(predict(sweep_store, tmp_path / "exam", "--one-digit", "--model", "tiny/0", "--json")[1])
+    assert (document["n"], document["not_judged"]) == (3, 0)
+    assert [len(page["digits"]) for page in document["images"]] == [1, 1, 1]
+
+
+def test_kaggles_test_set_is_read_into_its_submission(sweep_store: SweepStore, tmp_path: Path, digits: Digits) -> None:
+    table, submission = tmp_path / "test.csv", tmp_path / "new" / "submission.csv"
+    names = ",".join(f"pixel{number}" for number in range(64))
+    np.savetxt(table, digits.images[:200].reshape(200, -1), fmt="%d", delimiter=",", header=names, comments="")
+    code, out, _ = predict(sweep_store, table, "--output", submission, "--model", "tiny/0", "--json")
+    document = json.loads(out)
+    assert (code, document["n"], sum(document["counts"].values())) == (0, 200, 200)
+    header, *rows = submission.read_text().splitlines()
+    assert header == "ImageId,Label"
+    assert [row.split(",")[0] for row in rows] == [str(number) for number in range(1, 201)]
+    right = np.array([int(row.split(",")[1]) for row in rows]) == digits.labels[:200]
+    assert right.mean() > 0.6  # a tiny network trained for three epochs
+    code, _, err = predict(sweep_store, table)
+    assert (code, err) == (
+        2,
+        "error: a table is read alone, into a file: digits predict test.csv --output submission.csv\n",
+    )
+
+
 def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path, digits: object) -> None:
     from digits_core.data.datasets import load_digits
     from digits_core.delivery.reader import Reader
@@ -138,7 +187,7 @@ def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path,
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("count", [50, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(150, marks=pytest.mark.slow)])
 def test_a_model_trained_on_mnist_reads_own_handwriting(mnist_runs: Path, tmp_path: Path, count: int) -> None:
     for number in range(count):
         digit, sheet = number * 7 % 10, number % len(SHEETS)

@@ -77,7 +77,7 @@ function tell(text) {
 function show(said) {
   answer.textContent = said.text;
   const doubtful = said.digits.filter((one) => one.unsure.length);
-  remark.textContent = doubtful.length ? "unsure: " + doubtful.map((one) => one.unsure.join(" or ")).join("; ") : "\u00a0";
+  remark.textContent = doubtful.length ? "unsure: " + doubtful.map((one) => (one.perhaps_none ? "no digit, or " : "") + one.unsure.join(" or ")).join("; ") : "\u00a0";
   remark.classList.toggle("doubtful", doubtful.length > 0);
   list.replaceChildren(...said.digits.map(row));
 }

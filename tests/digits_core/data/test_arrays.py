@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from digits_core.data.arrays import images_of_table
 from digits_core.data.checks import check_data
 from digits_core.data.datasets import absolute, load_digits
 from digits_core.data.digits import Digits
@@ -21,6 +22,43 @@ def test_a_csv_in_kaggles_layout(tmp_path: Path, digits: Digits) -> None:
     loaded = load_digits(f"csv:{tmp_path / 'train.csv'}")
     assert np.array_equal(loaded.images, digits.images[:100])
     assert np.array_equal(loaded.labels, digits.labels[:100])
+
+
+def test_numbered_columns_may_be_in_any_order(tmp_path: Path, digits: Digits) -> None:
+    pixels = digits.images[:100].reshape(100, -1)
+    for names in (
+        [f"p{number}" for number in range(64)],
+        [f"{row}x{column}" for row in range(1, 9) for column in range(1, 9)],
+    ):
+        table = pd.DataFrame(pixels, columns=names)[sorted(names)].assign(label=digits.labels[:100])
+        table.to_csv(tmp_path / "a.csv", index=False)
+        assert np.array_equal(load_digits(f"csv:{tmp_path / 'a.csv'}").images, digits.images[:100])
+
+
+def test_tabs_separate_too_and_surplus_cells_are_refused(tmp_path: Path, digits: Digits) -> None:
+    write_csv(tmp_path / "a.csv", digits)
+    text = (tmp_path / "a.csv").read_text()
+    (tmp_path / "a.csv").write_text(text.replace(",", "\t"))
+    assert np.array_equal(load_digits(f"csv:{tmp_path / 'a.csv'}").images, digits.images[:100])
+    head, *rows = text.splitlines()
+    (tmp_path / "b.csv").write_text("\n".join([head, *(f"{row},7" for row in rows)]))
+    with pytest.raises(UsageError, match="some rows have more cells than the first"):
+        load_digits(f"csv:{tmp_path / 'b.csv'}")
+
+
+def test_a_table_without_labels(tmp_path: Path, digits: Digits) -> None:
+    table = pd.DataFrame(digits.images[:30].reshape(30, -1), columns=[f"pixel{number}" for number in range(64)])
+    table.to_csv(tmp_path / "test.csv", index=False)
+    assert np.array_equal(images_of_table(str(tmp_path / "test.csv")), digits.images[:30])
+    (table / 2.55).to_csv(tmp_path / "scaled.csv", index=False)
+    with pytest.raises(UsageError, match=r"state what they are, as in scaled\.csv#0\.\."):
+        images_of_table(str(tmp_path / "scaled.csv"))
+    assert np.array_equal(images_of_table(f"{tmp_path / 'scaled.csv'}#0..100"), digits.images[:30])
+    write_csv(tmp_path / "train.csv", digits)
+    with pytest.raises(UsageError, match="has labels; to measure a model on it: digits transfer MODEL --on csv:"):
+        images_of_table(str(tmp_path / "train.csv"))
+    with pytest.raises(UsageError, match="there is no file"):
+        images_of_table(str(tmp_path / "none.csv"))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.hands import AUTHORS
+from benchmarks.pages import PAGES, STYLES, page_and_twin
 from digits_core.data.checks import check_data
 from digits_core.data.datasets import (
     absolute,
@@ -78,6 +80,13 @@ def test_unusable_pictures_are_listed(pictures: Path, tmp_path: Path) -> None:
     assert check.problems == ("6 of its files cannot be used",)
     assert [one.path for one in check.left_out] == ["7/notes.txt"]
     assert check.examples == ("0/0.png -> 0", "1/0.png -> 1", "2/0.png -> 2")
+
+
+def test_a_page_of_digits_is_no_image_of_a_class(pictures: Path) -> None:
+    whole, _, _ = page_and_twin(PAGES[0], STYLES[0], AUTHORS[0], seed=11)
+    Image.fromarray(whole).save(pictures / "3" / "page.png")
+    with pytest.raises(UsageError, match=r"3/page\.png: it shows 12 digits; a data set needs one digit per file"):
+        load_digits(f"folder:{pictures}")
 
 
 def test_a_test_folder_stays_the_test_set(pictures: Path, tmp_path: Path) -> None:

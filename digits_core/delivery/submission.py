@@ -1,0 +1,31 @@
+"""A table of images without labels, such as Kaggle's test.csv, read into a table of digits, as Kaggle takes it."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.data.arrays import images_of_table
+from digits_core.errors import EnvironmentFailure
+from digits_core.handwriting.framing import frame_for, reframed
+from digits_core.inference.classifier import Classifier
+from digits_core.runs.durable import write_atomically
+
+
+def read_table(classifier: Classifier, place: str) -> npt.NDArray[np.intp]:
+    """The likeliest digit of every image, (N,). Images of another size than the model's are converted first."""
+    images = images_of_table(place)
+    if images.shape[1] != classifier.side:
+        images = reframed(images, frame_for(classifier.side))
+    digits: npt.NDArray[np.intp] = classifier.finite(images).argmax(axis=1)
+    return digits
+
+
+def write_submission(path: Path, digits: npt.NDArray[np.intp]) -> None:
+    """Write ImageId, counted from 1, and Label, a row per image. Raises EnvironmentFailure if that fails."""
+    rows = "".join(f"{number},{digit}\n" for number, digit in enumerate(digits.tolist(), 1))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"ImageId,Label\n{rows}".encode())
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}") from error
