@@ -75,4 +75,6 @@ app.add_typer(datasets, name="datasets")
 
 
 if __name__ == "__main__":
-    app()
+    from digits_cli.entry import main
+
+    main()

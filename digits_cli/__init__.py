@@ -1,6 +1,7 @@
 """The commands of `digits`: each reads its arguments, calls one function, prints. Heavy imports stay inside functions.
 
 delivering.py   export and transfer
+entry.py        where `digits` starts
 judging.py      leaderboard, confirm, ensemble and doubts
 looking.py      ls, show, watch and rm
 moving.py       push and pull

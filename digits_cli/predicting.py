@@ -1,13 +1,17 @@
 """`digits predict` and `digits serve`: a stored model reads pictures of handwriting."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digits_cli.shell import FAILED, AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
+
+if TYPE_CHECKING:
+    from digits_core.handwriting.folders import LeftOut
 
 Model = Annotated[
     str | None,
@@ -101,10 +105,7 @@ def predict(
         else:
             lines += reading_lines(reading)
     lines += summary_lines(reader.classifier, readings)
-    for one in inputs.left_out[:MOST_NAMED]:
-        say(f"not read: {one.path}: {one.why}")
-    if len(inputs.left_out) > MOST_NAMED:
-        say(f"not read: {len(inputs.left_out) - MOST_NAMED:,} more (--json lists all)")
+    _say_left_out(inputs.left_out)
     page = None
     if explain:
         from digits_core.runs.command_line import open_command
@@ -121,6 +122,13 @@ def predict(
     )
     if any(reading.error for reading in readings):
         raise typer.Exit(FAILED)
+
+
+def _say_left_out(left_out: Sequence["LeftOut"]) -> None:
+    for one in left_out[:MOST_NAMED]:
+        say(f"not read: {one.path}: {one.why}")
+    if len(left_out) > MOST_NAMED:
+        say(f"not read: {len(left_out) - MOST_NAMED:,} more (--json lists all)")
 
 
 def _predict_table(table: str, model: str | None, output: Path, runs: Path, *, as_json: bool) -> None:

@@ -42,6 +42,8 @@ _limit, _asked = os.environ.get("OMP_THREAD_LIMIT", ""), os.environ.get("OMP_NUM
 if _limit.isdecimal() and not (_asked.isdecimal() and int(_asked) <= int(_limit)):
     os.environ["OMP_NUM_THREADS"] = _limit
 
+for _name in ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR"):  # of Ray's past: it refuses to run if they are set
+    os.environ.pop(_name, None)
 for _name, _value in {**_RAY_SETTINGS, **_OPENMP_SETTINGS}.items():
     os.environ.setdefault(_name, _value)
 

@@ -142,7 +142,11 @@ def test_sweep_on_real_mnist(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
-    """A sweep in its own process group, with three finished trials and hundreds to go."""
+    """A sweep in its own process group, with three finished trials and hundreds to go.
+
+    A torch.py lies in its working folder, which workers must not take for theirs.
+    """
+    (runs / "torch.py").write_text("raise ImportError")
     digits = Path(sys.executable).with_name("digits")
     size = ["--trials", "500", "--max-epochs", "1", "--concurrency", "1"]
     arguments = [digits, "sweep", *size, "--name", "cut", "--runs", runs, "--json"]
@@ -151,7 +155,7 @@ def long_sweep(runs: Path) -> Iterator[subprocess.Popen[str]]:
             signal.signal(stop, signal.SIG_DFL)
         process = subprocess.Popen(
             arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"}, cwd=runs,
         )  # fmt: skip
     with process:
         deadline = time.monotonic() + 120

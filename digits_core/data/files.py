@@ -127,5 +127,5 @@ def _download_problem(error: Exception) -> str:
     if isinstance(error, requests.RequestException):
         return type(error).__name__
     if isinstance(error, OSError):
-        return f"cannot write to that folder ({error.strerror})"
+        return f"cannot write to the data folder ({error.strerror or 'no access'}); name another with DIGITS_DATA_DIR"
     return "the downloaded file is not the published one"

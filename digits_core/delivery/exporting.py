@@ -19,7 +19,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.inference.classifier import Classifier
 from digits_core.inference.sealed import open_test_images
 from digits_core.judging.stats import mcnemar_p_value
-from digits_core.runs.durable import write_atomically
+from digits_core.runs.durable import as_utf8, write_atomically
 
 CLOSE = 1e-3  # allowed difference of probabilities between two formats of a model: rounding, other summation orders
 TIMED_COUNT = 1_000  # images for the side-by-side timing
@@ -50,7 +50,7 @@ def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Call
     result = Export(
         model=name, config=config, folder=folder, files=(), parity=parity, seconds=seconds, footprint=footprint
     )
-    contents["README.md"] = model_card(classifier, result).encode()
+    contents["README.md"] = as_utf8(model_card(classifier, result))
     files = _written(folder, contents)
     return Export(**{**vars(result), "files": files})
 

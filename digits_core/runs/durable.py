@@ -35,6 +35,11 @@ MOST_IMAGES = 2**40  # in a data set: no position is larger
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
 
+def as_utf8(text: str) -> bytes:
+    """UTF-8. What is no character, such as a byte in the name of a file, becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
 def write_atomically(path: Path, content: bytes | Content, *, durable: bool = True) -> None:
     """Write under a temporary name in the same folder, sync, rename: readers see the old file or all of the new one.
 

@@ -4,6 +4,7 @@ It never bricks a run: an opening whose line is lost or damaged still counts, fr
 """
 
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -11,11 +12,13 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from digits_core.errors import EnvironmentFailure
 from digits_core.records import Opening
 from digits_core.runs.durable import check_regular, opened_for_appending, unusable
 from digits_core.stored import from_json
 
 FILE_NAME = "ledger.jsonl"
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 UNREADABLE = "unknown: its line in the ledger is damaged"
 UNRECORDED = "unknown: the ledger does not name these trials, but their test predictions are there"
 
@@ -77,4 +80,9 @@ def append_to_ledger(folder: Path, purpose: str, trials: tuple[int, ...], run: s
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
+        if error.errno in READ_ONLY:
+            raise EnvironmentFailure(
+                f"cannot write to {path} ({error.strerror}), and the test set is not opened without a line there; copy"
+                f" {folder.name} to a folder of your own and name that folder with --runs"
+            ) from error
         raise OSError(error.errno, error.strerror, str(path)) from error

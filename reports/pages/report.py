@@ -20,7 +20,7 @@ from digits_core.judging.comparison import PartResult
 from digits_core.judging.objectives import OBJECTIVES
 from digits_core.judging.resampling import Selected
 from digits_core.judging.stats import p_value_text
-from digits_core.runs.durable import write_atomically
+from digits_core.runs.durable import as_utf8, write_atomically
 from digits_core.runs.store import SweepStore
 from reports.charts.page import all_figures, sliced
 from reports.charts.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
@@ -46,9 +46,9 @@ def write_report(
     """
     path = checked_output(output) if output else (store.folder / "report.html").absolute()
     data = collect(store)
-    files = {path.name: render(data, plotly, refresh_seconds).encode()}
+    files = {path.name: as_utf8(render(data, plotly, refresh_seconds))}
     if output is None:
-        files["leaderboard.csv"] = leaderboard_frame(data.leaderboard).to_csv(index=False).encode()
+        files["leaderboard.csv"] = as_utf8(leaderboard_frame(data.leaderboard).to_csv(index=False))
     write_page(path, files, plotly)
     return path
 

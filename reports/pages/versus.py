@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from digits_core.runs.durable import as_utf8
 from digits_core.runs.store import SweepStore
 from reports.charts.plotly_library import PlotlyMode
 from reports.charts.search import incumbents_chart
@@ -22,7 +23,7 @@ def write_versus(stores: Sequence[SweepStore], output: Path, plotly: PlotlyMode 
     """Write the page; return its data and its absolute path."""
     path = checked_output(output)
     data = collect_versus(stores)
-    write_page(path, {path.name: render_versus(data, plotly).encode()}, plotly)
+    write_page(path, {path.name: as_utf8(render_versus(data, plotly))}, plotly)
     return data, path
 
 

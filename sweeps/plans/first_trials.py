@@ -78,7 +78,7 @@ def check_models(base: Recipe, space: Space, side: int, train_count: int) -> Non
 def given_recipes(path: Path, base: Recipe, seed: int) -> Iterator[Assignment]:
     """The recipes of a file, exactly as given: JSON lines of dotted fields. Raises UsageError that names the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
     numbers = itertools.count()

@@ -14,3 +14,13 @@ scratch.py        a temporary folder for as long as a sweep runs
 training_run.py   `digits train`: one recipe in this process
 worker.py         a Ray process that trains trials; its time limit and roll call
 """
+
+import os
+from pathlib import Path
+
+try:
+    Path.home()
+except (
+    RuntimeError
+):  # a user without a name, as in some containers: Ray's import needs a home, but writes nothing there
+    os.environ["HOME"] = "/nonexistent"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ray
-from ray._private import services
+from ray._private import services, utils
 from ray._private.utils import detect_fate_sharing_support
 
 from digits_core.errors import EnvironmentFailure
@@ -44,7 +44,7 @@ def local_ray(folder: Path, cpu_count: int, gpu_count: int = 0) -> Iterator[None
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials go into our records, not the log
         try:
             # Ray has crashed when a signal interrupted its start or its stop.
-            with held_interrupt(), _out_of_reach_of_group_signals(), _without_dashboard():
+            with held_interrupt(), _out_of_reach_of_group_signals(), _without_dashboard(), _unseen(folder):
                 _start(cpu_count, gpu_count, folder)
             # Ray's own SIGTERM handler prints a C++ stack trace and abandons the running trials.
             stop_as_interrupt()
@@ -67,7 +67,7 @@ def joined_ray(address: str) -> Iterator[None]:
         logging.getLogger("ray").setLevel(logging.ERROR)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         try:
-            with held_interrupt():
+            with held_interrupt(), _unseen(Path(os.sep)):
                 _connect(address)
             stop_as_interrupt()
             yield
@@ -87,6 +87,22 @@ def _silent() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def _unseen(folder: Path) -> Iterator[None]:
+    """Hide the working folder and the command line from Ray.
+
+    It puts the one on its workers' path, where a torch.py would be their torch, and stores the other, which may hold a
+    password or a name that is no text.
+    """
+    described = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: "digits"
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        utils.get_entrypoint_name = described
 
 
 def _connect(address: str) -> None:

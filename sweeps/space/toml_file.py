@@ -21,7 +21,7 @@ HEAD = """# A search space for `digits sweep --space FILE`. A table is a recipe 
 def read_space(path: Path) -> Space:
     """Read the space in a file. Raises UsageError that says what is wrong with it."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}; `digits space > {path}` writes one to start from") from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, or absurdly long numbers or deep nesting

@@ -80,7 +80,7 @@ def test_an_http_error_is_reported_with_its_status(data_folder: Path, server: tu
 
 def test_an_unwritable_data_folder_is_reported(data_folder: Path, server: tuple[str, Path]) -> None:
     data_folder.write_text("not a folder")
-    with pytest.raises(EnvironmentFailure, match="cannot write to that folder"):
+    with pytest.raises(EnvironmentFailure, match=r"cannot write to the data folder .*DIGITS_DATA_DIR"):
         read_checked(_file(f"{server[0]}/file.bin"))
 
 

@@ -115,6 +115,12 @@ def test_bad_spaces_are_refused_with_the_field(text: str, message: str, tmp_path
         read_space(written(tmp_path, text))
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text("[training]\nbatch_size = { choices = [32, 64] }\n", encoding="utf-8-sig")
+    assert list(read_space(path)) == ["training.batch_size"]
+
+
 def test_the_error_for_a_missing_file_says_how_to_start(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*`digits space > .*space.toml` writes one to start from"):
         read_space(tmp_path / "space.toml")
