@@ -5,6 +5,7 @@ import functools
 import gc
 import math
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -32,8 +33,11 @@ from sweeps.running.scratch import scratch_folder
 from sweeps.running.worker import RollCall, Worker
 from sweeps.search.reported import METRIC, PROGRESS
 from sweeps.view.progress import SweepView
+from sweeps.words import duration
 
 SECONDS_TO_END_ITSELF = 70.0  # for a worker whose trial has taken too long; its roll call may take 60
+SECONDS_OF_SILENCE = 60.0  # after which a worker's process is looked at
+SLOW = 20.0  # times the slowest epoch so far, but at least twice the silence above: after this, people are told
 
 
 class OnRay:
@@ -106,6 +110,10 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         self.driver, self.notes, self.timeout_seconds = driver, notes, timeout_seconds
         self.running: list[Trial] = []
         self.started_at: dict[int, float] = {}  # when each trial got its last worker
+        self.heard_at: dict[int, float] = {}  # when each trial last reported, or began
+        self.processes: dict[Any, int] = {}  # of workers on this machine, by actor
+        self.slowest_epoch_seconds = 0.0
+        self.told: set[int] = set()  # trials whose silence was mentioned
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks, but terminals and open files cannot be pickled.
@@ -117,11 +125,17 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         states = self.driver.begin(assignment)
         if any(state is not None for state in states):
             trial.temporary_state.ray_actor.continue_from.remote(*states)
-        self.started_at[assignment.trial] = time.monotonic()
+        self.started_at[assignment.trial] = self.heard_at[assignment.trial] = time.monotonic()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
+        number, now = int(trial.config["trial"]), time.monotonic()
+        self.slowest_epoch_seconds = max(self.slowest_epoch_seconds, now - self.heard_at.get(number, now))
+        self.heard_at[number] = now
+        self.told.discard(number)
+        if result.get("hostname") == platform.node():
+            self.processes[trial.temporary_state.ray_actor] = int(result["pid"])
         self.driver.advanced(result[PROGRESS].pop())
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -140,6 +154,7 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         check_alive()
         self.running = [trial for trial in trials if trial.status == Trial.RUNNING]
         self._end_what_takes_too_long()
+        self._look_after_the_silent()
         try:
             self.driver.turn()
         except SearchOver:
@@ -153,6 +168,25 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         for trial in self.running:
             if self._seconds(trial) > self.timeout_seconds + SECONDS_TO_END_ITSELF:
                 _kill(trial)
+
+    def _look_after_the_silent(self) -> None:
+        """A trial whose process was stopped (SIGSTOP) goes on in another; of other long silences people are told."""
+        for trial in self.running:
+            number, now = int(trial.config["trial"]), time.monotonic()
+            silence = now - self.heard_at.get(number, now)
+            if silence < SECONDS_OF_SILENCE:
+                continue
+            process = self.processes.get(trial.temporary_state.ray_actor)
+            if process is not None and _is_stopped(process):
+                self.driver.view.note(f"the process of trial {number} ({process}) is stopped: going on in another one")
+                self.heard_at[number] = now
+                _kill(trial)
+            elif number not in self.told and silence > max(2 * SECONDS_OF_SILENCE, SLOW * self.slowest_epoch_seconds):
+                self.told.add(number)
+                self.driver.view.note(
+                    f"no news of trial {number} for {duration(silence)}: an epoch is slow, or its process or node"
+                    " hangs; --trial-timeout ends such trials"
+                )
 
     def end_workers(self) -> None:
         """Kill the workers: nobody will read what they are training."""
@@ -175,6 +209,15 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
             stood = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
             return f"{stood}\nthe trial took longer than {limit:g} s (--trial-timeout)"
         return _ray_error_text(trial) or "the worker process died"
+
+
+def _is_stopped(process: int) -> bool:
+    """Whether a process of this machine was stopped, as far as /proc shows it."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return state.rpartition(")")[2].split()[:1] == ["T"]  # the second field is a name, which may hold anything
 
 
 def _kill(trial: Trial) -> None:

@@ -18,6 +18,7 @@ class Recorder:
         self.over: list[RunRecord] = []
         self.recalled: list[RunRecord] = []
         self.retried: list[int] = []
+        self.notes: list[str] = []
         self.closed = False
 
     def recall(self, records: list[RunRecord], seconds_ago: float = 0.0) -> None:
@@ -39,7 +40,7 @@ class Recorder:
         pass
 
     def note(self, text: str) -> None:
-        pass
+        self.notes.append(text)
 
     def close(self) -> None:
         self.closed = True

@@ -95,13 +95,35 @@ class Stopper(Recorder):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
-def test_a_worker_that_was_stopped_is_ended_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.running.on_ray.SECONDS_TO_END_ITSELF", 0.0)
-    asked = {"trials": 1, "max_epochs": 200, "concurrency": 1, "scheduler": "none", "trial_timeout_seconds": 3.0}
-    store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=0, **asked)), Stopper())
+def test_a_trial_whose_process_was_stopped_goes_on_in_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.running.on_ray.SECONDS_OF_SILENCE", 0.5)
+    asked, view = {"trials": 1, "max_epochs": 6, "concurrency": 1, "scheduler": "none"}, Stopper()
+    store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=1, **asked)), view)
     (record,) = store.records()
     assert not summary.interrupted
-    assert record.failure == "the trial took longer than 3 s (--trial-timeout)"
+    assert view.retried == [0]
+    assert any(
+        "the process of trial 0 (" in note and "is stopped: going on in another one" in note for note in view.notes
+    )
+    assert (record.status, len(record.curve)) == ("finished", 6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
+def test_a_worker_that_was_stopped_is_ended_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a hang of its node, which does not show that its process was stopped."""
+    monkeypatch.setattr("sweeps.running.on_ray.SECONDS_TO_END_ITSELF", 0.0)
+    monkeypatch.setattr("sweeps.running.on_ray.SECONDS_OF_SILENCE", 1.0)
+    monkeypatch.setattr("sweeps.running.on_ray._is_stopped", lambda _: False)
+    asked = {"trials": 1, "max_epochs": 200, "concurrency": 1, "scheduler": "none", "trial_timeout_seconds": 5.0}
+    view = Stopper()
+    store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=0, **asked)), view)
+    (record,) = store.records()
+    assert not summary.interrupted
+    assert record.failure == "the trial took longer than 5 s (--trial-timeout)"
+    (told,) = view.notes
+    assert told.startswith("no news of trial 0 for ")
+    assert told.endswith("an epoch is slow, or its process or node hangs; --trial-timeout ends such trials")
 
 
 def test_a_population_s_states_travel_to_the_workers_of_its_next_generation(tmp_path: Path) -> None:
