@@ -157,7 +157,7 @@ def _judged(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def accuracy_of(known: Sequence[Reading]) -> "Interval":
-    """Wilson's 95 % interval of the accuracy. A labelled picture in which nothing could be read counts as wrong."""
+    """Wilson's 95 % interval of the accuracy. A labelled picture in which no digit is found counts as wrong."""
     from digits_core.judging.stats import accuracy_interval  # takes half a second to import
 
     return accuracy_interval(sum(not reading.is_right for reading in known), len(known))

@@ -16,6 +16,7 @@ import torch
 from digits_core.handwriting.boxes import NoDigit
 from digits_core.handwriting.cutting import best_chain
 from digits_core.handwriting.decode import Pixels, UnreadablePicture, read_picture
+from digits_core.handwriting.folders import NOT_READ, OTHER_PICTURES
 from digits_core.handwriting.framing import frame_for
 from digits_core.handwriting.pipeline import Findings, FoundMark, Join, find_marks
 from digits_core.handwriting.reading import Picture, ReadDigit, Reading, left_out_text
@@ -59,7 +60,7 @@ class Reader:
         try:
             pixels = read_picture(picture.path, picture.page)
         except UnreadablePicture as error:
-            return _Found(error=str(error))
+            return _Found(error=NOT_READ if picture.path.suffix.lower() in OTHER_PICTURES else str(error))
         try:
             join: Join = "always" if one_digit else "never" if picture.label is None else "if alone"
             findings = find_marks(pixels, self.frame, join=join)

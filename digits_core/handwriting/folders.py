@@ -76,7 +76,7 @@ def list_folder(folder: Path) -> FolderListing:
     others: list[LeftOut] = []
     reached: dict[str, str] = {}
     # Files below a class folder come first: of a file that is reached twice, the path with a label counts.
-    found = list(_walk(folder, {os.path.realpath(folder)}, others, folder))
+    found = list(_walk(folder, {os.path.realpath(folder)}, unreadable, others, folder))
     for path in sorted(found, key=lambda one: not _has_class(one, folder)):
         within = path.relative_to(folder).as_posix()
         suffix, real = path.suffix.lower(), os.path.realpath(path)
@@ -112,9 +112,20 @@ def _disagree(one: str, other: str) -> bool:
     return len(labels) > 1
 
 
-def _walk(folder: Path, reached: set[str], others: list[LeftOut], root: Path) -> Iterator[Path]:
+def _walk(
+    folder: Path, reached: set[str], unreadable: list[LeftOut], others: list[LeftOut], root: Path
+) -> Iterator[Path]:
     """Files below a folder, links to folders included; `reached`: the real paths of the folders read so far."""
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        if folder == root:
+            raise
+        unreadable.append(
+            LeftOut(path=folder.relative_to(root).as_posix(), why=f"it cannot be opened: {error.strerror}")
+        )
+        return
+    for path in paths:
         within = path.relative_to(root).as_posix()
         if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
             others.append(LeftOut(path=within, why="it is hidden"))
@@ -124,7 +135,7 @@ def _walk(folder: Path, reached: set[str], others: list[LeftOut], root: Path) ->
             others.append(LeftOut(path=within, why="it leads to a folder that is read already"))
         else:
             reached.add(real)
-            yield from _walk(path, reached, others, root)
+            yield from _walk(path, reached, unreadable, others, root)
 
 
 def label_of(folders: Sequence[str], name: str = "") -> int | None:

@@ -97,8 +97,8 @@ class Reading:
 
     @property
     def is_judged(self) -> bool:
-        """Whether its label is known and it does not show several digits."""
-        return self.picture.label is not None and not self.several
+        """Whether its label is known, it could be opened, and it does not show several digits."""
+        return self.picture.label is not None and self.width > 0 and not self.several
 
     @property
     def is_right(self) -> bool:

@@ -150,6 +150,16 @@ def test_pages_in_class_folders_are_read_but_not_judged(sweep_store: SweepStore,
     assert [len(page["digits"]) for page in document["images"]] == [1, 1, 1]
 
 
+def test_what_cannot_be_opened_is_neither_right_nor_wrong(sweep_store: SweepStore, tmp_path: Path) -> None:
+    draw(tmp_path / "mine/3/a.png", 3)
+    (tmp_path / "mine/3/b.png").write_bytes(b"no picture")
+    (tmp_path / "mine/3/c.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    code, out, err = predict(sweep_store, tmp_path / "mine", "--model", "tiny/0", "--json")
+    document = json.loads(out)
+    assert (code, document["n"], document["failed"]) == (1, 1, 2)
+    assert err.splitlines()[-1].endswith("c.HEIC: this kind of picture is not read; convert it to PNG or JPEG")
+
+
 def test_kaggles_test_set_is_read_into_its_submission(sweep_store: SweepStore, tmp_path: Path, digits: Digits) -> None:
     table, submission = tmp_path / "test.csv", tmp_path / "new" / "submission.csv"
     names = ",".join(f"pixel{number}" for number in range(64))

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,20 @@ def test_folders_that_link_to_each_other_are_read_once(tmp_path: Path) -> None:
                 (tmp_path / str(one) / f"to {other}").symlink_to(tmp_path / str(other))
     (tmp_path / "8" / "a.png").touch()
     assert len(list_folder(tmp_path).pictures) == 1
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("3", "4"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").touch()
+    listed = Path.iterdir
+
+    def without_4(folder: Path) -> Iterator[Path]:
+        if folder.name == "4":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", without_4)
+    listing = list_folder(tmp_path)
+    assert listing.pictures == ("3/a.png",)
+    assert [(one.path, one.why) for one in listing.unreadable] == [("4", "it cannot be opened: Permission denied")]
