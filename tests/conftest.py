@@ -22,15 +22,9 @@ from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa:
 from tests.helpers.once import made_once
 from tests.helpers.runs import HOSTILE, make_header, train_into
 
-LONGEST = ("test_end_to_end.py", "test_resume.py", "test_on_ray.py", "test_ray_session.py", "test_predicting.py")
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files whose tests take seconds come first, so that one process doesn't end long after the other.
-
-    Tests that need real data are skipped, with the reason, if the data is not available.
-    """
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    """Skip tests that need real data, with the reason, if the data is not available."""
     if all(is_at_hand(file) for file in (*MNIST_FILES, *OPTDIGITS_FILES)):
         return
     reason = "the MNIST and optdigits files are not in the data folder (set DIGITS_DATA_DIR)"

@@ -196,6 +196,7 @@ def test_if_ray_dies_the_error_is_one_line_and_finished_trials_are_kept(tmp_path
     assert Path(document["report"]).is_file()
 
 
+@pytest.mark.slow
 def test_a_limit_on_threads_is_kept(tmp_path: Path) -> None:
     """OpenMP used to wait for ever, beyond Ctrl-C and SIGTERM."""
     done = subprocess.run(

@@ -55,7 +55,13 @@ def line_of(text: str, height: int = 110, gap: int = 40) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("page", "style", "author"),
-    [*((page, 0, 0) for page in PAGES), *((BY_NAME[name], 2, 1) for name in ("a box around all", "a table", "a comb"))],
+    [
+        *((page, 0, 0) for page in PAGES),
+        *(
+            pytest.param(BY_NAME[name], 2, 1, marks=pytest.mark.slow)
+            for name in ("a box around all", "a table", "a comb")
+        ),
+    ],
     ids=lambda one: one.name if isinstance(one, Page) else None,
 )
 def test_a_page_is_searched_like_its_twin(page: Page, style: int, author: int) -> None:

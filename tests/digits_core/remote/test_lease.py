@@ -68,10 +68,11 @@ def _fight(address: str, rounds: int, start: Barrier, won: "multiprocessing.Simp
         won.put(number)
 
 
-def test_of_ten_processes_exactly_one_wins_each_of_fifty_leases(bucket: Bucket) -> None:
+@pytest.mark.parametrize(("processes", "leases"), [(4, 20), pytest.param(10, 50, marks=pytest.mark.slow)])
+def test_of_several_processes_exactly_one_wins_each_lease(bucket: Bucket, processes: int, leases: int) -> None:
     context = multiprocessing.get_context("spawn")
-    start, won = context.Barrier(10), context.SimpleQueue()
-    fighters = [context.Process(target=_fight, args=(bucket.address, 50, start, won)) for _ in range(10)]
+    start, won = context.Barrier(processes), context.SimpleQueue()
+    fighters = [context.Process(target=_fight, args=(bucket.address, leases, start, won)) for _ in range(processes)]
     for fighter in fighters:
         fighter.start()
     winners = []
@@ -80,5 +81,5 @@ def test_of_ten_processes_exactly_one_wins_each_of_fifty_leases(bucket: Bucket) 
             time.sleep(0.01)
         else:
             winners.append(won.get())
-    assert [fighter.exitcode for fighter in fighters] == [0] * 10
-    assert sorted(winners) == list(range(50))
+    assert [fighter.exitcode for fighter in fighters] == [0] * processes
+    assert sorted(winners) == list(range(leases))

@@ -126,6 +126,7 @@ def test_a_worker_that_was_stopped_is_ended_by_the_driver(tmp_path: Path, monkey
     assert told.endswith("an epoch is slow, or its process or node hangs; --trial-timeout ends such trials")
 
 
+@pytest.mark.slow
 def test_a_population_s_states_travel_to_the_workers_of_its_next_generation(tmp_path: Path) -> None:
     asked = config(tmp_path, trials=9, max_epochs=2, scheduler="pbt", concurrency=1)
     store, summary = run_trials(plan_sweep(asked), Recorder())

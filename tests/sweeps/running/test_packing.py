@@ -92,6 +92,7 @@ class Listener(Recorder):
         self.notes.append(text)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Ray shares out a GPU that does not exist: this tests Ray and Tune, not CUDA.
