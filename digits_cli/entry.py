@@ -1,5 +1,6 @@
 """Where `digits` starts: makes odd surroundings harmless, or says in one line what is wrong with them."""
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -28,13 +29,18 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     folder = os.environ.get("DIGITS_DATA_DIR")
     if folder and not folder.startswith("~"):
-        os.environ["DIGITS_DATA_DIR"] = os.path.abspath(folder)  # workers start elsewhere
+        with contextlib.suppress(OSError):  # the working folder is gone: nothing relative can be meant
+            os.environ["DIGITS_DATA_DIR"] = os.path.abspath(folder)  # workers start elsewhere
     hidden = hidden_module()
     if hidden is not None:
         sys.exit(f"error: {hidden}")
-    from cli import app
+    try:
+        from cli import app
 
-    app()
+        app()
+    except ImportError as error:
+        where = f" from {error.path}" if error.path else ""
+        sys.exit(f"error: cannot import {error.name}{where}: {error}; something on PYTHONPATH may hide the real one")
 
 
 def hidden_module() -> str | None:

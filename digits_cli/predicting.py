@@ -22,7 +22,7 @@ Model = Annotated[
     ),
 ]
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".tsv", ".parquet")
 MOST_NAMED = 20  # files that are not read, named one by one
 
 
@@ -81,7 +81,7 @@ def predict(
     """
     from digits_core.errors import UsageError
 
-    if any(Path(image.partition("#")[0]).suffix.lower() in TABLES for image in images):
+    if any(image.lower().rpartition("#")[0].endswith(TABLES) or image.lower().endswith(TABLES) for image in images):
         if len(images) > 1 or labels_from_name or one_digit or explain or output is None:
             raise UsageError("a table is read alone, into a file: digits predict test.csv --output submission.csv")
         _predict_table(images[0], model, output, runs, as_json=as_json)
@@ -133,9 +133,10 @@ def _say_left_out(left_out: Sequence["LeftOut"]) -> None:
 
 def _predict_table(table: str, model: str | None, output: Path, runs: Path, *, as_json: bool) -> None:
     from digits_cli.printed.predict import table_document, table_lines
-    from digits_core.delivery.submission import read_table, write_submission
+    from digits_core.delivery.submission import check_output, read_table, write_submission
     from digits_core.inference.classifier import open_classifier
 
+    check_output(table, output)
     classifier = open_classifier(runs, model)
     digits = read_table(classifier, table)
     write_submission(output, digits)

@@ -16,6 +16,7 @@ import typer
 
 CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 P = ParamSpec("P")
 
@@ -72,6 +73,7 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:  # e.g. a full disk: a traceback would not help
             where = error.filename or "the result"
             fix = "; make room and run it again" if error.errno in FULL else ""
+            fix = "; use a copy in a folder of your own, or ask for access" if error.errno in READ_ONLY else fix
             say(f"error: cannot read or write {where}: {error.strerror}{fix}")
             raise typer.Exit(FAILED) from None
         except (KeyboardInterrupt, typer.Abort):  # Abort: Ctrl-C or end of input at a prompt

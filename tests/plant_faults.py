@@ -91,6 +91,12 @@ FAULTS = (
           "if not is_old and entry_of(stored.content) != entry:", "if False:", f"{CORE}/remote"),
     Fault("Ctrl-C exits with 1", "digits_cli/shell.py", "FAILED, USAGE, INTERRUPTED = 1, 2, 130",
           "FAILED, USAGE, INTERRUPTED = 1, 2, 1", "tests/digits_cli tests/test_end_to_end.py"),
+    Fault("a table around digits stays", "digits_core/handwriting/frames.py",
+          "if down < 2 or len(spanning) - down < 2 or", "if True or", f"{CORE}/handwriting"),
+    Fault("every long stroke is taken for a line", "digits_core/handwriting/frames.py",
+          "LONG_DOWN, LONG_ACROSS = 3.0, 2.0", "LONG_DOWN, LONG_ACROSS = 0.5, 0.5", f"{CORE}/handwriting"),
+    Fault("a page in a class folder is judged as one digit", "digits_core/handwriting/reading.py",
+          "self.width > 0 and not self.several", "self.width > 0", "tests/digits_cli/test_predicting.py"),
 )  # fmt: skip
 
 

@@ -103,7 +103,9 @@ def _table(path: Path) -> "pd.DataFrame":
     except (ValueError, OSError, OverflowError, ImportError) as error:  # the libraries' own errors are ValueErrors
         raise UsageError(f"{path} is not a table of numbers: {(str(error).splitlines() or [''])[0]}") from error
     words = [str(name) for name, kind in table.dtypes.items() if not pd.api.types.is_any_real_numeric_dtype(kind)]
-    if table.empty or words:
+    if table.empty:
+        raise UsageError(f"{path} is not a table of numbers: it has no rows")
+    if words:
         raise UsageError(
             f"{path} is not a table of numbers" + (f": its column {words[0]!r} holds text" if words else "")
         )
@@ -115,10 +117,14 @@ def _table(path: Path) -> "pd.DataFrame":
 def _pixels(table: "pd.DataFrame") -> npt.NDArray[np.float64]:
     """The pixels row by row: by their numbers if their columns are numbered (pixel0, 2x14), else as they stand."""
     matches = [PIXEL_NAME.fullmatch(str(name).strip()) for name in table.columns]
+    others = [str(name) for name, match in zip(table.columns, matches, strict=True) if match is None]
+    if len(others) == 1 and len(matches) > SIDES[0] ** 2:
+        raise UsageError(f"the column {others[0]!r} is neither a pixel nor a label; remove it")
     numbers = [(int(match.group(1) or 0), int(match.group(2))) for match in matches if match is not None]
     values = table.to_numpy(dtype=np.float64)
-    if len(set(numbers)) < len(table.columns):
-        return values
+    by_column = [(column, row) for row, column in numbers]
+    if len(set(numbers)) < len(table.columns) or by_column == sorted(by_column):
+        return values  # not numbered, or named column first and in order
     return values[:, sorted(range(len(numbers)), key=numbers.__getitem__)]
 
 
@@ -264,7 +270,7 @@ def _whole(path: Path, labels: Array) -> npt.NDArray[np.uint8]:
 
 def _range_of(path: Path, images: Array, stated: tuple[float, float] | None) -> tuple[float, float]:
     """The values that stand for no ink and full ink. Raises UsageError if they are in doubt."""
-    if images.dtype.kind not in "iufb" or not np.isfinite(images.astype(np.float32)).all():
+    if images.dtype.kind not in "iufb" or not np.isfinite(images.astype(np.float64)).all():
         raise UsageError(f"the pixels of {path} must be numbers")
     low, high = float(images.min()), float(images.max())
     if stated is not None:
@@ -279,7 +285,7 @@ def _range_of(path: Path, images: Array, stated: tuple[float, float] | None) -> 
         return 0.0, 16.0
     raise UsageError(
         f"the pixels of {path} range from {low:g} to {high:g}, which is neither 0 to 1 nor 0 to 255; state what they"
-        f" are, as in {path.name}#{_plain(low)}..{_plain(high)}"
+        f" are, as in {path}#{_plain(low)}..{_plain(high)}"
     )
 
 

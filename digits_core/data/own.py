@@ -54,8 +54,10 @@ def is_own(name: str) -> bool:
 
 
 def check_own(name: str) -> None:
-    """Raise UsageError if the folder or file does not exist."""
+    """Raise UsageError if the folder or file does not exist, or if a run could not keep its name."""
     kind, place = split_name(name)
+    if not all(ord(letter) < 0xD800 or ord(letter) > 0xDFFF for letter in place):
+        raise UsageError(f"the name {place} is no text (UTF-8), so a run could not keep it; rename it or link to it")
     path = Path(place if kind == "folder" else split_range(place)[0])
     if kind == "folder" and not path.is_dir():
         raise UsageError(f"there is no folder {place}")

@@ -5,11 +5,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data.arrays import images_of_table
-from digits_core.errors import EnvironmentFailure
+from digits_core.data.arrays import images_of_table, split_range
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.framing import frame_for, reframed
 from digits_core.inference.classifier import Classifier
 from digits_core.runs.durable import write_atomically
+
+
+def check_output(place: str, output: Path) -> None:
+    """Raise UsageError if the digits would replace the images."""
+    table, _ = split_range(place)
+    if output.exists() and table.exists() and output.samefile(table):
+        raise UsageError(f"--output {output} is the table itself; name another file")
 
 
 def read_table(classifier: Classifier, place: str) -> npt.NDArray[np.intp]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["frame", "table", "line", "edge", "dot", "dash", "slash", "stain", "word", "small mark"]
+Kind = Literal["frame", "table", "line", "edge", "dot", "dash", "slash", "plus", "stain", "word", "small mark"]
 
 
 @dataclass(frozen=True, kw_only=True)

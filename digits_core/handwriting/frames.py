@@ -9,16 +9,19 @@ import numpy.typing as npt
 from digits_core.handwriting.boxes import Box, Kind, NoDigit
 from digits_core.handwriting.ink import Ink, Mask, components
 from digits_core.handwriting.marks import SPECK_SHARE, is_writing
-from digits_core.handwriting.rulings import THICKEST, without_lines
+from digits_core.handwriting.rulings import without_lines
 
 PIECE = 0.03  # of the side: a line is straight over this length
 SHORTEST = 0.06  # of the side: shorter lines are strokes of digits
+THICKEST, THICKEST_ALONE = 0.04, 0.02  # of the side: thicker pieces are no lines, or no lines of their own
+SQUARE = 0.8  # of its height: an empty box that is as wide isn't a zero
 THIN = 8.0  # a line is this many times as long as thick
+HEAVY = 0.08  # of a frame's shorter side: its lines are no thicker
 AS_THIN = 1.5  # of the usual thickness of a table's lines: thicker ones are strokes of digits
 SPANNING = 0.8  # of a frame's side or the picture's: a line that spans it is at least this long
 IN_CELL = 0.15  # of a frame's cell: what is written in it is at least this tall
 LONG_DOWN, LONG_ACROSS = 3.0, 2.0  # of the height of the tallest digit: a straight line this long isn't part of one
-LEAST_BESIDE = 0.1  # of a line's length: the digits beside it are at least this tall, unless it spans the picture
+BESIDE_DOWN, BESIDE_ACROSS = 0.25, 0.1  # of a line's length: how tall digits beside it are, unless it spans the picture
 LEAST_WRITING = 0.012  # of the side: smaller marks are no digits
 WHOLE, HAIRLINE = 0.95, 0.012  # of the side: a line alone that is as long and no thicker isn't a one
 STEADY = 0.08  # of its thickness: a line drawn with a ruler wobbles less
@@ -99,10 +102,12 @@ def without_frames(ink: Ink) -> tuple[Mask, list[NoDigit]]:
         if kind is None:
             continue
         rest = lines.removed(mask, group, ink)
-        if _holds_writing(rest, group):
+        if _holds_writing(rest, group) or (_is_square(group) and _has_writing(rest)):
             mask, lone = rest, [line for line in lone if line not in group]
             found.append(NoDigit(kind=kind, box=_around(group)))
-    long = _too_long(mask, lines, [line for line in lone if line.length >= SHORTEST * max(mask.shape)])
+    side = max(mask.shape)
+    lone = [line for line in lone if line.length >= SHORTEST * side and line.thickness <= THICKEST_ALONE * side]
+    long = _too_long(mask, lines, lone)
     if long:
         mask = lines.removed(mask, long, ink)
         found += [NoDigit(kind="line", box=_around(group)) for group in _networks(long)]
@@ -177,7 +182,7 @@ def _form(touching: list[_Line], shortest: float) -> tuple[Kind | None, list[_Li
     thin = [line for line in touching if line.thickness <= AS_THIN * usual]
     spanning = [line for line in spanning if line in thin]
     down = sum(line.down for line in spanning)
-    if down < 2 or len(spanning) - down < 2:
+    if down < 2 or len(spanning) - down < 2 or usual > HEAVY * min(box.width, box.height):
         return None, []
     whole = _with_inner(spanning, [line for line in thin if line not in spanning], 2 + 2 * usual)
     return ("frame" if len(whole) == 4 else "table"), whole
@@ -198,6 +203,25 @@ def _ends(line: _Line) -> tuple[Box, Box]:
     else:
         first, last = (left, top, left, bottom), (right, top, right, bottom)
     return Box.of(first), Box.of(last)
+
+
+def _is_square(group: list[_Line]) -> bool:
+    """Whether a frame is too wide for a zero and has sharp corners: a box to tick, perhaps."""
+    box = _around(group)
+    return box.width >= SQUARE * box.height and _has_sharp_corners(group)
+
+
+def _has_sharp_corners(group: list[_Line]) -> bool:
+    return all(
+        any(other.down is not line.down and other.box.gap(end) <= 2 for other in group)
+        for line in group
+        for end in _ends(line)
+    )
+
+
+def _has_writing(mask: Mask) -> bool:
+    names, boxes = components(mask)
+    return any(boxes[name, 3] >= LEAST_WRITING * max(mask.shape) for name in _written(names, boxes))
 
 
 def _holds_writing(rest: Mask, group: list[_Line]) -> bool:
@@ -242,7 +266,8 @@ def _is_too_long(line: _Line, component: int, written: list[_Written], shape: tu
         and one.area >= SPECK_SHARE * line.area
     ]
     tallest, side = max(beside, default=0), shape[0 if line.down else 1]
-    if tallest >= (LEAST_WRITING * max(shape) if line.length >= SPANNING * side else LEAST_BESIDE * line.length):
+    least = (BESIDE_DOWN if line.down else BESIDE_ACROSS) * line.length
+    if tallest >= (LEAST_WRITING * max(shape) if line.length >= SPANNING * side else least):
         return line.length > (LONG_DOWN if line.down else LONG_ACROSS) * tallest
     is_narrow = min(shape) < 0.3 * max(shape)  # a one that was cut out closely
     return not beside and line.length >= WHOLE * side and line.thickness <= HAIRLINE * max(shape) and not is_narrow

@@ -13,7 +13,7 @@ from digits_core.handwriting.boxes import Box, Kind, NoDigit
 
 UNSURE_BELOW = 0.8  # of the likeliest digit's probability; docs/results.md says how often such predictions are wrong
 PERHAPS_NONE_BELOW = 0.6  # the same; docs/results.md says how often digits and other things are below
-PLURALS = {"dash": "dashes", "slash": "slashes"}
+PLURALS = {"dash": "dashes", "slash": "slashes", "plus": "pluses"}
 SECOND_FROM = 0.05  # a second digit less likely than this is not mentioned
 
 

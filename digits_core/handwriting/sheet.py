@@ -14,6 +14,7 @@ COARSE_SIDE = 160  # pixels, the resolution of the search
 SMALLEST, LARGEST = 0.1, 0.9  # of the picture: the range of a sheet's area
 LEAST_CONTRAST = 30.0  # of 255, between sheet and table
 SOLID = 0.88  # of its convex hull: what a sheet with its ink filled in covers at least
+FILLED = 0.8  # of what its outline encloses
 STRAIGHT = 0.86  # of the smallest rotated rectangle around it: an ellipse covers 0.79
 MOST_EDGES = 1  # of the picture's edges that a sheet may reach: whatever reaches more is probably a shadow
 INK_REACH = 0.12  # of the coarse side: strokes up to this wide are filled in
@@ -129,6 +130,8 @@ def _region(candidate: Mask) -> Mask | None:
     if not SMALLEST <= share <= LARGEST or _edges_reached(filled) > MOST_EDGES:
         return None
     (_, _), (width, height), _ = cv2.minAreaRect(outline)
+    if filled.sum() < FILLED * area:
+        return None  # the outline of a box
     if area < SOLID * cv2.contourArea(hull) or area < STRAIGHT * width * height:
         return None
     inside = cv2.fillConvexPoly(np.zeros_like(filled), hull, 1)

@@ -1,4 +1,4 @@
-"""Tells marks that are no digits: points, commas, dashes, slashes, stains, words in small letters."""
+"""Tells marks that are no digits: points, commas, dashes, slashes, pluses, stains, words in small letters."""
 
 import cv2
 import numpy as np
@@ -15,6 +15,8 @@ SLASH_HEIGHT = 1.15  # of the usual height: a slash is taller
 LEANING = 0.25  # of its height: how far a slash leans
 LYING = 0.8  # of its height: what leans more is no one
 SOLID = 2.2  # stroke widths: a stain isn't longer
+PLUS_HEIGHT = 0.85  # of the usual height: a plus is smaller
+CROSSING = 0.85  # of its ink: what lies on a plus's two strokes
 STRAIGHT = 1.7  # stroke widths: how wide a straight stroke may be
 
 
@@ -36,6 +38,8 @@ def large_sign(ink: Mask, usual: float | None) -> Kind | None:
         if abs(lean) > LYING * len(ink):
             return "dash"
         return "slash" if usual and len(ink) >= SLASH_HEIGHT * usual and lean > LEANING * len(ink) else None
+    if usual and len(ink) <= PLUS_HEIGHT * usual and _is_cross(ink):
+        return "plus"
     if usual and len(boxes) > LETTERS and boxes[1:, 3].max() < LETTER * usual:
         return "word"
     return "stain" if usual and max(ink.shape) < SOLID * stroke_width(ink) else None
@@ -47,6 +51,18 @@ def _is_straight(ink: Mask) -> bool:
         return False  # too much ink for one stroke from corner to corner
     _, sides, _ = cv2.minAreaRect(cv2.findNonZero(ink))
     return bool(min(sides) <= STRAIGHT * width and max(sides) >= 3 * min(sides))
+
+
+def _is_cross(ink: Mask) -> bool:
+    """Whether the ink is a level and an upright stroke that cross in the middle."""
+    height, width = ink.shape
+    near = 0.75 * stroke_width(ink)
+    if not 0.7 <= width / height <= 1.4 or 3 * near > min(height, width):
+        return False
+    rows, columns = np.nonzero(ink)
+    upright, level = np.abs(columns - (width - 1) / 2) <= near, np.abs(rows - (height - 1) / 2) <= near
+    reaches = [np.ptp(rows[upright]) if upright.any() else 0, np.ptp(columns[level]) if level.any() else 0]
+    return bool((upright | level).mean() >= CROSSING and reaches[0] >= 0.9 * height and reaches[1] >= 0.9 * width)
 
 
 def _lean(ink: Mask) -> float:

@@ -69,6 +69,23 @@ def test_the_command_starts_where_its_modules_are_hidden_from_sight(tmp_path: Pa
     code = f"import os, cli; from digits_cli import entry; cli.app = {shown}; entry.main()"
     folder = python(code, folder=tmp_path, DIGITS_DATA_DIR="data", PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1")
     assert folder == str(tmp_path / "data")
+    (tmp_path / "gone").mkdir()
+    gone = "import os; os.rmdir(os.getcwd()); " + code
+    folder = python(gone, folder=tmp_path / "gone", DIGITS_DATA_DIR="data", PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1")
+    assert folder == "data"  # nothing better can be meant
+
+
+def test_a_package_that_hides_another_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").touch()
+    done = subprocess.run(
+        [Path(sys.executable).with_name("digits"), "ls", "--runs", tmp_path], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: cannot import rich.")
+    assert line.endswith("something on PYTHONPATH may hide the real one")
 
 
 def test_a_user_without_a_name_has_a_home_for_ray() -> None:

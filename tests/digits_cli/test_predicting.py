@@ -172,11 +172,13 @@ def test_kaggles_test_set_is_read_into_its_submission(sweep_store: SweepStore, t
     assert [row.split(",")[0] for row in rows] == [str(number) for number in range(1, 201)]
     right = np.array([int(row.split(",")[1]) for row in rows]) == digits.labels[:200]
     assert right.mean() > 0.6  # a tiny network trained for three epochs
+    before = table.read_bytes()
+    code, _, err = predict(sweep_store, table, "--output", table)
+    assert (code, err) == (2, f"error: --output {table} is the table itself; name another file\n")
+    assert table.read_bytes() == before
     code, _, err = predict(sweep_store, table)
-    assert (code, err) == (
-        2,
-        "error: a table is read alone, into a file: digits predict test.csv --output submission.csv\n",
-    )
+    assert code == 2
+    assert err == "error: a table is read alone, into a file: digits predict test.csv --output submission.csv\n"
 
 
 def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path, digits: object) -> None:

@@ -35,6 +35,28 @@ def test_numbered_columns_may_be_in_any_order(tmp_path: Path, digits: Digits) ->
         assert np.array_equal(load_digits(f"csv:{tmp_path / 'a.csv'}").images, digits.images[:100])
 
 
+def test_columns_named_column_first_stay_as_they_stand(tmp_path: Path, digits: Digits) -> None:
+    names = [f"{column}x{row}" for row in range(1, 9) for column in range(1, 9)]
+    table = pd.DataFrame(digits.images[:100].reshape(100, -1), columns=names).assign(label=digits.labels[:100])
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert np.array_equal(load_digits(f"csv:{tmp_path / 'a.csv'}").images, digits.images[:100])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.assign(Id=range(len(table))), "column 'Id' is neither a pixel nor a label; remove it"),
+        (lambda table: table.iloc[:0], "it has no rows"),
+        (lambda table: table.assign(pixel3=1e300), "the pixels of .* range from 0 to 1e.300"),
+    ],
+)
+def test_odd_tables_are_named(tmp_path: Path, digits: Digits, change: object, message: str) -> None:
+    table = pd.DataFrame(digits.images[:30].reshape(30, -1), columns=[f"pixel{number}" for number in range(64)])
+    change(table).to_csv(tmp_path / "test.csv", index=False)  # type: ignore[operator]
+    with pytest.raises(UsageError, match=message):
+        images_of_table(str(tmp_path / "test.csv"))
+
+
 def test_tabs_separate_too_and_surplus_cells_are_refused(tmp_path: Path, digits: Digits) -> None:
     write_csv(tmp_path / "a.csv", digits)
     text = (tmp_path / "a.csv").read_text()
@@ -51,7 +73,7 @@ def test_a_table_without_labels(tmp_path: Path, digits: Digits) -> None:
     table.to_csv(tmp_path / "test.csv", index=False)
     assert np.array_equal(images_of_table(str(tmp_path / "test.csv")), digits.images[:30])
     (table / 2.55).to_csv(tmp_path / "scaled.csv", index=False)
-    with pytest.raises(UsageError, match=r"state what they are, as in scaled\.csv#0\.\."):
+    with pytest.raises(UsageError, match=r"state what they are, as in .*scaled\.csv#0\.\."):
         images_of_table(str(tmp_path / "scaled.csv"))
     assert np.array_equal(images_of_table(f"{tmp_path / 'scaled.csv'}#0..100"), digits.images[:30])
     write_csv(tmp_path / "train.csv", digits)
@@ -71,7 +93,7 @@ def test_a_table_without_labels(tmp_path: Path, digits: Digits) -> None:
         ("label," + ",".join(f"p{n}" for n in range(64)) + "\n11" + ",0" * 64 + "\n", "whole numbers from 0 to 9"),
         (
             "label," + ",".join(f"p{n}" for n in range(64)) + "\n1" + ",300" * 64 + "\n",
-            r"from 300 to 300, which is neither 0 to 1 nor 0 to 255; state .* a\.csv#300\.\.300",
+            r"from 300 to 300, which is neither 0 to 1 nor 0 to 255; state .*a\.csv#300\.\.300",
         ),
         (
             "label," + ",".join(f"p{n}" for n in range(64)) + "\n",

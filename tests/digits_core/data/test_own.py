@@ -82,6 +82,12 @@ def test_unusable_pictures_are_listed(pictures: Path, tmp_path: Path) -> None:
     assert check.examples == ("0/0.png -> 0", "1/0.png -> 1", "2/0.png -> 2")
 
 
+def test_a_name_that_no_run_could_keep_is_refused_at_once(pictures: Path) -> None:
+    odd = pictures.rename(pictures.parent / os.fsdecode(b"m\xff"))
+    with pytest.raises(UsageError, match=r"is no text .UTF-8., so a run could not keep it; rename it or link to it"):
+        check_dataset(f"folder:{odd}")
+
+
 def test_a_page_of_digits_is_no_image_of_a_class(pictures: Path) -> None:
     whole, _, _ = page_and_twin(PAGES[0], STYLES[0], AUTHORS[0], seed=11)
     Image.fromarray(whole).save(pictures / "3" / "page.png")

@@ -121,6 +121,25 @@ def test_an_empty_frame_that_is_alone_may_be_a_zero() -> None:
     assert (len(found.marks), found.left_out) == (1, [])
 
 
+@pytest.mark.parametrize("pen", [3, 12])
+def test_a_box_may_be_thick_and_an_empty_one_beside_digits_is_no_zero(pen: int) -> None:
+    pixels = line_of("4711")
+    plain = find_marks(pixels)
+    cv2.rectangle(pixels, (20, 240), (640, 480), (20, 20, 20), pen)
+    cv2.rectangle(pixels, (900, 310), (990, 400), (20, 20, 20), min(pen, 6))
+    found = find_marks(pixels)
+    assert {one.kind for one in found.left_out} <= {"frame", "table"}
+    assert np.abs(middles(found) - middles(plain)).max() < 2
+
+
+def test_a_plus_is_no_digit() -> None:
+    pixels = line_of("38", gap=160)
+    cv2.line(pixels, (210, 360), (280, 360), (20, 20, 20), 9, cv2.LINE_AA)
+    cv2.line(pixels, (245, 325), (245, 395), (20, 20, 20), 9, cv2.LINE_AA)
+    found = find_marks(pixels)
+    assert (len(found.marks), left_out_text(found.left_out)) == (2, "a plus")
+
+
 def test_an_underline_is_left_out_and_the_digits_above_it_stay_whole() -> None:
     pixels = line_of("4711")
     plain = find_marks(pixels)
