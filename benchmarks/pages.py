@@ -81,9 +81,9 @@ def _boxes(places: tuple[Place, ...], across: int, down: int, width: int) -> Cal
 def _ragged_border(side: int, stream: np.random.Generator) -> Mask:
     """The black edge that a scanner or a copier leaves, uneven, on all four sides."""
     mask = np.zeros((side, side), np.float32)
-    for turn in range(4):
+    for _ in range(4):
         depth = side * (0.02 + 0.012 * np.convolve(stream.normal(size=side), np.ones(60) / 60, mode="same"))
-        mask = np.maximum(np.rot90(mask), (np.arange(side)[:, np.newaxis] < depth) * np.float32(1 + 0 * turn))
+        mask = np.maximum(np.rot90(mask), (np.arange(side)[:, np.newaxis] < depth).astype(np.float32))
     return np.ascontiguousarray(mask, np.float32)
 
 

@@ -1,7 +1,6 @@
 """What all commands share: exit codes, options, one-line errors, results on stdout and progress on stderr."""
 
 import contextlib
-import errno
 import functools
 import json
 import os
@@ -16,8 +15,6 @@ import typer
 
 CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 P = ParamSpec("P")
 
 DATASET_HELP = (
@@ -51,7 +48,7 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        from digits_core.errors import LONGEST_MESSAGE, EnvironmentFailure, UsageError, shortened
+        from digits_core.errors import FULL, LONGEST_MESSAGE, READ_ONLY, EnvironmentFailure, UsageError, shortened
         from sweeps.signals import restored_handlers, stop_as_interrupt
 
         try:

@@ -1,11 +1,15 @@
 """The two kinds of errors that users see."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST_NAMES = 20  # listed in one error message
 LONGEST_TEXT = 300  # characters quoted in one
 LONGEST_MESSAGE = 3_000  # characters
+# Of an OSError that has nothing to do with what was asked:
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def shortened(text: str, most: int = LONGEST_TEXT) -> str:

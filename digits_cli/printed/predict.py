@@ -29,9 +29,7 @@ def predict_document(
     classifier: "Classifier", readings: Sequence[Reading], left_out: Sequence[LeftOut], page: str | None
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "model": classifier.name,
-        "trained_on": classifier.dataset,
-        "members": len(classifier.records),
+        **_model_document(classifier),
         "images": [image_document(reading) for reading in readings],
         "failed": sum(bool(reading.error) for reading in readings),
         "left_out": [asdict(one) for one in left_out],
@@ -50,6 +48,14 @@ def predict_document(
             "confusion": confusion_of(known),
         }
     return document
+
+
+def _model_document(classifier: "Classifier") -> dict[str, Any]:
+    return {
+        "model": classifier.name,
+        "trained_on": classifier.dataset,
+        "members": len(classifier.records),
+    }
 
 
 def image_document(reading: Reading) -> dict[str, Any]:
@@ -94,9 +100,7 @@ def reading_lines(reading: Reading) -> Lines:
 def table_document(classifier: "Classifier", digits: np.ndarray, output: Path) -> dict[str, Any]:
     counts = np.bincount(digits, minlength=CLASS_COUNT)
     return {
-        "model": classifier.name,
-        "trained_on": classifier.dataset,
-        "members": len(classifier.records),
+        **_model_document(classifier),
         "n": len(digits),
         "counts": {str(digit): int(count) for digit, count in enumerate(counts)},
         "output": str(output),

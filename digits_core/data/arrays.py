@@ -106,9 +106,7 @@ def _table(path: Path) -> "pd.DataFrame":
     if table.empty:
         raise UsageError(f"{path} is not a table of numbers: it has no rows")
     if words:
-        raise UsageError(
-            f"{path} is not a table of numbers" + (f": its column {words[0]!r} holds text" if words else "")
-        )
+        raise UsageError(f"{path} is not a table of numbers: its column {words[0]!r} holds text")
     if table.isna().to_numpy().any():
         raise UsageError(f"{path} has empty cells")
     return table

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.data.arrays import images_of_table, split_range
-from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.errors import UsageError
 from digits_core.handwriting.framing import frame_for, reframed
 from digits_core.inference.classifier import Classifier
-from digits_core.runs.durable import write_atomically
+from digits_core.runs.durable import write_output
 
 
 def check_output(place: str, output: Path) -> None:
@@ -31,8 +31,4 @@ def read_table(classifier: Classifier, place: str) -> npt.NDArray[np.intp]:
 def write_submission(path: Path, digits: npt.NDArray[np.intp]) -> None:
     """Write ImageId, counted from 1, and Label, a row per image. Raises EnvironmentFailure if that fails."""
     rows = "".join(f"{number},{digit}\n" for number, digit in enumerate(digits.tolist(), 1))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, f"ImageId,Label\n{rows}".encode())
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}") from error
+    write_output(path, f"ImageId,Label\n{rows}".encode())

@@ -24,6 +24,11 @@ class Box:
         return cls(left=left, top=top, right=right, bottom=bottom)
 
     @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+    @property
     def width(self) -> int:
         return self.right - self.left
 

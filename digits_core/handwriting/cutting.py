@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.handwriting.boxes import Box
-from digits_core.handwriting.ink import Mask
+from digits_core.handwriting.ink import Mask, components
 from digits_core.handwriting.marks import Cutout
 
 SLIMMEST, WIDEST = 0.1, 1.3  # of the mark's height: the range of a digit's width
@@ -89,10 +89,8 @@ def _edges(ink: Mask) -> list[int]:
 
 def _between(mark: Cutout, left: int, right: int) -> Cutout | None:
     """The ink between two columns, without bits of a neighbour; None if too little is left for a digit."""
-    import cv2
-
     ink = np.ascontiguousarray(mark.ink[:, left:right])
-    _, names, boxes, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    names, boxes = components(ink)
     areas = boxes[1:, 4]
     if not len(areas):
         return None

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.handwriting.boxes import Box, Kind, NoDigit
-from digits_core.handwriting.ink import Ink, Mask, components
-from digits_core.handwriting.marks import SPECK_SHARE, is_writing
+from digits_core.handwriting.ink import Ink, Mask, components, stroke_width
+from digits_core.handwriting.marks import SPECK_SHARE
 from digits_core.handwriting.rulings import without_lines
 
 PIECE = 0.03  # of the side: a line is straight over this length
@@ -27,6 +27,7 @@ WHOLE, HAIRLINE = 0.95, 0.012  # of the side: a line alone that is as long and n
 STEADY = 0.08  # of its thickness: a line drawn with a ruler wobbles less
 MOSTLY_STRAIGHT = 0.7  # of a component's ink: a line, or a one
 REMAINS = 0.5  # of a digit's usual height: a smaller piece that touched a line belongs to it
+LONGER = 3.0  # stroke widths: how long a digit is at least; a speck isn't
 MOST_LOOKED_AT = 40  # components, the largest
 
 
@@ -190,10 +191,15 @@ def _form(touching: list[_Line], shortest: float) -> tuple[Kind | None, list[_Li
 
 def _with_inner(whole: list[_Line], others: list[_Line], near: float) -> list[_Line]:
     """A table's lines with those that lead from one of them to another."""
-    inner = [line for line in others if all(any(one.box.gap(end) <= near for one in whole) for end in _ends(line))]
+    inner = [line for line in others if _leads_between(line, whole, near)]
     if not inner:
         return whole
     return _with_inner([*whole, *inner], [line for line in others if line not in inner], near)
+
+
+def _leads_between(line: _Line, others: list[_Line], near: float) -> bool:
+    """Whether both ends of a line are near others."""
+    return all(any(one.box.gap(end) <= near for one in others) for end in _ends(line))
 
 
 def _ends(line: _Line) -> tuple[Box, Box]:
@@ -208,20 +214,15 @@ def _ends(line: _Line) -> tuple[Box, Box]:
 def _is_square(group: list[_Line]) -> bool:
     """Whether a frame is too wide for a zero and has sharp corners: a box to tick, perhaps."""
     box = _around(group)
-    return box.width >= SQUARE * box.height and _has_sharp_corners(group)
+    crossing = {down: [line for line in group if line.down is not down] for down in (False, True)}
+    return box.width >= SQUARE * box.height and all(_leads_between(line, crossing[line.down], 2) for line in group)
 
 
-def _has_sharp_corners(group: list[_Line]) -> bool:
-    return all(
-        any(other.down is not line.down and other.box.gap(end) <= 2 for other in group)
-        for line in group
-        for end in _ends(line)
-    )
-
-
-def _has_writing(mask: Mask) -> bool:
+def _has_writing(mask: Mask, least: float = 0.0) -> bool:
+    """Whether there is something written, `least` pixels tall."""
+    least = max(least, LEAST_WRITING * max(mask.shape))
     names, boxes = components(mask)
-    return any(boxes[name, 3] >= LEAST_WRITING * max(mask.shape) for name in _written(names, boxes))
+    return any(boxes[name, 3] >= least for name in _written(names, boxes))
 
 
 def _holds_writing(rest: Mask, group: list[_Line]) -> bool:
@@ -229,15 +230,20 @@ def _holds_writing(rest: Mask, group: list[_Line]) -> bool:
     box = _around(group)
     window = np.ascontiguousarray(rest[box.top : box.bottom, box.left : box.right])
     rows = max(1, sum(not line.down and line.length >= SPANNING * box.width for line in group) - 1)
-    least = max(IN_CELL * box.height / rows, LEAST_WRITING * max(window.shape))
-    names, boxes = components(window)
-    return any(boxes[name, 3] >= least for name in _written(names, boxes))
+    return _has_writing(window, IN_CELL * box.height / rows)
 
 
 def _written(names: npt.NDArray[np.int32], boxes: npt.NDArray[np.int32]) -> list[int]:
     """The largest components that were drawn with a pen."""
     largest = np.argsort(-boxes[1:, 4], kind="stable")[:MOST_LOOKED_AT] + 1
-    return [int(name) for name in largest if is_writing(names, int(name), _box(boxes[name]))]
+    return [int(name) for name in largest if _is_written(names, int(name), _box(boxes[name]))]
+
+
+def _is_written(names: npt.NDArray[np.int32], name: int, box: Box) -> bool:
+    """Whether a component was drawn with a pen, as a digit is: it is longer than its stroke is wide, unlike a speck."""
+    window = names[box.top : box.bottom, box.left : box.right]
+    longest = max(box.width, box.height)
+    return longest >= 8 and longest >= LONGER * stroke_width((window == name).astype(np.uint8))
 
 
 def _too_long(mask: Mask, lines: _Lines, lone: list[_Line]) -> list[_Line]:

@@ -26,7 +26,6 @@ SMALL = 0.25  # of the reference height: a piece with less is not worth a word
 FLAT = 0.25  # of the reference height: what is flatter and touches the picture's edge is a part of what lies outside
 AS_TALL, AS_MUCH = 0.6, 0.3  # of the largest mark's height and ink: what has as much is a digit of its own
 SHARE = 0.04  # of the digit's ink: a piece with less is dirt
-LONGER = 3.0  # stroke widths: how long a digit is at least; a speck isn't
 BELONGING = 0.35  # of the digit's longer side: how far apart its pieces may be in a picture of one digit
 
 
@@ -121,13 +120,6 @@ def _largest_with_neighbours(cutouts: list[Cutout]) -> tuple[Cutout, list[Cutout
     least = SHARE * int(largest.ink.sum())
     together = [one for one in cutouts if one.box.gap(largest.box) <= reach and int(one.ink.sum()) >= least]
     return largest, together
-
-
-def is_writing(names: npt.NDArray[np.int32], name: int, box: Box) -> bool:
-    """Whether a component was drawn with a pen, as a digit is: it is longer than its stroke is wide, unlike a speck."""
-    window = names[box.top : box.bottom, box.left : box.right]
-    longest = max(box.width, box.height)
-    return longest >= 8 and longest >= LONGER * stroke_width((window == name).astype(np.uint8))
 
 
 def _odd(length: float) -> int:

@@ -117,9 +117,8 @@ def confusion_of(known: Sequence[Reading]) -> list[list[int]]:
 
 def digit_document(digit: ReadDigit) -> dict[str, Any]:
     """One digit as JSON values."""
-    box = digit.box
     return {
-        "box": [box.left, box.top, box.right, box.bottom],
+        "box": list(digit.box.edges),
         "row": digit.row,
         "digit": digit.digit,
         "probabilities": [round(float(probability), 6) for probability in digit.probabilities],
@@ -130,7 +129,7 @@ def digit_document(digit: ReadDigit) -> dict[str, Any]:
 
 def left_out_document(one: NoDigit) -> dict[str, Any]:
     """What is no digit as JSON values."""
-    return {"kind": one.kind, "box": [one.box.left, one.box.top, one.box.right, one.box.bottom]}
+    return {"kind": one.kind, "box": list(one.box.edges)}
 
 
 def left_out_text(left_out: Sequence[NoDigit]) -> str:

@@ -40,6 +40,11 @@ class Coarse:
     classes: Mask
     apart: float
 
+    @property
+    def candidates(self) -> tuple[Mask, ...]:
+        """Each of the two classes, if they are far enough apart."""
+        return (self.classes, 1 - self.classes) if self.apart >= LEAST_CONTRAST else ()
+
 
 def coarse(pixels: Pixels) -> Coarse:
     """Shrink a picture and part it in two by colour."""
@@ -52,9 +57,9 @@ def coarse(pixels: Pixels) -> Coarse:
 
 def find_sheet(pixels: Pixels, small: Coarse) -> Sheet | None:
     """The compact, evenly coloured, straight-edged region that stands out from its surroundings; None without one."""
-    if max(pixels.shape[:2]) <= COARSE_SIDE or small.apart < LEAST_CONTRAST:
+    if max(pixels.shape[:2]) <= COARSE_SIDE:
         return None
-    for candidate in (small.classes, 1 - small.classes):
+    for candidate in small.candidates:
         region = _region(candidate)
         if region is not None:
             return _cut_out(pixels, region)
@@ -63,9 +68,7 @@ def find_sheet(pixels: Pixels, small: Coarse) -> Sheet | None:
 
 def without_edges(pixels: Pixels, small: Coarse) -> Pixels | None:
     """The picture with the dark strips that a scanner or copier adds along its edges painted over; None without any."""
-    if small.apart < LEAST_CONTRAST:
-        return None
-    for candidate in (small.classes, 1 - small.classes):
+    for candidate in small.candidates:
         strips = _strips(candidate)
         if strips is not None:
             return _painted(pixels, small.pixels, strips)

@@ -64,6 +64,15 @@ def write_atomically(path: Path, content: bytes | Content, *, durable: bool = Tr
         raise
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that --output names, and its folder. Raises EnvironmentFailure if that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; write it elsewhere with --output") from error
+
+
 def _remove_leftovers(path: Path) -> None:
     """Remove what killed processes have left of a file that they were writing. Whoever still writes holds a lock."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{PART}"):

@@ -4,7 +4,6 @@ It never bricks a run: an opening whose line is lost or damaged still counts, fr
 """
 
 import dataclasses
-import errno
 import fcntl
 import json
 import os
@@ -12,13 +11,12 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import READ_ONLY, EnvironmentFailure
 from digits_core.records import Opening
 from digits_core.runs.durable import check_regular, opened_for_appending, unusable
 from digits_core.stored import from_json
 
 FILE_NAME = "ledger.jsonl"
-READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 UNREADABLE = "unknown: its line in the ledger is damaged"
 UNRECORDED = "unknown: the ledger does not name these trials, but their test predictions are there"
 

@@ -14,7 +14,7 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.reading import Reading, left_out_text
 from digits_core.judging.stats import accuracy_interval
 from digits_core.records import SweepHeader
-from digits_core.runs.durable import as_utf8, write_atomically
+from digits_core.runs.durable import as_utf8, write_output
 from digits_core.runs.transfer_records import Transfer
 from reports.pages.report import checked_output, page_environment, page_style
 from reports.rows.dataset import DatasetSummary
@@ -55,11 +55,7 @@ def jpeg_uri(pixels: npt.NDArray[np.uint8]) -> str:
 def write_plain_page(page: str, output: Path) -> Path:
     """Write a page without charts; return its absolute path. Raises EnvironmentFailure if that fails."""
     path = checked_output(output)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, as_utf8(page))
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; write it elsewhere with --output") from error
+    write_output(path, as_utf8(page))
     return path
 
 

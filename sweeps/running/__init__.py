@@ -18,9 +18,8 @@ worker.py         a Ray process that trains trials; its time limit and roll call
 import os
 from pathlib import Path
 
+# Ray's import needs a home, where it writes nothing. A user without a name, as in some containers, has none.
 try:
     Path.home()
-except (
-    RuntimeError
-):  # a user without a name, as in some containers: Ray's import needs a home, but writes nothing there
+except RuntimeError:
     os.environ["HOME"] = "/nonexistent"
