@@ -31,7 +31,7 @@ def main() -> None:
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"leaderboard {seconds:.1f} s, {len(board.tie)} tied; peak {peak:.2f} GB resident")
-        labels = store.validation_labels()
+        labels = store.validation_labels
         probabilities = np.stack([store.validation_probabilities(trial) for trial in range(asked.models)])
         began = time.perf_counter()
         weights = greedy_weights(labels, probabilities)

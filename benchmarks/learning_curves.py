@@ -20,7 +20,7 @@ import pandas as pd
 
 from digits_core import DEFAULT_RUNS
 from digits_core.recipe import Scalar
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.plans.recovery import known_history
 from sweeps.space.spaces import Choice, Float, Space, default_space
 from sweeps.space.spaces import Int as Whole
@@ -94,15 +94,15 @@ def _position(parameter: Choice | Float | Whole, value: Scalar | None) -> float:
     return (float(value) - low) / (high - low)
 
 
-def write(store: SweepStore, path: Path = TABLE) -> int:
+def write(run: Run, path: Path = TABLE) -> int:
     """Write the curves of a sweep and return how many there are."""
-    points = {number: trial.assignment.point for number, trial in known_history(store).trials.items()}
+    points = {number: trial.assignment.point for number, trial in known_history(run).trials.items()}
     rows = [
         {
             **{name: (points[record.trial] or {}).get(name) for name in space()},
             **{f"nll {row.epoch}": f"{row.validation_nll:.4g}" for row in record.curve},
         }
-        for record in store.records()
+        for record in run.records
         if record.status == "finished" and points[record.trial] is not None
     ]
     pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4g")
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("sweep")
     parser.add_argument("--runs", type=Path, default=Path(DEFAULT_RUNS))
     asked = parser.parse_args()
-    print(f"{write(SweepStore.open(asked.runs, asked.sweep))} curves in {TABLE}")
+    print(f"{write(Run.open(asked.runs, asked.sweep))} curves in {TABLE}")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from digits_core.data.digits import Digits, Split, split_digits
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord, SearchPlan
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.runs.trial_folder import best_files
+from digits_core.runs.writer import RunWriter
 from sweeps.plans.headers import header_of
 
 FULL_EPOCHS = 12
@@ -80,7 +81,7 @@ def record_of(trial: int, labels: np.ndarray, probabilities: np.ndarray) -> RunR
     )  # fmt: skip
 
 
-def made_up_sweep(runs: Path, models: int, images: int, dataset: str = "sklearn-digits") -> SweepStore:
+def made_up_sweep(runs: Path, models: int, images: int, dataset: str = "sklearn-digits") -> Run:
     """Write a sweep with this many trials on this many validation images."""
     digits, large = images_for(dataset, images)
     header = header_of(
@@ -88,9 +89,9 @@ def made_up_sweep(runs: Path, models: int, images: int, dataset: str = "sklearn-
         device="cpu", space=dict.fromkeys(SPACE, "made up"),
         plan=SearchPlan(search="tpe", scheduler="asha", space=SPACE, base=Recipe(), first=()),
     )  # fmt: skip
-    store = SweepStore.create(runs, replace(header, hardware="none"), large)
-    labels = store.validation_labels()
+    store = RunWriter.create(runs, replace(header, hardware="none"), large)
+    labels = store.run.validation_labels
     for trial, probabilities in enumerate(predictions(labels, models)):
         files = best_files(probabilities, {"none": np.zeros(1, dtype=np.float32)})
         store.trial(trial).complete(record_of(trial, labels, probabilities), files)
-    return store
+    return store.run

@@ -63,10 +63,10 @@ def ours(trials: int) -> tuple[float, list[float]]:
         )
         header = replace(plan.header, train_n=IMAGES, validation_n=IMAGES)
         view = view_of(header, plan.folder, Console(file=io.StringIO()))
-        store, _ = run_trials(replace(plan, split=small, header=header), view)
-        records = store.records()
+        run = run_trials(replace(plan, split=small, header=header), view)
+        records = run.records
         assert sum(record.counts for record in records) == trials
-        assert len(read_journal(store.folder).over) == trials
+        assert len(read_journal(run.folder).over) == trials
         ends = sorted(record.ended_at for record in records)
         return ends[-1] - min(record.started_at for record in records), ends
 

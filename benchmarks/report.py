@@ -20,9 +20,9 @@ from digits_core.environment import hardware_name
 WRITE = """
 import sys
 from pathlib import Path
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.pages.report import write_report
-write_report(SweepStore(Path(sys.argv[1])))
+write_report(Run(Path(sys.argv[1])))
 assert "torch" not in sys.modules
 """
 SORT = """() => {

@@ -2,6 +2,7 @@
 
 delivering.py   export and transfer
 entry.py        where `digits` starts
+finishing.py    what every command that trains does at the end
 judging.py      leaderboard, confirm, ensemble and doubts
 looking.py      ls, show, watch and rm
 moving.py       push and pull

@@ -22,11 +22,12 @@ from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from digits_core.judging.leaderboard import Leaderboard
-    from digits_core.runs.store import SweepStore
-    from sweeps.plans.config import ConfirmConfig, EnsembleConfig
+    from digits_core.runs.ensemble_records import EnsembleConfig
+    from digits_core.runs.run import Run
+    from sweeps.plans.config import ConfirmConfig
     from sweeps.plans.confirming import Confirmation
 
-Run = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
+RunName = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
 RunOrPage = Annotated[
     str | None, typer.Argument(help="Name of a sweep or comparison, or its report page.", show_default="the latest")
 ]
@@ -77,25 +78,25 @@ def leaderboard(
         except (LookupError, TypeError, ValueError, AttributeError):
             raise damaged(Path(run)) from None
     else:
-        store, board = _judged(runs, run, folds)
-        document = leaderboard_document(store, board)
-        lines = leaderboard_lines(document, top, next_after(store, board))
+        opened, board = _judged(runs, run, folds)
+        document = leaderboard_document(opened, board)
+        lines = leaderboard_lines(document, top, next_after(opened, board))
     emit(document, lines, as_json=as_json)
 
 
-def _judged(runs: Path, run: str | None, folds: int) -> "tuple[SweepStore, Leaderboard]":
+def _judged(runs: Path, run: str | None, folds: int) -> "tuple[Run, Leaderboard]":
     from digits_core.errors import UsageError
     from digits_core.judging.leaderboard import leaderboard as judge
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
 
-    store = SweepStore.open(runs, run)
-    judged = store.confirmation(folds) if folds else store
+    opened = Run.open(runs, run)
+    judged = opened.confirmation(folds) if folds else opened
     if judged is None:
         raise UsageError(
-            f"{store.header.name!r} has no runs confirmed over {folds} folds;"
-            f" run `digits confirm --folds {folds} --sweep {store.header.name}` first"
+            f"{opened.name!r} has no runs confirmed over {folds} folds;"
+            f" run `digits confirm --folds {folds} --sweep {opened.name}` first"
         )
-    return store, judge(judged)
+    return opened, judge(judged)
 
 
 @errors_in_one_line
@@ -156,28 +157,23 @@ def _confirm(config: "ConfirmConfig", push: str | None, *, take_over: bool, as_j
 
 
 def _run_confirmation(planned: "Confirmation", *, refit: bool, folds: int, as_json: bool) -> None:
+    from digits_cli.finishing import finished
     from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
     from digits_cli.printed.refit import refit_document, refit_lines
     from digits_core.judging.leaderboard import leaderboard as judge
-    from reports.pages.report import report_after_result
-    from sweeps.finishing.insight import keep_inside
-    from sweeps.finishing.opening import keep_best_parameters, open_test_for
+    from digits_core.runs.run import Run
     from sweeps.view.progress import progress_console, view_of
 
     if planned.left:
         from sweeps.running.runner import run_trials
 
         run_trials(planned.plan, view_of(planned.plan.header, planned.plan.folder, progress_console(sys.stderr)))
-    outcome = ConfirmationOutcome.of(planned.sweep, planned.store)
-    if not outcome.interrupted:
-        open_test_for(planned)
-        keep_best_parameters(planned.sweep)
-        keep_inside(planned.sweep)
-    with report_after_result(planned.sweep) as report:
+    with finished(Run(planned.folder)) as (run, report):
+        outcome = ConfirmationOutcome(run=run)
         if refit:
             emit(refit_document(outcome, report), refit_lines(outcome, report), as_json=as_json)
         else:
-            board = judge(planned.store if folds else planned.sweep) if outcome.counting else None
+            board = judge(run if folds else run.outer) if outcome.counting else None
             document = confirmation_document(outcome, board, report)
             emit(document, confirmation_lines(outcome, board, report), as_json=as_json)
         outcome.raise_if_failed()
@@ -216,32 +212,34 @@ def ensemble(
 
     """
     from digits_core.remote.along import pushed_along
-    from digits_core.runs.store import SweepStore
-    from sweeps.plans.config import EnsembleConfig
+    from digits_core.runs.ensemble_records import EnsembleConfig
+    from digits_core.runs.run import Run
 
     config = EnsembleConfig(top=top, method=method, pool=pool, calibrate=calibrate)
-    store = SweepStore.open(runs, sweep)
-    with pushed_along(store.folder, push, take_over=take_over):
-        _ensemble(config, store, as_json=as_json)
+    run = Run.open(runs, sweep)
+    with pushed_along(run.folder, push, take_over=take_over):
+        _ensemble(config, run, as_json=as_json)
 
 
-def _ensemble(config: "EnsembleConfig", store: "SweepStore", *, as_json: bool) -> None:
+def _ensemble(config: "EnsembleConfig", run: "Run", *, as_json: bool) -> None:
     from digits_cli.printed.ensemble import ensemble_document, ensemble_lines
+    from digits_core.inference.ensembling import build_ensemble
+    from digits_core.runs.run import Run
     from reports.pages.report import report_after_result
-    from sweeps.finishing.ensembling import build_ensemble
 
-    record = build_ensemble(store, config)
+    record = build_ensemble(run, config)
+    run = Run(run.folder)
     found = len(record.members)
     if config.pool == "all" and found < config.top:
         kept = "a sweep keeps the weights of its best trials only: --keep"
         say(f"asked for {config.top} trials to combine, found {found} ({kept})")
-    with report_after_result(store) as report:
-        emit(ensemble_document(store, record, report), ensemble_lines(store, record, report), as_json=as_json)
+    with report_after_result(run) as report:
+        emit(ensemble_document(run, record, report), ensemble_lines(run, record, report), as_json=as_json)
 
 
 @errors_in_one_line
 def doubts(
-    run: Run = None,
+    run: RunName = None,
     part: Annotated[str, typer.Option(help="validation, or test for models it has been opened for.")] = "validation",
     top: Annotated[int, typer.Option(help="Use at most this many models.")] = 10,
     runs: Runs = Path(DEFAULT_RUNS),
@@ -264,8 +262,8 @@ def doubts(
     """
     from digits_cli.printed.doubts import doubts_document, doubts_lines
     from digits_core.judging.label_doubt import find_doubts
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
 
-    store = SweepStore.open(runs, run)
-    review = find_doubts(store, part, top)
-    emit(doubts_document(store, review), doubts_lines(store, review), as_json=as_json)
+    opened = Run.open(runs, run)
+    review = find_doubts(opened, part, top)
+    emit(doubts_document(opened, review), doubts_lines(opened, review), as_json=as_json)

@@ -65,17 +65,18 @@ def show(
     """
     from digits_cli.printed import runs as inspecting
     from digits_core.errors import UsageError
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
     from sweeps.view.run_state import RunState, trial_of
 
     name, slash, number = run.partition("/")
     if slash and not (number.isascii() and number.isdigit() and len(number) <= 6):
         raise UsageError(f"{number!r} is not a trial number; write {name}/17")
-    state = RunState.of(SweepStore.open(runs, name))
+    opened = Run.open(runs, name)
     if slash:
-        record = trial_of(state, int(number))
-        emit(inspecting.trial_document(state, record), inspecting.trial_lines(state, record), as_json=as_json)
+        record = trial_of(opened, int(number))
+        emit(inspecting.trial_document(opened, record), inspecting.trial_lines(opened, record), as_json=as_json)
     else:
+        state = RunState.of(opened)
         emit(inspecting.run_document(state), inspecting.run_lines(state), as_json=as_json)
 
 
@@ -100,23 +101,23 @@ def watch(
     from digits_core.errors import UsageError
     from digits_core.runs.journal import FILE_NAME
     from digits_core.runs.ownership import is_running
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
     from sweeps.view.progress import progress_console, view_of
     from sweeps.view.run_state import RunState
     from sweeps.view.watching import watch as follow
 
-    store = SweepStore.open(runs, run)
-    if not (store.folder / FILE_NAME).exists():
+    opened = Run.open(runs, run)
+    if not (opened.folder / FILE_NAME).exists():
         raise UsageError(f"{run!r} has no journal to watch; only sweeps and comparisons have one")
-    if is_running(store.folder):
-        view = view_of(store.header, store.folder, progress_console(sys.stderr))
+    if is_running(opened.folder):
+        view = view_of(opened.header, opened.folder, progress_console(sys.stderr))
         try:
-            follow(store, view)
+            follow(opened, view)
         finally:
             view.close()
     else:
         say(f"{run} is not running")
-    state = RunState.of(store)
+    state = RunState.of(Run(opened.folder))
     emit(inspecting.run_document(state), inspecting.run_lines(state), as_json=as_json)
 
 

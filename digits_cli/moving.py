@@ -42,9 +42,9 @@ def push(
     from digits_core.remote.copies import push as send
     from digits_core.remote.manifest import Files
     from digits_core.runs.ownership import sole_driver
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
 
-    folder, bucket = SweepStore.open(runs, run).folder, Bucket(address)
+    folder, bucket = Run.open(runs, run).folder, Bucket(address)
     with sole_driver(folder):
         check_place(bucket, folder)
         files = Files(folder)

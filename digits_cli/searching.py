@@ -216,25 +216,19 @@ def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
 
 
 def run_search(plan: "RunPlan", *, as_json: bool) -> None:
-    """Run a planned sweep, score the leader on the test set, write the report and print the result."""
+    """Run a planned sweep, finish it and print the result."""
+    from digits_cli.finishing import finished
     from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
-    from reports.pages.report import report_after_result
-    from sweeps.finishing.insight import keep_inside
-    from sweeps.finishing.opening import score_leader_on_test
     from sweeps.running.runner import run_trials
     from sweeps.view.progress import progress_console, view_of
 
     say(plan.line)
     view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
-    store, summary = run_trials(plan, view)
-    test = None if summary.interrupted else score_leader_on_test(store)
-    if not summary.interrupted:
-        keep_inside(store)
-    with report_after_result(store) as report:
-        outcome = SweepOutcome.of(store, summary, report, test)
+    with finished(run_trials(plan, view)) as (run, report):
+        outcome = SweepOutcome(run=run, report=report)
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
         outcome.raise_if_failed()  # so that it comes before a failure to write the report
-    if summary.interrupted:
+    if outcome.summary.interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
@@ -335,11 +329,11 @@ def _resume(config: "ResumeConfig", push: str | None, *, take_over: bool, as_jso
     from digits_cli.training import run_comparisons, run_planned_training
     from digits_core.records import RunKind
     from digits_core.remote.along import pushed_along
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
     from sweeps.plans.planning import plan_resumption
     from sweeps.running.addresses import check_address
 
-    if SweepStore.open(config.runs, config.name).header.kind == RunKind.TRAINING:
+    if Run.open(config.runs, config.name).header.kind == RunKind.TRAINING:
         from sweeps.running.training_run import plan_resumed_training
 
         plan_again = plan_resumed_training(config.runs, config.name)

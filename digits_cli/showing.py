@@ -130,7 +130,7 @@ def report(
     ] = Plotly.inline,
     inside: Annotated[
         bool,
-        typer.Option("--inside", help="First store the leader's filters and feature maps, if missing."),
+        typer.Option("--inside", help="First run the leader's filters and feature maps, if missing."),
     ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Keep rewriting the page until the run ends.")] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -180,32 +180,32 @@ def _report_one(
     as_json: bool,
 ) -> Path:
     from digits_core.runs.command_line import open_command
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
     from reports.pages.following import follow_report
     from reports.pages.report import write_report
 
-    store = SweepStore.open(runs, names[0] if names else None)
+    run = Run.open(runs, names[0] if names else None)
     if inside:
         from sweeps.finishing.insight import keep_inside
 
-        why_not = keep_inside(store)
+        why_not = keep_inside(run)
         if why_not:
             say(f"cannot show the inside of the network: {why_not}")
     if follow:
-        path = follow_report(store, output, plotly, lambda page, count: say(f"{page}: {count} trials"))
+        path = follow_report(run, output, plotly, lambda page, count: say(f"{page}: {count} trials"))
     else:
-        path = write_report(store, output, plotly)
-    document = {"sweep": store.header.name, "report": str(path), "bytes": path.stat().st_size}
+        path = write_report(run, output, plotly)
+    document = {"sweep": run.header.name, "report": str(path), "bytes": path.stat().st_size}
     emit(document, [("report", str(path)), ("next", open_command(path))], as_json=as_json)
     return path
 
 
 def _report_several(names: list[str], output: Path | None, plotly: "PlotlyMode", runs: Path, *, as_json: bool) -> Path:
     from digits_cli.printed.versus import versus_document, versus_lines
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
     from reports.pages.versus import default_output, write_versus
 
-    stores = [SweepStore.open(runs, name) for name in names]
+    stores = [Run.open(runs, name) for name in names]
     data, path = write_versus(stores, output or default_output(runs, names), plotly)
     emit(versus_document(data, path), versus_lines(data, path), as_json=as_json)
     return path

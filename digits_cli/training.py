@@ -99,23 +99,20 @@ def train(
 
 
 def run_planned_training(plan: "TrainingPlan", push: str | None, *, take_over: bool = False, as_json: bool) -> None:
-    """Train, score the model on the test set, write the report and print the result."""
+    """Train, finish the run and print the result."""
+    from digits_cli.finishing import finished
     from digits_cli.printed.training import training_document, training_lines
     from digits_core.remote.along import pushed_along
-    from reports.pages.report import report_after_result
-    from sweeps.finishing.insight import keep_inside
     from sweeps.running.training_run import run_training
     from sweeps.view.progress import epoch_progress, progress_console
 
     say(plan.line)
     with pushed_along(plan.folder, push, take_over=take_over):
         with epoch_progress(plan.assignment.recipe.training.epochs, progress_console(sys.stderr)) as on_epoch:
-            outcome = run_training(plan, on_epoch)
-        if outcome.record.status != "stopped":
-            keep_inside(outcome.store)
-        with report_after_result(outcome.store) as report:
-            emit(training_document(outcome, report), training_lines(outcome, report), as_json=as_json)
-        if outcome.record.status == "stopped":
+            run = run_training(plan, on_epoch)
+        with finished(run) as (run, report):
+            emit(training_document(run, report), training_lines(run, report), as_json=as_json)
+        if run.record(0).status == "stopped":
             raise typer.Exit(INTERRUPTED)
 
 
@@ -224,21 +221,15 @@ def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:
 
 
 def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
+    from digits_cli.finishing import finished
     from digits_cli.printed.comparison import ComparisonOutcome
-    from reports.pages.report import report_after_result
-    from sweeps.finishing.insight import keep_inside
-    from sweeps.finishing.opening import score_all_on_test
     from sweeps.running.runner import run_trials
     from sweeps.view.progress import progress_console, view_of
 
     say(plan.line)
     view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
-    store, summary = run_trials(plan, view)
-    if not (summary.interrupted or plan.header.fold_count):
-        score_all_on_test(store, f"comparison of {plan.header.trial_count} runs")
-        keep_inside(store)
-    with report_after_result(store) as report:
-        return ComparisonOutcome.of(store, summary, report)
+    with finished(run_trials(plan, view)) as (run, report):
+        return ComparisonOutcome(run=run, report=report)
 
 
 @errors_in_one_line
@@ -262,13 +253,12 @@ def replay(
 
     """
     from digits_cli.printed.training import replay_document, replay_lines
-    from digits_core.runs.store import SweepStore
+    from digits_core.runs.run import Run
     from sweeps.running.replay import choose_trial
     from sweeps.running.replay import replay as train_again
     from sweeps.view.progress import epoch_progress, progress_console
 
-    store = SweepStore.open(runs, run)
-    record = choose_trial(store, trial)
+    home, record = choose_trial(Run.open(runs, run), trial)
     with epoch_progress(len(record.curve), progress_console(sys.stderr)) as on_epoch:
-        outcome = train_again(store, record, on_epoch)
-    emit(replay_document(store, outcome), replay_lines(store, outcome), as_json=as_json)
+        outcome = train_again(home, record, on_epoch)
+    emit(replay_document(home, outcome), replay_lines(home, outcome), as_json=as_json)

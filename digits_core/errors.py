@@ -36,3 +36,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
         return UsageError(f"unknown {kind} {name!r}; there are none yet")
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return UsageError(f"unknown {kind} {name!r}; valid: {', '.join(names[:MOST_NAMES])}{more}")
+
+
+def check_count(option: str, value: int | None, high: int) -> None:
+    """Raise UsageError unless `value` is None or from 1 to `high`."""
+    if value is not None and not 1 <= value <= high:
+        raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")

@@ -192,7 +192,7 @@ class SearchPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepHeader:
+class RunHeader:
     """What a run was asked to do, on which data and machine. Written once, before the first trial."""
 
     name: str
@@ -224,7 +224,7 @@ class SweepHeader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSummary:
+class RunSummary:
     """How the search went. Written once, after the last trial."""
 
     seconds: Seconds  # wall time of the search, including the start of the workers

@@ -15,7 +15,8 @@ from digits_core.data.digits import Digits, LabelledImages, Split, split_digits
 from digits_core.data.files import is_at_hand
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from sweeps.running.objective import failed_record
 from tests.helpers.command_line import run
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
@@ -80,13 +81,13 @@ def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, spl
     """Three trained trials, one stopped early, one failed with a hostile error."""
 
     def make(folder: Path) -> None:
-        store = SweepStore.create(folder, make_header(digits, split), split)
+        store = RunWriter.create(folder, make_header(digits, split), split)
         base = Recipe().with_overrides({"training.epochs": 3, "model.width": 8})
         train_into(store, split, 0, base, 3)
         train_into(store, split, 1, base.with_overrides({"model.name": "mlp", "training.seed": 1}), 3)
         train_into(store, split, 2, base.with_overrides({"training.seed": 2}), 3)
         train_into(store, split, 3, base.with_overrides({"model.name": "lenet", "training.seed": 3}), 1)
-        store.trial(4).complete(
+        RunWriter(store.folder).trial(4).complete(
             failed_record(Assignment(trial=4, recipe=base), 1.0, f"Traceback\nRuntimeError: {HOSTILE}"), {}
         )
 
@@ -94,10 +95,10 @@ def _trained_sweep(tmp_path_factory: pytest.TempPathFactory, digits: Digits, spl
 
 
 @pytest.fixture
-def sweep_store(_trained_sweep: Path, tmp_path: Path) -> SweepStore:
+def sweep_store(_trained_sweep: Path, tmp_path: Path) -> Run:
     """A private copy of the small trained sweep, in tmp_path/runs/tiny."""
     shutil.copytree(_trained_sweep, tmp_path / "runs" / "tiny")
-    return SweepStore(tmp_path / "runs" / "tiny")
+    return Run(tmp_path / "runs" / "tiny")
 
 
 @pytest.fixture(scope="session")

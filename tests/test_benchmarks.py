@@ -51,5 +51,5 @@ def test_a_report_of_a_made_up_sweep_is_written(tmp_path: Path) -> None:
     assert len(data.leaderboard) == 25
     assert {dimension.name for dimension in data.search.dimensions} == set(SPACE)
     assert data.search.footing_epoch == 2
-    assert data.search.rungs[0].stopped_n == sum(record.status == "stopped" for record in store.records())
+    assert data.search.rungs[0].stopped_n == sum(record.status == "stopped" for record in store.records)
     assert 'id="trial=24"' in render(data)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from digits_core.runs.journal import read_journal
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from tests.helpers.drivers import epochs_told
 
 BINARIES = Path(sys.executable).parent
@@ -53,7 +53,7 @@ def start_node(scratch: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]
             [
                 *(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs own /tmp && exec "$@"', "sh"] if own_tmp else []),
                 BINARIES / "ray", "start", "--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats",
-                "--object-store-memory=100000000", "--block", *arguments,
+                "--object-run-memory=100000000", "--block", *arguments,
             ],
             env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
@@ -109,12 +109,12 @@ def test_nodes_share_no_folder_and_one_that_dies_costs_no_trial(
     assert sweep.returncode == 0, err
     assert f"2 at a time on the cluster at 127.0.0.1:{port}" in err
     assert "Traceback" not in out + err
-    store = SweepStore(tmp_path / "apart")
-    assert [record.status for record in store.records()] == ["finished"] * 3
-    history = read_journal(store.folder)
+    run = Run(tmp_path / "apart")
+    assert [record.status for record in run.records] == ["finished"] * 3
+    history = read_journal(run.folder)
     assert sum(trial.retries for trial in history.trials.values()) >= 1
-    again = epochs_told(store.folder) - sum(len(record.curve) for record in store.records())
-    slowest = max(record.train_seconds / len(record.curve) for record in store.records())
+    again = epochs_told(run.folder) - sum(len(record.curve) for record in run.records)
+    slowest = max(record.train_seconds / len(record.curve) for record in run.records)
     assert again * slowest < 2.5  # what was trained again: the last second, and what an epoch takes
 
     with digits("sweep", "--runs", tmp_path, "--address", f"127.0.0.1:{port}", RAY_AUTH_TOKEN="0" * 64) as stranger:

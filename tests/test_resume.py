@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from tests.helpers.drivers import DIGITS, SWEEP, digits, epochs_told, killed_after
 from tests.helpers.sweeps import outcomes
 
@@ -27,19 +27,19 @@ def test_a_sweep_that_is_killed_and_resumed_equals_an_undisturbed_one(tmp_path: 
     assert here.exit_code == 0, here.stderr
     cut = tmp_path / "cut"
     killed_after(7, cut, *asked, "--name", "cut", "--runs", tmp_path)
-    finished_before = outcomes(SweepStore(cut))
+    finished_before = outcomes(Run(cut))
     (tmp_path / "moved").mkdir()
     cut.rename(tmp_path / "moved" / "cut")
     again = CliRunner().invoke(app, ["resume", "cut", "--runs", str(tmp_path / "moved")])
     assert "3 of 3 trials" in again.stderr
 
-    resumed = SweepStore(tmp_path / "moved" / "cut")
-    assert outcomes(resumed) == outcomes(SweepStore(tmp_path / "undisturbed"))
+    resumed = Run(tmp_path / "moved" / "cut")
+    assert outcomes(resumed) == outcomes(Run(tmp_path / "undisturbed"))
     assert finished_before.items() <= outcomes(resumed).items()
-    summary = resumed.summary()
+    summary = resumed.summary
     assert summary is not None
     assert not summary.interrupted
-    assert len(resumed.ledger()) == 1
+    assert len(resumed.ledger) == 1
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -50,8 +50,8 @@ def test_an_interrupted_comparison_resumes(tmp_path: Path) -> None:
     assert here.exit_code == 0, here.stderr
     killed_after(8, tmp_path / "cut", "compare", *asked, "--name", "cut", "--runs", tmp_path)
     digits("resume", "cut", "--runs", tmp_path)
-    assert outcomes(SweepStore(tmp_path / "cut")) == outcomes(SweepStore(tmp_path / "undisturbed"))
-    assert len(SweepStore(tmp_path / "cut").ledger()) == 1
+    assert outcomes(Run(tmp_path / "cut")) == outcomes(Run(tmp_path / "undisturbed"))
+    assert len(Run(tmp_path / "cut").ledger) == 1
 
 
 @pytest.fixture
@@ -76,16 +76,16 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_dis
     said = digits(*SWEEP, "--name", "full", "--runs", small_disk, "--keep", "99", expected=1)
     last = said.splitlines()[-1]
     assert last.startswith(f"error: cannot write to {small_disk / 'full'}: No space left on device; ")
-    store = SweepStore(small_disk / "full")
-    kept = outcomes(store)
+    kept = outcomes(Run(small_disk / "full"))
     assert f"{len(kept)} of 6 trials are kept" in last
     assert all(status == "finished" for status, *_ in kept.values())
 
     ballast.unlink()
     digits("resume", "full", "--runs", small_disk)
-    assert sorted(outcomes(store)) == list(range(6))
-    assert kept.items() <= outcomes(store).items()
-    assert all(record.status == "finished" for record in store.records())
+    run = Run(small_disk / "full")
+    assert sorted(outcomes(run)) == list(range(6))
+    assert kept.items() <= outcomes(run).items()
+    assert all(record.status == "finished" for record in run.records)
 
 
 @pytest.mark.slow

@@ -12,19 +12,22 @@ import pytest
 from digits_core.delivery.transfer import transfer
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.classifier import open_classifier
+from digits_core.inference.ensembling import build_ensemble
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, SearchPlan
+from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.journal import Journal
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.runs.transfer_records import write_transfer
+from digits_core.runs.writer import RunWriter
 from reports.rows.document import report_document
 from reports.rows.tables import collect
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.plans.config import EnsembleConfig, ResumeConfig
+from sweeps.plans.config import ResumeConfig
 from sweeps.plans.planning import plan_resumption
 from tests.helpers.command_line import run
+from tests.helpers.runs import reread
 
 VALUES: list[Any] = [None, True, -1, 0, 1.5, 2**70, -1e308, "", "x", "7", [], [[]], {}, {"x": 1}, [None], "\x1b[2J" * 9]
 JSON_FILES = (
@@ -70,11 +73,11 @@ def in_one_line(*words: str) -> None:
     assert (code, err) == (0, "") or (code in (1, 2) and err.startswith("error: ") and err.count("\n") == 1)
 
 
-def uses(store: SweepStore) -> dict[str, Callable[[], object]]:
+def uses(store: Run) -> dict[str, Callable[[], object]]:
     """What commands do with a run."""
     return {
-        "report": lambda: json.dumps(report_document(collect(store)), allow_nan=False),
-        "leaderboard": lambda: leaderboard_document(store, leaderboard(store, draws=20)),
+        "report": lambda: json.dumps(report_document(collect(reread(store))), allow_nan=False),
+        "leaderboard": lambda: leaderboard_document(reread(store), leaderboard(reread(store), draws=20)),
         "show": lambda: in_one_line("show", "tiny", "--runs", str(store.folder.parent)),
         "show a trial": lambda: in_one_line("show", "tiny/1", "--runs", str(store.folder.parent)),
         "ls": lambda: in_one_line("ls", "--json", "--runs", str(store.folder.parent)),
@@ -84,7 +87,7 @@ def uses(store: SweepStore) -> dict[str, Callable[[], object]]:
 
 
 @pytest.fixture
-def whole_store(sweep_store: SweepStore) -> SweepStore:
+def whole_store(sweep_store: Run) -> Run:
     """A run with every kind of stored file."""
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     models = [open_classifier(sweep_store.folder.parent, "tiny/0")]
@@ -93,19 +96,19 @@ def whole_store(sweep_store: SweepStore) -> SweepStore:
     first = Assignment(trial=0, recipe=Recipe(), label="baseline", point={"model.width": 16})
     space = {"model.width": {"choices": [8, 16]}, "optimizer.learning_rate": {"low": 1e-4, "high": 0.1, "log": True}}
     plan = SearchPlan(search="tpe", scheduler="asha", space=space, base=Recipe(), first=(first,))
-    sweep_store.write_header(replace(sweep_store.header, plan=plan, trial_count=9))
+    RunWriter(sweep_store.folder).write_header(replace(sweep_store.header, plan=plan, trial_count=9))
     with Journal(sweep_store.folder) as journal:
         journal.session(1, 0.0)
-        for record in sweep_store.records():
+        for record in sweep_store.records:
             journal.drawn(Assignment(trial=record.trial, recipe=record.recipe, point={"model.width": 8}))
             journal.epoch(record.trial, 1, 0.5)
             journal.over(record.trial, record.status)
     (sweep_store.folder / "summary.json").write_text('{"seconds": 3, "training_share": 0.5, "interrupted": false}')
-    return sweep_store
+    return reread(sweep_store)
 
 
 @pytest.mark.parametrize("count", [25, pytest.param(400, marks=pytest.mark.slow)])
-def test_any_value_may_be_wrong(whole_store: SweepStore, count: int) -> None:
+def test_any_value_may_be_wrong(whole_store: Run, count: int) -> None:
     originals = {name: (whole_store.folder / name).read_bytes() for name in JSON_FILES}
     for use in uses(whole_store).values():
         use()

@@ -1,54 +1,47 @@
 """What `digits compare` prints: a JSON document for scripts, labelled lines for people."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from digits_cli.printed.sweep import spread_text
+from digits_cli.printed.leaderboard import row_lines
 from digits_core.errors import EnvironmentFailure
-from digits_core.judging.comparison import ComparedRow, PartResult, compare_runs, published_as, reached
-from digits_core.judging.stats import MeanDifference
-from digits_core.records import RunRecord, SweepHeader, SweepSummary, status_counts
+from digits_core.judging.leaderboard import Leaderboard, leaderboard
+from digits_core.judging.leaderboard_document import leaderboard_document
+from digits_core.judging.published import published_as, reached
+from digits_core.records import RunSummary, status_counts
 from digits_core.runs.command_line import digits_command, open_command, resume_command
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.words import counted, duration
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonOutcome:
-    """A comparison that has ended, or was interrupted, as read from its folder."""
+    """A comparison that has ended, or was interrupted, and its page."""
 
-    folder: Path
-    header: SweepHeader
-    summary: SweepSummary
-    statuses: dict[str, int]
-    rows: tuple[ComparedRow, ...]
-    failures: tuple[RunRecord, ...]
-    test_openings: int
+    run: Run
     report: Path | None
 
-    @staticmethod
-    def of(store: SweepStore, summary: SweepSummary, report: Path | None) -> "ComparisonOutcome":
-        records = store.records()
-        return ComparisonOutcome(
-            folder=store.folder,
-            header=store.header,
-            summary=summary,
-            statuses=status_counts(records),
-            rows=compare_runs(store),
-            failures=tuple(record for record in records if record.status == "failed"),
-            test_openings=len(store.ledger()),
-            report=report,
-        )
+    @property
+    def summary(self) -> RunSummary:
+        """How it went."""
+        assert self.run.summary is not None  # written when the runs have ended
+        return self.run.summary
+
+    @cached_property
+    def board(self) -> Leaderboard | None:
+        """None if no run counts."""
+        return leaderboard(self.run) if self.run.ranked else None
 
     def raise_if_failed(self) -> None:
         """Raise EnvironmentFailure if an error ended the comparison or no run has a result."""
+        run = self.run
         if self.summary.error:
-            raise EnvironmentFailure(f"{self.summary.error}; finished runs are kept in {self.folder}")
-        if not self.rows and not self.summary.interrupted:
-            raise EnvironmentFailure(f"all {counted(self.header.trial_count, 'run')} failed; see {self.folder}")
+            raise EnvironmentFailure(f"{self.summary.error}; finished runs are kept in {run.folder}")
+        if not run.ranked and not self.summary.interrupted:
+            raise EnvironmentFailure(f"all {counted(run.header.trial_count, 'run')} failed; see {run.folder}")
 
 
 REACHED_WORDS = {"mean": "reached by the mean", "best": "reached by the best run", "no": "not reached"}
@@ -66,16 +59,17 @@ def comparisons_lines(outcomes: Sequence[ComparisonOutcome]) -> list[tuple[str, 
 
 
 def comparison_document(outcome: ComparisonOutcome) -> dict[str, Any]:
-    header = outcome.header
+    """`rows` are those of `leaderboard --json`, each with what was published of its recipe."""
+    run = outcome.run
     return {
-        "run": header.name,
-        "folder": str(outcome.folder.absolute()),
+        "run": run.name,
+        "folder": str(run.folder.absolute()),
         "report": outcome.report and str(outcome.report),
-        "dataset": header.dataset,
-        "folds": header.fold_count,
+        "dataset": run.header.dataset,
+        "folds": run.header.fold_count,
         "interrupted": outcome.summary.interrupted,
         "seconds": outcome.summary.seconds,
-        "trials": outcome.statuses,
+        "trials": status_counts(run.records),
         "failures": [
             {
                 "trial": record.trial,
@@ -83,42 +77,46 @@ def comparison_document(outcome: ComparisonOutcome) -> dict[str, Any]:
                 "seed": record.recipe.training.seed,
                 "error": record.failure,
             }
-            for record in outcome.failures
+            for record in run.records
+            if record.status == "failed"
         ],
-        "test_openings": outcome.test_openings,
-        "rows": [
-            {
-                **dataclasses.asdict(row),
-                "published": named and named.published,
-                "published_accuracy": named and named.published_accuracy,
-                "reached": named and reached(row, named),
-            }
-            for row in outcome.rows
-            for named in [published_as(row, header)]
-        ],
+        "test_openings": len(run.ledger),
+        "rows": _row_documents(outcome),
     }
 
 
-def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
-    header, statuses = outcome.header, outcome.statuses
-    lines: list[tuple[str, str]] = []
-    for rank, row in enumerate(outcome.rows, start=1):
-        lines.append(
-            (f"{rank}. {row.label}", f"{row.parameter_count:,} parameters, {duration(row.train_seconds)} a run")
+def _row_documents(outcome: ComparisonOutcome) -> list[dict[str, Any]]:
+    board = outcome.board
+    if board is None:
+        return []
+    documents = leaderboard_document(outcome.run, board)["rows"]
+    rows = []
+    for row, document in zip(board.rows, documents, strict=True):
+        named = published_as(row.candidate)
+        rows.append(
+            {
+                **document,
+                "published": named and named.published,
+                "published_accuracy": named and named.published_accuracy,
+                "reached": named and reached(row.candidate, named),
+            }
         )
-        lines.append(("  out of fold" if header.fold_count else "  validation", part_text(row.validation)))
-        judged = row.test or row.validation
-        if row.test:
-            lines.append(("  sealed test", part_text(row.test)))
-        if judged.to_leader:
-            lines.append(("  vs leader", difference_text(judged.to_leader)))
-        named = published_as(row, header)
-        if named:
-            word = reached(row, named)
-            lines.append(("  published", named.published + (f": {REACHED_WORDS[word]}" if word else "")))
+    return rows
+
+
+def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
+    run = outcome.run
+    header, statuses = run.header, status_counts(run.records)
+    lines: list[tuple[str, str]] = []
+    for row in _row_documents(outcome):
+        lines += row_lines(row)
+        if row["published"]:
+            word = row["reached"]
+            lines.append(("   published", row["published"] + (f": {REACHED_WORDS[word]}" if word else "")))
     lines += [
         ("failed", f"{record.label}, seed {record.recipe.training.seed}: {record.failure}")
-        for record in outcome.failures
+        for record in run.records
+        if record.status == "failed"
     ]
     if outcome.summary.interrupted:
         lines.append(
@@ -127,25 +125,13 @@ def comparison_lines(outcome: ComparisonOutcome) -> list[tuple[str, str]]:
                 f"{sum(statuses.values())} of {header.trial_count} runs have ended; resuming continues the rest",
             )
         )
-        lines.append(("resume", resume_command(outcome.folder)))
+        lines.append(("resume", resume_command(run.folder)))
     ended = f"{statuses['finished']} finished, {statuses['stopped']} stopped early, {statuses['failed']} failed"
     lines.append(("runs", f"{ended} in {duration(outcome.summary.seconds)} on {header.dataset}"))
-    opened = "not opened" if not outcome.test_openings else f"opened {counted(outcome.test_openings, 'time')}"
+    openings = len(run.ledger)
+    opened = f"opened {counted(openings, 'time')}" if openings else "not opened"
     lines.append(("sealed test", "none for a cross-validation" if header.fold_count else opened))
-    lines.append(("folder", str(outcome.folder.absolute())))
+    lines.append(("folder", str(run.folder.absolute())))
     if outcome.report:
         lines.append(("report", str(outcome.report)))
     return lines
-
-
-def part_text(part: PartResult) -> str:
-    return (
-        f"{spread_text(part.accuracy)}; [{100 * part.interval.low:.2f}, {100 * part.interval.high:.2f}] on {part.n:,}"
-    )
-
-
-def difference_text(difference: MeanDifference) -> str:
-    """The difference in accuracy, in percentage points (negative where it is lower), with its interval."""
-    low, high = -100 * difference.interval.high, -100 * difference.interval.low
-    text = f"{-100 * difference.mean:+.2f} points [{low:+.2f}, {high:+.2f}]"
-    return text if difference.separable else f"{text}, not significant"

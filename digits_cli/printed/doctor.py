@@ -9,7 +9,7 @@ from digits_core.data.datasets import DATASETS
 from digits_core.data.files import data_folder, is_at_hand
 from digits_core.environment import package_versions, processor_count, processor_name
 from digits_core.runs.command_line import digits_command
-from digits_core.runs.store import sweep_names
+from digits_core.runs.run import runs_in
 from digits_core.training.device import accelerator_count, default_device, gpu_names, has_native_bfloat16
 from sweeps.space.spaces import default_space, dimension
 from sweeps.words import counted
@@ -47,7 +47,7 @@ def examine(runs: Path) -> Diagnosis:
         data_folder=str(data_folder()),
         runs_folder=str(runs.absolute()),
         runs_writable=_is_writable(runs.absolute()),
-        sweep_count=len(sweep_names(runs)),
+        sweep_count=len(runs_in(runs)) if runs.is_dir() else 0,
         would_use=f"{at_a_time} at a time on {device.type}, the {space_name} space ({dimension(space)})",
     )
 

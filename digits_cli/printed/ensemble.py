@@ -8,14 +8,14 @@ from digits_cli.printed.sweep import score_document, score_text
 from digits_core.metrics import Score
 from digits_core.runs.command_line import open_command
 from digits_core.runs.ensemble_records import Contender, EnsembleRecord, share_text
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.words import counted
 
 
-def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:
+def ensemble_document(run: Run, record: EnsembleRecord, report: Path | None) -> dict[str, Any]:
     """Members' trial numbers are those of the pool: the sweep, or its confirmation."""
     return {
-        "sweep": store.header.name,
+        "sweep": run.header.name,
         "report": report and str(report),
         "pool": record.pool,
         "ensemble": {
@@ -51,7 +51,7 @@ def ensemble_document(store: SweepStore, record: EnsembleRecord, report: Path | 
             {**dataclasses.asdict(member), "validation": score_document(member.validation)} for member in record.members
         ],
         "pairs": [dataclasses.asdict(pair) for pair in record.pairs],
-        "test_openings": len(store.ledger()),
+        "test_openings": len(run.ledger),
     }
 
 
@@ -65,7 +65,7 @@ def _contender_document(contender: Contender) -> dict[str, Any]:
     return {"validation": score_document(contender.validation), "test": score_document(contender.test)}
 
 
-def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | None) -> list[tuple[str, str]]:
+def ensemble_lines(run: Run, record: EnsembleRecord, report: Path | None) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for contender in record.contenders:
         label = "best single" if contender.method == "single" else contender.method
@@ -75,7 +75,7 @@ def ensemble_lines(store: SweepStore, record: EnsembleRecord, report: Path | Non
     lines.append(("chosen", f"{record.method}: {record.reason}"))
     lines += _calibrated_lines(record)
     lines += _analysis_lines(record)
-    lines.append(("test opened", counted(len(store.ledger()), "time")))
+    lines.append(("test opened", counted(len(run.ledger), "time")))
     if report:
         lines.append(("report", str(report)))
         lines.append(("next", open_command(report)))

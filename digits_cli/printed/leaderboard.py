@@ -10,9 +10,9 @@ from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.judging.stats import p_value_text
 from digits_core.recipe import Recipe
-from digits_core.records import RunKind, RunRecord, SweepSummary, status_counts
+from digits_core.records import RunKind, status_counts
 from digits_core.runs.command_line import digits_command, open_command, runs_option
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.view.progress import describe_recipe
 from sweeps.words import counted, duration
 
@@ -24,7 +24,7 @@ def leaderboard_lines(document: Values, top: int, next_command: str) -> list[tup
     rows = document["rows"]
     lines = [*_verdict_lines(document), ("", "")]
     for row in rows[:top]:
-        lines += _row_lines(row)
+        lines += row_lines(row)
     if len(rows) > top:
         lines.append(("", f"and {len(rows) - top} more; --top {len(rows)} shows them, --json has everything"))
     return [*lines, ("replay", rows[0]["reproduce"]), ("next", next_command)]
@@ -83,7 +83,8 @@ def _accuracy(accuracy: float, interval: Sequence[float]) -> str:
     return f"{accuracy:.2%} [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
 
 
-def _row_lines(row: Values) -> list[tuple[str, str]]:
+def row_lines(row: Values) -> list[tuple[str, str]]:
+    """One candidate: its figures, and whether it differs from the leader, on validation and where tested."""
     low, high = row["rank_interval"]
     size = f"{row['parameters']:,} parameters, {duration(row['train_seconds'])}; rank {low} to {high}"
     lines = [
@@ -93,7 +94,9 @@ def _row_lines(row: Values) -> list[tuple[str, str]]:
     if row["test"] is not None:
         lines.append(("   sealed test", answers_text(row["test"])))
     if row["to_leader"] is not None:
-        lines.append(("   vs leader", _to_leader_text(row["to_leader"], row["verdict"])))
+        lines.append(("   vs leader", _to_leader_text(row["to_leader"])))
+    if row.get("to_leader_on_test") is not None:
+        lines.append(("   on the test", _to_leader_text(row["to_leader_on_test"])))
     return lines
 
 
@@ -115,64 +118,59 @@ METHODS = {
 }
 
 
-def _to_leader_text(difference: Values, verdict: str) -> str:
+def _to_leader_text(difference: Values) -> str:
     """The difference in accuracy in percentage points, its interval, and whether the difference is significant."""
     low_rate, high_rate = difference["error_rate_interval"]
     points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in (difference["error_rate"], high_rate, low_rate))
     p_value = f"p {p_value_text(difference['corrected_p_value'])} ({METHODS[difference['method']]}, Holm)"
+    verdict = difference["verdict"]
     apart = verdict if verdict == "tied" else f"significant, {verdict}"
     return f"{points} points [{low}, {high}], {p_value}: {apart}"
 
 
-def next_after(store: SweepStore, board: Leaderboard) -> str:
+def next_after(run: Run, board: Leaderboard) -> str:
     """The command to suggest after a leaderboard."""
-    folder = store.sealed_by.folder
+    folder = run.outer.folder
     name, runs = folder.name, runs_option(folder)
-    if store.header.kind == RunKind.SWEEP and not board.rows[0].candidate.confirmed:
+    if run.header.kind == RunKind.SWEEP and not board.rows[0].candidate.confirmed:
         return digits_command("confirm", "--top", 5, "--seeds", 5, "--sweep", name, *runs)
-    if store.header.kind == RunKind.SWEEP:
+    if run.header.kind == RunKind.SWEEP:
         return digits_command("ensemble", "--pool", "confirmed", "--sweep", name, *runs)
     return digits_command("report", name, *runs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationOutcome:
-    """The runs of `digits confirm`, as read from their folder."""
+    """The run of `digits confirm`; the sweep that it confirms is `run.outer`."""
 
-    sweep: SweepStore
-    store: SweepStore
-    records: tuple[RunRecord, ...]
-    summary: SweepSummary | None
-
-    @staticmethod
-    def of(sweep: SweepStore, store: SweepStore) -> "ConfirmationOutcome":
-        return ConfirmationOutcome(sweep=sweep, store=store, records=tuple(store.records()), summary=store.summary())
+    run: Run
 
     @property
     def interrupted(self) -> bool:
         """Whether some of the runs have not ended yet."""
-        return len(self.records) < self.store.header.trial_count
+        return len(self.run.records) < self.run.header.trial_count
 
     @property
     def counting(self) -> int:
         """The number of runs that have a score."""
-        return sum(record.counts for record in self.records)
+        return len(self.run.ranked)
 
     def raise_if_failed(self) -> None:
         """Raise EnvironmentFailure if an error ended the confirmation or no run has a score."""
-        if self.summary is not None and self.summary.error:
-            raise EnvironmentFailure(f"{self.summary.error}; finished runs are kept in {self.store.folder}")
+        run = self.run
+        if run.summary is not None and run.summary.error:
+            raise EnvironmentFailure(f"{run.summary.error}; finished runs are kept in {run.folder}")
         if not self.counting and not self.interrupted:
-            raise EnvironmentFailure(f"all {len(self.records)} runs failed; see {self.store.folder}")
+            raise EnvironmentFailure(f"all {len(run.records)} runs failed; see {run.folder}")
 
 
 def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:
     """What `confirm` and `confirm --refit` have in common."""
     return {
-        "sweep": outcome.sweep.header.name,
+        "sweep": outcome.run.outer.header.name,
         "report": report and str(report),
-        "folder": str(outcome.store.folder.absolute()),
-        "runs": status_counts(outcome.records),
+        "folder": str(outcome.run.folder.absolute()),
+        "runs": status_counts(outcome.run.records),
         "interrupted": outcome.interrupted,
     }
 
@@ -183,7 +181,7 @@ def confirmation_document(
     """The runs and the resulting leaderboard (null if no run has a score)."""
     return {
         **runs_document(outcome, report),
-        "leaderboard": board and leaderboard_document(outcome.sweep, board),
+        "leaderboard": board and leaderboard_document(outcome.run.outer, board),
     }
 
 
@@ -193,25 +191,25 @@ def confirmation_lines(
     """The verdict and the confirmed recipes, best first."""
     lines: list[tuple[str, str]] = []
     if board is not None:
-        document = leaderboard_document(outcome.sweep, board)
-        again = [row for row in document["rows"] if row["confirmed"] or outcome.store.header.fold_count]
-        lines += [*_verdict_lines(document), ("", ""), *(line for row in again for line in _row_lines(row))]
-    counts = status_counts(outcome.records)
+        document = leaderboard_document(outcome.run.outer, board)
+        again = [row for row in document["rows"] if row["confirmed"] or outcome.run.header.fold_count]
+        lines += [*_verdict_lines(document), ("", ""), *(line for row in again for line in row_lines(row))]
+    counts = status_counts(outcome.run.records)
     lines.append(
-        ("runs", f"{counts['finished']} finished, {counts['failed']} failed, of {outcome.store.header.trial_count}")
+        ("runs", f"{counts['finished']} finished, {counts['failed']} failed, of {outcome.run.header.trial_count}")
     )
     lines += [
         ("failed", f"{record.label}, seed {record.recipe.training.seed}: {record.failure}")
-        for record in outcome.records
+        for record in outcome.run.records
         if record.status == "failed"
     ]
-    name, runs = outcome.sweep.header.name, runs_option(outcome.sweep.folder)
+    name, runs = outcome.run.outer.header.name, runs_option(outcome.run.outer.folder)
     if outcome.interrupted:
         lines.append(("resume", "run the same command again"))
     if report:
         lines.append(("report", str(report)))
     if outcome.interrupted or not outcome.counting:
         return [*lines, ("next", digits_command("leaderboard", name, *runs))]
-    if outcome.store.header.fold_count:
+    if outcome.run.header.fold_count:
         return [*lines, ("next", open_command(report) if report else digits_command("leaderboard", name, *runs))]
     return [*lines, ("next", digits_command("ensemble", "--pool", "confirmed", "--sweep", name, *runs))]

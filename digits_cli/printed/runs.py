@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from digits_cli.printed.sweep import score_document, score_text
-from digits_core.records import RunKind, RunRecord, rank, status_counts
+from digits_cli.printed.sweep import candidate_text, score_document, score_text
+from digits_core.records import RunKind, RunRecord, status_counts
 from digits_core.runs.command_line import digits_command, replay_command, runs_option
+from digits_core.runs.run import Run
 from sweeps.view.progress import describe
 from sweeps.view.run_state import RunState, list_runs
 from sweeps.words import counted, duration
@@ -28,9 +29,9 @@ def list_lines(runs: Path) -> list[tuple[str, str]]:
         if state is None:
             lines.append((name, f"damaged: {problem}"))
             continue
-        best = state.best
-        accuracy = score_text(best.validation) if best is not None and best.validation is not None else "none yet"
-        what = f"{state.header.kind} on {state.header.dataset}, {state.state_text}, {state.progress} trials"
+        accuracy = candidate_text(state.best) if state.best else "none yet"
+        header = state.run.header
+        what = f"{header.kind} on {header.dataset}, {state.state_text}, {state.progress} trials"
         lines.append((name, f"{what}, {state.byte_count / 1e6:.1f} MB; best {accuracy}"))
     if not found:
         return [("next", digits_command("sweep", "--trials", 100, *runs_option(runs / "x")))]
@@ -39,33 +40,36 @@ def list_lines(runs: Path) -> list[tuple[str, str]]:
 
 def run_document(state: RunState) -> dict[str, Any]:
     """`trials` has the counts of `sweep --json`, also while the run is in progress."""
-    header, best = state.header, state.best
+    run, best = state.run, state.best
+    header, history = run.header, run.history
     return {
         "sweep": header.name,
         "kind": header.kind,
         "state": state.state,
-        "folder": str(state.folder.absolute()),
+        "folder": str(run.folder.absolute()),
         "dataset": header.dataset,
         "created_at": header.created_at,
         "trials_planned": header.trial_count,
-        "trials": status_counts(state.records),
-        "running": {str(trial.assignment.trial): max(trial.nlls, default=0) for trial in state.history.unfinished},
-        "retries": sum(trial.retries for trial in state.history.trials.values()),
-        "sessions": len(state.history.sessions),
-        "seconds": state.history.seconds,
-        "test_openings": state.test_openings,
+        "trials": status_counts(run.records),
+        "running": {str(trial.assignment.trial): max(trial.nlls, default=0) for trial in history.unfinished},
+        "retries": sum(trial.retries for trial in history.trials.values()),
+        "sessions": len(history.sessions),
+        "seconds": history.seconds,
+        "test_openings": len(run.ledger),
         "bytes": state.byte_count,
         "best": best
         and {
             "trial": best.trial,
-            "recipe_id": best.recipe.recipe_id,
-            "validation": best.validation and score_document(best.validation),
+            "recipe_id": best.record.recipe.recipe_id,
+            "runs": len(best.runs),
+            "validation": best.runs[0].validation and score_document(best.runs[0].validation),
         },
     }
 
 
 def run_lines(state: RunState) -> list[tuple[str, str]]:
-    header, counts = state.header, status_counts(state.records)
+    run = state.run
+    header, history, counts = run.header, run.history, status_counts(run.records)
     lines = [
         ("run", f"{header.name}: {header.kind} on {header.dataset}, {state.state_text}"),
         ("started", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.created_at)) + f" on {header.hardware}"),
@@ -75,7 +79,7 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
             f" {counts['failed']} failed",
         ),
     ]
-    begun = [f"{t.assignment.trial} (epoch {max(t.nlls, default=0)})" for t in state.history.unfinished if t.nlls]
+    begun = [f"{t.assignment.trial} (epoch {max(t.nlls, default=0)})" for t in history.unfinished if t.nlls]
     if begun:
         lines.append(("running" if state.state == "running" else "interrupted", ", ".join(begun[:8])))
     if header.plan is not None:
@@ -83,38 +87,32 @@ def run_lines(state: RunState) -> list[tuple[str, str]]:
         chosen = "" if header.plan.scheduler == "pbt" else f"{header.plan.search}, "  # pbt samples by itself
         words = f"{chosen}{header.plan.scheduler}, {len(header.space)} parameters, for {objectives}"
         lines.append(("search", words))
-    for record in rank(state.records)[:TOP_COUNT]:
-        assert record.validation is not None
-        lines.append((f"  trial {record.trial}", f"{score_text(record.validation)}; {describe(record)}"))
+    lines += [
+        (f"  {one.name}", f"{candidate_text(one)}; {describe(one.record)}") for one in state.candidates[:TOP_COUNT]
+    ]
     if header.kind == RunKind.TRAINING and counts["failed"]:
-        lines += [("failed", record.failure) for record in state.records]
-    took = (
-        f"{duration(state.history.seconds)} in {counted(len(state.history.sessions), 'session')}, "
-        if state.history.sessions
-        else ""
-    )
-    lines.append(
-        ("took", f"{took}{state.byte_count / 1e6:.1f} MB; test set opened {counted(state.test_openings, 'time')}")
-    )
-    lines.append(("folder", str(state.folder.absolute())))
+        lines += [("failed", record.failure) for record in run.records]
+    took = f"{duration(history.seconds)} in {counted(len(history.sessions), 'session')}, " if history.sessions else ""
+    lines.append(("took", f"{took}{state.byte_count / 1e6:.1f} MB; test set opened {counted(len(run.ledger), 'time')}"))
+    lines.append(("folder", str(run.folder.absolute())))
     return [*lines, ("next", _next_of(state))]
 
 
 def _next_of(state: RunState) -> str:
-    runs = runs_option(state.folder)
+    run, runs = state.run, runs_option(state.run.folder)
     if state.state == "running":
-        return digits_command("watch", state.header.name, *runs)
-    if state.state == "interrupted" and state.history.sessions:
-        return digits_command("resume", state.header.name, *runs)
-    return digits_command("report", state.header.name, *runs)
+        return digits_command("watch", run.name, *runs)
+    if state.state == "interrupted" and run.history.sessions:
+        return digits_command("resume", run.name, *runs)
+    return digits_command("report", run.name, *runs)
 
 
-def trial_document(state: RunState, record: RunRecord) -> dict[str, Any]:
-    return {"sweep": state.header.name, **record.to_dict()}
+def trial_document(run: Run, record: RunRecord) -> dict[str, Any]:
+    return {"sweep": run.name, **record.to_dict()}
 
 
-def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
-    lines = [("trial", f"{record.trial} of {state.header.name}: {record.status}")]
+def trial_lines(run: Run, record: RunRecord) -> list[tuple[str, str]]:
+    lines = [("trial", f"{record.trial} of {run.name}: {record.status}")]
     if record.label:
         lines.append(("recipe", record.label))
     lines += [(f"  {name}", str(value)) for name, value in record.recipe.changes().items()]
@@ -131,8 +129,8 @@ def trial_lines(state: RunState, record: RunRecord) -> list[tuple[str, str]]:
         ran = f"{record.parameter_count:,} parameters, {duration(record.train_seconds)} on {record.device}"
         lines.append(("training", f"{ran}, {record.precision}, {record.execution}"))
     lines += [("error", line) for line in (record.error or "").strip().splitlines()[-12:]]
-    again = replay_command(state.folder, record.trial)
-    return [*lines, ("next", again if record.counts else digits_command("show", state.header.name))]
+    again = replay_command(run.folder, record.trial)
+    return [*lines, ("next", again if record.counts else digits_command("show", run.name, *runs_option(run.folder)))]
 
 
 def removal_document(removed: dict[str, int]) -> dict[str, Any]:

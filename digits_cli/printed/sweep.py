@@ -2,83 +2,82 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from digits_core.errors import EnvironmentFailure
+from digits_core.judging.candidates import Candidate, leader
 from digits_core.judging.objectives import OBJECTIVES, pareto_front
-from digits_core.judging.stats import Spread, accuracy_interval
+from digits_core.judging.stats import Spread, accuracy_interval, spread_of
 from digits_core.metrics import Score
-from digits_core.records import RunRecord, SweepHeader, SweepSummary, rank, status_counts
+from digits_core.records import RunSummary, status_counts
 from digits_core.runs.command_line import digits_command, resume_command, runs_option
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.view.progress import describe
 from sweeps.words import counted, duration
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOutcome:
-    """A sweep that has ended, or was interrupted, as read from its folder, with its report and test score."""
+    """A sweep that has ended, or was interrupted, and its page."""
 
-    folder: Path
-    header: SweepHeader
-    summary: SweepSummary
-    records: tuple[RunRecord, ...]
-    test_openings: int
+    run: Run
     report: Path | None  # None if no trial has a result
-    test: Score | None  # of the leader; None if the sealed test set was not opened
-
-    @staticmethod
-    def of(store: SweepStore, summary: SweepSummary, report: Path | None, test: Score | None) -> "SweepOutcome":
-        return SweepOutcome(
-            folder=store.folder,
-            header=store.header,
-            summary=summary,
-            records=tuple(store.records()),
-            test_openings=len(store.ledger()),
-            report=report,
-            test=test,
-        )
 
     @property
-    def leader(self) -> RunRecord | None:
-        """The trial with the lowest validation NLL."""
-        return next(iter(rank(self.records)), None)
+    def summary(self) -> RunSummary:
+        """How the search went."""
+        assert self.run.summary is not None  # written when the trials have ended
+        return self.run.summary
+
+    @cached_property
+    def leader(self) -> Candidate | None:
+        """None if no trial counts."""
+        return leader(self.run)
+
+    @property
+    def test(self) -> Score | None:
+        """The leader's first run on the sealed test set; None if that was not opened for it."""
+        return self.leader.test.scores[0] if self.leader and self.leader.test else None
 
     def raise_if_failed(self) -> None:
         """Raise EnvironmentFailure if an error ended the search or, with the last error, if all trials failed."""
+        run = self.run
         if self.summary.error:
-            kept = f"{len(self.records)} of {counted(self.header.trial_count, 'trial')} are kept"
+            kept = f"{len(run.records)} of {counted(run.header.trial_count, 'trial')} are kept"
             raise EnvironmentFailure(f"{self.summary.error}; {kept}")
         if self.leader is None and not self.summary.interrupted:
             raise EnvironmentFailure(
-                f"all {counted(len(self.records), 'trial')} failed; the last one: {self.records[-1].failure}"
+                f"all {counted(len(run.records), 'trial')} failed; the last one: {run.records[-1].failure}"
             )
 
 
 def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
     """`report` and `best` are null if no trial has a result, `front` if there is only one objective."""
-    leader, header, summary = outcome.leader, outcome.header, outcome.summary
+    run, leader, summary = outcome.run, outcome.leader, outcome.summary
+    header = run.header
     best = leader and {
         "trial": leader.trial,
-        "recipe_id": leader.recipe.recipe_id,
-        "recipe": dataclasses.asdict(leader.recipe),
-        "validation": leader.validation and score_document(leader.validation),
+        "recipe_id": leader.record.recipe.recipe_id,
+        "recipe": dataclasses.asdict(leader.record.recipe),
+        "runs": len(leader.runs),
+        "validation": leader.runs[0].validation and score_document(leader.runs[0].validation),
         "test": outcome.test and score_document(outcome.test),
     }
     return {
         "sweep": header.name,
-        "folder": str(outcome.folder.absolute()),
+        "folder": str(run.folder.absolute()),
         "report": outcome.report and str(outcome.report),
         "dataset": header.dataset,
         "trials_planned": header.trial_count,
-        "trials": status_counts(outcome.records),
+        "trials": status_counts(run.records),
         "interrupted": summary.interrupted,
         "limit": summary.limit,
         "database_problem": summary.database,
         "seconds": summary.seconds,
         "training_share": summary.training_share,
-        "test_openings": outcome.test_openings,
+        "test_openings": len(run.ledger),
         "best": best,
         "front": front_document(outcome),
     }
@@ -86,20 +85,20 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
 
 def front_document(outcome: SweepOutcome) -> dict[str, Any] | None:
     """The Pareto front; None if there is only one objective."""
-    names = outcome.header.objectives
+    names = outcome.run.header.objectives
     if len(names) == 1:
         return None
     return {
         "objectives": list(names),
         "trials": [
             {"trial": record.trial, **{name: OBJECTIVES[name].value(record) for name in names}}
-            for record in pareto_front(outcome.records, names)
+            for record in pareto_front(outcome.run.records, names)
         ],
     }
 
 
 def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
-    names = outcome.header.objectives
+    names = outcome.run.header.objectives
     if len(names) == 1:
         return []
     lines = [
@@ -108,45 +107,52 @@ def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
             f"by {' and '.join(OBJECTIVES[name].title for name in names)}; no trial here dominates another",
         )
     ]
-    for record in pareto_front(outcome.records, names):
+    for record in pareto_front(outcome.run.records, names):
         values = ", ".join(f"{OBJECTIVES[n].text(OBJECTIVES[n].value(record))} {n}" for n in names)
         lines.append((f"  trial {record.trial}", f"{values}: {describe(record)}"))
     return lines
 
 
 def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
-    header, summary, leader = outcome.header, outcome.summary, outcome.leader
-    counts, lines = status_counts(outcome.records), []
+    run, summary, leader = outcome.run, outcome.summary, outcome.leader
+    header = run.header
+    counts, lines = status_counts(run.records), []
     if summary.interrupted:
         lines.append(
             (
                 "interrupted",
-                f"{len(outcome.records)} of {header.trial_count} trials have ended; resuming continues the rest",
+                f"{len(run.records)} of {header.trial_count} trials have ended; resuming continues the rest",
             )
         )
-    if leader is not None and leader.validation is not None:
+    if leader is not None:
         tested = "not opened, because the sweep was interrupted"
         if outcome.test:
-            tested = f"{score_text(outcome.test)}; opened {counted(outcome.test_openings, 'time')}"
-        lines.append(("leader", f"trial {leader.trial}: {describe(leader)}"))
-        lines.append(("  validation", score_text(leader.validation)))
+            tested = f"{score_text(outcome.test)}; opened {counted(len(run.ledger), 'time')}"
+        lines.append(("leader", f"trial {leader.trial}: {describe(leader.record)}"))
+        lines.append(("  validation", candidate_text(leader)))
         lines.append(("  sealed test", tested))
     lines += front_lines(outcome)
     if summary.limit:
-        lines.append(("ended", f"{summary.limit}, after {counted(len(outcome.records), 'trial')}"))
+        lines.append(("ended", f"{summary.limit}, after {counted(len(run.records), 'trial')}"))
     if summary.database:
         lines.append(("database", f"some trials are missing from it; `digits resume` adds them. {summary.database}"))
     shares = f"{summary.training_share:.0%} of worker time since the first trial started was spent training"
     ended = f"{counts['finished']} finished, {counts['stopped']} stopped early, {counts['failed']} failed"
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
-    lines.append(("folder", str(outcome.folder.absolute())))
+    lines.append(("folder", str(run.folder.absolute())))
     if summary.interrupted:
-        lines.append(("resume", resume_command(outcome.folder)))
+        lines.append(("resume", resume_command(run.folder)))
     if outcome.report:
         lines.append(("report", str(outcome.report)))
-        runs = runs_option(outcome.folder)
+        runs = runs_option(run.folder)
         lines.append(("next", digits_command("ensemble", "--top", 5, "--sweep", header.name, *runs)))
     return lines
+
+
+def candidate_text(candidate: Candidate) -> str:
+    """Its validation score, or the mean over its runs, from their records."""
+    scores = [run.validation for run in candidate.runs if run.validation is not None]
+    return score_text(scores[0]) if len(scores) == 1 else spread_text(spread_of([one.accuracy for one in scores]))
 
 
 def score_document(score: Score) -> dict[str, Any]:

@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 from digits_cli.printed.sweep import score_document, score_text, spread_text
 from digits_core.data.datasets import DATASETS
-from digits_core.judging.comparison import is_as_published, our_figures
+from digits_core.judging.published import is_as_published, our_figures
 from digits_core.judging.stats import spread_of
+from digits_core.metrics import Score, score
 from digits_core.recipes import RECIPES
 from digits_core.runs.command_line import digits_command, open_command, runs_option
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.view.progress import describe
 from sweeps.words import counted, duration
 
 if TYPE_CHECKING:
     from digits_core.inference.inside import LayerRow
     from sweeps.running.replay import Replay
-    from sweeps.running.training_run import TrainingOutcome
 
 
-def training_document(outcome: "TrainingOutcome", report: Path | None) -> dict[str, Any]:
-    record = outcome.record
+def training_document(run: Run, report: Path | None) -> dict[str, Any]:
+    record, test = run.record(0), _test_score(run)
     return {
-        "run": outcome.store.header.name,
-        "folder": str(outcome.store.folder.absolute()),
+        "run": run.header.name,
+        "folder": str(run.folder.absolute()),
         "report": report and str(report),
         "recipe_name": record.label,
         "recipe_id": record.recipe.recipe_id,
         "recipe": dataclasses.asdict(record.recipe),
-        "dataset": outcome.store.header.dataset,
+        "dataset": run.header.dataset,
         "status": record.status,
         "epochs": len(record.curve),
         "best_epoch": record.best_epoch,
@@ -42,13 +42,17 @@ def training_document(outcome: "TrainingOutcome", report: Path | None) -> dict[s
         "threads": record.thread_count,
         "folds": [score_document(score) for score in record.fold_scores],
         "validation": record.validation and score_document(record.validation),
-        "test": outcome.test and score_document(outcome.test),
-        "test_openings": len(outcome.store.ledger()),
+        "test": test and score_document(test),
+        "test_openings": len(run.ledger),
     }
 
 
-def training_lines(outcome: "TrainingOutcome", report: Path | None) -> list[tuple[str, str]]:
-    record, store = outcome.record, outcome.store
+def _test_score(run: Run) -> Score | None:
+    return score(run.test_labels, run.test_probabilities(0)) if run.has_opened_test(0) else None
+
+
+def training_lines(run: Run, report: Path | None) -> list[tuple[str, str]]:
+    record, test = run.record(0), _test_score(run)
     spent = f"{counted(len(record.curve), 'epoch')} in {duration(record.train_seconds)}"
     lines = [
         (
@@ -64,21 +68,21 @@ def training_lines(outcome: "TrainingOutcome", report: Path | None) -> list[tupl
     tested = "not opened, because the run was interrupted"
     if record.fold_scores:
         tested = "none for a cross-validation, which has a network per fold"
-    if outcome.test:
-        tested = f"{score_text(outcome.test)}; opened {counted(len(store.ledger()), 'time')}"
+    if test:
+        tested = f"{score_text(test)}; opened {counted(len(run.ledger), 'time')}"
     lines.append(("sealed test", tested))
-    if is_as_published(record.label, record.recipe, store.header):
+    if is_as_published(record.label, record.recipe, run.header):
         lines.append(("published", RECIPES[record.label].published))
-    lines.append(("folder", str(store.folder.absolute())))
+    lines.append(("folder", str(run.folder.absolute())))
     if report:
         lines.append(("report", str(report)))
     lines.append(("next", open_command(report) if report else digits_command("recipes")))
     return lines
 
 
-def replay_document(store: SweepStore, outcome: "Replay") -> dict[str, Any]:
+def replay_document(run: Run, outcome: "Replay") -> dict[str, Any]:
     return {
-        "run": store.header.name,
+        "run": run.header.name,
         "trial": outcome.record.trial,
         "n": outcome.n,
         "differing_predictions": outcome.differing_count,
@@ -88,17 +92,17 @@ def replay_document(store: SweepStore, outcome: "Replay") -> dict[str, Any]:
     }
 
 
-def replay_lines(store: SweepStore, outcome: "Replay") -> list[tuple[str, str]]:
+def replay_lines(run: Run, outcome: "Replay") -> list[tuple[str, str]]:
     largest = (
         "bit-identical" if outcome.same_bits else f"probabilities differ by at most {outcome.largest_difference:.2g}"
     )
     lines = [
-        ("trial", f"{outcome.record.trial} of {store.header.name}: {describe(outcome.record)}"),
+        ("trial", f"{outcome.record.trial} of {run.header.name}: {describe(outcome.record)}"),
         ("differ", f"{outcome.differing_count} of {counted(outcome.n, 'validation prediction')}; {largest}"),
     ]
     if outcome.changes:
         lines.append(("changed", "; ".join(outcome.changes)))
-    lines.append(("next", digits_command("report", store.header.name, *runs_option(store.folder))))
+    lines.append(("next", digits_command("report", run.header.name, *runs_option(run.folder))))
     return lines
 
 

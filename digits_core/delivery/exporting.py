@@ -31,7 +31,7 @@ def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Call
     if config.format == "c":
         c_source.compiler_of()  # fail before minutes are spent
     name = classifier.name
-    test = open_test_images(classifier.store, classifier.records, f"export of {name} as {config.format}")
+    test = open_test_images(classifier.run, classifier.records, f"export of {name} as {config.format}")
     model = Deployed(classifier, takes_bytes=config.takes_bytes).eval()
     say(f"converting {name} to {config.format}{', int8' if config.int8 else ''}")
     contents, answer = _converted(classifier, model, config)

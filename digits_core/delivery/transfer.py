@@ -16,7 +16,7 @@ from digits_core.handwriting.framing import frame_for, reframed
 from digits_core.inference.classifier import Classifier
 from digits_core.inference.sealed import open_foreign_test_images
 from digits_core.judging.stats import accuracy_interval
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.runs.transfer_records import Transfer, TransferCell, TransferColumn, TransferRow, write_transfer
 
 
@@ -57,16 +57,16 @@ def transfer(
     columns = tuple(TransferColumn(name=name, side=part.images.shape[1], n=len(part)) for name, part in parts)
     result = Transfer(created_at=time.time(), columns=columns, rows=tuple(rows))
     for one in classifiers:
-        write_transfer(one.store.sealed_by.folder, result)
+        write_transfer(one.run.outer.folder, result)
     return result
 
 
-def _by_run(classifiers: Sequence[Classifier]) -> list[tuple[SweepStore, tuple[int, ...]]]:
+def _by_run(classifiers: Sequence[Classifier]) -> list[tuple[Run, tuple[int, ...]]]:
     """Each run that the models belong to, once, with the trials that they consist of."""
     trials: dict[Path, dict[int, None]] = {}
     for one in classifiers:
-        trials.setdefault(one.store.folder, {}).update(dict.fromkeys(record.trial for record in one.records))
-    return [(SweepStore(folder), tuple(found)) for folder, found in trials.items()]
+        trials.setdefault(one.run.folder, {}).update(dict.fromkeys(record.trial for record in one.records))
+    return [(Run(folder), tuple(found)) for folder, found in trials.items()]
 
 
 def _row(

@@ -1,5 +1,6 @@
 """Puts stored networks to use: predicts, opens the sealed test set, looks inside. Knows torch, but no Ray or Optuna.
 
+ensembling.py    `digits ensemble`: combines the best models and measures what that gains
 classifier.py    a stored network or ensemble that predicts new images
 stored_model.py  one trained network with its stored weights
 sealed.py        the only code that opens the sealed test set

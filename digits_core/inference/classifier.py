@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.stored_model import stored_model, stored_precision
 from digits_core.judging.ensemble import Stack, combine, fit_stack, majority, scaled
-from digits_core.records import RunRecord, SweepHeader
+from digits_core.records import RunHeader, RunRecord
 from digits_core.runs.ensemble_records import EnsembleRecord
-from digits_core.runs.store import REFITTED, SweepStore, confirmation_name, sweep_names
+from digits_core.runs.run import REFITTED, Run, confirmation_name, runs_in
 from digits_core.training.device import default_device
 from digits_core.training.evaluate import as_tensor, predict
 
@@ -50,13 +50,17 @@ class Classifier:
     """A model ready to predict. name: as `--model` takes it. records, networks: of its members, at least one."""
 
     name: str
-    store: SweepStore  # the run whose folder holds the members
-    header: SweepHeader
+    run: Run  # the run whose folder holds the members
     records: tuple[RunRecord, ...]
     networks: tuple[nn.Module, ...]
     device: torch.device
     combine: Combination
     ensemble: EnsembleRecord | None = None
+
+    @property
+    def header(self) -> RunHeader:
+        """What its members' run was asked to do."""
+        return self.run.header
 
     @property
     def side(self) -> int:
@@ -90,68 +94,60 @@ class Classifier:
 def open_classifier(runs: Path, selector: str | None) -> Classifier:
     """SWEEP, SWEEP/TRIAL, SWEEP/ensemble, SWEEP/confirmed/TRIAL, SWEEP/refitted/TRIAL, or "ensemble": the latest one.
 
-    A sweep alone means its leader. None means the latest run's ensemble or, if it has none, its leader. Raises
-    UsageError if there is no such model, EnvironmentFailure if weights are missing or damaged.
+    A sweep alone means its leader's network. None means the latest run's ensemble or, if it has none, its leader's
+    network. Raises UsageError if there is no such model, EnvironmentFailure if weights are missing or damaged.
     """
     if selector is None:
-        store = SweepStore.open(runs)
-        return _ensemble(store) if store.ensemble() else _leader(store)
+        run = Run.open(runs)
+        return _ensemble(run) if run.ensemble else _leader(run)
     if selector == ENSEMBLE:
         return _ensemble(_latest_combined(runs))
     name, *rest = selector.split("/")
-    store = SweepStore.open(runs, name)
+    run = Run.open(runs, name)
     if not rest:
-        return _leader(store)
+        return _leader(run)
     if rest == [ENSEMBLE]:
-        return _ensemble(store)
-    inner = store
+        return _ensemble(run)
     if len(rest) == 2 and rest[0] in INNER_RUNS:
-        inner = SweepStore(store.folder / rest.pop(0))
-        if not (inner.folder / "sweep.json").is_file():
-            raise UsageError(f"{name!r} has no runs in {inner.folder.name!r}; see `digits show {name}`")
+        within = rest.pop(0)
+        inner = run.inner(within)
+        if inner is None:
+            raise UsageError(f"{name!r} has no runs in {within!r}; see `digits show {name}`")
+        run = inner
     if len(rest) != 1 or not (rest[0].isascii() and rest[0].isdigit() and len(rest[0]) <= 6):
         raise UsageError(f"there is no model {selector!r}; write {name}, {name}/17 or {name}/ensemble")
-    return _single(inner, _record(inner, int(rest[0])))
+    return _single(run, run.record(int(rest[0])))
 
 
-def _latest_combined(runs: Path) -> SweepStore:
-    stores = [SweepStore.open(runs, name) for name in sweep_names(runs)]
-    combined = [(store.folder / "ensemble.json", store) for store in stores]
-    combined = [(path, store) for path, store in combined if path.is_file()]
+def _latest_combined(runs: Path) -> Run:
+    combined = [(run.folder / "ensemble.json", run) for run in runs_in(runs)]
+    combined = [(path, run) for path, run in combined if path.is_file()]
     if not combined:
         raise UsageError(f"no run in {runs} has an ensemble yet; run: digits ensemble --top 5")
     return max(combined, key=lambda one: one[0].stat().st_mtime)[1]
 
 
-def _record(store: SweepStore, trial: int) -> RunRecord:
-    record = store.trial(trial).read_record()
-    if record is None:
-        known = [str(one.trial) for one in store.records()]
-        raise unknown_name("trial", str(trial), known)
-    return record
+def _leader(run: Run) -> Classifier:
+    from digits_core.judging.candidates import leader  # its statistics take half a second to import
+
+    leads = leader(run)
+    if leads is None:
+        raise UsageError(f"{run.header.name!r} has no validated trial yet; see `digits show {run.header.name}`")
+    return _single(leads.home, leads.runs[0])
 
 
-def _leader(store: SweepStore) -> Classifier:
-    from digits_core.judging.candidates import leading_record  # its statistics take half a second to import
-
-    record = leading_record(store)
-    if record is None:
-        raise UsageError(f"{store.header.name!r} has no validated trial yet; see `digits show {store.header.name}`")
-    return _single(store, record)
+def _single(run: Run, record: RunRecord) -> Classifier:
+    return _classifier(run, _name(run, str(record.trial)), [record], ALONE)
 
 
-def _single(store: SweepStore, record: RunRecord) -> Classifier:
-    return _classifier(store, _name(store, str(record.trial)), [record], ALONE)
-
-
-def _name(store: SweepStore, what: str) -> str:
-    outer = store.sealed_by
-    within = [] if outer.folder == store.folder else [store.folder.name]
+def _name(run: Run, what: str) -> str:
+    outer = run.outer
+    within = [] if outer.folder == run.folder else [run.folder.name]
     return "/".join([outer.folder.name, *within, what])
 
 
-def _ensemble(sweep: SweepStore) -> Classifier:
-    record = sweep.ensemble()
+def _ensemble(sweep: Run) -> Classifier:
+    record = sweep.ensemble
     if record is None:
         raise UsageError(f"{sweep.header.name!r} has no ensemble yet; run: digits ensemble --sweep {sweep.header.name}")
     confirmed = sweep.confirmation() if record.pool == "confirmed" else sweep
@@ -162,17 +158,17 @@ def _ensemble(sweep: SweepStore) -> Classifier:
         )
     trials = [member.trial for member in record.members] or list(record.chosen.weights)
     used, together = _combination(confirmed, record, trials)
-    members = [_record(confirmed, trial) for trial in used]
+    members = [confirmed.record(trial) for trial in used]
     return _classifier(confirmed, _name(sweep, ENSEMBLE), members, together, record)
 
 
-def _combination(store: SweepStore, record: EnsembleRecord, trials: Sequence[int]) -> tuple[list[int], Combination]:
+def _combination(run: Run, record: EnsembleRecord, trials: Sequence[int]) -> tuple[list[int], Combination]:
     """The trials that are used, and how their predictions are combined: exactly as when the ensemble was scored."""
     temperature = record.calibrated.temperature if record.calibrated else 1.0
     if record.method == "stack":  # its regression is not stored: fitting the same arrays gives the same one
         used = list(trials)
-        stored = np.stack([store.validation_probabilities(trial) for trial in used])
-        stack = fit_stack(store.validation_labels(), stored)
+        stored = np.stack([run.validation_probabilities(trial) for trial in used])
+        stack = fit_stack(run.validation_labels, stored)
         return used, Combination(weights=stack.weights(len(used)), stack=stack, temperature=temperature)
     weights = record.chosen.weights
     used = [trial for trial in trials if weights.get(trial, 0.0) > 0]
@@ -181,19 +177,19 @@ def _combination(store: SweepStore, record: EnsembleRecord, trials: Sequence[int
 
 
 def _classifier(
-    store: SweepStore,
+    run: Run,
     name: str,
     records: Sequence[RunRecord],
     together: Combination,
     ensemble: EnsembleRecord | None = None,
 ) -> Classifier:
-    header = store.header
+    header = run.header
     if header.fold_count:
         raise UsageError(
             f"{header.name!r} is a cross-validation: it has one network per fold and none for new images;"
             " train the recipe with --folds 0"
         )
-    missing = [record.trial for record in records if not store.trial(record.trial).has_weights]
+    missing = [record.trial for record in records if not run.trial(record.trial).has_weights]
     if missing:
         raise EnvironmentFailure(
             f"{name}: the weights of trial {', '.join(map(str, missing))} are missing (a sweep keeps those of its"
@@ -202,10 +198,9 @@ def _classifier(
     device = default_device()
     return Classifier(
         name=name,
-        store=store,
-        header=header,
+        run=run,
         records=tuple(records),
-        networks=tuple(stored_model(store, record, header.side).to(device).eval() for record in records),
+        networks=tuple(stored_model(run, record, header.side).to(device).eval() for record in records),
         device=device,
         combine=together,
         ensemble=ensemble,

@@ -10,33 +10,34 @@ from digits_core.data.digits import Digits, LabelledImages, refit_split_id, seal
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.stored_model import stored_model, stored_precision
 from digits_core.records import RunRecord
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from digits_core.training.device import default_device
 from digits_core.training.evaluate import as_tensor, predict
 
 
-def open_test_images(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
+def open_test_images(run: Run, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
     """The test images themselves, to check a model's exported forms on them. Adds a ledger line like any opening."""
-    test, _ = sealed_test_part(_digits_of(store))
-    store.append_to_ledger(purpose, tuple(record.trial for record in records))
+    test, _ = sealed_test_part(_digits_of(run))
+    RunWriter(run.folder).append_to_ledger(purpose, tuple(record.trial for record in records))
     return test
 
 
-def open_foreign_test_images(asked: Sequence[tuple[SweepStore, tuple[int, ...]]], name: str) -> LabelledImages:
+def open_foreign_test_images(asked: Sequence[tuple[Run, tuple[int, ...]]], name: str) -> LabelledImages:
     """The test set of any data set, to see how well models transfer. Adds a line to the ledger of each of their runs.
 
     asked: those runs, each with the trials whose models are used.
     """
     digits = load_digits(name)
     test, _ = sealed_test_part(digits)
-    for store, trials in asked:
-        store.append_to_ledger(f"transfer to {digits.name}", trials)
+    for run, trials in asked:
+        RunWriter(run.folder).append_to_ledger(f"transfer to {digits.name}", trials)
     return test
 
 
-def _digits_of(store: SweepStore) -> Digits:
+def _digits_of(run: Run) -> Digits:
     """The run's data set. Raises EnvironmentFailure if it, or its split, is not the one the run was trained on."""
-    header = store.header
+    header = run.header
     digits = load_digits(header.dataset)
     if digits.checksum != header.data_checksum:
         raise EnvironmentFailure(
@@ -50,31 +51,39 @@ def _digits_of(store: SweepStore) -> Digits:
     return digits
 
 
-def open_test(store: SweepStore, records: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
+def open_test(run: Run, records: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
     """Test probabilities (M, N, 10) of stored models, computed once and kept. Every call adds a line to the ledger.
 
     Raises EnvironmentFailure if weights are missing or the data set is not the one the run was trained on, UsageError
     for a cross-validation.
     """
-    header = store.header
+    header = run.header
     if header.fold_count:
         raise UsageError(
             f"{header.name!r} is a cross-validation: it has one network per fold and none for the sealed test set;"
             " train the recipe with --folds 0 to combine or test it"
         )
-    digits = _digits_of(store)
+    digits = _digits_of(run)
     test, indices = sealed_test_part(digits)
     device = default_device()
     # Load every model first: if one cannot be loaded, nothing is opened.
+    for record in records:
+        if run.has_opened_test(record.trial):
+            run.test_probabilities(record.trial)  # if they are damaged, nothing is opened
     unseen = [
-        (record, stored_model(store, record, digits.side).to(device))
+        (record, stored_model(run, record, digits.side).to(device))
         for record in records
-        if store.test_probabilities(record.trial) is None
+        if not run.has_opened_test(record.trial)
     ]
-    store.append_to_ledger(purpose, tuple(record.trial for record in records))
-    for keeper in (store, store.sealed_by):  # an ensemble of confirmed runs is stored in the sweep's folder
+    writer = RunWriter(run.folder)
+    writer.append_to_ledger(purpose, tuple(record.trial for record in records))
+    for keeper in (
+        writer,
+        RunWriter(run.outer.folder),
+    ):  # an ensemble of confirmed runs is stored in the sweep's folder
         keeper.write_test_part(test.labels, indices)
     images = as_tensor(test.images).to(device)
     for record, model in unseen:
-        store.write_test(record.trial, predict(model, images, stored_precision(record, device)))
-    return np.stack([store.opened_test_probabilities(record.trial) for record in records])
+        writer.write_test(record.trial, predict(model, images, stored_precision(record, device)))
+    opened = writer.run
+    return np.stack([opened.test_probabilities(record.trial) for record in records])

@@ -5,18 +5,18 @@ from torch import nn
 
 from digits_core.records import RunRecord
 from digits_core.runs.durable import unusable
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.training.evaluate import load_weights
 from digits_core.training.models import build_model
 
 
-def stored_model(store: SweepStore, record: RunRecord, side: int) -> nn.Module:
+def stored_model(run: Run, record: RunRecord, side: int) -> nn.Module:
     """The trial's network for images of `side` pixels, with the weights of its best epoch.
 
     Raises EnvironmentFailure if they are missing or belong to another network.
     """
-    folder = store.trial(record.trial)
-    model, weights = build_model(record.recipe, side), folder.weights()
+    folder = run.trial(record.trial)
+    model, weights = build_model(record.recipe, side), folder.weights(record)
     try:
         load_weights(model, weights)
     except (RuntimeError, TypeError) as error:  # what torch raises if names, shapes or types do not fit

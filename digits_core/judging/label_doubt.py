@@ -10,7 +10,7 @@ from digits_core.data.datasets import contested_images
 from digits_core.errors import UsageError, unknown_name
 from digits_core.judging.candidates import Candidate
 from digits_core.judging.leaderboard import leaderboard
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 
 FEW_DRAWS = 2  # ties do not depend on the bootstrap
 PARTS = ("validation", "test")
@@ -42,7 +42,7 @@ class Review:
     uncontested_error_count: int  # of the best model, on the images whose label nobody disputes
 
 
-def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> Review:
+def find_doubts(run: Run, part: str = "validation", top: int = 10) -> Review:
     """Review the set with the models of the tie group, with all their seeds; at most `top` models.
 
     Validation images are out of sample for them: they chose the models, but did not train them. Raises UsageError if
@@ -52,32 +52,26 @@ def find_doubts(store: SweepStore, part: str = "validation", top: int = 10) -> R
         raise unknown_name("part", part, PARTS)
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
-    confirmed = store.confirmation()
-    tied = [row.candidate for row in leaderboard(store, draws=FEW_DRAWS).tie]
-    asked = [run for one in tied for run in _runs_of(one, store, confirmed, part)][:top]
+    tied = [row.candidate for row in leaderboard(run, draws=FEW_DRAWS).tie]
+    asked = [model for one in tied for model in _models_of(one, run, part)][:top]
     if not asked:
-        raise UsageError(f"{store.header.name!r}: the sealed test set has not been opened for any of its best models")
+        raise UsageError(f"{run.header.name!r}: the sealed test set has not been opened for any of its best models")
     if part == "validation":
-        labels, indices = store.validation_labels(), store.validation_indices()
-        said = [run.validation_probabilities(trial) for run, trial in asked]
+        labels, indices = run.validation_labels, run.validation_indices
+        said = [home.validation_probabilities(trial) for home, trial in asked]
     else:
-        first = asked[0][0]
-        labels, indices = first.test_labels(), first.test_indices()
-        said = [run.opened_test_probabilities(trial) for run, trial in asked]
-    return review(part, labels, indices, said, contested_images(store.header.dataset))
+        home, _ = asked[0]
+        labels, indices = home.test_labels, home.test_indices
+        said = [home.test_probabilities(trial) for home, trial in asked]
+    return review(part, labels, indices, said, contested_images(run.header.dataset))
 
 
-def _runs_of(
-    one: Candidate, store: SweepStore, confirmed: SweepStore | None, part: str
-) -> list[tuple[SweepStore, int]]:
-    """Where a candidate's predictions for the set are stored: in the runs that confirm it, else in its own run."""
-    runs = [(confirmed, run.trial) for run in one.runs] if one.confirmed and confirmed else []
+def _models_of(one: Candidate, run: Run, part: str) -> list[tuple[Run, int]]:
+    """Where a candidate's predictions for the set are: its runs', or the sweep's own trial's if only that has some."""
     found = [
-        (where, trial)
-        for where, trial in runs or [(store, run.trial) for run in one.runs]
-        if part == "validation" or where.has_opened_test(trial)
+        (one.home, model.trial) for model in one.runs if part == "validation" or one.home.has_opened_test(model.trial)
     ]
-    return found or ([(store, one.record.trial)] if store.has_opened_test(one.record.trial) else [])
+    return found or ([(run, one.record.trial)] if run.has_opened_test(one.record.trial) else [])
 
 
 def review(

@@ -3,23 +3,24 @@
 import dataclasses
 from typing import Any
 
-from digits_core.judging.candidates import Answers
-from digits_core.judging.leaderboard import Leaderboard, Row, ToLeader
+from digits_core.judging.answers import Answers
+from digits_core.judging.leaderboard import Leaderboard, Row
+from digits_core.judging.paired import ToLeader
 from digits_core.judging.stats import Interval
 from digits_core.runs.command_line import replay_command
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 
 
-def leaderboard_document(store: SweepStore, board: Leaderboard) -> dict[str, Any]:
+def leaderboard_document(run: Run, board: Leaderboard) -> dict[str, Any]:
     """What `leaderboard --json` prints. Differences are on validation, and positive if the row is worse."""
     return {
-        "sweep": store.sealed_by.folder.name,
+        "sweep": run.outer.folder.name,
         "n": board.n,
         "part": board.part,
         "test_openings": board.test_openings,
         "selection_corrected": _selected_document(board),
         "detectable_difference": board.detectable,
-        "rows": [_row_document(store, row) for row in board.rows],
+        "rows": [_row_document(run, row) for row in board.rows],
     }
 
 
@@ -50,10 +51,11 @@ def _to_leader_document(difference: ToLeader) -> dict[str, Any]:
         "p_value": difference.p_value,
         "corrected_p_value": difference.corrected_p_value,
         "method": difference.method,
+        "verdict": difference.verdict,
     }
 
 
-def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
+def _row_document(run: Run, row: Row) -> dict[str, Any]:
     candidate = row.candidate
     return {
         "trial": candidate.trial,
@@ -64,15 +66,17 @@ def _row_document(store: SweepStore, row: Row) -> dict[str, Any]:
         "tied_with_leader": row.tied_with_leader,
         "verdict": row.to_leader.verdict if row.to_leader else "leads",
         "to_leader": row.to_leader and _to_leader_document(row.to_leader),
+        "to_leader_on_test": row.on_test and _to_leader_document(row.on_test),
         "validation": answers_document(candidate.validation),
         "test": candidate.test and answers_document(candidate.test),
+        "trials": [run.trial for run in candidate.runs],
         "seeds": list(candidate.seeds),
         "confirmed": candidate.confirmed,
         "parameters": candidate.record.parameter_count,
         "train_seconds": candidate.train_seconds,
         "image_seconds": candidate.record.image_seconds,
         "recipe": dataclasses.asdict(candidate.record.recipe),
-        "reproduce": replay_command(store.sealed_by.folder, candidate.trial),
+        "reproduce": replay_command(run.outer.folder, candidate.trial),
     }
 
 

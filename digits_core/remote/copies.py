@@ -41,7 +41,7 @@ from digits_core.remote.manifest import (
 )
 from digits_core.runs.durable import write_atomically
 from digits_core.runs.ownership import is_running, sole_driver
-from digits_core.runs.store import NAME_PATTERN, SweepStore, check_name
+from digits_core.runs.run import NAME_PATTERN, Run, check_name
 
 AT_A_TIME = 8
 TRIES = 5
@@ -170,7 +170,7 @@ def _send_all(
 
 
 def _manifest(folder: Path, files: dict[str, Entry]) -> Manifest:
-    header = SweepStore(folder).header
+    header = Run(folder).header
     return Manifest(
         token=secrets.token_hex(8),
         pushed_at=time.time(),

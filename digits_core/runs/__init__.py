@@ -6,7 +6,8 @@ ensemble_records.py  what is kept of an ensemble
 journal.py           the append-only file that resuming reads
 ledger.py            one line for every opening of the sealed test set
 ownership.py         the lock that allows one driver per run
-store.py             a run's folder on disk: its layout, reading and writing it
+run.py               a run's folder on disk: its layout, and reading it
 transfer_records.py  what is kept of models tested on other data sets
 trial_folder.py      the files of one trial
+writer.py            writing a run's folder
 """

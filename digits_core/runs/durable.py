@@ -6,6 +6,7 @@ import glob
 import hashlib
 import io
 import json
+import math
 import os
 import stat
 import tempfile
@@ -32,6 +33,7 @@ os.umask(UMASK)
 PART = ".digits-part"  # ends the name of a file that is being written
 SECONDS_TO_LOCK = 1.0  # from making a file to locking it
 MOST_IMAGES = 2**40  # in a data set: no position is larger
+NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
 
@@ -126,13 +128,21 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     write_atomically(path, array_bytes(array))
 
 
-def read_array(path: Path) -> npt.NDArray[Any]:
-    """Read an .npy file; never unpickles. Raises EnvironmentFailure if it is missing or damaged."""
-    check_regular(path)
+def read_array(path: Path, expected: str | None = None) -> npt.NDArray[Any]:
+    """Read an .npy file, opened once; never unpickles. The array cannot be written to. expected: the file's checksum.
+
+    Raises EnvironmentFailure if it is missing or damaged, or has another checksum.
+    """
+    content = read_vouched(path, expected)
     try:
-        return np.array(np.lib.format.open_memmap(path, mode="r"))  # unlike read_array, takes no header at its word
-    except OSError as error:
-        raise unusable(path, error) from error
+        stream = io.BytesIO(content)
+        read_header = NPY_HEADERS[np.lib.format.read_magic(stream)]
+        shape, is_transposed, dtype = read_header(stream)
+        if min(shape, default=0) < 0:
+            raise ValueError("a negative length")  # noqa: TRY301 - reported like what numpy raises
+        # Fails for objects, and where the header claims more than there is.
+        flat = np.frombuffer(content, dtype, math.prod(shape), stream.tell())
+        return flat.reshape(shape, order="F" if is_transposed else "C")
     except Exception as error:  # numpy evaluates the header as Python: it raises a dozen kinds of errors
         raise unusable(path, "it is not an array file, or is cut off") from error
 
@@ -176,13 +186,11 @@ def read_probabilities(path: Path, count: int, expected: str | None = None) -> n
 
     Raises EnvironmentFailure for another shape, values that are not probabilities, or another checksum.
     """
-    array = read_array(path)
+    array = read_array(path, expected)
     if array.shape != (count, CLASS_COUNT) or array.dtype != np.float32 or not np.isfinite(array).all():
         raise unusable(path, f"it should hold {count:,} x {CLASS_COUNT} probabilities")
     if array.min() < 0 or np.abs(array.sum(axis=1) - 1).max() > LARGEST_GAP:
         raise unusable(path, "its probabilities do not sum to one")
-    if expected is not None:
-        read_vouched(path, expected)
     return array
 
 

@@ -1,17 +1,45 @@
-"""What is kept of an ensemble, as plain frozen values."""
+"""What is asked of an ensemble, and what is kept of it, as plain frozen values."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from digits_core.errors import check_count, unknown_name
 from digits_core.metrics import Score
-from digits_core.stored import Checksum, Count, Seconds, Share, TrialNumber
+from digits_core.stored import MOST_TRIALS, Checksum, Count, Seconds, Share, TrialNumber
 
 LARGEST_GAP = 1e-3  # how far weights may sum from one
-METHODS = ("single", "uniform", "greedy", "vote", "stack")
-POOLS = ("all", "confirmed")
+SINGLE = "single"
+METHODS = {
+    "uniform": "the plain mean of the members' probabilities: the baseline",
+    "greedy": "bagged greedy selection (Caruana et al. 2004), if it beats the uniform vote",
+    "vote": "one vote per member; ties go to the mean probability",
+    "stack": "multinomial logistic regression over the members, if it beats the uniform vote",
+}
+POOLS = {"all": "the sweep's own trials", "confirmed": "the runs of `digits confirm`: all seeds of the best recipes"}
+CALIBRATIONS = ("none", "temperature")
 Part = Literal["validation", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """How to combine the best models."""
+
+    top: int = 5
+    method: str = "greedy"
+    pool: str = "all"
+    calibrate: str = "none"
+
+    def __post_init__(self) -> None:
+        check_count("--top", self.top, MOST_TRIALS)
+        for what, name, known in (
+            ("ensemble method", self.method, METHODS),
+            ("pool", self.pool, POOLS),
+            ("calibration", self.calibrate, CALIBRATIONS),
+        ):
+            if name not in known:
+                raise unknown_name(what, name, known)
 
 
 def share_text(weight: float) -> str:
@@ -23,7 +51,7 @@ def share_text(weight: float) -> str:
 class Contender:
     """One way to predict: a single model or a weighted vote. `weights` are by trial and sum to one."""
 
-    method: str  # one of METHODS
+    method: str  # one of METHODS, or SINGLE
     weights: dict[TrialNumber, Share]
     validation: Score  # for fitted weights: cross-fitted
     test: Score
@@ -34,7 +62,7 @@ class Contender:
         return {trial: share_text(weight) for trial, weight in self.weights.items()}
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
+        if self.method not in (SINGLE, *METHODS):
             raise ValueError(f"this version of digits knows no method {self.method!r}")
         if abs(sum(self.weights.values()) - 1) > LARGEST_GAP:
             raise ValueError(f"the weights of {self.method} do not sum to one")

@@ -1,4 +1,4 @@
-"""One trial's files. digits_core.runs.store lists them."""
+"""One trial's files. digits_core.runs.run lists them."""
 
 import json
 import os
@@ -17,7 +17,6 @@ from digits_core.runs.durable import (
     checksum,
     json_bytes,
     read_json,
-    read_probabilities,
     read_vouched,
     sync,
     unusable,
@@ -73,23 +72,24 @@ def bundle_file(bundle: Bundle) -> Content:
 
 
 class TrialFolder:
-    """One trial's files. Only the driver of its run writes them."""
+    """One trial's files, read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write_state(self, content: Content) -> None:
-        """Keep what training resumes from: see digits_core.training.state."""
-        self.folder.mkdir(exist_ok=True)
-        write_atomically(self.folder / STATE, content, durable=False)
+    @property
+    def has_weights(self) -> bool:
+        """Whether the best epoch's weights are still stored."""
+        return (self.folder / WEIGHTS).is_file()
+
+    def read_record(self) -> RunRecord | None:
+        """The record; None if the trial has not ended."""
+        path = self.folder / RECORD
+        return record_in(path) if os.path.lexists(path) else None
 
     def read_state(self) -> Bundle | None:
         """What training resumes from; None if it is missing or incomplete (it is not synced)."""
         return self._read_bundle(STATE)
-
-    def write_inside(self, inside: Bundle) -> None:
-        """Keep what the report shows of the network's inside: see sweeps.finishing.insight."""
-        write_atomically(self.folder / INSIDE, bundle_file(inside), durable=False)
 
     def read_inside(self) -> Bundle | None:
         """What the report shows of the network's inside; None if it is missing or incomplete."""
@@ -109,10 +109,31 @@ class TrialFolder:
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             return None
 
-    def read_record(self) -> RunRecord | None:
-        """The record; None if the trial has not ended."""
-        path = self.folder / RECORD
-        return record_in(path) if os.path.lexists(path) else None
+    def weights(self, record: RunRecord) -> dict[str, npt.NDArray[Any]]:
+        """The best epoch's weights. Raises EnvironmentFailure if they are not what the record vouches for."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        path = self.folder / WEIGHTS
+        content = read_vouched(path, record.files.get(WEIGHTS))
+        try:
+            loaded: dict[str, npt.NDArray[Any]] = dict(sorted(load(content).items()))  # it comes in any order
+        except SafetensorError as error:
+            raise unusable(path, error) from error
+        return loaded
+
+
+class TrialWriter(TrialFolder):
+    """Writes one trial's files. Only the driver of its run does."""
+
+    def write_state(self, content: Content) -> None:
+        """Keep what training resumes from: see digits_core.training.state."""
+        self.folder.mkdir(exist_ok=True)
+        write_atomically(self.folder / STATE, content, durable=False)
+
+    def write_inside(self, inside: Bundle) -> None:
+        """Keep what the report shows of the network's inside: see sweeps.finishing.insight."""
+        write_atomically(self.folder / INSIDE, bundle_file(inside), durable=False)
 
     def complete(self, record: RunRecord, best: Mapping[str, Content]) -> None:
         """Write the best epoch's files, then the record: the trial has ended. Deletes what the record does not need."""
@@ -135,29 +156,3 @@ class TrialFolder:
     def drop_state(self) -> None:
         """Delete what training would resume from."""
         (self.folder / STATE).unlink(missing_ok=True)
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether the best epoch's weights are still stored."""
-        return (self.folder / WEIGHTS).is_file()
-
-    def _checksum(self, name: str) -> str | None:
-        record = self.read_record()
-        return record.files.get(name) if record else None
-
-    def validation_probabilities(self, count: int) -> npt.NDArray[np.float32]:
-        """Of the best epoch, (count, 10). Raises EnvironmentFailure if they are not what the record vouches for."""
-        return read_probabilities(self.folder / PREDICTIONS, count, self._checksum(PREDICTIONS))
-
-    def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """The best epoch's weights. Raises EnvironmentFailure if they are not what the record vouches for."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        path = self.folder / WEIGHTS
-        content = read_vouched(path, self._checksum(WEIGHTS))
-        try:
-            loaded: dict[str, npt.NDArray[Any]] = dict(sorted(load(content).items()))  # it comes in any order
-        except SafetensorError as error:
-            raise unusable(path, error) from error
-        return loaded

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from digits_core.runs.ownership import is_running
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.charts.plotly_library import PlotlyMode
 from reports.pages.report import write_report
 
@@ -14,7 +14,7 @@ REFRESH_SECONDS = 10  # how often the browser reloads a page that is being follo
 
 
 def follow_report(
-    store: SweepStore,
+    run: Run,
     output: Path | None,
     plotly: PlotlyMode,
     on_page: Callable[[Path, int], None],
@@ -26,15 +26,16 @@ def follow_report(
     """
     seen: tuple[int, bool] | None = None
     try:
-        while is_running(store.folder):
-            count = len(list((store.folder / "trials").glob("*/record.json")))
-            state = (count, (store.folder / "ensemble.json").exists())
-            if state != seen and store.ranked():
-                on_page(write_report(store, output, plotly, REFRESH_SECONDS), count)
+        while is_running(run.folder):
+            count = len(list((run.folder / "trials").glob("*/record.json")))
+            state = (count, (run.folder / "ensemble.json").exists())
+            now = Run(run.folder)
+            if state != seen and now.ranked:
+                on_page(write_report(now, output, plotly, REFRESH_SECONDS), count)
                 seen = state
             time.sleep(poll_seconds)
     except KeyboardInterrupt:
         if seen is not None:  # nobody rewrites this page any more, so it must stop reloading
-            write_report(store, output, plotly)
+            write_report(Run(run.folder), output, plotly)
         raise
-    return write_report(store, output, plotly)
+    return write_report(Run(run.folder), output, plotly)

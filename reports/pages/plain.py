@@ -13,7 +13,7 @@ from digits_core.data.datasets import load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.reading import Reading, left_out_text
 from digits_core.judging.stats import accuracy_interval
-from digits_core.records import SweepHeader
+from digits_core.records import RunHeader
 from digits_core.runs.durable import as_utf8, write_output
 from digits_core.runs.transfer_records import Transfer
 from reports.pages.report import checked_output, page_environment, page_style
@@ -23,7 +23,7 @@ from reports.rows.reading import ReadingPage, reading_page
 JPEG_QUALITY = 80
 
 
-def write_reading_page(readings: Sequence[Reading], model: str, header: SweepHeader, output: Path) -> Path:
+def write_reading_page(readings: Sequence[Reading], model: str, header: RunHeader, output: Path) -> Path:
     """Write the page of the pictures that a run's model read; return its absolute path."""
     checked_output(output)  # fail before the slow search for neighbours
     digits, why_not = None, ""

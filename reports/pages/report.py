@@ -15,13 +15,12 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.judging.candidates import Answers
-from digits_core.judging.comparison import PartResult
+from digits_core.judging.answers import Answers
 from digits_core.judging.objectives import OBJECTIVES
 from digits_core.judging.resampling import Selected
 from digits_core.judging.stats import p_value_text
 from digits_core.runs.durable import as_utf8, write_atomically
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.charts.page import all_figures, sliced
 from reports.charts.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
 from reports.rows.document import report_document
@@ -35,7 +34,7 @@ SCRIPTS = ("helpers", "data", "tables", "leaderboard", "matrices", "gallery", "c
 
 
 def write_report(
-    store: SweepStore,
+    run: Run,
     output: Path | None = None,
     plotly: PlotlyMode = "inline",
     refresh_seconds: int | None = None,
@@ -44,8 +43,8 @@ def write_report(
 
     In the default place, the leaderboard is written beside it as leaderboard.csv.
     """
-    path = checked_output(output) if output else (store.folder / "report.html").absolute()
-    data = collect(store)
+    path = checked_output(output) if output else (run.folder / "report.html").absolute()
+    data = collect(run)
     files = {path.name: as_utf8(render(data, plotly, refresh_seconds))}
     if output is None:
         files["leaderboard.csv"] = as_utf8(leaderboard_frame(data.leaderboard).to_csv(index=False))
@@ -75,13 +74,13 @@ def _check_library(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def report_after_result(store: SweepStore) -> Iterator[Path | None]:
+def report_after_result(run: Run) -> Iterator[Path | None]:
     """Write the page. If that fails, the body still runs, so that the result is printed; then the failure is raised."""
     failure: EnvironmentFailure | None = None
     report: Path | None = None
-    if store.ranked():
+    if run.ranked:
         try:
-            report = write_report(store)
+            report = write_report(run)
         except EnvironmentFailure as error:
             failure = error
     yield report
@@ -181,7 +180,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}\u202f%"
 
 
-def interval(result: Result | PartResult | Answers | Selected) -> str:
+def interval(result: Result | Answers | Selected) -> str:
     """`98.44 - 99.95`, in percent, with spaces that do not break."""
     return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digits_core.runs.durable import as_utf8
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.charts.plotly_library import PlotlyMode
 from reports.charts.search import incumbents_chart
 from reports.pages.report import checked_output, figures_text, page_assets, page_environment, write_page
@@ -19,7 +19,7 @@ def default_output(runs: Path, names: Sequence[str]) -> Path:
     return runs / f"{'-vs-'.join(names)[:LONGEST_NAME]}.html"
 
 
-def write_versus(stores: Sequence[SweepStore], output: Path, plotly: PlotlyMode = "inline") -> tuple[VersusData, Path]:
+def write_versus(stores: Sequence[Run], output: Path, plotly: PlotlyMode = "inline") -> tuple[VersusData, Path]:
     """Write the page; return its data and its absolute path."""
     path = checked_output(output)
     data = collect_versus(stores)

@@ -13,7 +13,7 @@ from digits_core.judging.candidates import Candidate
 from digits_core.records import RunRecord
 from digits_core.runs.durable import unusable
 from digits_core.runs.ensemble_records import EnsembleRecord
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.rows.views import MOST_MISTAKES, Part, Result, View, view_of
 
 DETAILED_TRIALS = 100  # the best; for the others the page has only the confusion matrix, not each mistake
@@ -93,31 +93,26 @@ class Answered:
         return (*self.featured, *self.trials)
 
 
-def answered(
-    store: SweepStore,
-    ranked: Sequence[RunRecord],
-    leader: Candidate | None,
-    ensemble: EnsembleRecord | None,
-    digits: Digits | None,
-) -> Answered:
+def answered(run: Run, leader: Candidate, ensemble: EnsembleRecord | None, digits: Digits | None) -> Answered:
     """Read the stored predictions of all trials that count. digits: the data set, for image names, if available."""
-    featured = [_leader_view(store, ranked[0], leader)]
+    ranked = run.ranked
+    featured = [_leader_view(leader)]
     if ensemble:
-        featured.append(_ensemble_view(store, ensemble))
+        featured.append(_ensemble_view(run, ensemble))
     tally = _Tally()
-    own_part: Part = "out of fold" if store.header.fold_count else "validation"
-    if leader is not None and leader.confirmed:
-        _count_confirmed(store, own_part, tally)
-    trials = _validation_views(store, ranked, own_part, tally) + _test_views(store, ranked, tally)
+    own_part: Part = "out of fold" if run.header.fold_count else "validation"
+    if leader.confirmed:
+        _count_confirmed(leader.home, own_part, tally)
+    trials = _validation_views(run, ranked, own_part, tally) + _test_views(run, ranked, tally)
     labels: dict[int, int] = {}
     for view in featured:
         labels.update(_labels(view))
-    rescued, broken = _apart(store, ensemble, labels)
+    rescued, broken = _apart(run, ensemble, labels)
     if digits is not None and max((*tally.part_of, *labels), default=0) >= len(digits.images):
-        raise unusable(store.folder / "validation_indices.npy", "it names images that the data set does not have")
+        raise unusable(run.folder / "validation_indices.npy", "it names images that the data set does not have")
     for view in trials:
         labels.update(_labels(view))
-    contested = contested_images(store.header.dataset) if digits else ()
+    contested = contested_images(run.header.dataset) if digits else ()
     pictures = {picture.index: picture for picture in _pictures(labels, tally, digits, contested)}
     return Answered(
         featured=tuple(featured),
@@ -132,14 +127,14 @@ def _labels(view: View) -> Iterator[tuple[int, int]]:
     return zip(view.mistakes.images.tolist(), view.mistakes.labels.tolist(), strict=True)
 
 
-def _apart(store: SweepStore, ensemble: EnsembleRecord | None, labels: dict[int, int]) -> tuple[list[int], list[int]]:
+def _apart(run: Run, ensemble: EnsembleRecord | None, labels: dict[int, int]) -> tuple[list[int], list[int]]:
     """Test images that only the ensemble, and that only the best single model, gets right; adds them to `labels`."""
     if ensemble is None or ensemble.against_single is None:
         return [], []
     places = [list(group) for group in (ensemble.against_single.rescued, ensemble.against_single.broken)]
-    indices, truth = store.test_indices(), store.test_labels()
+    indices, truth = run.test_indices, run.test_labels
     if not all(0 <= place < len(indices) for group in places for place in group):
-        raise unusable(store.folder / "ensemble.json", "it names images that the test set does not have")
+        raise unusable(run.folder / "ensemble.json", "it names images that the test set does not have")
     rescued, broken = (indices[group].tolist() for group in places)
     labels.update(zip(rescued + broken, truth[places[0] + places[1]].tolist(), strict=True))
     return rescued, broken
@@ -165,11 +160,11 @@ class _Tally:
         return Missed(by=self.missed.get(index, 0), of=self.asked[part] if part else 0)
 
 
-def _validation_views(store: SweepStore, ranked: Sequence[RunRecord], part: Part, tally: _Tally) -> list[View]:
-    labels, indices = store.validation_labels(), store.validation_indices()
+def _validation_views(run: Run, ranked: Sequence[RunRecord], part: Part, tally: _Tally) -> list[View]:
+    labels, indices = run.validation_labels, run.validation_indices
     views = []
     for place, record in enumerate(ranked):
-        said = store.validation_probabilities(record.trial)
+        said = run.validation_probabilities(record.trial)
         tally.add(part, indices, said.argmax(axis=1) != labels)
         limit = MOST_MISTAKES if place < DETAILED_TRIALS else 0
         key, title = f"trial-{record.trial}", trial_title(record)
@@ -186,36 +181,33 @@ def _validation_views(store: SweepStore, ranked: Sequence[RunRecord], part: Part
                 known=record.validation,
             )
         except ValueError as error:
-            raise unusable(store.trial(record.trial).folder / "record.json", error) from error
+            raise unusable(run.trial(record.trial).folder / "record.json", error) from error
         views.append(view)
     return views
 
 
-def _test_views(store: SweepStore, ranked: Sequence[RunRecord], tally: _Tally) -> list[View]:
-    opened = [record for record in ranked if store.has_opened_test(record.trial)]
+def _test_views(run: Run, ranked: Sequence[RunRecord], tally: _Tally) -> list[View]:
+    opened = [record for record in ranked if run.has_opened_test(record.trial)]
     if not opened:
         return []
-    labels, indices = store.test_labels(), store.test_indices()
+    labels, indices = run.test_labels, run.test_indices
     views = []
     for record in opened:
-        said = store.opened_test_probabilities(record.trial)
+        said = run.test_probabilities(record.trial)
         tally.add("sealed test", indices, said.argmax(axis=1) != labels)
         key, title = f"trial-{record.trial}-test", trial_title(record)
         views.append(view_of(key, title, "sealed test", labels, said, indices, trial=record.trial))
     return views
 
 
-def _count_confirmed(store: SweepStore, part: Part, tally: _Tally) -> None:
+def _count_confirmed(confirmed: Run, part: Part, tally: _Tally) -> None:
     """Count the runs on fresh seeds as well: they predicted the same images."""
-    confirmed = store.confirmation()
-    if confirmed is None:
-        return
-    for record in confirmed.ranked():
-        wrong = confirmed.validation_probabilities(record.trial).argmax(axis=1) != confirmed.validation_labels()
-        tally.add(part, confirmed.validation_indices(), wrong)
+    for record in confirmed.ranked:
+        wrong = confirmed.validation_probabilities(record.trial).argmax(axis=1) != confirmed.validation_labels
+        tally.add(part, confirmed.validation_indices, wrong)
         if confirmed.has_opened_test(record.trial):
-            wrong = confirmed.opened_test_probabilities(record.trial).argmax(axis=1) != confirmed.test_labels()
-            tally.add("sealed test", confirmed.test_indices(), wrong)
+            wrong = confirmed.test_probabilities(record.trial).argmax(axis=1) != confirmed.test_labels
+            tally.add("sealed test", confirmed.test_indices, wrong)
 
 
 def trial_title(record: RunRecord) -> str:
@@ -223,26 +215,25 @@ def trial_title(record: RunRecord) -> str:
     return f"{record.label} (trial {record.trial})" if record.label else f"trial {record.trial}"
 
 
-def _leader_view(store: SweepStore, best: RunRecord, leader: Candidate | None) -> View:
-    title, run, record = best.label or f"Leader (trial {best.trial})", store, best
-    confirmed = store.confirmation() if leader is not None and leader.confirmed else None
-    if leader is not None and confirmed is not None:
-        run, record = confirmed, leader.runs[0]
-        title = f"Leader (trial {leader.record.trial}), first of {len(leader.runs)} fresh seeds"
-    trial = leader.record.trial if leader is not None else best.trial
-    if run.has_opened_test(record.trial):
-        said = run.opened_test_probabilities(record.trial)
-        return view_of("leader", title, "sealed test", run.test_labels(), said, run.test_indices(), trial=trial)
-    part: Part = "out of fold" if run.header.fold_count else "validation"
-    said = run.validation_probabilities(record.trial)
-    return view_of("leader", title, part, run.validation_labels(), said, run.validation_indices(), trial=trial)
+def _leader_view(leader: Candidate) -> View:
+    """The first of the leader's runs: the network that `digits predict RUN` uses."""
+    home, record = leader.home, leader.runs[0]
+    title = leader.record.label or f"Leader (trial {leader.trial})"
+    if len(leader.runs) > 1:
+        title += f", first of {len(leader.runs)}{' fresh' if leader.confirmed else ''} seeds"
+    if home.has_opened_test(record.trial):
+        said = home.test_probabilities(record.trial)
+        return view_of("leader", title, "sealed test", home.test_labels, said, home.test_indices, trial=leader.trial)
+    part: Part = "out of fold" if home.header.fold_count else "validation"
+    said = home.validation_probabilities(record.trial)
+    return view_of("leader", title, part, home.validation_labels, said, home.validation_indices, trial=leader.trial)
 
 
-def _ensemble_view(store: SweepStore, ensemble: EnsembleRecord) -> View:
+def _ensemble_view(run: Run, ensemble: EnsembleRecord) -> View:
     calibrated = ", calibrated" if ensemble.calibrated else ""
     title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)}{calibrated})"
-    said = store.ensemble_test_probabilities()
-    return view_of("ensemble", title, "sealed test", store.test_labels(), said, store.test_indices())
+    said = run.ensemble_test_probabilities
+    return view_of("ensemble", title, "sealed test", run.test_labels, said, run.test_indices)
 
 
 def _pictures(

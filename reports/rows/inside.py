@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.runs.store import SweepStore
+from digits_core.judging.candidates import Candidate
 
 Plane = npt.NDArray[np.float32]  # (N, 2)
 
@@ -46,9 +46,10 @@ class InsideModel:
     scatters: tuple[Scatter, ...]
 
 
-def read_inside(store: SweepStore, trial: int) -> InsideModel | None:
-    """Read what was stored of a trial; None if nothing was, or if it is incomplete."""
-    bundle = store.trial(trial).read_inside()
+def read_inside(leader: Candidate) -> InsideModel | None:
+    """Read what was stored of the first of the leader's runs; None if nothing was, or if it is incomplete."""
+    run, trial = leader.home, leader.runs[0].trial
+    bundle = run.trial(trial).read_inside()
     if bundle is None:
         return None
     arrays, facts = bundle.arrays, bundle.facts
@@ -59,14 +60,14 @@ def read_inside(store: SweepStore, trial: int) -> InsideModel | None:
     if not all(np.isfinite(array).all() for array in arrays.values()):
         return None
     try:
-        position = {index: place for place, index in enumerate(store.validation_indices().tolist())}
+        position = {index: place for place, index in enumerate(run.validation_indices.tolist())}
         places = [position[index] for index in arrays["points"].tolist()]
         shown = position[int(facts["shown"])]
         return InsideModel(
-            trial=trial,
+            trial=leader.trial,
             shown_index=int(facts["shown"]),
-            shown_label=int(store.validation_labels()[shown]),
-            shown_answer=int(store.validation_probabilities(trial)[shown].argmax()),
+            shown_label=int(run.validation_labels[shown]),
+            shown_answer=int(run.validation_probabilities(trial)[shown].argmax()),
             filters=filter_picture(arrays["filters"]) if len(arrays["filters"]) else None,
             filter_count=len(arrays["filters"]),
             layers=tuple(
@@ -78,7 +79,7 @@ def read_inside(store: SweepStore, trial: int) -> InsideModel | None:
                 for number, layer in enumerate(facts["layers"])
             ),
             images=arrays["points"],
-            labels=store.validation_labels()[places],
+            labels=run.validation_labels[places],
             answers=arrays["answers"],
             scatters=tuple(_scatters(arrays, facts["explained"], int(facts["width"]))),
         )

@@ -6,9 +6,8 @@ from typing import Any
 
 from digits_core.errors import EnvironmentFailure
 from digits_core.recipe import Recipe, Scalar
-from digits_core.records import RunRecord, SweepHeader
-from digits_core.runs.journal import read_journal
-from digits_core.runs.store import SweepStore
+from digits_core.records import RunHeader, RunRecord
+from digits_core.runs.run import Run
 
 Clock = Callable[[float], float]  # seconds since 1970 -> seconds of search so far
 
@@ -74,13 +73,13 @@ class CostPoint:
     seconds: float  # of the whole trial
 
 
-def sessions_of(store: SweepStore) -> list[tuple[float, float]]:
+def sessions_of(run: Run) -> list[tuple[float, float]]:
     """First and last heartbeat of each driver, in seconds since 1970.
 
     Empty if the journal is damaged: the page is still written, but breaks between sessions then count as search time.
     """
     try:
-        return read_journal(store.folder).sessions
+        return run.history.sessions
     except EnvironmentFailure:
         return []
 
@@ -154,7 +153,7 @@ def rungs(records: Sequence[RunRecord]) -> tuple[Rung, ...]:
     )
 
 
-def dimensions(header: SweepHeader, ranked: Sequence[RunRecord]) -> tuple[Dimension, ...]:
+def dimensions(header: RunHeader, ranked: Sequence[RunRecord]) -> tuple[Dimension, ...]:
     """The fields that the search varied, with their values in the ranked trials."""
     space = header.plan.space if header.plan else {name: {} for name in header.space}
     fields = [record.recipe.as_overrides() for record in ranked]

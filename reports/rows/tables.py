@@ -7,16 +7,16 @@ from typing import Any
 from digits_core.data.datasets import is_loadable, load_digits
 from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.judging.comparison import ComparedRow, compare_runs, published_as, reached
 from digits_core.judging.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.judging.objectives import pareto_front
+from digits_core.judging.published import published_as, reached
 from digits_core.judging.stats import mcnemar_p_value
-from digits_core.records import Opening, RunKind, RunRecord, SweepHeader, SweepSummary, rank
+from digits_core.records import Opening, RunHeader, RunKind, RunRecord, RunSummary
 from digits_core.runs.command_line import digits_command
 from digits_core.runs.ensemble_records import EnsembleRecord
-from digits_core.runs.store import SweepStore
-from digits_core.runs.transfer_records import Transfer, read_transfer
+from digits_core.runs.run import Run
+from digits_core.runs.transfer_records import Transfer
 from reports.rows.answers import Answered, answered
 from reports.rows.dataset import DatasetSummary, summary_of
 from reports.rows.importance import Importances, importances
@@ -66,9 +66,9 @@ class EnsembleRow:
 class ComparedLine:
     """One recipe of a comparison, with the published result if it was trained as in its source."""
 
-    row: ComparedRow
+    row: Row
     published: str
-    reached: str | None  # see `digits_core.judging.comparison.reached`
+    reached: str | None  # see `digits_core.judging.published.reached`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ class SearchRows:
 class ReportData:
     """Everything on the page."""
 
-    header: SweepHeader
-    summary: SweepSummary | None
+    header: RunHeader
+    summary: RunSummary | None
     openings: tuple[Opening, ...]
     leaderboard: tuple[LeaderboardRow, ...]
     board: Leaderboard  # with the significance of each difference from the leader
@@ -131,41 +131,40 @@ class ReportData:
         return self.header.kind == RunKind.SWEEP
 
 
-def collect(store: SweepStore) -> ReportData:
+def collect(run: Run) -> ReportData:
     """Read a run and compute all rows. Raises UsageError if no trial has been validated."""
-    header, records = store.header, store.records()
-    ranked = rank(records)
+    header, records, ranked = run.header, run.records, run.ranked
     if not ranked:
         raise UsageError(
             f"{header.name!r} has no validated trial to report ({len(records)} recorded,"
             f" {sum(r.status == 'failed' for r in records)} failed); run a new sweep"
         )
-    ensemble, board = store.ensemble(), leaderboard(store)
+    ensemble, board = run.ensemble, leaderboard(run)
     digits, images_missing = _images(header)
-    leader = board.rows[0].candidate if header.kind == RunKind.SWEEP else None
-    found = answered(store, ranked, leader, ensemble, digits)
+    leader = board.rows[0].candidate
+    found = answered(run, leader, ensemble, digits)
     rows = _leaderboard_rows(ranked, board, found.test_results, searched=header.kind == RunKind.SWEEP)
     return ReportData(
         header=header,
-        summary=store.summary(),
-        openings=tuple(store.ledger()),
+        summary=run.summary,
+        openings=run.ledger,
         leaderboard=rows,
         board=board,
-        board_document=leaderboard_document(store, board),
+        board_document=leaderboard_document(run, board),
         failures=tuple(record for record in records if record.status == "failed"),
-        search=_search(store, records, [row.record for row in rows]),
+        search=_search(run, records, [row.record for row in rows]),
         costs=costs(records),
         ensemble=ensemble,
         ensemble_rows=_ensemble_rows(ensemble),
-        ensemble_p_value=_ensemble_p_value(store, ensemble),
+        ensemble_p_value=_ensemble_p_value(run, ensemble),
         answered=found,
         sheet=sheet_of(digits.images, [picture.index for picture in found.pictures]) if digits else NO_PICTURES,
-        compared=_compared(store) if header.kind == RunKind.COMPARISON else (),
+        compared=_compared(board) if header.kind == RunKind.COMPARISON else (),
         front=_front(header, records),
         dataset=summary_of(digits) if digits else None,
         images_missing=images_missing,
-        inside=read_inside(store, leader.record.trial if leader else ranked[0].trial),
-        transfer=read_transfer(store.folder),
+        inside=read_inside(leader),
+        transfer=run.transfer,
     )
 
 
@@ -189,9 +188,9 @@ def _leaderboard_rows(
     )
 
 
-def _search(store: SweepStore, records: list[RunRecord], ranked: list[RunRecord]) -> SearchRows:
-    clock = search_clock(sessions_of(store), records)
-    fields = dimensions(store.header, ranked) if store.header.kind == RunKind.SWEEP else ()
+def _search(run: Run, records: Sequence[RunRecord], ranked: Sequence[RunRecord]) -> SearchRows:
+    clock = search_clock(sessions_of(run), records)
+    fields = dimensions(run.header, ranked) if run.header.kind == RunKind.SWEEP else ()
     epoch, nlls = footing(ranked)
     return SearchRows(
         history=history(records, clock),
@@ -204,25 +203,26 @@ def _search(store: SweepStore, records: list[RunRecord], ranked: list[RunRecord]
     )
 
 
-def _front(header: SweepHeader, records: list[RunRecord]) -> Front | None:
+def _front(header: RunHeader, records: Sequence[RunRecord]) -> Front | None:
     if len(header.objectives) == 1:
         return None
     trials = tuple(record.trial for record in pareto_front(records, header.objectives))
     return Front(objectives=header.objectives, trials=trials)
 
 
-def _compared(store: SweepStore) -> tuple[ComparedLine, ...]:
-    header = store.header
+def _compared(board: Leaderboard) -> tuple[ComparedLine, ...]:
     return tuple(
         ComparedLine(
-            row=row, published=named.published if named else "", reached=reached(row, named) if named else None
+            row=row,
+            published=named.published if named else "",
+            reached=reached(row.candidate, named) if named else None,
         )
-        for row in compare_runs(store)
-        for named in [published_as(row, header)]
+        for row in board.rows
+        for named in [published_as(row.candidate)]
     )
 
 
-def _images(header: SweepHeader) -> tuple[Digits | None, str]:
+def _images(header: RunHeader) -> tuple[Digits | None, str]:
     """The data set if it is available (a report never downloads), else the reason why not."""
     if not is_loadable(header.dataset):
         return None, f"the data set {header.dataset!r} is not in the data folder on this machine"
@@ -257,16 +257,16 @@ def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:
     return tuple(rows)
 
 
-def _ensemble_p_value(store: SweepStore, ensemble: EnsembleRecord | None) -> float | None:
+def _ensemble_p_value(run: Run, ensemble: EnsembleRecord | None) -> float | None:
     if ensemble is None:
         return None
     if ensemble.against_single is not None:
         return ensemble.against_single.p_value
     (single,) = ensemble.best_single.weights
-    single_test = store.test_probabilities(single)
-    if single_test is None:
+    if not run.has_opened_test(single):
         return None
-    labels = store.test_labels()
+    labels = run.test_labels
     return mcnemar_p_value(
-        store.ensemble_test_probabilities().argmax(axis=1) != labels, single_test.argmax(axis=1) != labels
+        run.ensemble_test_probabilities.argmax(axis=1) != labels,
+        run.test_probabilities(single).argmax(axis=1) != labels,
     )

@@ -1,6 +1,6 @@
 """The page's first sentence: who leads, by how much, and whether that is significant. Rows in, text out."""
 
-from digits_core.judging.candidates import Answers
+from digits_core.judging.answers import Answers
 from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.stats import p_value_text
 from digits_core.records import RunRecord

@@ -6,11 +6,13 @@ from itertools import combinations
 
 import numpy as np
 
-from digits_core.judging.candidates import Answers, Candidate
-from digits_core.judging.leaderboard import Duel, Leaderboard, duel, leaderboard
+from digits_core.judging.answers import Answers
+from digits_core.judging.candidates import Candidate
+from digits_core.judging.leaderboard import Leaderboard, leaderboard
+from digits_core.judging.paired import Duel, duel
 from digits_core.judging.stats import holm
-from digits_core.records import SweepHeader, SweepSummary, status_counts
-from digits_core.runs.store import SweepStore
+from digits_core.records import RunHeader, RunSummary, status_counts
+from digits_core.runs.run import Run
 from reports.rows.search import HistoryPoint, history, search_clock, sessions_of
 
 SHOWN = 10
@@ -20,9 +22,9 @@ SHOWN = 10
 class RunColumn:
     """One run on the page."""
 
-    store: SweepStore
-    header: SweepHeader
-    summary: SweepSummary | None
+    run: Run
+    header: RunHeader
+    summary: RunSummary | None
     counts: dict[str, int]  # trials by status
     board: Leaderboard
     history: tuple[HistoryPoint, ...]
@@ -71,9 +73,9 @@ class VersusData:
         return len({column.leader.record.recipe.recipe_id for column in self.columns}) == 1
 
 
-def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
+def collect_versus(stores: Sequence[Run]) -> VersusData:
     """Read all runs. Raises UsageError if one of them has no validated trial."""
-    columns = tuple(_column(store) for store in stores)
+    columns = tuple(_column(run) for run in stores)
     found = [test for pair in combinations(columns, 2) for test in _tests(*pair)]
     p_values = [test.p_value for _, _, _, test in found if isinstance(test, Duel)]
     corrected = iter(holm(p_values))
@@ -93,13 +95,13 @@ def collect_versus(stores: Sequence[SweepStore]) -> VersusData:
     )
 
 
-def _column(store: SweepStore) -> RunColumn:
-    board, records = leaderboard(store), store.records()
-    clock = search_clock(sessions_of(store), records)
+def _column(run: Run) -> RunColumn:
+    board, records = leaderboard(run), run.records
+    clock = search_clock(sessions_of(run), records)
     return RunColumn(
-        store=store,
-        header=store.header,
-        summary=store.summary(),
+        run=run,
+        header=run.header,
+        summary=run.summary,
         counts=status_counts(records),
         board=board,
         history=history(records, clock),
@@ -121,15 +123,8 @@ def _duel(first: Answers, second: Answers, *, same: bool) -> Duel | str:
 
 
 def _same_validation(first: RunColumn, second: RunColumn) -> bool:
-    return np.array_equal(first.store.validation_indices(), second.store.validation_indices())
+    return np.array_equal(first.run.validation_indices, second.run.validation_indices)
 
 
 def _same_test(first: RunColumn, second: RunColumn) -> bool:
-    ours, theirs = (_tested(column).test_indices() for column in (first, second))
-    return np.array_equal(ours, theirs)
-
-
-def _tested(column: RunColumn) -> SweepStore:
-    """The run with the leader's test predictions: its confirmation if the leader is confirmed."""
-    confirmed = column.store.confirmation() if column.leader.confirmed else None
-    return confirmed or column.store
+    return np.array_equal(first.leader.home.test_indices, second.leader.home.test_indices)

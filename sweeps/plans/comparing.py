@@ -5,7 +5,7 @@ import itertools
 from digits_core.data.datasets import load_digits
 from digits_core.data.folds import cut_digits
 from digits_core.records import Assignment, Policy, RunKind
-from digits_core.runs.store import check_new
+from digits_core.runs.writer import check_new
 from digits_core.training.cross_validation import fitted
 from digits_core.training.device import default_device
 from sweeps.plans.config import DEFAULT_MAX_FAILURES, ComparisonConfig

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from digits_core.data.datasets import check_dataset, shares_images
-from digits_core.errors import UsageError, unknown_name
+from digits_core.errors import UsageError, check_count, unknown_name
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
 from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
 from digits_core.records import DEFAULT_OBJECTIVES
-from digits_core.runs.store import check_name
+from digits_core.runs.run import check_name
 from digits_core.stored import MOST_TRIALS
 from sweeps.space.spaces import NOT_SEARCHED
 
@@ -44,14 +44,6 @@ SCHEDULERS = {
     "pbt": "population-based training (Jaderberg et al. 2017): weak members continue from the weights of strong ones",
     "none": "every trial trains for all of its epochs",
 }
-METHODS = {
-    "uniform": "the plain mean of the members' probabilities: the baseline",
-    "greedy": "bagged greedy selection (Caruana et al. 2004), if it beats the uniform vote",
-    "vote": "one vote per member; ties go to the mean probability",
-    "stack": "multinomial logistic regression over the members, if it beats the uniform vote",
-}
-POOLS = {"all": "the sweep's own trials", "confirmed": "the runs of `digits confirm`: all seeds of the best recipes"}
-CALIBRATIONS = ("none", "temperature")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,26 +155,6 @@ class ConfirmConfig:
             raise UsageError("--refit trains final models, --folds cross-validates; choose one")
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         check_folds_option(self.folds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnsembleConfig:
-    """How to combine the best models."""
-
-    top: int = 5
-    method: str = "greedy"
-    pool: str = "all"
-    calibrate: str = "none"
-
-    def __post_init__(self) -> None:
-        check_count("--top", self.top, MOST_TRIALS)
-        for what, name, known in (
-            ("ensemble method", self.method, METHODS),
-            ("pool", self.pool, POOLS),
-            ("calibration", self.calibrate, CALIBRATIONS),
-        ):
-            if name not in known:
-                raise unknown_name(what, name, known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,12 +322,6 @@ def check_unseen(recipe_name: str, named: NamedRecipe, dataset: str) -> None:
             f"{recipe_name} was tuned on {named.dataset}, which shares images with the sealed test set of"
             f" {dataset}; train it on {named.dataset}"
         )
-
-
-def check_count(option: str, value: int | None, high: int) -> None:
-    """Raise UsageError unless `value` is None or from 1 to `high`."""
-    if value is not None and not 1 <= value <= high:
-        raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")
 
 
 def parse_gpus_per_trial(text: str | None) -> GpuShare:

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Digits, Split, refit_digits
@@ -9,10 +10,10 @@ from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import UsageError
 from digits_core.judging.candidates import candidates, trial_label
 from digits_core.recipe import Recipe
-from digits_core.records import Assignment, Policy, RunKind, RunRecord, SweepHeader
+from digits_core.records import Assignment, Policy, RunHeader, RunKind, RunRecord
 from digits_core.runs.journal import History
 from digits_core.runs.ownership import check_free
-from digits_core.runs.store import REFITTED, SweepStore, confirmation_name
+from digits_core.runs.run import REFITTED, Run, confirmation_name
 from digits_core.training.cross_validation import fitted, folded
 from digits_core.training.device import default_device
 from sweeps.plans.config import DEFAULT_MAX_FAILURES, ConfirmConfig
@@ -30,15 +31,15 @@ FIRST_FRESH_SEED = 1_000_000
 class Confirmation:
     """A checked confirmation, and how many of its runs are left."""
 
-    sweep: SweepStore
+    sweep: Run
     plan: RunPlan
     recipe_count: int
     left: int  # runs that have not ended; if 0, nothing needs to start
 
     @property
-    def store(self) -> SweepStore:
-        """Where its runs are or will be stored."""
-        return SweepStore(self.plan.folder)
+    def folder(self) -> Path:
+        """Where its runs are or will be kept."""
+        return self.plan.folder
 
 
 def plan_confirmation(config: ConfirmConfig) -> Confirmation:
@@ -47,7 +48,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     Existing runs are kept: asking for more seeds or recipes adds their runs, and an interrupted confirmation is
     resumed. The first seed of every recipe runs first, so that what Ctrl-C leaves can still be compared.
     """
-    sweep = SweepStore.open(config.runs, config.sweep)
+    sweep = Run.open(config.runs, config.sweep)
     header = sweep.header
     if header.kind != RunKind.SWEEP and not (config.refit and header.kind == RunKind.TRAINING):
         raise UsageError(
@@ -92,9 +93,9 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     )
 
 
-def fresh_seeds(sweep: SweepStore, count: int) -> list[int]:
+def fresh_seeds(sweep: Run, count: int) -> list[int]:
     """The first `count` fresh seeds that no trial of the sweep was trained from."""
-    used = {record.recipe.training.seed for record in sweep.records()}
+    used = {record.recipe.training.seed for record in sweep.records}
     return list(itertools.islice((seed for seed in itertools.count(FIRST_FRESH_SEED) if seed not in used), count))
 
 
@@ -116,13 +117,13 @@ def _how(config: ConfirmConfig) -> str:
     return f" and {config.folds} folds" if config.folds else ""
 
 
-def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
+def best_recipes(sweep: Run, top: int) -> list[RunRecord]:
     """The best trials of a sweep in the leaderboard's order, each recipe once.
 
     Raises UsageError if there are none, or if one cannot be trained again from its recipe.
     """
     by_recipe: dict[str, RunRecord] = {}
-    for one in candidates(sweep, sweep.confirmation()):
+    for one in candidates(sweep):
         by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
     chosen = list(by_recipe.values())[:top]
     if not chosen:
@@ -138,12 +139,12 @@ def best_recipes(sweep: SweepStore, top: int) -> list[RunRecord]:
 
 def _header(
     config: ConfirmConfig,
-    earlier: SweepStore | None,
+    earlier: Run | None,
     digits: Digits,
     data: Split | Folds,
     recipes: Given,
     concurrency: int,
-) -> SweepHeader:
+) -> RunHeader:
     count, device = len(recipes.assignments), default_device().type
     if earlier is not None:
         return replace(

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from digits_core.errors import UsageError
+from digits_core.judging.candidates import candidates
 from digits_core.recipe import Recipe, Scalar, field_type
 from digits_core.recipes import RECIPES, named_recipe
 from digits_core.records import Assignment
-from digits_core.runs.store import SweepStore, sweep_names
+from digits_core.runs.run import runs_in
 from digits_core.stored import MOST_TRIALS
 from digits_core.training.engine import check_fit
 from sweeps.plans.config import SweepConfig, check_unseen
@@ -51,12 +52,12 @@ def known_recipes(config: SweepConfig) -> list[tuple[str, Recipe]]:
     """The recipes that --start-from names, or the best few of an earlier sweep, with their labels."""
     found: list[tuple[str, Recipe]] = []
     for name in config.start_from:
-        if name not in RECIPES and name in sweep_names(config.runs):
-            store = SweepStore.open(config.runs, name)
-            if store.header.dataset != config.dataset:
-                raise UsageError(f"sweep {name!r} was run on {store.header.dataset}, not on {config.dataset}")
-            best = store.ranked()[:BEST_OF_A_SWEEP]
-            found += [(f"{name}, trial {record.trial}", record.recipe) for record in best]
+        run = None if name in RECIPES else next((run for run in runs_in(config.runs) if run.name == name), None)
+        if run is not None:
+            if run.header.dataset != config.dataset:
+                raise UsageError(f"sweep {name!r} was run on {run.header.dataset}, not on {config.dataset}")
+            best = candidates(run)[:BEST_OF_A_SWEEP]
+            found += [(f"{name}, trial {one.trial}", one.record.recipe) for one in best]
         else:
             named = named_recipe(name)
             check_unseen(name, named, config.dataset)

@@ -7,10 +7,10 @@ from digits_core.data.digits import Digits, Split
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import EnvironmentFailure
-from digits_core.records import Policy, RunKind, SearchPlan, SweepHeader
+from digits_core.records import Policy, RunHeader, RunKind, SearchPlan
 
 
-def data_of(header: SweepHeader, *, otherwise: str) -> Split | Folds:
+def data_of(header: RunHeader, *, otherwise: str) -> Split | Folds:
     """The data of a stored run, loaded and split again.
 
     Raises EnvironmentFailure, whose text ends in `otherwise`, if the data or the split are no longer the same.
@@ -38,9 +38,9 @@ def header_of(
     space: dict[str, str],
     policy: Policy = Policy(),  # noqa: B008 - it is frozen
     plan: SearchPlan | None = None,
-) -> SweepHeader:
+) -> RunHeader:
     """A header with the current time and this machine."""
-    return SweepHeader(
+    return RunHeader(
         name=name,
         created_at=time.time(),
         dataset=digits.name,

@@ -9,10 +9,11 @@ from digits_core.data.folds import Folds
 from digits_core.environment import processor_count
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
-from digits_core.records import Policy, RunKind, SearchPlan, SweepHeader
+from digits_core.records import Policy, RunHeader, RunKind, SearchPlan
 from digits_core.runs.journal import History
 from digits_core.runs.ownership import check_free
-from digits_core.runs.store import SweepStore, check_new
+from digits_core.runs.run import Run
+from digits_core.runs.writer import check_new
 from digits_core.stored import MOST_TRIALS
 from digits_core.training.device import accelerator_count, default_device
 from digits_core.training.engine import check_fit
@@ -34,7 +35,7 @@ class RunPlan:
     """A checked run: whatever can be wrong with it was checked before any worker starts."""
 
     runs: Path
-    header: SweepHeader
+    header: RunHeader
     split: Split | Folds
     recipes: Drawn | Given
     line: str  # tells the user what is about to be done
@@ -186,10 +187,10 @@ def drawn_from(plan: SearchPlan, seed: int) -> Drawn:
 
 def plan_resumption(config: ResumeConfig) -> RunPlan:
     """Plan the rest of a run. Raises UsageError or EnvironmentFailure if it cannot be resumed; writes nothing."""
-    store = SweepStore.open(config.runs, config.name)
-    header = store.header
-    check_free(store.folder)
-    history = known_history(store)
+    run = Run.open(config.runs, config.name)
+    header = run.header
+    check_free(run.folder)
+    history = known_history(run)
     split = data_of(header, otherwise="started with; restore them, or start a new sweep")
     trial_count = _resumed_trial_count(config, header, history)
     recipes: Drawn | Given = Given(assignments=tuple(trial.assignment for trial in history.trials.values()))
@@ -229,7 +230,7 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
     )
 
 
-def _resumed_trial_count(config: ResumeConfig, header: SweepHeader, history: History) -> int:
+def _resumed_trial_count(config: ResumeConfig, header: RunHeader, history: History) -> int:
     """The total number of trials. Raises UsageError if it is unclear or impossible."""
     trial_count = config.trials or header.trial_count
     if config.trials is not None and header.plan is None:

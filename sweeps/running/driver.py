@@ -13,8 +13,8 @@ from digits_core.judging.objectives import pareto_front
 from digits_core.records import Assignment, Bundle, RunRecord, rank
 from digits_core.runs.durable import Content
 from digits_core.runs.journal import Journal
-from digits_core.runs.store import SweepStore
 from digits_core.runs.trial_folder import WEIGHTS, Progress
+from digits_core.runs.writer import RunWriter
 from sweeps.plans.planning import RunPlan
 from sweeps.running.objective import failed_record
 from sweeps.search.study_copy import StudyCopy
@@ -44,19 +44,19 @@ class Driver:
     lost is `retried`: it begins again. `turn` is called in between, at least once a second.
     """
 
-    def __init__(self, plan: RunPlan, store: SweepStore, view: SweepView, journal: Journal) -> None:
-        self.plan, self.store, self.view, self.journal = plan, store, view, journal
+    def __init__(self, plan: RunPlan, writer: RunWriter, view: SweepView, journal: Journal) -> None:
+        self.plan, self.writer, self.view, self.journal = plan, writer, view, journal
         self.objectives = plan.header.objectives
         space = plan.recipes.space if isinstance(plan.recipes, Drawn) else {}
-        self.copy = StudyCopy(plan.storage, store.folder, plan.header.name, space, self.objectives)
+        self.copy = StudyCopy(plan.storage, writer.folder, plan.header.name, space, self.objectives)
         self.so_far: dict[int, Progress] = {}  # of trials in progress, each with its best epoch's files
         self.assignments: dict[int, Assignment] = {}  # of trials in progress
         self.limit = ""  # why the search ends early, once it does
-        self.with_weights = [record for record in store.ranked() if store.trial(record.trial).has_weights]
+        self.with_weights = [record for record in writer.run.ranked if writer.trial(record.trial).has_weights]
 
     def record(self, trial: int) -> RunRecord | None:
         """A trial's record, or its record so far."""
-        return self.so_far[trial].record if trial in self.so_far else self.store.trial(trial).read_record()
+        return self.so_far[trial].record if trial in self.so_far else self.writer.trial(trial).read_record()
 
     def begin(self, assignment: Assignment) -> tuple[Bundle | None, Bundle | None]:
         """A trial is about to be trained. Returns its own last state and its parent's: None where there is none."""
@@ -64,8 +64,8 @@ class Driver:
         self.assignments[number] = assignment
         self.view.trial_started(number)
         return (
-            self.store.trial(number).read_state(),
-            None if parent is None else self.store.trial(parent).read_state(),
+            self.writer.trial(number).read_state(),
+            None if parent is None else self.writer.trial(parent).read_state(),
         )
 
     def advanced(self, progress: Progress) -> None:
@@ -85,7 +85,7 @@ class Driver:
         """Remember what a worker has sent. Only the state goes to disk before the trial ends."""
         number, state = progress.record.trial, progress.state
         if state is not None:
-            self._write(lambda: self.store.trial(number).write_state(state))
+            self._write(lambda: self.writer.trial(number).write_state(state))
         known = self.so_far.get(number)
         best: Mapping[str, Content] = {name: content.copy() for name, content in progress.best.items()}  # out of Ray's
         if not best and known is not None and known.record.best_epoch == progress.record.best_epoch:
@@ -129,10 +129,10 @@ class Driver:
             dropped = self._without_weights(record)
             if record.trial in dropped:
                 best.pop(WEIGHTS, None)
-            self._write(lambda: self.store.trial(record.trial).complete(record, best))
+            self._write(lambda: self.writer.trial(record.trial).complete(record, best))
             self._write(lambda: self.journal.over(record.trial, record.status))
             for other in dropped:
-                self.store.trial(other).drop_weights()
+                self.writer.trial(other).drop_weights()
             self.so_far.pop(record.trial, None)
             assignment = self.assignments.pop(record.trial)
         self.view.trial_over(record)
@@ -160,7 +160,7 @@ class Driver:
         try:
             what()
         except OSError as error:
-            raise SearchEnded(self.store.cannot_write(error)) from error
+            raise SearchEnded(self.writer.cannot_write(error)) from error
 
 
 class Executor(Protocol):

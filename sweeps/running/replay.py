@@ -7,8 +7,9 @@ import numpy as np
 
 from digits_core.environment import hardware_name, package_versions
 from digits_core.errors import UsageError
+from digits_core.judging.candidates import leader
 from digits_core.records import EpochRow, RunRecord
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.training.cross_validation import trainer_for, upload
 from digits_core.training.device import check_device
 from sweeps.plans.headers import data_of
@@ -31,21 +32,24 @@ class Replay:
         return self.largest_difference == 0
 
 
-def choose_trial(store: SweepStore, trial: int | None) -> RunRecord:
-    """The record of this trial, or of the leader if None. Raises UsageError if it has no predictions."""
-    ranked = store.ranked()
-    if not ranked:
-        raise UsageError(f"{store.header.name!r} has no trial with predictions to compare")
+def choose_trial(run: Run, trial: int | None) -> tuple[Run, RunRecord]:
+    """The record of this trial, or of the leader's first run if None, and the run whose folder it is in.
+
+    Raises UsageError if it has no predictions.
+    """
+    ranked, leads = run.ranked, leader(run)
+    if leads is None:
+        raise UsageError(f"{run.header.name!r} has no trial with predictions to compare")
     if trial is None:
-        return ranked[0]
+        return leads.home, leads.runs[0]
     found = [record for record in ranked if record.trial == trial]
     if not found:
         known = ", ".join(str(record.trial) for record in sorted(ranked, key=lambda record: record.trial)[:10])
-        raise UsageError(f"{store.header.name!r} has no trial {trial} with predictions; it has {known}")
-    return found[0]
+        raise UsageError(f"{run.header.name!r} has no trial {trial} with predictions; it has {known}")
+    return run, found[0]
 
 
-def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], None]) -> Replay:
+def replay(run: Run, record: RunRecord, on_epoch: Callable[[EpochRow], None]) -> Replay:
     """Train the record's recipe again for as many epochs, on the same kind of device with as many threads.
 
     Raises EnvironmentFailure if the data or the split have changed, UsageError if the device is missing or the trial
@@ -56,7 +60,7 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
             f"trial {record.trial} continued from the weights of trial {record.parent}, so its recipe alone does not"
             " reproduce it; replay a trial that was trained from scratch"
         )
-    header = store.header
+    header = run.header
     data = data_of(header, otherwise="was trained on")
     device = check_device(record.device.partition(":")[0])
     use_threads(record.thread_count)
@@ -64,20 +68,20 @@ def replay(store: SweepStore, record: RunRecord, on_epoch: Callable[[EpochRow], 
     for _ in record.curve:  # not all epochs of the recipe, where the trial was stopped early
         on_epoch(trainer.run_epoch())
     assert trainer.best is not None
-    stored, again = store.validation_probabilities(record.trial), trainer.best.validation_probabilities
+    stored, again = run.validation_probabilities(record.trial), trainer.best.validation_probabilities
     precision = str(trainer.precision).removeprefix("torch.")
     return Replay(
         record=record,
         n=len(stored),
         differing_count=int((stored.argmax(axis=1) != again.argmax(axis=1)).sum()),
         largest_difference=float(np.abs(stored - again).max()),
-        changes=_changes(store, record, precision),
+        changes=_changes(run, record, precision),
     )
 
 
-def _changes(store: SweepStore, record: RunRecord, precision: str) -> tuple[str, ...]:
+def _changes(run: Run, record: RunRecord, precision: str) -> tuple[str, ...]:
     """What differs from the environment of the first training, in words."""
-    header, versions = store.header, package_versions()
+    header, versions = run.header, package_versions()
     then_and_now = [
         ("hardware", header.hardware, hardware_name()),
         ("precision", record.precision, precision),

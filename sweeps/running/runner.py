@@ -9,12 +9,12 @@ from ray.tune.search import Searcher
 
 from digits_core.errors import EnvironmentFailure
 from digits_core.judging.objectives import values_of
-from digits_core.records import SweepSummary
+from digits_core.records import RunSummary
 from digits_core.runs.command_line import resume_command
 from digits_core.runs.journal import History, Journal
 from digits_core.runs.ownership import sole_driver
-from digits_core.runs.store import SweepStore
-from sweeps.finishing.opening import keep_best_parameters
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from sweeps.plans.planning import RunPlan
 from sweeps.plans.recovery import known_history, recovered
 from sweeps.running.driver import Driver, Executor, SearchEnded, SearchOver
@@ -28,34 +28,36 @@ from sweeps.space.generations import Generations
 from sweeps.view.progress import SweepView
 
 
-def run_trials(plan: RunPlan, view: SweepView, executor: Executor | None = None) -> tuple[SweepStore, SweepSummary]:
-    """Run all trials that have not ended (or until Ctrl-C), on Ray by default. Returns the run's store and summary.
+def run_trials(plan: RunPlan, view: SweepView, executor: Executor | None = None) -> Run:
+    """Run all trials that have not ended (or until Ctrl-C), on Ray by default. Returns the run as it is then.
 
     Raises UsageError if another process is running them.
     """
     executor = executor or OnRay()
-    store, started = SweepStore(plan.folder), time.time()
+    writer, started = RunWriter(plan.folder), time.time()
     with contextlib.ExitStack() as stack:
         stack.callback(view.close)
+        left = plan.header.trial_count
         if plan.is_resumed:
-            stack.enter_context(sole_driver(store.folder))
-        plan = stack.enter_context(executor.ready(plan))
+            stack.enter_context(sole_driver(writer.folder))
+            left -= len(known_history(writer.run).over)
+        if left:
+            plan = stack.enter_context(executor.ready(plan))
         if plan.is_resumed:
-            store.write_header(plan.header)
+            writer.write_header(plan.header)
         else:
-            SweepStore.create(plan.runs, plan.header, plan.split)
-            stack.enter_context(sole_driver(store.folder))
-        outcome = _run_what_is_left(plan, store, view, executor, started)
+            RunWriter.create(plan.runs, plan.header, plan.split)
+            stack.enter_context(sole_driver(writer.folder))
+        outcome = _run_what_is_left(plan, writer, view, executor, started)
         with ignored_interrupt():
             view.close()
-            if outcome.error and not store.folder.is_dir():
-                raise EnvironmentFailure(f"{outcome.error} and run: {resume_command(store.folder)}")
-            summary = _summary(plan, store, outcome)
+            if outcome.error and not writer.folder.is_dir():
+                raise EnvironmentFailure(f"{outcome.error} and run: {resume_command(writer.folder)}")
+            summary = _summary(plan, writer.run, outcome)
             # After an error, writing may fail as well: the disk may be full.
             with contextlib.suppress(OSError) if outcome.error else contextlib.nullcontext():
-                store.write_summary(summary)
-                keep_best_parameters(store)
-    return store, summary
+                writer.write_summary(summary)
+    return writer.run
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,16 @@ class Outcome:
     database: str = ""  # why trials are missing from the study's copy
 
 
-def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, executor: Executor, started: float) -> Outcome:
+def _run_what_is_left(plan: RunPlan, writer: RunWriter, view: SweepView, executor: Executor, started: float) -> Outcome:
     """Run the trials. Complete records are kept, whatever ends the run."""
     try:
-        with Journal(store.folder) as journal:
-            history = recovered(store, journal)
+        with Journal(writer.folder) as journal:
+            run = writer.run
+            history = recovered(run, journal)
             journal.session(len(history.sessions) + 1, started)
-            records = store.records()
-            view.recall(records)
-            driver, limit = Driver(plan, store, view, journal), ""
-            driver.copy.add(records, {n: trial.assignment.point for n, trial in history.trials.items()})
+            view.recall(list(run.records))
+            driver, limit = Driver(plan, writer, view, journal), ""
+            driver.copy.add(list(run.records), {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
                 if left := plan.header.trial_count - len(history.over):
                     executor.execute(plan, driver, *_search(plan, history, driver), left)
@@ -90,15 +92,15 @@ def _run_what_is_left(plan: RunPlan, store: SweepStore, view: SweepView, executo
     except SearchEnded as error:
         return Outcome(error=str(error))
     except OSError as error:
-        return Outcome(error=store.cannot_write(error))
+        return Outcome(error=writer.cannot_write(error))
     return Outcome(limit=limit, database=driver.copy.problem)
 
 
-def _summary(plan: RunPlan, store: SweepStore, outcome: Outcome) -> SweepSummary:
-    records, history = store.records(), known_history(store)
+def _summary(plan: RunPlan, run: Run, outcome: Outcome) -> RunSummary:
+    records, history = run.records, known_history(run)
     worked = history.working_seconds(record.started_at for record in records)
     at_a_time = min(plan.header.concurrency, plan.header.trial_count)
-    return SweepSummary(
+    return RunSummary(
         seconds=history.seconds,
         training_share=sum(record.busy_seconds for record in records) / (worked * at_a_time) if worked > 0 else 0.0,
         interrupted=len(history.over) < plan.header.trial_count and not outcome.limit,
@@ -115,7 +117,7 @@ def _search(plan: RunPlan, history: History, driver: Driver) -> tuple[Searcher, 
         waiting = [given for given in plan.recipes.assignments if given.trial not in history.trials]
         journal.drawn(*waiting)
         return HandOut([*(trial.assignment for trial in history.unfinished), *waiting]), FIFOScheduler()
-    store, objectives = driver.store, plan.recipes.objectives
+    writer, objectives = driver.writer, plan.recipes.objectives
 
     def values(trial: int) -> tuple[float, ...] | None:
         record = driver.record(trial)
@@ -124,7 +126,7 @@ def _search(plan: RunPlan, history: History, driver: Driver) -> tuple[Searcher, 
     if plan.recipes.scheduler == "pbt":
         generations = Generations.of(plan.header.trial_count, plan.recipes.max_epochs)
         population = PopulationSearch(
-            plan.recipes, generations, history, journal, values, lambda trial: store.trial(trial).drop_state()
+            plan.recipes, generations, history, journal, values, lambda trial: writer.trial(trial).drop_state()
         )
         return population, FIFOScheduler()
     searcher = StudySearch(plan.recipes, plan.header.trial_count, history, journal, values)

@@ -14,17 +14,17 @@ from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Split
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.metrics import Score, score
-from digits_core.records import Assignment, EpochRow, RunKind, RunRecord, SweepHeader, SweepSummary
+from digits_core.records import Assignment, EpochRow, RunHeader, RunKind, RunRecord, RunSummary
 from digits_core.runs.command_line import resume_command
 from digits_core.runs.durable import Content
 from digits_core.runs.journal import Journal, read_journal
 from digits_core.runs.ownership import check_free, sole_driver
-from digits_core.runs.store import SweepStore, check_new
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter, check_new
 from digits_core.training.cross_validation import DeviceFolds, fitted, upload
 from digits_core.training.device import check_device, default_device
 from digits_core.training.engine import DeviceSplit, Diverged
-from sweeps.finishing.opening import keep_best_parameters, score_leader_on_test
+from sweeps.finishing.finish import has_ended, still_sealed
 from sweeps.plans.config import TrainingConfig
 from sweeps.plans.headers import data_of, header_of
 from sweeps.running.objective import TrialRun, failed_record
@@ -37,7 +37,7 @@ class TrainingPlan:
     """What to train, checked, with its data."""
 
     runs: Path
-    header: SweepHeader
+    header: RunHeader
     assignment: Assignment
     split: Split | Folds
     is_resumed: bool = False
@@ -58,15 +58,6 @@ class TrainingPlan:
             f" {self.header.dataset} ({images}) on {self.header.device},"
             f" at most {counted(self.assignment.recipe.training.epochs, 'epoch')}"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOutcome:
-    """A training run that has ended."""
-
-    store: SweepStore
-    record: RunRecord
-    test: Score | None  # None if it was interrupted or cross-validated: the test set is not opened then
 
 
 def plan_training(config: TrainingConfig) -> TrainingPlan:
@@ -94,33 +85,28 @@ def plan_training(config: TrainingConfig) -> TrainingPlan:
 
 def plan_resumed_training(runs: Path, name: str) -> TrainingPlan:
     """Plan the rest of a training run that was killed. Raises UsageError or EnvironmentFailure."""
-    store = SweepStore.open(runs, name)
-    check_free(store.folder)
-    begun = list(read_journal(store.folder).trials.values())
-    if not begun or _is_done(store):
+    run = Run.open(runs, name)
+    check_free(run.folder)
+    begun = list(run.history.trials.values())
+    if not begun or _is_done(run):
         raise UsageError(
             f"{name!r} has nothing left to resume; train again under another name, or first: digits rm {name}"
         )
-    split = data_of(store.header, otherwise="started with; restore them, or train again")
-    header = replace(store.header, device=check_device(store.header.device).type)
+    split = data_of(run.header, otherwise="started with; restore them, or train again")
+    header = replace(run.header, device=check_device(run.header.device).type)
     return TrainingPlan(runs=runs, header=header, assignment=begun[0].assignment, split=split, is_resumed=True)
 
 
-def _is_done(store: SweepStore) -> bool:
+def _is_done(run: Run) -> bool:
     """Whether the run has its record and all that follows from it."""
-    record = store.trial(0).read_record()
-    if record is None or store.summary() is None:
+    if not run.records or run.summary is None:
         return False
-    is_kept = not record.counts or (store.folder / "best_parameters.json").is_file()
-    return is_kept and (not _is_testable(store, record) or store.has_opened_test(0))
+    is_kept = not run.ranked or (run.folder / "best_parameters.json").is_file()
+    return is_kept and not (has_ended(run) and still_sealed(run))
 
 
-def _is_testable(store: SweepStore, record: RunRecord) -> bool:
-    return record.status == "finished" and not store.header.fold_count
-
-
-def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> TrainingOutcome:
-    """Train to the last epoch (or until Ctrl-C), complete the record and open the sealed test set once for it.
+def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Run:
+    """Train to the last epoch (or until Ctrl-C) and complete the record. Returns the run as it is then.
 
     Raises EnvironmentFailure if training diverges, the GPU is too small or the folder cannot be written; but for the
     last, the record is completed then too. Raises UsageError if another process trains it.
@@ -137,33 +123,21 @@ def run_training(plan: TrainingPlan, on_epoch: Callable[[EpochRow], None]) -> Tr
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(contextlib.ExitStack())
         held.enter_context(held_interrupt())  # no folder is left without a record
-        store = SweepStore(plan.folder)
+        writer = RunWriter(plan.folder)
         if not plan.is_resumed:
-            store = SweepStore.create(plan.runs, plan.header, plan.split, begin)
-        stack.enter_context(sole_driver(store.folder))
-        stack.enter_context(_kept(store))
-        journal = stack.enter_context(Journal(store.folder))
+            RunWriter.create(plan.runs, plan.header, plan.split, begin)
+        stack.enter_context(sole_driver(writer.folder))
+        stack.enter_context(_kept(writer))
+        journal = stack.enter_context(Journal(writer.folder))
         if plan.is_resumed:
-            journal.session(1 + len(read_journal(store.folder).sessions), started)
-        keeper = _Keeper(store, journal, started)
+            journal.session(1 + len(read_journal(writer.folder).sessions), started)
+        keeper = _Keeper(writer, journal, started)
         record = keeper.folder.read_record()  # whoever was killed after the record, or held the lock, had trained
         if record is None:
-            record = _train(assignment, data, device, keeper, held, on_epoch)
-        elif store.summary() is None:
+            _train(assignment, data, device, keeper, held, on_epoch)
+        elif writer.run.summary is None:
             keeper.conclude(record)
-        if record.counts:
-            keep_best_parameters(store)
-        test = None
-        if _is_testable(store, record):
-            test = _test_score(store, f"end of training {record.label}")
-    return TrainingOutcome(store=store, record=record, test=test)
-
-
-def _test_score(store: SweepStore, purpose: str) -> Score | None:
-    """On the sealed test set, which is opened unless it was before."""
-    if store.has_opened_test(0):
-        return score(store.test_labels(), store.opened_test_probabilities(0))
-    return score_leader_on_test(store, purpose)
+    return writer.run
 
 
 def _train(
@@ -173,7 +147,7 @@ def _train(
     keeper: "_Keeper",
     held: AbstractContextManager[object],
     on_epoch: Callable[[EpochRow], None],
-) -> RunRecord:
+) -> None:
     """Train and complete the record, whatever happens, unless the folder cannot be written.
 
     held: holds back the stop signals until the trial is set up.
@@ -199,14 +173,13 @@ def _train(
             raise EnvironmentFailure(f"{error}; the record is in {keeper.folder.folder}") from error
         raise
     keeper.complete(record, best)
-    return record
 
 
 class _Keeper:
     """Writes the files of the run's only trial."""
 
-    def __init__(self, store: SweepStore, journal: Journal, started: float) -> None:
-        self.store, self.journal, self.started, self.folder = store, journal, started, store.trial(0)
+    def __init__(self, writer: RunWriter, journal: Journal, started: float) -> None:
+        self.writer, self.journal, self.started, self.folder = writer, journal, started, writer.trial(0)
 
     def complete(self, record: RunRecord, best: Mapping[str, Content]) -> None:
         """The training has ended."""
@@ -217,20 +190,20 @@ class _Keeper:
     def conclude(self, record: RunRecord) -> None:
         """The record is complete."""
         self.journal.over(record.trial, record.status)
-        self.store.write_summary(_summary(record, max(time.time() - self.started, record.train_seconds)))
+        self.writer.write_summary(_summary(record, max(time.time() - self.started, record.train_seconds)))
 
 
 @contextlib.contextmanager
-def _kept(store: SweepStore) -> Iterator[None]:
+def _kept(writer: RunWriter) -> Iterator[None]:
     """Turn an OSError into an EnvironmentFailure that says how to go on."""
     try:
         yield
     except OSError as error:
-        raise EnvironmentFailure(f"{store.cannot_write(error)}; then: {resume_command(store.folder)}") from error
+        raise EnvironmentFailure(f"{writer.cannot_write(error)}; then: {resume_command(writer.folder)}") from error
 
 
-def _summary(record: RunRecord, seconds: float) -> SweepSummary:
-    return SweepSummary(
+def _summary(record: RunRecord, seconds: float) -> RunSummary:
+    return RunSummary(
         seconds=seconds,
         training_share=record.train_seconds / seconds,
         interrupted=record.status == "stopped",

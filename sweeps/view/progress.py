@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from digits_core.judging.stats import accuracy_interval
 from digits_core.recipe import Recipe
-from digits_core.records import EpochRow, RunRecord, SweepHeader
+from digits_core.records import EpochRow, RunHeader, RunRecord
 from digits_core.stored import MOST_TRIALS
 from sweeps.view.tally import Tally
 from sweeps.words import counted, duration
@@ -238,7 +238,7 @@ def make_view(tally: Tally, console: Console) -> SweepView:
     return LiveView(tally, console) if console.is_terminal else PlainView(tally, console)
 
 
-def view_of(header: SweepHeader, folder: Path, console: Console) -> SweepView:
+def view_of(header: RunHeader, folder: Path, console: Console) -> SweepView:
     """The view of a run that is about to start, or that runs in another process."""
     return make_view(
         Tally(

@@ -16,7 +16,7 @@ from digits_core.runs.journal import (
     read_event,
 )
 from digits_core.runs.ownership import is_running
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.view.progress import SweepView
 
 POLL_SECONDS = 0.5
@@ -45,27 +45,27 @@ class JournalTail:
                 yield event
 
 
-def watch(store: SweepStore, view: SweepView, poll_seconds: float = POLL_SECONDS) -> None:
+def watch(run: Run, view: SweepView, poll_seconds: float = POLL_SECONDS) -> None:
     """Show the run until its driver is gone. Reads only."""
-    tail = JournalTail(store.folder / FILE_NAME)
+    tail = JournalTail(run.folder / FILE_NAME)
     events = list(tail.new_events())
     begun = max((place for place, event in enumerate(events) if isinstance(event, Session)), default=0)
     past, present = events[:begun], events[begun:]
     over = {event.trial for event in past if isinstance(event, EndedTrial)}
-    earlier = [record for record in store.records() if record.trial in over]
+    earlier = [record for record in run.records if record.trial in over]
     session = present[0] if present else None
     view.recall(earlier, time.time() - session.started_at if isinstance(session, Session) else 0.0)
     while True:
         for event in present:
-            _tell(store, view, event)
+            _tell(run, view, event)
         view.tick()
-        if not present and not is_running(store.folder):
+        if not present and not is_running(run.folder):
             return
         time.sleep(poll_seconds)
         present = list(tail.new_events())
 
 
-def _tell(store: SweepStore, view: SweepView, event: Event) -> None:
+def _tell(run: Run, view: SweepView, event: Event) -> None:
     if isinstance(event, DrawnTrial):
         view.trial_started(event.trial)
     elif isinstance(event, EndedEpoch):
@@ -73,6 +73,6 @@ def _tell(store: SweepStore, view: SweepView, event: Event) -> None:
     elif isinstance(event, RetriedTrial):
         view.trial_retried(event.trial)
     elif isinstance(event, EndedTrial):
-        record = store.trial(event.trial).read_record()
+        record = run.trial(event.trial).read_record()
         if record is not None:
             view.trial_over(record)

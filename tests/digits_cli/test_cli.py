@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from cli import app
 from digits_core.data.datasets import DATASETS, absolute
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from sweeps.space.spaces import default_max_epochs
 from tests.helpers.command_line import RUNNER, run
 
@@ -70,7 +71,7 @@ from tests.helpers.command_line import RUNNER, run
     ],
 )
 def test_bad_input_is_one_clear_line(
-    sweep_store: SweepStore, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+    sweep_store: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     (tmp_path / "file").write_text("")
     words = [word.replace("FILE", str(tmp_path / "file")) for word in arguments]
@@ -83,8 +84,8 @@ def test_bad_input_is_one_clear_line(
     assert err.count("\n") == 1
 
 
-def test_damaged_sweep_is_one_clear_line(sweep_store: SweepStore) -> None:
-    leader = sweep_store.ranked()[0].trial
+def test_damaged_sweep_is_one_clear_line(sweep_store: Run) -> None:
+    leader = sweep_store.ranked[0].trial
     (sweep_store.trial(leader).folder / "weights.safetensors").write_bytes(b"not weights")
     code, out, err = run("ensemble", "--runs", str(sweep_store.folder.parent))
     assert (code, out) == (1, "")
@@ -97,7 +98,7 @@ def test_no_sweep_yet(tmp_path: Path) -> None:
     assert "start one with: digits sweep --trials 100" in err
 
 
-def test_ensemble_document(sweep_store: SweepStore) -> None:
+def test_ensemble_document(sweep_store: Run) -> None:
     code, out, err = run("ensemble", "--top", "9", "--json", "--runs", str(sweep_store.folder.parent))
     document = json.loads(out)
     assert code == 0
@@ -111,12 +112,12 @@ def test_ensemble_document(sweep_store: SweepStore) -> None:
             assert figures["accuracy"] == pytest.approx(1 - figures["error_count"] / n)
             low, high = figures["accuracy_interval"]
             assert low < figures["accuracy"] < high
-    assert document["best_single"]["trial"] == sweep_store.ranked()[0].trial
+    assert document["best_single"]["trial"] == sweep_store.ranked[0].trial
     assert document["test_openings"] == 1
     assert err == "asked for 9 trials to combine, found 4 (a sweep keeps the weights of its best trials only: --keep)\n"
 
 
-def test_report_command_writes_where_it_says(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_report_command_writes_where_it_says(sweep_store: Run, tmp_path: Path) -> None:
     target = tmp_path / "out.html"
     code, out, _ = run("report", "--runs", str(sweep_store.folder.parent), "--output", str(target))
     assert code == 0
@@ -130,7 +131,7 @@ def test_report_command_writes_where_it_says(sweep_store: SweepStore, tmp_path: 
     assert 'id="inside"' in (sweep_store.folder / "report.html").read_text()
 
 
-def test_leaderboard_reads_a_report_page_back(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_leaderboard_reads_a_report_page_back(sweep_store: Run, tmp_path: Path) -> None:
     runs = ("--runs", str(sweep_store.folder.parent))
     target = str(tmp_path / "out.html")
     assert run("report", "tiny", "--output", target, "--plotly", "directory", *runs)[0] == 0
@@ -141,7 +142,7 @@ def test_leaderboard_reads_a_report_page_back(sweep_store: SweepStore, tmp_path:
     assert theirs[-1].endswith("out.html")
 
 
-def test_several_runs_side_by_side(sweep_store: SweepStore) -> None:
+def test_several_runs_side_by_side(sweep_store: Run) -> None:
     runs = sweep_store.folder.parent
     shutil.copytree(sweep_store.folder, runs / "other")
     code, out, _ = run("report", "tiny", "other", "--json", "--runs", str(runs))
@@ -195,7 +196,7 @@ def test_help_names_the_choices() -> None:
     assert f"{default_max_epochs(8)} for 8x8 images, {default_max_epochs(28)} for 28x28" in words
 
 
-def test_a_closed_pipe_gives_no_traceback(sweep_store: SweepStore) -> None:
+def test_a_closed_pipe_gives_no_traceback(sweep_store: Run) -> None:
     digits = Path(sys.executable).with_name("digits")
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -263,7 +264,7 @@ def test_one_recipe_is_shown_with_its_layers() -> None:
     assert ["optimizer.learning_rate", "0.01"] in lines
 
 
-def test_runs_are_listed_shown_and_deleted(sweep_store: SweepStore) -> None:
+def test_runs_are_listed_shown_and_deleted(sweep_store: Run) -> None:
     runs = ["--runs", str(sweep_store.folder.parent)]
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -300,7 +301,7 @@ def test_runs_are_listed_shown_and_deleted(sweep_store: SweepStore) -> None:
     assert not sweep_store.folder.exists()
 
 
-def test_rm_without_an_answer_deletes_nothing(sweep_store: SweepStore) -> None:
+def test_rm_without_an_answer_deletes_nothing(sweep_store: Run) -> None:
     digits, runs = Path(sys.executable).with_name("digits"), str(sweep_store.folder.parent)
     ours, terminal = os.openpty()
     os.write(ours, b"\x04")  # end of input, handled like Ctrl-C, which a test cannot type
@@ -312,9 +313,9 @@ def test_rm_without_an_answer_deletes_nothing(sweep_store: SweepStore) -> None:
     assert sweep_store.folder.exists()
 
 
-def test_stored_names_do_not_command_the_terminal(sweep_store: SweepStore) -> None:
+def test_stored_names_do_not_command_the_terminal(sweep_store: Run) -> None:
     hardware = "a\x1b]0;owned\x07b\x9b2J\u202e"
-    sweep_store.write_header(replace(sweep_store.header, hardware=hardware, dataset="x\x1b[2J"))
+    RunWriter(sweep_store.folder).write_header(replace(sweep_store.header, hardware=hardware, dataset="x\x1b[2J"))
     for command in (("show", "tiny"), ("ls",), ("leaderboard", "tiny")):
         _, out, err = run(*command, "--runs", str(sweep_store.folder.parent))
         assert not set("\x1b\x07\x9b\u202e") & set(out + err), command
@@ -328,7 +329,7 @@ def test_an_endless_error_is_cut_off(tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
-def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep_store: SweepStore) -> None:
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep_store: Run) -> None:
     monkeypatch.setenv("HOME", str(sweep_store.folder.parent.parent))
     monkeypatch.chdir(tmp_path)
     assert run("show", "tiny", "--runs", "~/runs")[0] == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from tests.helpers.paths import ROOT
 
 NO_TEXT = os.fsdecode(b"f\xff\xfe")
@@ -104,7 +104,7 @@ def test_settings_of_rays_past_do_not_reach_it() -> None:
     assert python(code, TUNE_RESULT_DIR="/somewhere", RAY_AIR_LOCAL_CACHE_DIR="/somewhere") == "[]"
 
 
-def test_a_folder_whose_name_is_no_text(sweep_store: SweepStore) -> None:
+def test_a_folder_whose_name_is_no_text(sweep_store: Run) -> None:
     runs = sweep_store.folder.parent.rename(sweep_store.folder.parents[1] / NO_TEXT)
     for command in ("report tiny", "ls"):
         done = subprocess.run(

@@ -5,13 +5,11 @@ import pytest
 
 from digits_core.remote.bucket import Bucket
 from digits_core.remote.lease import Lease
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from tests.helpers.command_line import run
 
 
-def test_a_run_goes_there_and_back_through_the_command_line(
-    s3_url: str, sweep_store: SweepStore, tmp_path: Path
-) -> None:
+def test_a_run_goes_there_and_back_through_the_command_line(s3_url: str, sweep_store: Run, tmp_path: Path) -> None:
     runs = ["--runs", str(sweep_store.folder.parent)]
     code, out, _ = run("push", "tiny", s3_url, *runs, "--json")
     document = json.loads(out)
@@ -23,15 +21,15 @@ def test_a_run_goes_there_and_back_through_the_command_line(
     assert out.splitlines()[-1].endswith(f"pull {s3_url}")
     code, out, _ = run("pull", f"{s3_url}/tiny", "--runs", str(tmp_path / "elsewhere"), "--json")
     assert (code, json.loads(out)[0]["run"]) == (0, "tiny")
-    assert SweepStore.open(tmp_path / "elsewhere", "tiny").records() == sweep_store.records()
+    assert Run.open(tmp_path / "elsewhere", "tiny").records == sweep_store.records
     code, out, _ = run("rm", "tiny", "--at", s3_url, "--yes")
     assert code == 0
     assert f"{s3_url}/tiny" in out
     assert run("ls", "--at", s3_url, "--json")[1].strip() == "[]"
-    assert sweep_store.records()
+    assert sweep_store.records
 
 
-def test_what_is_overwritten_by_force_is_said(s3_url: str, sweep_store: SweepStore) -> None:
+def test_what_is_overwritten_by_force_is_said(s3_url: str, sweep_store: Run) -> None:
     runs = ["--runs", str(sweep_store.folder.parent)]
     run("push", "tiny", s3_url, *runs)
     (sweep_store.folder / ".pushed.json").unlink()
@@ -58,7 +56,7 @@ def test_what_is_overwritten_by_force_is_said(s3_url: str, sweep_store: SweepSto
     ],
 )
 def test_bad_input_is_one_line(
-    command: list[str], code: int, message: str, s3_url: str, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+    command: list[str], code: int, message: str, s3_url: str, sweep_store: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIGITS_RUNS", str(sweep_store.folder.parent))
     (sweep_store.folder / "journal.jsonl").write_text("")
@@ -72,7 +70,7 @@ def test_bad_input_is_one_line(
     assert "secret" not in line
 
 
-def test_ensemble_with_push_sends_the_ensemble(s3_url: str, sweep_store: SweepStore) -> None:
+def test_ensemble_with_push_sends_the_ensemble(s3_url: str, sweep_store: Run) -> None:
     runs = ["--runs", str(sweep_store.folder.parent)]
     code, _, err = run("ensemble", "--top", "2", "--sweep", "tiny", *runs, "--push", s3_url)
     assert code == 0, err

@@ -12,18 +12,19 @@ from benchmarks.hands import AUTHORS
 from benchmarks.pages import PAGES, STYLES, page_and_twin
 from benchmarks.papers import SHEETS
 from digits_core.data.digits import Digits
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from tests.helpers.command_line import run
 from tests.helpers.pictures import draw
 
 HOSTILE_NAME = "<img src=x onerror=alert(1)>.png"
 
 
-def predict(store: SweepStore, *arguments: object) -> tuple[int, str, str]:
+def predict(store: Run, *arguments: object) -> tuple[int, str, str]:
     return run("predict", *map(str, arguments), "--runs", str(store.folder.parent))
 
 
-def test_pictures_with_labels_give_an_accuracy(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_pictures_with_labels_give_an_accuracy(sweep_store: Run, tmp_path: Path) -> None:
     for digit in range(10):
         draw(tmp_path / f"mine/{digit}/a.png", digit, seed=digit)
     code, out, _ = predict(sweep_store, tmp_path / "mine", "--model", "tiny/0", "--json")
@@ -44,7 +45,7 @@ def test_pictures_with_labels_give_an_accuracy(sweep_store: SweepStore, tmp_path
         assert 0 <= top < bottom <= image["height"]
 
 
-def test_a_bad_file_is_one_line_and_the_others_are_still_read(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_bad_file_is_one_line_and_the_others_are_still_read(sweep_store: Run, tmp_path: Path) -> None:
     draw(tmp_path / "good.png", 3)
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.jpg").write_text("no picture")
@@ -66,7 +67,7 @@ def test_a_bad_file_is_one_line_and_the_others_are_still_read(sweep_store: Sweep
     assert len(document["images"][1]["digits"]) == 1
 
 
-def test_odd_shapes_and_names_do_not_stop_the_others(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_odd_shapes_and_names_do_not_stop_the_others(sweep_store: Run, tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     draw(folder / "good.png", 3)
     content = (folder / "good.png").read_bytes()
@@ -90,8 +91,8 @@ def test_odd_shapes_and_names_do_not_stop_the_others(sweep_store: SweepStore, tm
     assert by_name["good.png"]["text"] == by_name[os.fsdecode(b"broken-\xff.png")]["text"] != ""
 
 
-def test_a_model_without_weights_fails_at_once(sweep_store: SweepStore, tmp_path: Path) -> None:
-    sweep_store.trial(1).drop_weights()
+def test_a_model_without_weights_fails_at_once(sweep_store: Run, tmp_path: Path) -> None:
+    RunWriter(sweep_store.folder).trial(1).drop_weights()
     draw(tmp_path / "a.png", 3)
     code, out, err = predict(sweep_store, tmp_path / "a.png", "--model", "tiny/1")
     assert code == 1
@@ -102,7 +103,7 @@ def test_a_model_without_weights_fails_at_once(sweep_store: SweepStore, tmp_path
     assert "add --explain" in err
 
 
-def test_the_page_explains_every_digit(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_the_page_explains_every_digit(sweep_store: Run, tmp_path: Path) -> None:
     draw(tmp_path / "in" / HOSTILE_NAME, 5)
     draw(tmp_path / "in" / "4.png", 4, sheet=16)
     (tmp_path / "in" / "bad.png").write_text("nothing")
@@ -122,7 +123,7 @@ def test_the_page_explains_every_digit(sweep_store: SweepStore, tmp_path: Path) 
         assert address not in text
 
 
-def test_pages_in_class_folders_are_read_but_not_judged(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_pages_in_class_folders_are_read_but_not_judged(sweep_store: Run, tmp_path: Path) -> None:
     whole, twin, digits = page_and_twin(PAGES[0], STYLES[0], AUTHORS[0], seed=11)
     for name, pixels in (("3/page.png", whole), ("4/page.png", twin)):
         (tmp_path / "exam" / name).parent.mkdir(parents=True)
@@ -150,7 +151,7 @@ def test_pages_in_class_folders_are_read_but_not_judged(sweep_store: SweepStore,
     assert [len(page["digits"]) for page in document["images"]] == [1, 1, 1]
 
 
-def test_what_cannot_be_opened_is_neither_right_nor_wrong(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_neither_right_nor_wrong(sweep_store: Run, tmp_path: Path) -> None:
     draw(tmp_path / "mine/3/a.png", 3)
     (tmp_path / "mine/3/b.png").write_bytes(b"no picture")
     (tmp_path / "mine/3/c.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
@@ -160,7 +161,7 @@ def test_what_cannot_be_opened_is_neither_right_nor_wrong(sweep_store: SweepStor
     assert err.splitlines()[-1].endswith("c.HEIC: this kind of picture is not read; convert it to PNG or JPEG")
 
 
-def test_kaggles_test_set_is_read_into_its_submission(sweep_store: SweepStore, tmp_path: Path, digits: Digits) -> None:
+def test_kaggles_test_set_is_read_into_its_submission(sweep_store: Run, tmp_path: Path, digits: Digits) -> None:
     table, submission = tmp_path / "test.csv", tmp_path / "new" / "submission.csv"
     names = ",".join(f"pixel{number}" for number in range(64))
     np.savetxt(table, digits.images[:200].reshape(200, -1), fmt="%d", delimiter=",", header=names, comments="")
@@ -181,7 +182,7 @@ def test_kaggles_test_set_is_read_into_its_submission(sweep_store: SweepStore, t
     assert err == "error: a table is read alone, into a file: digits predict test.csv --output submission.csv\n"
 
 
-def test_neighbours_are_training_images(sweep_store: SweepStore, tmp_path: Path, digits: object) -> None:
+def test_neighbours_are_training_images(sweep_store: Run, tmp_path: Path, digits: object) -> None:
     from digits_core.data.datasets import load_digits
     from digits_core.delivery.reader import Reader
     from digits_core.handwriting.reading import Picture

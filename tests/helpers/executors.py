@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from digits_core.records import Assignment, SweepSummary
-from digits_core.runs.store import SweepStore
+from digits_core.records import Assignment
+from digits_core.runs.run import Run
 from digits_core.training.cross_validation import upload
 from digits_core.training.device import default_device
 from sweeps.plans.planning import RunPlan
@@ -117,8 +117,6 @@ def loses(*losses: tuple[int, int]) -> Callable[[int, int], bool]:
     return is_lost
 
 
-def run_here(
-    plan: RunPlan, view: SweepView | None = None, executor: Executor | None = None
-) -> tuple[SweepStore, SweepSummary]:
+def run_here(plan: RunPlan, view: SweepView | None = None, executor: Executor | None = None) -> Run:
     """Run the plan's trials in this process."""
     return run_trials(plan, view or Recorder(), executor or InThisProcess())

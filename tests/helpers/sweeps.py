@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from digits_core.records import RunRecord
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.plans.config import SweepConfig
 from tests.helpers.processes import children_of
 
@@ -78,7 +78,7 @@ class Interrupter(Recorder):
             raise self.how
 
 
-def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
+def outcomes(store: Run) -> dict[int, tuple[object, ...]]:
     """The results that must not depend on interruptions, by trial."""
     return {
         record.trial: (
@@ -87,5 +87,5 @@ def outcomes(store: SweepStore) -> dict[int, tuple[object, ...]]:
             [row.validation_nll for row in record.curve],
             store.validation_probabilities(record.trial).tobytes() if record.counts else b"",
         )
-        for record in store.records()
+        for record in store.records
     }

@@ -10,24 +10,24 @@ import pytest
 from digits_core.data.digits import Digits
 from digits_core.delivery.deployed import Deployed
 from digits_core.inference.classifier import open_classifier
-from digits_core.runs.store import SweepStore
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.plans.config import EnsembleConfig
+from digits_core.inference.ensembling import build_ensemble
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
 from tests.helpers.command_line import run
 
 
-def export(store: SweepStore, *arguments: object) -> tuple[int, str, str]:
+def export(store: Run, *arguments: object) -> tuple[int, str, str]:
     return run("export", *map(str, arguments), "--runs", str(store.folder.parent))
 
 
-def exported(store: SweepStore, folder: Path, *arguments: str) -> dict:
+def exported(store: Run, folder: Path, *arguments: str) -> dict:
     code, out, err = export(store, *arguments, "--output", folder, "--json")
     assert code == 0, err
     return json.loads(out)
 
 
 @pytest.mark.parametrize("method", ["uniform", "greedy", "vote", "stack"])
-def test_one_module_predicts_as_the_ensemble_does(sweep_store: SweepStore, digits: Digits, method: str) -> None:
+def test_one_module_predicts_as_the_ensemble_does(sweep_store: Run, digits: Digits, method: str) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3, method=method, calibrate="temperature"))
     classifier = open_classifier(sweep_store.folder.parent, "ensemble")
     images = digits.take(digits.parts[1]).images
@@ -35,7 +35,7 @@ def test_one_module_predicts_as_the_ensemble_does(sweep_store: SweepStore, digit
     assert np.abs(Deployed(classifier).answers(images) - expected).max() < 2e-3
 
 
-def test_onnx_predicts_as_torch_does(sweep_store: SweepStore, tmp_path: Path, digits: Digits) -> None:
+def test_onnx_predicts_as_torch_does(sweep_store: Run, tmp_path: Path, digits: Digits) -> None:
     document = exported(sweep_store, tmp_path / "out", "--model", "tiny/0")
     assert document["parity"]["disagreements"] == 0
     assert document["parity"]["n"] == 359
@@ -45,15 +45,13 @@ def test_onnx_predicts_as_torch_does(sweep_store: SweepStore, tmp_path: Path, di
     said = session.run(None, {"image": images[:, np.newaxis].astype(np.float32) / 255})[0]
     assert np.abs(said - sweep_store.validation_probabilities(0)).max() < 5e-3
     assert "/" not in str(onnx.load(tmp_path / "out" / "model.onnx").metadata_props)  # no path of this machine
-    assert [opening.purpose for opening in sweep_store.ledger()] == ["export of tiny/0 as onnx"]
+    assert [opening.purpose for opening in sweep_store.ledger] == ["export of tiny/0 as onnx"]
     card = (tmp_path / "out" / "README.md").read_text()
     for word in ("tiny/0", "sklearn-digits", "seed 0", "Wilson", "0 of 359 predictions differ", "Limits"):
         assert word in card
 
 
-def test_preprocessing_inside_takes_any_size_and_polarity(
-    sweep_store: SweepStore, tmp_path: Path, digits: Digits
-) -> None:
+def test_preprocessing_inside_takes_any_size_and_polarity(sweep_store: Run, tmp_path: Path, digits: Digits) -> None:
     exported(sweep_store, tmp_path / "out", "--model", "tiny/0", "--preprocess")
     session = onnxruntime.InferenceSession((tmp_path / "out" / "model.onnx").read_bytes())
     image = digits.images[digits.parts[1][:50]]
@@ -66,7 +64,7 @@ def test_preprocessing_inside_takes_any_size_and_polarity(
     assert np.abs(light - dark).max() < 1e-5
 
 
-def test_int8_is_smaller_and_its_cost_is_reported(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_int8_is_smaller_and_its_cost_is_reported(sweep_store: Run, tmp_path: Path) -> None:
     whole = exported(sweep_store, tmp_path / "a", "--model", "tiny/0")
     small = exported(sweep_store, tmp_path / "b", "--model", "tiny/0", "--int8")
     sizes = [document["files"][0]["bytes"] for document in (whole, small)]
@@ -77,7 +75,7 @@ def test_int8_is_smaller_and_its_cost_is_reported(sweep_store: SweepStore, tmp_p
     assert "QLinearConv" in operators
 
 
-def test_torchscript(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_torchscript(sweep_store: Run, tmp_path: Path) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3, method="uniform"))
     document = exported(sweep_store, tmp_path / "a", "--ensemble", "--format", "torchscript")
     assert document["model"] == "tiny/ensemble"
@@ -86,7 +84,7 @@ def test_torchscript(sweep_store: SweepStore, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
 @pytest.mark.parametrize("int8", [False, True])
-def test_c_without_malloc_predicts_the_same(sweep_store: SweepStore, tmp_path: Path, int8: bool) -> None:
+def test_c_without_malloc_predicts_the_same(sweep_store: Run, tmp_path: Path, int8: bool) -> None:
     arguments = ["--int8"] if int8 else []
     document = exported(sweep_store, tmp_path / "a", "--model", "tiny/0", "--format", "c", *arguments)
     assert document["parity"]["disagreements"] <= (18 if int8 else 0)
@@ -115,7 +113,7 @@ def test_c_without_malloc_predicts_the_same(sweep_store: SweepStore, tmp_path: P
         (("--model", "tiny/0", "--output", "/proc/x"), 1, "cannot write"),
     ],
 )
-def test_bad_input(sweep_store: SweepStore, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_bad_input(sweep_store: Run, arguments: tuple[str, ...], code: int, message: str) -> None:
     found, _, err = export(sweep_store, *arguments)
     assert found == code
     assert message in err

@@ -39,7 +39,7 @@ from digits_core.delivery.server import (
 )
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.classifier import open_classifier
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from tests.helpers.command_line import run
 from tests.helpers.pictures import draw
 
@@ -48,7 +48,7 @@ FREE = Bucket(1e9, 10**9)
 
 
 @pytest.fixture
-def reader(sweep_store: SweepStore) -> Reader:
+def reader(sweep_store: Run) -> Reader:
     return Reader(open_classifier(sweep_store.folder.parent, "tiny/0"))
 
 
@@ -81,7 +81,7 @@ def a_picture(tmp_path: Path, digit: int = 7) -> bytes:
     return (tmp_path / "a.png").read_bytes()
 
 
-def test_the_server_reads_a_picture_as_predict_does(address: str, tmp_path: Path, sweep_store: SweepStore) -> None:
+def test_the_server_reads_a_picture_as_predict_does(address: str, tmp_path: Path, sweep_store: Run) -> None:
     response = post(address, a_picture(tmp_path))
     assert response.status_code == 200
     said = response.json()
@@ -258,7 +258,7 @@ def test_a_drawn_seven_is_read_as_seven(mnist_address: str) -> None:
     assert [message for message in messages if "422" not in message] == []
 
 
-def test_the_command_serves_until_it_is_stopped(sweep_store: SweepStore) -> None:
+def test_the_command_serves_until_it_is_stopped(sweep_store: Run) -> None:
     digits = Path(sys.executable).with_name("digits")
     arguments = ["serve", "--model", "tiny/0", "--port", "0", "--runs", str(sweep_store.folder.parent), "--json"]
     pipe = subprocess.PIPE

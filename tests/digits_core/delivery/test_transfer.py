@@ -8,13 +8,14 @@ import pytest
 from digits_core.data.digits import Digits
 from digits_core.handwriting.framing import MNIST_FRAME, OPTDIGITS_FRAME, reframed
 from digits_core.inference.classifier import open_classifier
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.runs.transfer_records import read_transfer
 from reports.pages.report import write_report
 from tests.helpers.command_line import run
+from tests.helpers.runs import reread
 
 
-def transfer(store: SweepStore, *arguments: object) -> dict:
+def transfer(store: Run, *arguments: object) -> dict:
     code, out, err = run("transfer", *map(str, arguments), "--runs", str(store.folder.parent), "--json")
     assert code == 0, err
     return json.loads(out)
@@ -31,7 +32,7 @@ def other(tmp_path: Path, digits: Digits) -> str:
     return f"npz:{tmp_path / 'other.npz'}"
 
 
-def test_the_matrix_counts_errors_and_images_seen_before(sweep_store: SweepStore, digits: Digits, other: str) -> None:
+def test_the_matrix_counts_errors_and_images_seen_before(sweep_store: Run, digits: Digits, other: str) -> None:
     document = transfer(sweep_store, "tiny/0", "tiny/1", "--on", "sklearn-digits", "--on", other)
     assert [column["name"] for column in document["columns"]] == ["sklearn-digits", other]
     test = digits.take(digits.parts[2])
@@ -45,33 +46,33 @@ def test_the_matrix_counts_errors_and_images_seen_before(sweep_store: SweepStore
         assert not foreign["is_own"]
         assert foreign["n"] == 100
         assert foreign["seen_count"] == 50  # the darker half was never seen
-    assert [(opening.purpose, opening.trials) for opening in sweep_store.ledger()] == [
+    assert [(opening.purpose, opening.trials) for opening in sweep_store.ledger] == [
         ("transfer to sklearn-digits", (0, 1)),
         (f"transfer to {other}", (0, 1)),
     ]
 
 
-def test_every_run_whose_models_are_tested_gets_a_ledger_line(sweep_store: SweepStore) -> None:
+def test_every_run_whose_models_are_tested_gets_a_ledger_line(sweep_store: Run) -> None:
     copy = sweep_store.folder.with_name("copy")
     shutil.copytree(sweep_store.folder, copy)
     transfer(sweep_store, "tiny/0", "copy/1", "tiny/0", "--on", "sklearn-digits")
-    for store, trials in ((sweep_store, (0,)), (SweepStore(copy), (1,))):
-        assert [(opening.purpose, opening.trials) for opening in store.ledger()] == [
+    for store, trials in ((sweep_store, (0,)), (Run(copy), (1,))):
+        assert [(opening.purpose, opening.trials) for opening in store.ledger] == [
             ("transfer to sklearn-digits", trials)
         ]
 
 
-def test_the_transfer_is_a_section_of_the_report(sweep_store: SweepStore, other: str) -> None:
-    assert 'id="transfer"' not in write_report(sweep_store).read_text()
+def test_the_transfer_is_a_section_of_the_report(sweep_store: Run, other: str) -> None:
+    assert 'id="transfer"' not in write_report(reread(sweep_store)).read_text()
     document = transfer(sweep_store, "tiny/0", "--on", other)
     assert read_transfer(sweep_store.folder) is not None
-    for page in (write_report(sweep_store), Path(document["page"])):
+    for page in (write_report(reread(sweep_store)), Path(document["page"])):
         text = page.read_text()
         assert "50 seen before" in text
         assert "seen-before" in text
 
 
-def test_corruptions_are_of_the_models_own_test_set(sweep_store: SweepStore) -> None:
+def test_corruptions_are_of_the_models_own_test_set(sweep_store: Run) -> None:
     document = transfer(sweep_store, "tiny/0", "--on", "sklearn-digits", "--corruptions")
     assert len(document["columns"]) == 16
     clean, *corrupted = document["rows"][0]["cells"]
@@ -80,7 +81,7 @@ def test_corruptions_are_of_the_models_own_test_set(sweep_store: SweepStore) -> 
 
 
 @pytest.mark.mnist
-def test_images_of_other_sizes_are_reframed(sweep_store: SweepStore) -> None:
+def test_images_of_other_sizes_are_reframed(sweep_store: Run) -> None:
     document = transfer(sweep_store, "tiny/1", "--on", "mnist", "--on", "optdigits")
     mnist, optdigits = document["rows"][0]["cells"]
     assert mnist["n"] == 10_000

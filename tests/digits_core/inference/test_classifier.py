@@ -7,13 +7,14 @@ import pytest
 from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.classifier import open_classifier
-from digits_core.runs.store import SweepStore
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.plans.config import EnsembleConfig
+from digits_core.inference.ensembling import build_ensemble
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 
 
 @pytest.fixture
-def runs(sweep_store: SweepStore) -> Path:
+def runs(sweep_store: Run) -> Path:
     return sweep_store.folder.parent
 
 
@@ -21,11 +22,11 @@ def validation_images(digits: Digits) -> np.ndarray:
     return digits.take(digits.parts[1]).images
 
 
-def test_a_trial_predicts_as_it_was_validated(sweep_store: SweepStore, runs: Path, digits: Digits) -> None:
+def test_a_trial_predicts_as_it_was_validated(sweep_store: Run, runs: Path, digits: Digits) -> None:
     for selector, trial in (
         ("tiny/1", 1),
-        ("tiny", sweep_store.ranked()[0].trial),
-        (None, sweep_store.ranked()[0].trial),
+        ("tiny", sweep_store.ranked[0].trial),
+        (None, sweep_store.ranked[0].trial),
     ):
         classifier = open_classifier(runs, selector)
         assert classifier.name == f"tiny/{trial}"
@@ -37,7 +38,7 @@ def test_a_trial_predicts_as_it_was_validated(sweep_store: SweepStore, runs: Pat
 @pytest.mark.parametrize("method", ["uniform", "greedy", "vote", "stack"])
 @pytest.mark.parametrize("calibrate", ["none", "temperature"])
 def test_an_ensemble_predicts_as_it_was_scored(
-    sweep_store: SweepStore, runs: Path, digits: Digits, method: str, calibrate: str
+    sweep_store: Run, runs: Path, digits: Digits, method: str, calibrate: str
 ) -> None:
     record = build_ensemble(sweep_store, EnsembleConfig(top=3, method=method, calibrate=calibrate))
     for selector in ("ensemble", "tiny/ensemble", None):
@@ -46,7 +47,7 @@ def test_an_ensemble_predicts_as_it_was_scored(
         assert len(classifier.records) == (3 if record.method != "greedy" else len(record.chosen.weights))
     test = digits.take(digits.parts[2])
     said = classifier.probabilities(test.images)
-    assert np.abs(said - sweep_store.ensemble_test_probabilities()).max() < 2e-3
+    assert np.abs(said - sweep_store.ensemble_test_probabilities).max() < 2e-3
 
 
 @pytest.mark.parametrize(
@@ -66,16 +67,16 @@ def test_missing_models_are_refused(runs: Path, selector: str, message: str) -> 
         open_classifier(runs, selector)
 
 
-def test_missing_weights_and_folds(sweep_store: SweepStore, runs: Path) -> None:
-    sweep_store.trial(1).drop_weights()
+def test_missing_weights_and_folds(sweep_store: Run, runs: Path) -> None:
+    RunWriter(sweep_store.folder).trial(1).drop_weights()
     with pytest.raises(EnvironmentFailure, match="weights of trial 1 are missing"):
         open_classifier(runs, "tiny/1")
-    sweep_store.write_header(replace(sweep_store.header, fold_count=4))
+    RunWriter(sweep_store.folder).write_header(replace(sweep_store.header, fold_count=4))
     with pytest.raises(UsageError, match="one network per fold"):
         open_classifier(runs, "tiny/0")
 
 
-def test_confirmed_runs_by_name(sweep_store: SweepStore, runs: Path) -> None:
+def test_confirmed_runs_by_name(sweep_store: Run, runs: Path) -> None:
     import shutil
 
     inner = sweep_store.folder / "confirmed"

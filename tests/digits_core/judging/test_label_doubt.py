@@ -7,9 +7,9 @@ from digits_core.data.datasets import DATASETS, load_digits
 from digits_core.errors import UsageError
 from digits_core.judging.label_doubt import confidently_another, find_doubts, review
 from digits_core.judging.leaderboard import leaderboard
-from digits_core.runs.store import SweepStore
-from sweeps.finishing.opening import score_leader_on_test
+from digits_core.runs.run import Run
 from tests.helpers.models import random_models
+from tests.helpers.runs import opened_for
 
 
 def test_confident_learning_by_hand() -> None:
@@ -56,22 +56,22 @@ def test_a_digit_without_labels_never_counts() -> None:
     assert not confidently_another(labels, probabilities).any()
 
 
-def test_doubts_of_a_sweep(sweep_store: SweepStore) -> None:
+def test_doubts_of_a_sweep(sweep_store: Run) -> None:
     found = find_doubts(sweep_store, top=2)
     tied = len(leaderboard(sweep_store, draws=2).tie)
     assert (found.part, found.n, found.model_count) == ("validation", 360, min(2, tied))
-    best = sweep_store.ranked()[0]
+    best = sweep_store.ranked[0]
     assert best.validation is not None
     assert found.error_count == best.validation.error_count
-    assert {doubt.index for doubt in found.doubts} <= set(sweep_store.validation_indices().tolist())
+    assert {doubt.index for doubt in found.doubts} <= set(sweep_store.validation_indices.tolist())
     with pytest.raises(UsageError, match="the sealed test set has not been opened for any of its best models"):
         find_doubts(sweep_store, "test")
-    score_leader_on_test(sweep_store)
+    sweep_store = opened_for(sweep_store)
     tested = find_doubts(sweep_store, "test")
     assert (tested.n, tested.model_count) == (359, 1)
     with pytest.raises(UsageError, match="did you mean 'validation'"):
         find_doubts(sweep_store, "validaton")
-    assert len(sweep_store.ledger()) == 1
+    assert len(sweep_store.ledger) == 1
 
 
 @pytest.mark.mnist

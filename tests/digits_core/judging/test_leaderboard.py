@@ -8,20 +8,23 @@ from scipy.stats import binomtest
 
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import UsageError
-from digits_core.judging.candidates import Answers, candidates, trial_label
-from digits_core.judging.leaderboard import duel, leaderboard
+from digits_core.judging.answers import Answers
+from digits_core.judging.candidates import candidates, trial_label
+from digits_core.judging.leaderboard import leaderboard
+from digits_core.judging.paired import duel
 from digits_core.judging.stats import holm, mcnemar_p_value, seed_mean_difference
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.runs.trial_folder import best_files
+from digits_core.runs.writer import RunWriter
 from tests.helpers.models import answers
 from tests.helpers.runs import make_header
 
 
 def add_run(
-    store: SweepStore,
+    store: Run | RunWriter,
     trial: int,
     wrong: Sequence[int],
     confidence: float,
@@ -30,7 +33,7 @@ def add_run(
     folds: int = 0,
 ) -> None:
     """Complete a trial that gets every image right, with that confidence, except those in `wrong`."""
-    labels, folder = store.validation_labels(), store.trial(trial)
+    labels, folder = Run(store.folder).validation_labels, RunWriter(store.folder).trial(trial)
     probabilities = answers(labels, list(wrong), confidence)
     parts = np.array_split(np.arange(len(labels)), folds) if folds else []
     folder.complete(
@@ -44,9 +47,9 @@ def add_run(
 
 
 @pytest.fixture
-def store(tmp_path: Path, digits: Digits, split: Split) -> SweepStore:
+def store(tmp_path: Path, digits: Digits, split: Split) -> Run:
     """Trial 1 leads with 4 errors, trial 0 makes 6 others, trial 2 makes 40, trial 3 none but is never confident."""
-    store = SweepStore.create(tmp_path, make_header(digits, split), split)
+    store = RunWriter.create(tmp_path, make_header(digits, split), split).run
     add_run(store, 0, range(10, 16), 0.99)
     add_run(store, 1, range(4), 0.99, seed=1)
     add_run(store, 2, range(100, 140), 0.99, seed=2)
@@ -54,7 +57,7 @@ def store(tmp_path: Path, digits: Digits, split: Split) -> SweepStore:
     return store
 
 
-def test_rows_of_single_runs(store: SweepStore) -> None:
+def test_rows_of_single_runs(store: Run) -> None:
     board = leaderboard(store, draws=500)
     assert [row.candidate.record.trial for row in board.rows] == [1, 0, 2, 3]
     assert (board.n, board.part, board.test_openings, board.picked_from) == (360, "validation", 0, 4)
@@ -74,16 +77,16 @@ def test_rows_of_single_runs(store: SweepStore) -> None:
     assert 0 < board.detectable <= 10 / board.n
 
 
-def test_the_best_of_many_is_worth_less_than_it_shows(store: SweepStore) -> None:
+def test_the_best_of_many_is_worth_less_than_it_shows(store: Run) -> None:
     selected = leaderboard(store, draws=500).selected
     assert selected is not None
     assert selected.shown == 1 - 4 / store.header.validation_n
     assert 0.97 < selected.accuracy < selected.shown + 0.005
 
 
-def test_fresh_seeds_outrank_a_lucky_run(store: SweepStore, split: Split) -> None:
+def test_fresh_seeds_outrank_a_lucky_run(store: Run, split: Split) -> None:
     header = replace(store.header, name="confirmed", kind="confirmation")
-    confirmed = SweepStore.create(store.folder, header, split)
+    confirmed = RunWriter.create(store.folder, header, split).run
     add_run(confirmed, 0, range(10, 16), 0.99, seed=100, label=trial_label(0))
     add_run(confirmed, 1, range(10, 14), 0.99, seed=101, label=trial_label(0))
     add_run(confirmed, 2, range(9), 0.99, seed=100, label=trial_label(1))
@@ -105,19 +108,19 @@ def test_fresh_seeds_outrank_a_lucky_run(store: SweepStore, split: Split) -> Non
     assert board.selected.shown == 1 - 4 / board.n
 
 
-def test_a_recipe_does_not_lead_because_its_worse_seed_is_missing(store: SweepStore, split: Split) -> None:
+def test_a_recipe_does_not_lead_because_its_worse_seed_is_missing(store: Run, split: Split) -> None:
     header = replace(store.header, name="versus", kind="comparison")
-    versus = SweepStore.create(store.folder.parent, header, split)
+    versus = RunWriter.create(store.folder.parent, header, split).run
     add_run(versus, 0, range(2), 0.99, label="lucky")
     add_run(versus, 1, range(5), 0.99, label="whole")
     add_run(versus, 2, range(6), 0.99, seed=1, label="whole")
-    assert [one.record.label for one in candidates(versus, None)] == ["whole", "lucky"]
+    assert [one.record.label for one in candidates(versus)] == ["whole", "lucky"]
     assert leaderboard(versus, draws=100).selected is None
 
 
-def test_folds_are_paired_by_fold_and_seed(store: SweepStore, split: Split) -> None:
+def test_folds_are_paired_by_fold_and_seed(store: Run, split: Split) -> None:
     header = replace(store.header, name="confirmed-4-folds", kind="confirmation", fold_count=4, train_n=270)
-    folded = SweepStore.create(store.folder, header, split)
+    folded = RunWriter.create(store.folder, header, split).run
     for trial, (label, seed, wrong) in enumerate(
         [
             ("a", 0, range(0, 360, 60)),
@@ -138,7 +141,7 @@ def test_folds_are_paired_by_fold_and_seed(store: SweepStore, split: Split) -> N
 
 
 def test_identical_and_perfect_models_are_tied(tmp_path: Path, digits: Digits, split: Split) -> None:
-    store = SweepStore.create(tmp_path, make_header(digits, split), split)
+    store = RunWriter.create(tmp_path, make_header(digits, split), split).run
     for trial in range(2):
         add_run(store, trial, [], 0.99)
     board = leaderboard(store, draws=100)
@@ -149,11 +152,11 @@ def test_identical_and_perfect_models_are_tied(tmp_path: Path, digits: Digits, s
 
 
 def test_a_sweep_with_one_trial_or_none(tmp_path: Path, digits: Digits, split: Split) -> None:
-    store = SweepStore.create(tmp_path, make_header(digits, split), split)
+    store = RunWriter.create(tmp_path, make_header(digits, split), split).run
     with pytest.raises(UsageError, match="no validated trial to rank"):
         leaderboard(store)
     add_run(store, 0, [1], 0.9)
-    board = leaderboard(store)
+    board = leaderboard(Run(store.folder))
     assert (len(board.rows), board.selected, board.detectable) == (1, None, None)
 
 

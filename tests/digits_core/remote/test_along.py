@@ -13,7 +13,7 @@ from digits_core.remote.bucket import Bucket
 from digits_core.remote.copies import lease_on, pull, push
 from digits_core.remote.lease import Lease, holder_of
 from digits_core.remote.manifest import Files, read_manifest
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.signals import restored_handlers, stop_as_interrupt
 from tests.helpers.paths import ROOT
 
@@ -39,7 +39,7 @@ def sent_journal(bucket: Bucket) -> int:
     return 0 if manifest is None else manifest.files.get("journal.jsonl", (0, ""))[0]
 
 
-def test_without_an_address_nothing_is_sent(sweep_store: SweepStore) -> None:
+def test_without_an_address_nothing_is_sent(sweep_store: Run) -> None:
     with pushed_along(sweep_store.folder, None):
         pass
     alone = pushed_along(sweep_store.folder, None, take_over=True)
@@ -47,7 +47,7 @@ def test_without_an_address_nothing_is_sent(sweep_store: SweepStore) -> None:
         pass
 
 
-def test_every_trial_that_ends_is_sent_and_at_the_end_the_rest(s3_url: str, sweep_store: SweepStore) -> None:
+def test_every_trial_that_ends_is_sent_and_at_the_end_the_rest(s3_url: str, sweep_store: Run) -> None:
     bucket, folder = Bucket(s3_url), sweep_store.folder
     with pushed_along(folder, s3_url):
         assert sent_journal(bucket) == 0  # what was there is sent at once
@@ -64,7 +64,7 @@ def test_every_trial_that_ends_is_sent_and_at_the_end_the_rest(s3_url: str, swee
     assert holder_of(bucket, "tiny") is None
 
 
-def test_a_run_in_use_elsewhere_is_not_begun(s3_url: str, sweep_store: SweepStore) -> None:
+def test_a_run_in_use_elsewhere_is_not_begun(s3_url: str, sweep_store: Run) -> None:
     lease = Lease(Bucket(s3_url), "tiny")
     with pytest.raises(UsageError, match="'tiny' is in use at"), pushed_along(sweep_store.folder, s3_url):
         raise AssertionError
@@ -74,7 +74,7 @@ def test_a_run_in_use_elsewhere_is_not_begun(s3_url: str, sweep_store: SweepStor
 
 
 def test_a_name_that_is_taken_there_and_a_run_that_is_newer_there_are_refused(
-    s3_url: str, sweep_store: SweepStore, tmp_path: Path
+    s3_url: str, sweep_store: Run, tmp_path: Path
 ) -> None:
     bucket = Bucket(s3_url)
     with pushed_along(sweep_store.folder, s3_url):
@@ -95,7 +95,7 @@ def test_a_name_that_is_taken_there_and_a_run_that_is_newer_there_are_refused(
 
 
 def test_a_place_that_is_away_does_not_stop_the_run_and_gets_the_rest_once_it_is_back(
-    s3_url: str, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+    s3_url: str, sweep_store: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket, tries = Bucket(s3_url), [0]
     with pushed_along(sweep_store.folder, s3_url):
@@ -116,7 +116,7 @@ def test_a_place_that_is_away_does_not_stop_the_run_and_gets_the_rest_once_it_is
     [("", "^not everything was sent: away; send it with: "), ("the disk is full", "^the disk is full; not everything")],
 )
 def test_what_could_not_be_sent_is_said_at_the_end_and_hides_no_error_of_the_run(
-    own_error: str, message: str, s3_url: str, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+    own_error: str, message: str, s3_url: str, sweep_store: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
         raise EnvironmentFailure("away")
@@ -147,7 +147,7 @@ input()
 
 
 def test_a_lease_that_could_not_be_given_back_does_not_bar_the_folder_it_was_for(
-    s3_url: str, sweep_store: SweepStore, tmp_path: Path
+    s3_url: str, sweep_store: Run, tmp_path: Path
 ) -> None:
     bucket, folder = Bucket(s3_url), sweep_store.folder
     arguments = [sys.executable, "-c", PUSHES_AND_WAITS, s3_url, folder]
@@ -164,7 +164,7 @@ def test_a_lease_that_could_not_be_given_back_does_not_bar_the_folder_it_was_for
 
 
 def test_a_driver_whose_run_was_taken_over_stops_and_sends_nothing_more(
-    s3_url: str, sweep_store: SweepStore, tmp_path: Path
+    s3_url: str, sweep_store: Run, tmp_path: Path
 ) -> None:
     bucket = Bucket(s3_url)
 

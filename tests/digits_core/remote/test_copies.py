@@ -14,7 +14,7 @@ from digits_core.remote.copies import Pushed, check_place, copies_at, found_at, 
 from digits_core.remote.lease import Lease
 from digits_core.remote.manifest import Files, read_manifest
 from digits_core.runs.ownership import sole_driver
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if not path.name.startswith(".")}
 
 
-def test_a_run_that_is_pushed_and_pulled_is_the_same(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_run_that_is_pushed_and_pulled_is_the_same(bucket: Bucket, sweep_store: Run, tmp_path: Path) -> None:
     ours = sweep_store.folder
     (ours / "link").symlink_to("/etc/passwd")
     (ours / "driver.lock").write_text("stays here")
@@ -44,13 +44,13 @@ def test_a_run_that_is_pushed_and_pulled_is_the_same(bucket: Bucket, sweep_store
     assert (done.manifest.ended_count, done.manifest.kind) == (5, "sweep")
     theirs = pull(bucket, "tiny", tmp_path / "elsewhere")
     assert contents(theirs.folder) == {name: held for name, held in contents(ours).items() if name != "link"}
-    assert SweepStore(theirs.folder).ranked() == sweep_store.ranked()
+    assert Run(theirs.folder).ranked == sweep_store.ranked
     assert pushed(bucket, ours).sent == ()
     assert pull(bucket, "tiny", tmp_path / "elsewhere").fetched == ()
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["tiny"]
 
 
-def test_what_changed_here_is_sent_and_what_it_replaces_is_deleted(bucket: Bucket, sweep_store: SweepStore) -> None:
+def test_what_changed_here_is_sent_and_what_it_replaces_is_deleted(bucket: Bucket, sweep_store: Run) -> None:
     pushed(bucket, sweep_store.folder)
     (sweep_store.folder / "journal.jsonl").write_text("1\n")
     (sweep_store.trial(0).folder / "weights.safetensors").unlink()  # as a driver does that keeps only the best
@@ -62,7 +62,7 @@ def test_what_changed_here_is_sent_and_what_it_replaces_is_deleted(bucket: Bucke
 
 
 def test_a_push_of_what_has_changed_there_is_refused_and_says_what_differs(
-    bucket: Bucket, sweep_store: SweepStore, tmp_path: Path
+    bucket: Bucket, sweep_store: Run, tmp_path: Path
 ) -> None:
     ours = sweep_store.folder
     pushed(bucket, ours)
@@ -78,7 +78,7 @@ def test_a_push_of_what_has_changed_there_is_refused_and_says_what_differs(
 
 
 def test_a_pull_over_what_has_changed_here_is_refused_and_says_what_differs(
-    bucket: Bucket, sweep_store: SweepStore, tmp_path: Path
+    bucket: Bucket, sweep_store: Run, tmp_path: Path
 ) -> None:
     pushed(bucket, sweep_store.folder)
     theirs = pull(bucket, "tiny", tmp_path / "elsewhere").folder
@@ -92,20 +92,20 @@ def test_a_pull_over_what_has_changed_here_is_refused_and_says_what_differs(
     assert contents(theirs) == contents(sweep_store.folder)
 
 
-def test_a_run_that_is_running_here_is_not_replaced(bucket: Bucket, sweep_store: SweepStore) -> None:
+def test_a_run_that_is_running_here_is_not_replaced(bucket: Bucket, sweep_store: Run) -> None:
     pushed(bucket, sweep_store.folder)
     with sole_driver(sweep_store.folder), pytest.raises(UsageError, match="'tiny' is running: process"):
         pull(bucket, "tiny", sweep_store.folder.parent)
 
 
-def test_a_trial_that_was_deleted_here_is_deleted_there(bucket: Bucket, sweep_store: SweepStore) -> None:
+def test_a_trial_that_was_deleted_here_is_deleted_there(bucket: Bucket, sweep_store: Run) -> None:
     pushed(bucket, sweep_store.folder)
     shutil.rmtree(sweep_store.trial(1).folder)  # as the error for a damaged trial suggests
     pushed(bucket, sweep_store.folder)
     assert not [name for name in bucket.names("tiny") if name.startswith("trials/00001")]
 
 
-def test_one_run_is_pushed_to_two_places(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_one_run_is_pushed_to_two_places(bucket: Bucket, sweep_store: Run, tmp_path: Path) -> None:
     second = Bucket(str(tmp_path / "second"))
     second.create()
     for text in ("1\n", "1\n2\n"):
@@ -114,7 +114,7 @@ def test_one_run_is_pushed_to_two_places(bucket: Bucket, sweep_store: SweepStore
         assert pushed(second, sweep_store.folder).overwritten == ()
 
 
-def test_what_no_push_would_send_is_not_lost_by_a_pull(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_what_no_push_would_send_is_not_lost_by_a_pull(bucket: Bucket, sweep_store: Run, tmp_path: Path) -> None:
     pushed(bucket, sweep_store.folder)
     theirs = pull(bucket, "tiny", tmp_path / "elsewhere").folder
     (theirs / "my notes.txt").write_text("mine")
@@ -128,7 +128,7 @@ def test_what_no_push_would_send_is_not_lost_by_a_pull(bucket: Bucket, sweep_sto
 
 @pytest.mark.parametrize("was_there", [False, True])
 def test_what_is_written_here_during_a_pull_is_not_lost(
-    was_there: bool, bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    was_there: bool, bucket: Bucket, sweep_store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed(bucket, sweep_store.folder)
     target, fetch = tmp_path / "elsewhere" / "tiny", copies._fetch
@@ -148,7 +148,7 @@ def test_what_is_written_here_during_a_pull_is_not_lost(
     assert [path.name for path in target.parent.iterdir()] == ["tiny"]
 
 
-def test_the_second_of_two_first_pushes_is_refused(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_the_second_of_two_first_pushes_is_refused(bucket: Bucket, sweep_store: Run, tmp_path: Path) -> None:
     other = tmp_path / "other" / "tiny"
     shutil.copytree(sweep_store.folder, other)
     (other / "sweep.json").write_text(json.dumps({**json.loads((other / "sweep.json").read_text()), "seed": 9}))
@@ -158,7 +158,7 @@ def test_the_second_of_two_first_pushes_is_refused(bucket: Bucket, sweep_store: 
 
 
 def test_two_pushes_at_once_leave_one_whole_run(
-    bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, sweep_store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other" / "tiny"
     shutil.copytree(sweep_store.folder, other)
@@ -179,7 +179,7 @@ def test_two_pushes_at_once_leave_one_whole_run(
 
 @pytest.mark.parametrize("at", range(1, 30, 7))
 def test_a_push_that_is_cut_off_leaves_the_run_as_it_was(
-    at: int, bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, bucket: Bucket, sweep_store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed(bucket, sweep_store.folder)
     before = contents(sweep_store.folder)
@@ -203,7 +203,7 @@ def test_a_push_that_is_cut_off_leaves_the_run_as_it_was(
 
 @pytest.mark.parametrize("at", [1, 9])
 def test_a_pull_that_is_cut_off_leaves_nothing(
-    at: int, bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, bucket: Bucket, sweep_store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed(bucket, sweep_store.folder)
     read, count = Bucket.read, [0]
@@ -223,7 +223,7 @@ def test_a_pull_that_is_cut_off_leaves_nothing(
 
 
 def test_a_pull_beside_a_push_fetches_the_newer_run(
-    bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, sweep_store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed(bucket, sweep_store.folder)
     fetch: Callable[..., object] = copies._fetch
@@ -239,7 +239,7 @@ def test_a_pull_beside_a_push_fetches_the_newer_run(
     assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
 
 
-def test_damaged_and_hostile_copies_are_refused(bucket: Bucket, sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_damaged_and_hostile_copies_are_refused(bucket: Bucket, sweep_store: Run, tmp_path: Path) -> None:
     manifest = pushed(bucket, sweep_store.folder).manifest
     key = next(name for name in bucket.names("tiny") if name.startswith("sweep.json."))
     bucket.write(f"tiny/{key}", b"damaged")
@@ -260,9 +260,7 @@ def test_damaged_and_hostile_copies_are_refused(bucket: Bucket, sweep_store: Swe
     pull(bucket, "tiny", tmp_path / "elsewhere")
 
 
-def test_a_run_that_an_older_version_kept_there_is_pulled(
-    bucket: Bucket, sweep_store: SweepStore, tmp_path: Path
-) -> None:
+def test_a_run_that_an_older_version_kept_there_is_pulled(bucket: Bucket, sweep_store: Run, tmp_path: Path) -> None:
     for name, content in contents(sweep_store.folder).items():
         bucket.write(f"tiny/{name}", content)
     bucket.write("tiny/driver.json", b"its claim")
@@ -275,7 +273,7 @@ def test_a_run_that_an_older_version_kept_there_is_pulled(
     assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
 
 
-def test_what_is_there_is_listed_found_and_removed(bucket: Bucket, sweep_store: SweepStore) -> None:
+def test_what_is_there_is_listed_found_and_removed(bucket: Bucket, sweep_store: Run) -> None:
     second = sweep_store.folder.with_name("second")
     shutil.copytree(sweep_store.folder, second)
     pushed(bucket, sweep_store.folder)
@@ -297,7 +295,7 @@ def test_what_is_there_is_listed_found_and_removed(bucket: Bucket, sweep_store: 
         found_at(f"{bucket.address}/none")
 
 
-def test_a_running_study_and_page_are_left_as_they_are_there(bucket: Bucket, sweep_store: SweepStore) -> None:
+def test_a_running_study_and_page_are_left_as_they_are_there(bucket: Bucket, sweep_store: Run) -> None:
     (sweep_store.folder / "report.html").write_text("before")
     first = pushed(bucket, sweep_store.folder).manifest
     (sweep_store.folder / "report.html").write_text("half written")
@@ -311,7 +309,7 @@ def test_a_running_study_and_page_are_left_as_they_are_there(bucket: Bucket, swe
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_driver_that_dies_beside_its_manifest_may_push_again(
-    moment: str, bucket: Bucket, sweep_store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, bucket: Bucket, sweep_store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed(bucket, sweep_store.folder)
     write_if = Bucket.write_if
@@ -335,7 +333,7 @@ def test_a_driver_that_dies_beside_its_manifest_may_push_again(
     assert contents(pull(bucket, "tiny", tmp_path / "elsewhere").folder) == contents(sweep_store.folder)
 
 
-def test_a_run_is_not_pushed_into_itself(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_run_is_not_pushed_into_itself(sweep_store: Run, tmp_path: Path) -> None:
     before = contents(sweep_store.folder)
     (tmp_path / "link").symlink_to(sweep_store.folder.parent)
     for address in (sweep_store.folder.parent, sweep_store.folder / "trials", tmp_path / "link"):
@@ -345,7 +343,7 @@ def test_a_run_is_not_pushed_into_itself(sweep_store: SweepStore, tmp_path: Path
 
 
 def test_an_answer_that_is_lost_is_not_taken_for_somebody_else_s_push(
-    bucket: Bucket, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, sweep_store: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_if = Bucket.write_if
 
@@ -359,7 +357,7 @@ def test_an_answer_that_is_lost_is_not_taken_for_somebody_else_s_push(
 
 
 def test_a_place_where_nothing_may_be_deleted_takes_pushes(
-    bucket: Bucket, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, sweep_store: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise EnvironmentFailure("AccessDenied")
@@ -370,7 +368,7 @@ def test_a_place_where_nothing_may_be_deleted_takes_pushes(
         assert "journal.jsonl" in pushed(bucket, sweep_store.folder).sent
 
 
-def test_one_damaged_copy_does_not_hide_the_others_and_can_be_removed(bucket: Bucket, sweep_store: SweepStore) -> None:
+def test_one_damaged_copy_does_not_hide_the_others_and_can_be_removed(bucket: Bucket, sweep_store: Run) -> None:
     pushed(bucket, sweep_store.folder)
     bucket.write("bad/manifest.json", b"{")
     bad, good = copies_at(bucket)
@@ -380,11 +378,11 @@ def test_one_damaged_copy_does_not_hide_the_others_and_can_be_removed(bucket: Bu
     assert [copy.name for copy in copies_at(bucket)] == ["tiny"]
 
 
-def test_a_long_push_keeps_its_lease(bucket: Bucket, sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_push_keeps_its_lease(bucket: Bucket, sweep_store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digits_core.remote.lease.SECONDS_BETWEEN_HEARTBEATS", 0.0)
     lease = Lease(bucket, "tiny")
     since = lease.holder.alive_at
     renewed: list[float] = []
     monkeypatch.setattr(lease, "renew", lambda: renewed.append(since))
     push(bucket, Files(sweep_store.folder), lease)
-    assert len(renewed) > len(sweep_store.records())
+    assert len(renewed) > len(sweep_store.records)

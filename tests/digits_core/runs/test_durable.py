@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from digits_core.errors import EnvironmentFailure
-from digits_core.records import SweepHeader
+from digits_core.records import RunHeader
 from digits_core.runs.durable import read_array, read_json, write_atomically
 from digits_core.runs.journal import Journal, read_journal
 from digits_core.runs.ledger import append_to_ledger, read_ledger
@@ -22,7 +22,7 @@ USES: list[tuple[str, Callable[[Path], object]]] = [
     ("ledger.jsonl", lambda folder: read_ledger(folder, [])),
     ("journal.jsonl", Journal),
     ("journal.jsonl", read_journal),
-    ("sweep.json", lambda folder: read_json(folder / "sweep.json", SweepHeader)),
+    ("sweep.json", lambda folder: read_json(folder / "sweep.json", RunHeader)),
     ("test.npy", lambda folder: read_array(folder / "test.npy")),
 ]
 

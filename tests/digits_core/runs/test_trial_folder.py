@@ -5,7 +5,7 @@ import pytest
 
 from digits_core.runs import trial_folder
 from digits_core.runs.durable import Content, write_atomically
-from digits_core.runs.trial_folder import PREDICTIONS, WEIGHTS, TrialFolder
+from digits_core.runs.trial_folder import PREDICTIONS, WEIGHTS, TrialWriter
 from tests.helpers.records import record
 
 
@@ -18,7 +18,7 @@ def test_a_record_stands_for_files_that_are_there(
             raise OSError(28, "No space left on device")
         write_atomically(path, content, durable=durable)
 
-    folder, best = TrialFolder(tmp_path / "00000"), dict.fromkeys((PREDICTIONS, WEIGHTS), np.zeros(9, np.uint8))
+    folder, best = TrialWriter(tmp_path / "00000"), dict.fromkeys((PREDICTIONS, WEIGHTS), np.zeros(9, np.uint8))
     with monkeypatch.context() as patch:
         patch.setattr(trial_folder, "write_atomically", write_until_full)
         with pytest.raises(OSError, match="No space left"):

@@ -6,7 +6,7 @@ from digits_core.data.digits import Digits, Split
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.recipe import OPTIMIZERS, Recipe, Scalar
 from digits_core.records import Bundle
-from digits_core.runs.trial_folder import TrialFolder, bundle_file
+from digits_core.runs.trial_folder import TrialWriter, bundle_file
 from digits_core.training.cross_validation import folded, trainer_for, upload
 from digits_core.training.state import resume, state_of
 
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 SMALL = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
 
 
-def through_a_file(state: Bundle, folder: TrialFolder) -> Bundle:
+def through_a_file(state: Bundle, folder: TrialWriter) -> Bundle:
     folder.write_state(bundle_file(state))
     read = folder.read_state()
     assert read is not None
@@ -40,7 +40,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
         undisturbed.run_epoch()
         cut.run_epoch()
     again = trainer_for(recipe, data, CPU)
-    resume(again, through_a_file(state_of(cut), TrialFolder(tmp_path)))  # type: ignore[arg-type]
+    resume(again, through_a_file(state_of(cut), TrialWriter(tmp_path)))  # type: ignore[arg-type]
     while not undisturbed.finished:
         undisturbed.run_epoch()
         again.run_epoch()
@@ -62,7 +62,7 @@ def test_interrupted_folds_resume_together(digits: Digits, tmp_path: object) -> 
     undisturbed.run_epoch()
     cut.run_epoch()
     again = trainer_for(recipe, data, CPU)
-    resume(again, through_a_file(state_of(cut), TrialFolder(tmp_path)))  # type: ignore[arg-type]
+    resume(again, through_a_file(state_of(cut), TrialWriter(tmp_path)))  # type: ignore[arg-type]
     assert cut.best is not None
     assert again.best is not None
     assert (again.best.epoch, again.best.validation) == (1, cut.best.validation)

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from digits_core.runs.ensemble_records import PairOfMembers
-from digits_core.runs.store import SweepStore
+from digits_core.inference.ensembling import build_ensemble
+from digits_core.runs.ensemble_records import EnsembleConfig, PairOfMembers
+from digits_core.runs.run import Run
 from reports.charts.models import (
     accuracy_curves,
     calibration_chart,
@@ -13,12 +14,10 @@ from reports.charts.models import (
 )
 from reports.rows.inside import InsideModel, Scatter
 from reports.rows.views import view_of
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.plans.config import EnsembleConfig
 
 
-def test_curves_mark_the_epoch_that_counts(sweep_store: SweepStore) -> None:
-    records = sweep_store.ranked()
+def test_curves_mark_the_epoch_that_counts(sweep_store: Run) -> None:
+    records = sweep_store.ranked
     runs = [(f"trial {record.trial}", record) for record in records]
     for figure, of_row in (
         (learning_curves(runs), lambda row: (row.validation_nll, row.train_loss)),
@@ -40,8 +39,8 @@ def test_curves_mark_the_epoch_that_counts(sweep_store: SweepStore) -> None:
             assert list(chosen.y) == [validation.y[record.best_epoch - 1]]
 
 
-def test_nan_is_drawn_as_a_gap(sweep_store: SweepStore) -> None:
-    record = sweep_store.ranked()[0]
+def test_nan_is_drawn_as_a_gap(sweep_store: Run) -> None:
+    record = sweep_store.ranked[0]
     spoilt = replace(record, curve=tuple(replace(row, train_loss=float("nan")) for row in record.curve))
     figure = learning_curves([("<b>a", spoilt)])
     assert '"y":[null,null,null]' in figure.to_json() or np.isnan(figure.data[1].y).all()
@@ -74,9 +73,9 @@ def test_embedding_shows_each_image_under_its_label() -> None:
     assert (list(first[3].text), list(first[3].x)) == (["1", "2", "7"], [1.0, 6.0, 10.0])  # in the middle of each
 
 
-def test_disagreement_is_symmetric_and_in_percent(sweep_store: SweepStore) -> None:
+def test_disagreement_is_symmetric_and_in_percent(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
-    record = sweep_store.ensemble()
+    record = sweep_store.ensemble
     assert record is not None
     first, second, third = (member.trial for member in record.members)
     pairs = tuple(

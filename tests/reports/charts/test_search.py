@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.charts.search import (
     by_importance,
     contour_chart,
@@ -23,8 +23,8 @@ NLLS = (0.4, 0.5, 0.6)
 MOMENTUM = Dimension(name="optimizer.momentum", numeric=True, log=False, values=(0.9, None, 0.8))
 
 
-def test_history_shows_every_trial_once_and_the_best_so_far(sweep_store: SweepStore) -> None:
-    points = history(sweep_store.records())
+def test_history_shows_every_trial_once_and_the_best_so_far(sweep_store: Run) -> None:
+    points = history(sweep_store.records)
     figure = optimisation_history(points)
     series = {trace.name: trace for trace in figure.data}
     assert set(series) == {"finished", "stopped", "best so far"}
@@ -114,8 +114,8 @@ def test_the_contour_interpolates_the_trials() -> None:
     assert contour_chart(few, few, [0.1, 0.2, 0.3]) is None
 
 
-def test_costs_are_shown_in_four_ways(sweep_store: SweepStore) -> None:
-    points = costs(sweep_store.records())
+def test_costs_are_shown_in_four_ways(sweep_store: Run) -> None:
+    points = costs(sweep_store.records)
     figure = cost_chart(points)
     models = {point.model for point in points}
     assert len(figure.data) == 4 * len(models)

@@ -11,15 +11,16 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from benchmarks.made_up import made_up_sweep
-from digits_core.runs.store import SweepStore
+from digits_core.inference.ensembling import build_ensemble
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from reports.charts.plotly_library import PlotlyMode
 from reports.pages.report import write_report
 from reports.pages.versus import write_versus
 from reports.rows.tables import ReportData, collect
 from reports.rows.views import View
-from sweeps.finishing.ensembling import build_ensemble
 from sweeps.finishing.insight import keep_inside
-from sweeps.plans.config import EnsembleConfig
 from tests.helpers.pages import CHROMIUM
 from tests.helpers.runs import HOSTILE
 
@@ -77,7 +78,7 @@ def opened(browser: Browser) -> Iterator[Open]:
 class Written:
     """A sweep with everything that a page can have, its page, and what is on it."""
 
-    store: SweepStore
+    store: Run
     page: Path
     data: ReportData
 
@@ -90,7 +91,7 @@ def full(_trained_sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Writ
     """Written once; the tests do not change it."""
     folder = tmp_path_factory.mktemp("browser") / "tiny"
     shutil.copytree(_trained_sweep, folder)
-    store = SweepStore(folder)
+    store = Run(folder)
     build_ensemble(store, EnsembleConfig(top=3))
     keep_inside(store)
     return Written(store=store, page=write_report(store), data=collect(store))
@@ -99,10 +100,10 @@ def full(_trained_sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Writ
 @pytest.fixture(scope="module")
 def versus(full: Written) -> Path:
     """The same sweep beside another on the same split, which lacks its best trial."""
-    other = SweepStore(full.store.folder.with_name("other"))
+    other = Run(full.store.folder.with_name("other"))
     shutil.copytree(full.store.folder, other.folder)
-    other.write_header(replace(full.store.header, name="other"))
-    (other.folder / "trials" / f"{full.store.ranked()[0].trial:05d}" / "record.json").unlink()
+    RunWriter(other.folder).write_header(replace(full.store.header, name="other"))
+    (other.folder / "trials" / f"{full.store.ranked[0].trial:05d}" / "record.json").unlink()
     (other.folder / "ensemble.json").unlink()
     _, path = write_versus([full.store, other], full.store.folder.with_name("versus.html"))
     return path
@@ -126,7 +127,7 @@ def test_first_paint_comes_before_the_charts(full: Written, opened: Open) -> Non
     assert 0 < painted < drawn
 
 
-def test_the_leaderboard_sorts_by_mouse_and_keyboard(sweep_store: SweepStore, opened: Open) -> None:
+def test_the_leaderboard_sorts_by_mouse_and_keyboard(sweep_store: Run, opened: Open) -> None:
     data = collect(sweep_store)
     page = opened(write_report(sweep_store)).page
 
@@ -152,7 +153,7 @@ def test_the_leaderboard_sorts_by_mouse_and_keyboard(sweep_store: SweepStore, op
     assert (head.get_attribute("aria-sort"), name.get_attribute("aria-sort")) == (None, "ascending")
 
 
-def test_the_leaderboard_filters(sweep_store: SweepStore, opened: Open) -> None:
+def test_the_leaderboard_filters(sweep_store: Run, opened: Open) -> None:
     page = opened(write_report(sweep_store)).page
     rows = page.locator("[data-leaderboard] tbody tr:visible")
     page.locator("[data-filter]").fill("mlp")
@@ -167,7 +168,7 @@ def test_the_leaderboard_filters(sweep_store: SweepStore, opened: Open) -> None:
     assert rows.count() == page.locator("[data-leaderboard] tbody tr.chosen").count() > 0
 
 
-def test_the_leaderboard_can_be_saved(sweep_store: SweepStore, opened: Open) -> None:
+def test_the_leaderboard_can_be_saved(sweep_store: Run, opened: Open) -> None:
     data = collect(sweep_store)
     found = opened(write_report(sweep_store))
     with found.page.expect_download() as csv:
@@ -289,7 +290,7 @@ def test_runs_side_by_side(versus: Path, opened: Open) -> None:
     assert found.page.locator(".scatterlayer .trace").count() == 4
 
 
-def test_hostile_names_and_errors_stay_text(hostile_store: SweepStore, opened: Open, tmp_path: Path) -> None:
+def test_hostile_names_and_errors_stay_text(hostile_store: Run, opened: Open, tmp_path: Path) -> None:
     found = opened(write_report(hostile_store)).drawn()
     assert found.console == []
     assert found.page.locator("img[onerror]").count() == 0
@@ -301,9 +302,7 @@ def test_hostile_names_and_errors_stay_text(hostile_store: SweepStore, opened: O
 
 
 @pytest.mark.parametrize("mode", ["directory"])
-def test_the_library_beside_the_page_is_found(
-    sweep_store: SweepStore, opened: Open, tmp_path: Path, mode: PlotlyMode
-) -> None:
+def test_the_library_beside_the_page_is_found(sweep_store: Run, opened: Open, tmp_path: Path, mode: PlotlyMode) -> None:
     path = write_report(sweep_store, tmp_path / "out" / "page.html", mode)
     found = opened(path).drawn()
     assert found.console == []
@@ -313,7 +312,7 @@ def test_the_library_beside_the_page_is_found(
 def test_a_long_leaderboard_shows_its_first_hundred_rows_until_asked(opened: Open, tmp_path: Path) -> None:
     store = made_up_sweep(tmp_path, 130, 60)
     path = write_report(store)
-    last = store.ranked()[-1].trial
+    last = store.ranked[-1].trial
     page = opened(path).page
     rows = page.locator("[data-leaderboard] tbody tr")
     assert rows.count() == 100
@@ -321,7 +320,7 @@ def test_a_long_leaderboard_shows_its_first_hundred_rows_until_asked(opened: Ope
     page.locator("[data-leaderboard] th", has_text="val. NLL").locator("button").click()
     assert rows.first.get_attribute("id") == f"trial={last}"  # all rows are sorted, not only the visible ones
     page.locator("[data-filter]").fill("cnn")
-    of_cnn = sum("cnn" in record.recipe.model.name for record in store.records())
+    of_cnn = sum("cnn" in record.recipe.model.name for record in store.records)
     assert page.locator("[data-count]").inner_text() == f"{of_cnn} of 130 rows"
     page.locator("[data-filter]").fill("")
     page.locator("[data-more]").click()

@@ -6,7 +6,7 @@ import pytest
 from digits_core.errors import UsageError
 from digits_core.runs.durable import write_atomically
 from digits_core.runs.ownership import sole_driver
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.pages.following import REFRESH_SECONDS, follow_report
 from tests.helpers.pages import Page
 
@@ -15,7 +15,7 @@ def refreshes(path: Path) -> list[str | None]:
     return [a.get("content") for tag, a in Page(path.read_text()).tags if a.get("http-equiv") == "refresh"]
 
 
-def test_the_page_grows_with_the_run_and_ends_with_it(sweep_store: SweepStore) -> None:
+def test_the_page_grows_with_the_run_and_ends_with_it(sweep_store: Run) -> None:
     late = sweep_store.trial(3).folder / "record.json"
     content = late.read_bytes()
     late.unlink()
@@ -50,10 +50,10 @@ def test_the_page_grows_with_the_run_and_ends_with_it(sweep_store: SweepStore) -
     assert 'id="trial=3"' in path.read_text()
 
 
-def test_the_page_of_an_ended_run_is_written_once(sweep_store: SweepStore) -> None:
+def test_the_page_of_an_ended_run_is_written_once(sweep_store: Run) -> None:
     path = follow_report(sweep_store, None, "inline", lambda path, count: pytest.fail("the run is not running"))
     assert refreshes(path) == []
-    for record in sweep_store.ranked():
+    for record in sweep_store.ranked:
         (sweep_store.trial(record.trial).folder / "record.json").unlink()
     with pytest.raises(UsageError, match="no validated trial"):
         follow_report(sweep_store, None, "inline", lambda path, count: None)

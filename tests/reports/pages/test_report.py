@@ -11,21 +11,21 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.inference.ensembling import build_ensemble
 from digits_core.recipe import Recipe
-from digits_core.records import SearchPlan, SweepSummary
-from digits_core.runs.store import SweepStore
+from digits_core.records import RunSummary, SearchPlan
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from reports.charts.plotly_library import PlotlyMode
 from reports.pages.report import cell_strength, render, write_report
 from reports.rows.tables import collect
-from sweeps.finishing.ensembling import build_ensemble
 from sweeps.finishing.insight import keep_inside
-from sweeps.finishing.opening import score_all_on_test
-from sweeps.plans.config import EnsembleConfig
 from tests.helpers.pages import Page
-from tests.helpers.runs import HOSTILE, train_into
+from tests.helpers.runs import HOSTILE, opened_for, reread, train_into
 
 
-def test_page_is_one_file_without_network(sweep_store: SweepStore) -> None:
+def test_page_is_one_file_without_network(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     html = write_report(sweep_store).read_text()
     page = Page(html)
@@ -40,7 +40,7 @@ def test_page_is_one_file_without_network(sweep_store: SweepStore) -> None:
     assert len(html) < 3_000_000
 
 
-def test_every_script_is_allowed_by_its_hash(sweep_store: SweepStore) -> None:
+def test_every_script_is_allowed_by_its_hash(sweep_store: Run) -> None:
     page = Page(render(collect(sweep_store)))
     policy = next(
         a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
@@ -55,7 +55,7 @@ def test_every_script_is_allowed_by_its_hash(sweep_store: SweepStore) -> None:
         assert f"'sha256-{digest}'" in policy
 
 
-def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
+def test_page_shows_the_rows(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     page = Page(render(data))
@@ -86,7 +86,7 @@ def test_page_shows_the_rows(sweep_store: SweepStore) -> None:
     }
 
 
-def test_the_order_of_the_page(sweep_store: SweepStore) -> None:
+def test_the_order_of_the_page(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     keep_inside(sweep_store)
     page = Page(render(collect(sweep_store)))
@@ -101,7 +101,7 @@ def test_the_order_of_the_page(sweep_store: SweepStore) -> None:
 
 
 @pytest.mark.parametrize("mode", ["directory", "cdn"])
-def test_plotly_may_be_outside_the_page(sweep_store: SweepStore, tmp_path: Path, mode: PlotlyMode) -> None:
+def test_plotly_may_be_outside_the_page(sweep_store: Run, tmp_path: Path, mode: PlotlyMode) -> None:
     path = write_report(sweep_store, tmp_path / mode / "page.html", mode)
     page = Page(path.read_text())
     (source,) = [a for tag, a in page.tags if tag == "script" and a.get("src")]
@@ -120,8 +120,8 @@ def test_plotly_may_be_outside_the_page(sweep_store: SweepStore, tmp_path: Path,
         assert sorted(file.name for file in path.parent.iterdir()) == ["page.html"]
 
 
-def test_page_shows_significance_and_selection_bias(sweep_store: SweepStore, split: Split) -> None:
-    data = collect(sweep_store)
+def test_page_shows_significance_and_selection_bias(sweep_store: Run, split: Split) -> None:
+    data = collect(reread(sweep_store))
     assert data.board is not None
     text = " ".join(Page(render(data)).text.split())
     assert f"Ranked by validation NLL on n = {data.board.n}" in text
@@ -131,15 +131,15 @@ def test_page_shows_significance_and_selection_bias(sweep_store: SweepStore, spl
         assert row.to_leader is not None
         assert row.to_leader.verdict in text
 
-    confirmed = SweepStore.create(
-        sweep_store.folder, replace(sweep_store.header, name="confirmed", kind="confirmation"), split
+    confirmed = RunWriter.create(
+        sweep_store.folder, replace(reread(sweep_store).header, name="confirmed", kind="confirmation"), split
     )
-    second = sweep_store.ranked()[1]
+    second = reread(sweep_store).ranked[1]
     for trial, seed in enumerate((50, 51)):
         recipe = second.recipe.with_overrides({"training.seed": seed})
         train_into(confirmed, split, trial, recipe, 3, f"trial {second.trial}")
-    score_all_on_test(confirmed, "confirmation")
-    data = collect(sweep_store)
+    confirmed = opened_for(confirmed, reread(confirmed).ranked, "confirmation")
+    data = collect(reread(sweep_store))
     text = " ".join(Page(render(data)).text.split())
     assert f"Leader (trial {second.trial}), mean of 2 fresh seeds, sealed test" in text
     assert "corrected for that selection" not in text  # fresh seeds make the correction unnecessary
@@ -148,13 +148,13 @@ def test_page_shows_significance_and_selection_bias(sweep_store: SweepStore, spl
     assert "Test set opened 1 time." in text
 
 
-def test_hostile_strings_stay_text(hostile_store: SweepStore) -> None:
-    page = Page(render(collect(hostile_store)))
+def test_hostile_strings_stay_text(hostile_store: Run) -> None:
+    page = Page(render(collect(reread(hostile_store))))
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert page.text.count(HOSTILE) >= 7  # title, heading, space twice, hardware, versions, the failed trial
 
 
-def test_page_names_the_search_and_the_scheduler(sweep_store: SweepStore) -> None:
+def test_page_names_the_search_and_the_scheduler(sweep_store: Run) -> None:
     data = collect(sweep_store)
     assert "the recipes were given; at most 3 epochs" in Page(render(data)).text
     plan = SearchPlan(search="nsga2", scheduler="median", space={}, base=Recipe(), first=())
@@ -162,13 +162,13 @@ def test_page_names_the_search_and_the_scheduler(sweep_store: SweepStore) -> Non
     assert "sampled by nsga2 (Optuna), seed 0; scheduler: median; at most 3 epochs" in page.text
 
 
-def test_one_trial_is_enough_for_a_page(sweep_store: SweepStore) -> None:
+def test_one_trial_is_enough_for_a_page(sweep_store: Run) -> None:
     for trial in (1, 2, 3, 4):
         (sweep_store.trial(trial).folder / "record.json").unlink()
     assert "Leader (trial 0), validation" in render(collect(sweep_store))
 
 
-def test_output_that_cannot_be_written(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_output_that_cannot_be_written(sweep_store: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFailure, match="write it elsewhere with"):
         write_report(sweep_store, tmp_path / "file" / "report.html")
@@ -176,7 +176,7 @@ def test_output_that_cannot_be_written(sweep_store: SweepStore, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["sweep.json", "page", "leaderboard.csv", "folder.html"])
-def test_only_a_page_is_ever_overwritten(sweep_store: SweepStore, name: str) -> None:
+def test_only_a_page_is_ever_overwritten(sweep_store: Run, name: str) -> None:
     (sweep_store.folder / "folder.html").mkdir()
     before = {path: path.read_bytes() for path in sweep_store.folder.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="--output"):
@@ -184,18 +184,20 @@ def test_only_a_page_is_ever_overwritten(sweep_store: SweepStore, name: str) -> 
     assert {path: path.read_bytes() for path in sweep_store.folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_link_is_followed_not_replaced(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_link_is_followed_not_replaced(sweep_store: Run, tmp_path: Path) -> None:
     (tmp_path / "link.html").symlink_to(tmp_path / "target.html")
     assert write_report(sweep_store, tmp_path / "link.html") == tmp_path / "target.html"
     assert (tmp_path / "link.html").is_symlink()
     assert (tmp_path / "target.html").stat().st_size > 1_000_000
 
 
-def test_page_says_if_the_sweep_was_interrupted(sweep_store: SweepStore) -> None:
-    assert "(still running, or killed)" in Page(render(collect(sweep_store))).text
+def test_page_says_if_the_sweep_was_interrupted(sweep_store: Run) -> None:
+    assert "(still running, or killed)" in Page(render(collect(reread(sweep_store)))).text
     for interrupted in (True, False):
-        sweep_store.write_summary(SweepSummary(seconds=1.0, training_share=0.5, interrupted=interrupted))
-        text = Page(render(collect(sweep_store))).text
+        RunWriter(sweep_store.folder).write_summary(
+            RunSummary(seconds=1.0, training_share=0.5, interrupted=interrupted)
+        )
+        text = Page(render(collect(reread(sweep_store)))).text
         assert "still running" not in text
         assert ("(interrupted)" in text) is interrupted
 

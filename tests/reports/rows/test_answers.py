@@ -5,17 +5,18 @@ import pytest
 
 from digits_core.data.datasets import MNIST_CONTESTED_TESTS
 from digits_core.data.digits import Digits, Split
+from digits_core.inference.ensembling import build_ensemble
+from digits_core.judging.candidates import candidates
 from digits_core.metrics import score
-from digits_core.runs.store import SweepStore
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from reports.rows.answers import _pictures, _Tally, answered
 from reports.rows.tables import collect
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.finishing.opening import score_all_on_test, score_leader_on_test
-from sweeps.plans.config import EnsembleConfig
-from tests.helpers.runs import train_into
+from tests.helpers.runs import opened_for, reread, train_into
 
 
-def test_every_view_agrees_with_the_stored_predictions(sweep_store: SweepStore, digits: Digits) -> None:
+def test_every_view_agrees_with_the_stored_predictions(sweep_store: Run, digits: Digits) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     found = collect(sweep_store).answered
     leader, ensemble = found.featured
@@ -25,9 +26,9 @@ def test_every_view_agrees_with_the_stored_predictions(sweep_store: SweepStore, 
         "ensemble",
         "sealed test",
     )
-    assert ensemble.result.score == score(sweep_store.test_labels(), sweep_store.ensemble_test_probabilities())
+    assert ensemble.result.score == score(sweep_store.test_labels, sweep_store.ensemble_test_probabilities)
     assert [view.key for view in found.trials if view.part == "validation"] == [
-        f"trial-{record.trial}" for record in sweep_store.ranked()
+        f"trial-{record.trial}" for record in sweep_store.ranked
     ]
     tested = {view.key for view in found.trials if view.part == "sealed test"}
     assert tested == {"trial-0-test", "trial-1-test", "trial-2-test"}
@@ -42,12 +43,12 @@ def test_every_view_agrees_with_the_stored_predictions(sweep_store: SweepStore, 
         assert (view.mistakes.likeliest[:, 0] != view.mistakes.labels).all()
 
 
-def test_images_say_how_many_models_miss_them(sweep_store: SweepStore) -> None:
-    score_leader_on_test(sweep_store)
+def test_images_say_how_many_models_miss_them(sweep_store: Run) -> None:
+    sweep_store = opened_for(sweep_store)
     found = collect(sweep_store).answered
-    labels, indices = sweep_store.validation_labels(), sweep_store.validation_indices().tolist()
+    labels, indices = sweep_store.validation_labels, sweep_store.validation_indices.tolist()
     wrong = np.stack(
-        [sweep_store.validation_probabilities(r.trial).argmax(axis=1) != labels for r in sweep_store.ranked()]
+        [sweep_store.validation_probabilities(r.trial).argmax(axis=1) != labels for r in sweep_store.ranked]
     )
     seen = [picture for picture in found.pictures if picture.index in indices]
     assert len(seen) == wrong.any(axis=0).sum()
@@ -57,37 +58,37 @@ def test_images_say_how_many_models_miss_them(sweep_store: SweepStore) -> None:
     assert {(picture.missed.by, picture.missed.of) for picture in on_test} == {(1, 1)}
 
 
-def test_runs_on_fresh_seeds_count_as_models_too(sweep_store: SweepStore, split: Split) -> None:
-    score_leader_on_test(sweep_store)
-    header = replace(sweep_store.header, name="confirmed", kind="confirmation")
-    confirmed = SweepStore.create(sweep_store.folder, header, split)
-    second = sweep_store.ranked()[1]
+def test_runs_on_fresh_seeds_count_as_models_too(sweep_store: Run, split: Split) -> None:
+    sweep_store = opened_for(sweep_store)
+    header = replace(reread(sweep_store).header, name="confirmed", kind="confirmation")
+    confirmed = RunWriter.create(sweep_store.folder, header, split)
+    second = reread(sweep_store).ranked[1]
     for trial, seed in enumerate((50, 51)):
         train_into(
             confirmed, split, trial, second.recipe.with_overrides({"training.seed": seed}), 3, f"trial {second.trial}"
         )
-    score_all_on_test(confirmed, "confirmation")
-    found = collect(sweep_store).answered
+    confirmed = opened_for(confirmed, reread(confirmed).ranked, "confirmation")
+    found = collect(reread(sweep_store)).answered
     assert found.featured[0].title == f"Leader (trial {second.trial}), first of 2 fresh seeds"
     assert found.featured[0].trial == second.trial
-    tested = set(sweep_store.test_indices().tolist())
+    tested = set(reread(sweep_store).test_indices.tolist())
     assert {picture.missed.of for picture in found.pictures if picture.index in tested} == {3}
 
 
-def test_rescued_and_broken_images_are_on_the_page(sweep_store: SweepStore) -> None:
-    build_ensemble(sweep_store, EnsembleConfig(top=3, method="uniform"))
-    record = sweep_store.ensemble()
+def test_rescued_and_broken_images_are_on_the_page(sweep_store: Run) -> None:
+    build_ensemble(reread(sweep_store), EnsembleConfig(top=3, method="uniform"))
+    record = reread(sweep_store).ensemble
     assert record is not None
     assert record.against_single is not None
     forced = replace(record, against_single=replace(record.against_single, rescued=(3, 5), broken=(8,)))
-    sweep_store.write_ensemble(
-        forced, sweep_store.ensemble_validation_probabilities(), sweep_store.ensemble_test_probabilities()
+    RunWriter(sweep_store.folder).write_ensemble(
+        forced, reread(sweep_store).ensemble_validation_probabilities, reread(sweep_store).ensemble_test_probabilities
     )
-    found = collect(sweep_store).answered
-    indices = sweep_store.test_indices()
+    found = collect(reread(sweep_store)).answered
+    indices = reread(sweep_store).test_indices
     assert [picture.index for picture in found.rescued] == indices[[3, 5]].tolist()
     assert [picture.index for picture in found.broken] == indices[[8]].tolist()
-    assert [picture.label for picture in found.rescued] == sweep_store.test_labels()[[3, 5]].tolist()
+    assert [picture.label for picture in found.rescued] == reread(sweep_store).test_labels[[3, 5]].tolist()
 
 
 def test_disputed_labels_are_marked(digits: Digits) -> None:
@@ -97,8 +98,8 @@ def test_disputed_labels_are_marked(digits: Digits) -> None:
     assert first.name == f"{index} of the whole data set"
 
 
-def test_only_the_best_trials_list_their_mistakes(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_best_trials_list_their_mistakes(sweep_store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.rows.answers.DETAILED_TRIALS", 2)
-    found = answered(sweep_store, sweep_store.ranked(), None, None, None)
+    found = answered(sweep_store, candidates(sweep_store)[0], None, None)
     assert [len(view.mistakes) > 0 for view in found.trials] == [True, True, False, False]
-    assert all(view.confusion.sum() == len(sweep_store.validation_labels()) for view in found.trials)
+    assert all(view.confusion.sum() == len(reread(sweep_store).validation_labels) for view in found.trials)

@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.runs.store import SweepStore
+from digits_core.inference.ensembling import build_ensemble
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
 from reports.pages.report import write_report
 from reports.rows.document import SCHEMA, is_report, read_report, report_document
 from reports.rows.tables import collect
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.plans.config import EnsembleConfig
 
 SCHEMA_TEXT = (Path(__file__).parents[3] / "docs" / "report-data.md").read_text()
 
 
-def test_the_document_is_read_back_unchanged(sweep_store: SweepStore) -> None:
+def test_the_document_is_read_back_unchanged(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     document = read_report(write_report(sweep_store))
@@ -29,7 +29,7 @@ def test_the_document_is_read_back_unchanged(sweep_store: SweepStore) -> None:
     assert frame["validation_nll"].tolist() == pytest.approx(stored["validation_nll"].tolist(), abs=1e-6)
 
 
-def test_views_refer_to_their_images(sweep_store: SweepStore) -> None:
+def test_views_refer_to_their_images(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     document = report_document(data)
@@ -45,7 +45,7 @@ def test_views_refer_to_their_images(sweep_store: SweepStore) -> None:
     assert sorted(shown) == list(range(len(shown)))
 
 
-def test_every_key_is_documented(sweep_store: SweepStore) -> None:
+def test_every_key_is_documented(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     document = report_document(collect(sweep_store))
     for name, part in document.items():
@@ -56,7 +56,7 @@ def test_every_key_is_documented(sweep_store: SweepStore) -> None:
                 assert f"`{key}`" in SCHEMA_TEXT, (name, key)
 
 
-def test_a_damaged_or_foreign_page_is_refused(sweep_store: SweepStore, tmp_path: Path) -> None:
+def test_a_damaged_or_foreign_page_is_refused(sweep_store: Run, tmp_path: Path) -> None:
     page = write_report(sweep_store, tmp_path / "page.html")
     content = page.read_text()
     start = content.index('id="digits-data">')

@@ -3,15 +3,15 @@ import io
 import pandas as pd
 
 from digits_core.recipe import FIELD_TYPES
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.pages.report import write_report
 from reports.rows.frames import leaderboard_frame
 from reports.rows.tables import collect
-from sweeps.finishing.opening import score_leader_on_test
+from tests.helpers.runs import opened_for
 
 
-def test_table_holds_every_figure_and_survives_csv(sweep_store: SweepStore) -> None:
-    score_leader_on_test(sweep_store)
+def test_table_holds_every_figure_and_survives_csv(sweep_store: Run) -> None:
+    sweep_store = opened_for(sweep_store)
     data = collect(sweep_store)
     rows = data.leaderboard
     frame = leaderboard_frame(rows)

@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 
 from digits_core.recipe import Recipe
 from digits_core.records import SearchPlan
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from reports.rows.search import costs, dimensions, footing, history, lanes, rungs, search_clock
 from tests.helpers.records import record
 
 
-def test_history_tracks_the_best_so_far_and_counts_epochs(sweep_store: SweepStore) -> None:
-    records = sweep_store.records()
+def test_history_tracks_the_best_so_far_and_counts_epochs(sweep_store: Run) -> None:
+    records = sweep_store.records
     points = history(records)
     assert [point.trial for point in points] == [0, 1, 2, 3]  # the failed one never validated
     nll = [point.nll for point in points]
@@ -61,7 +61,7 @@ def test_rungs_are_where_trials_were_stopped() -> None:
     ]
 
 
-def test_dimensions_are_the_fields_that_varied_and_apply(sweep_store: SweepStore) -> None:
+def test_dimensions_are_the_fields_that_varied_and_apply(sweep_store: Run) -> None:
     space = {
         "optimizer.name": {"choices": ["sgd", "adam"]},
         "optimizer.momentum": {"low": 0.1, "high": 0.9, "when": {"optimizer.name": ["sgd"]}},

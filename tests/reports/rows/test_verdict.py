@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pytest
 
+from digits_core.inference.ensembling import build_ensemble
 from digits_core.judging.leaderboard import leaderboard
-from digits_core.runs.store import SweepStore
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
 from reports.pages.report import render
 from reports.rows.tables import ReportData, collect
 from reports.rows.verdict import _model_text, sweep_headline
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.plans.config import EnsembleConfig
 from tests.helpers.pages import Page
 
 
@@ -16,13 +16,13 @@ def headline(data: ReportData) -> str:
     return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value)
 
 
-def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: SweepStore) -> None:
+def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     leader, ensemble = (view.result.score for view in data.answered.featured)
     said = headline(data)
-    trial = sweep_store.ranked()[0].trial
-    named = f"Trial {trial} ({_model_text(sweep_store.ranked()[0])})"
+    trial = sweep_store.ranked[0].trial
+    named = f"Trial {trial} ({_model_text(sweep_store.ranked[0])})"
     assert said.startswith(
         f"{named} leads with {100 * leader.accuracy:.2f}\u202f% accuracy ({leader.error_count} wrong)"
     )
@@ -41,7 +41,7 @@ def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: SweepStore) 
         ((0.01, 0.02, 0.03), "It differs significantly in error rate from all 3 others."),
     ],
 )
-def test_ties_are_counted(sweep_store: SweepStore, p_values: tuple[float, ...], said: str) -> None:
+def test_ties_are_counted(sweep_store: Run, p_values: tuple[float, ...], said: str) -> None:
     data = collect(sweep_store)
     others = []
     for row, p_value in zip(data.board.rows[1:], p_values, strict=False):
@@ -51,7 +51,7 @@ def test_ties_are_counted(sweep_store: SweepStore, p_values: tuple[float, ...], 
     assert headline(replace(data, board=board)).endswith(said)
 
 
-def test_a_single_trial_has_nothing_to_compare_with(sweep_store: SweepStore) -> None:
+def test_a_single_trial_has_nothing_to_compare_with(sweep_store: Run) -> None:
     for trial in (1, 2, 3):
         (sweep_store.trial(trial).folder / "record.json").unlink()
     assert len(leaderboard(sweep_store).rows) == 1
@@ -70,9 +70,7 @@ def test_a_single_trial_has_nothing_to_compare_with(sweep_store: SweepStore) -> 
         (9, None, "4 fewer than its best member."),
     ],
 )
-def test_a_gain_that_may_be_chance_is_called_so(
-    sweep_store: SweepStore, single: int, p: float | None, said: str
-) -> None:
+def test_a_gain_that_may_be_chance_is_called_so(sweep_store: Run, single: int, p: float | None, said: str) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     assert data.ensemble is not None
@@ -85,7 +83,7 @@ def test_a_gain_that_may_be_chance_is_called_so(
     assert sweep_headline(data.board, answered, ensemble, p).endswith(f"The ensemble gets 5 of 359 wrong, {said}")
 
 
-def test_a_search_that_beat_nothing_says_so(sweep_store: SweepStore) -> None:
+def test_a_search_that_beat_nothing_says_so(sweep_store: Run) -> None:
     data = collect(sweep_store)
     leader = data.board.rows[0].candidate.trial
     assert "no sampled recipe beat it" in sweep_headline(data.board, data.answered, None, None, leader)

@@ -9,40 +9,40 @@ import pytest
 from digits_cli.printed.versus import versus_document, versus_lines
 from digits_core.data.digits import Split
 from digits_core.errors import UsageError
-from digits_core.judging.leaderboard import duel
-from digits_core.runs.store import SweepStore
+from digits_core.judging.paired import duel
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from reports.charts.search import incumbents_chart
 from reports.pages.versus import default_output, write_versus
 from reports.rows.versus import collect_versus
-from sweeps.finishing.opening import score_all_on_test, score_leader_on_test
 from tests.helpers.pages import Page
-from tests.helpers.runs import HOSTILE, train_into
+from tests.helpers.runs import HOSTILE, opened_for, reread, train_into
 
 
 @pytest.fixture
-def other_store(sweep_store: SweepStore) -> SweepStore:
+def other_store(sweep_store: Run) -> Run:
     """The same split, without the best trial."""
     folder = sweep_store.folder.with_name("other")
     shutil.copytree(sweep_store.folder, folder)
-    (folder / "trials" / f"{sweep_store.ranked()[0].trial:05d}" / "record.json").unlink()
-    return SweepStore(folder)
+    (folder / "trials" / f"{sweep_store.ranked[0].trial:05d}" / "record.json").unlink()
+    return Run(folder)
 
 
-def rewrite_header(store: SweepStore, **changes: object) -> None:
+def rewrite_header(store: Run, **changes: object) -> None:
     (store.folder / "sweep.json").write_text(json.dumps(asdict(replace(store.header, **changes))))  # type: ignore[arg-type]
 
 
-def test_leaders_are_tested_on_the_same_images(sweep_store: SweepStore, other_store: SweepStore) -> None:
+def test_leaders_are_tested_on_the_same_images(sweep_store: Run, other_store: Run) -> None:
     data = collect_versus([sweep_store, other_store])
-    assert [column.leader.trial for column in data.columns] == [r.trial for r in sweep_store.ranked()[:2]]
+    assert [column.leader.trial for column in data.columns] == [r.trial for r in sweep_store.ranked[:2]]
     (test,) = data.tests
     first, second = (column.leader.validation for column in data.columns)
     assert test.duel == duel(first, second)
     assert test.corrected_p_value == test.duel.p_value
     assert test.part == "validation"
-    score_leader_on_test(sweep_store)
+    sweep_store = opened_for(sweep_store)
     assert len(collect_versus([sweep_store, other_store]).tests) == 1
-    score_leader_on_test(other_store)
+    other_store = opened_for(other_store)
     on_validation, on_test = collect_versus([sweep_store, other_store]).tests
     assert (on_test.part, on_test.duel is not None) == ("sealed test", True)
     assert on_validation.corrected_p_value is not None
@@ -50,41 +50,40 @@ def test_leaders_are_tested_on_the_same_images(sweep_store: SweepStore, other_st
     assert on_validation.corrected_p_value >= on_validation.duel.p_value
 
 
-def test_a_confirmed_leader_is_tested_with_all_its_seeds(
-    sweep_store: SweepStore, other_store: SweepStore, split: Split
-) -> None:
-    score_leader_on_test(other_store)
-    confirmed = SweepStore.create(
+def test_a_confirmed_leader_is_tested_with_all_its_seeds(sweep_store: Run, other_store: Run, split: Split) -> None:
+    other_store = opened_for(other_store)
+    confirmed = RunWriter.create(
         sweep_store.folder, replace(sweep_store.header, name="confirmed", kind="confirmation"), split
     )
-    second = sweep_store.ranked()[1]
+    second = sweep_store.ranked[1]
     for trial, seed in enumerate((50, 51)):
         recipe = second.recipe.with_overrides({"training.seed": seed})
         train_into(confirmed, split, trial, recipe, 3, f"trial {second.trial}")
-    score_all_on_test(confirmed, "confirmation")
+    confirmed = opened_for(confirmed, reread(confirmed).ranked, "confirmation")
     data = collect_versus([sweep_store, other_store])
     assert data.columns[0].leader.trial == second.trial
     assert [test.duel.method for test in data.tests if test.duel] == ["seeds", "seeds"]
 
 
-def test_runs_on_different_images_are_not_tested(sweep_store: SweepStore, other_store: SweepStore) -> None:
-    np.save(other_store.folder / "validation_indices.npy", other_store.validation_indices()[::-1])
-    (test,) = collect_versus([sweep_store, other_store]).tests
+def test_runs_on_different_images_are_not_tested(sweep_store: Run, other_store: Run) -> None:
+    np.save(other_store.folder / "validation_indices.npy", other_store.validation_indices[::-1])
+    (test,) = collect_versus([sweep_store, reread(other_store)]).tests
     assert (test.duel, test.verdict) == (None, "not comparable (different images)")
     rewrite_header(other_store, data_checksum="0" * 64)
-    (test,) = collect_versus([sweep_store, other_store]).tests
+    (test,) = collect_versus([sweep_store, reread(other_store)]).tests
     assert test.verdict == "not comparable (different data)"
 
 
-def test_the_verdict_names_the_better(sweep_store: SweepStore, other_store: SweepStore) -> None:
-    for record in other_store.ranked()[:-1]:
+def test_the_verdict_names_the_better(sweep_store: Run, other_store: Run) -> None:
+    for record in other_store.ranked[:-1]:
         (other_store.trial(record.trial).folder / "record.json").unlink()  # leaves one, stopped after an epoch
+    other_store = reread(other_store)
     for pair in ([sweep_store, other_store], [other_store, sweep_store]):
         (test,) = collect_versus(pair).tests
         assert test.verdict == "tiny makes fewer mistakes"
 
 
-def test_page_and_lines_say_the_same(sweep_store: SweepStore, other_store: SweepStore, tmp_path: Path) -> None:
+def test_page_and_lines_say_the_same(sweep_store: Run, other_store: Run, tmp_path: Path) -> None:
     data, path = write_versus([sweep_store, other_store], tmp_path / "page.html")
     document = versus_document(data, path)
     assert document["sweeps"] == ["tiny", "other"]
@@ -106,9 +105,7 @@ def test_page_and_lines_say_the_same(sweep_store: SweepStore, other_store: Sweep
         assert list(by_epochs.y) == [point.incumbent_nll for point in column.history]
 
 
-def test_leaders_with_the_same_recipe_are_noted(
-    sweep_store: SweepStore, other_store: SweepStore, tmp_path: Path
-) -> None:
+def test_leaders_with_the_same_recipe_are_noted(sweep_store: Run, other_store: Run, tmp_path: Path) -> None:
     said = "The leaders have the same recipe"
     _, path = write_versus([sweep_store, other_store], tmp_path / "page.html")
     assert said not in path.read_text()
@@ -116,14 +113,14 @@ def test_leaders_with_the_same_recipe_are_noted(
     assert said in path.read_text()
 
 
-def test_a_run_without_a_validated_trial_is_refused(sweep_store: SweepStore, other_store: SweepStore) -> None:
-    for record in other_store.ranked():
+def test_a_run_without_a_validated_trial_is_refused(sweep_store: Run, other_store: Run) -> None:
+    for record in other_store.ranked:
         (other_store.trial(record.trial).folder / "record.json").unlink()
     with pytest.raises(UsageError, match="no validated trial"):
-        collect_versus([sweep_store, other_store])
+        collect_versus([sweep_store, reread(other_store)])
 
 
-def test_hostile_names_stay_text(sweep_store: SweepStore, other_store: SweepStore, tmp_path: Path) -> None:
+def test_hostile_names_stay_text(sweep_store: Run, other_store: Run, tmp_path: Path) -> None:
     rewrite_header(other_store, hardware=HOSTILE, dataset=HOSTILE)
     _, path = write_versus([sweep_store, other_store], tmp_path / "page.html")
     assert not any("onerror" in attributes for _, attributes in Page(path.read_text()).tags)

@@ -8,14 +8,15 @@ from digits_cli.printed.comparison import ComparisonOutcome, comparisons_documen
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
 from digits_core.recipes import best_parameters
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from reports.pages.report import render
 from reports.rows.tables import collect
-from sweeps.finishing.opening import score_all_on_test
 from sweeps.plans.comparing import plan_comparison
 from sweeps.plans.config import ComparisonConfig, ProtocolsConfig, TrainingConfig
 from sweeps.space.assignments import Given
 from tests.helpers.executors import run_here
+from tests.helpers.runs import opened_for
 from tests.helpers.sweeps import Recorder
 
 
@@ -102,35 +103,36 @@ def test_protocols_are_the_recipes_own_and_those_for_a_gpu_wait_for_one(tmp_path
 
 def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
     plan, view = plan_comparison(config(tmp_path)), Recorder()
-    store, summary = run_here(plan, view)
-    score_all_on_test(store, "comparison of 4 runs")
-    records = store.records()
+    run = run_here(plan, view)
+    run = opened_for(run, run.ranked, "comparison of 4 runs")
+    records = run.records
     assert [(record.label, record.recipe.training.seed) for record in records] == [
         ("kfold-cnn", 0), ("lenet", 0), ("kfold-cnn", 1), ("lenet", 1),
     ]  # fmt: skip
     assert {record.status for record in records} == {"finished"}
     assert {record.thread_count for record in records} == {1}
-    (opening,) = store.ledger()
+    (opening,) = run.ledger
     assert sorted(opening.trials) == [0, 1, 2, 3]
-    outcome = ComparisonOutcome.of(store, summary, None)
-    assert [row.label for row in outcome.rows] == [
-        "kfold-cnn",
-        "lenet",
-    ]  # lenet's learning rate is too low for 2 epochs here
+    outcome = ComparisonOutcome(run=run, report=None)
+    assert outcome.board is not None
+    # lenet's learning rate is too low for 2 epochs here
+    assert [row.candidate.name for row in outcome.board.rows] == ["kfold-cnn", "lenet"]
     (document,) = comparisons_document([outcome])["comparisons"]
     best = document["rows"][0]
-    assert best["seeds"] == (0, 1)
+    assert best["seeds"] == [0, 1]
     assert best["test"]["n"] == 359
     assert best["published"] is None  # published on other data
     lines = dict(comparisons_lines([outcome]))
     assert lines["sealed test"] == "opened 1 time"
-    assert lines["  vs leader"].startswith("-")
+    assert lines["   vs leader"].startswith("-")
+    assert lines["   on the test"].startswith("-")
     assert "interrupted" not in lines
-    stopped = replace(outcome, summary=replace(summary, interrupted=True))
-    assert dict(comparisons_lines([stopped]))["interrupted"] == "4 of 4 runs have ended; resuming continues the rest"
-    page = render(collect(SweepStore.open(tmp_path, "test")))
+    page = render(collect(Run.open(tmp_path, "test")))
     assert '<h2 id="comparison">' in page
     assert "kfold-cnn <small>seed 1</small>" in page
+    RunWriter(run.folder).write_summary(replace(outcome.summary, interrupted=True))
+    stopped = ComparisonOutcome(run=Run(run.folder), report=None)
+    assert dict(comparisons_lines([stopped]))["interrupted"] == "4 of 4 runs have ended; resuming continues the rest"
 
 
 @pytest.mark.slow
@@ -138,15 +140,17 @@ def test_recipes_meet_on_equal_footing(tmp_path: Path) -> None:
 def test_the_published_figure_stands_beside_ours_under_the_same_protocol(tmp_path: Path) -> None:
     asked = ProtocolsConfig(runs=tmp_path, name="pub", recipe_names=("kfold-cnn",), seeds=1)
     (comparison,), _ = asked.comparisons(has_gpu=False)
-    store, summary = run_here(plan_comparison(comparison))
-    outcome = ComparisonOutcome.of(store, summary, None)
-    (row,) = outcome.rows
-    assert (row.validation.n, row.test) == (5_620, None)
-    assert row.validation.error_counts[0] < 135  # 97.6 %; the paper has 106 errors, and so have we, give or take a seed
+    run = run_here(plan_comparison(comparison))
+    outcome = ComparisonOutcome(run=run, report=None)
+    assert outcome.board is not None
+    (row,) = outcome.board.rows
+    ours = row.candidate
+    assert (ours.validation.n, ours.test) == (5_620, None)
+    assert ours.validation.error_counts[0] < 135  # 97.6 %; the paper has 106 errors; so have we, give or take a seed
     document = comparisons_document([outcome])["comparisons"][0]["rows"][0]
     assert document["published_accuracy"] == pytest.approx(5_514 / 5_620)
     assert document["reached"] in ("mean", "no")
-    assert store.ledger() == []
+    assert run.ledger == ()
 
 
 def best_file(path: Path, name: str, dataset: str = "sklearn-digits", **overrides: object) -> str:
@@ -178,8 +182,8 @@ def test_a_recipe_that_diverges_is_named(tmp_path: Path) -> None:
     wild = {"optimizer.weight_decay": (0.0, 10.0)}  # each step flips the weights' sign and makes them larger
     overrides = {"training.epochs": 1, "optimizer.learning_rate": 50.0, "optimizer.momentum": 0.0}
     plan = plan_comparison(config(tmp_path, recipe_names=("lenet",), variations=wild, overrides=overrides, seeds=1))
-    store, summary = run_here(plan)
-    outcome = ComparisonOutcome.of(store, summary, None)
+    run = run_here(plan)
+    outcome = ComparisonOutcome(run=run, report=None)
     (document,) = comparisons_document([outcome])["comparisons"]
     assert "lenet, optimizer.weight_decay=10.0" in [failure["label"] for failure in document["failures"]]
     assert all(failure["seed"] == 0 and "Diverged" in failure["error"] for failure in document["failures"])

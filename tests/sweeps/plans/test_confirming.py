@@ -10,8 +10,9 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.runs.ownership import sole_driver
-from digits_core.runs.store import SweepStore
-from sweeps.finishing.opening import open_test_for
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
+from sweeps.finishing.finish import finish
 from sweeps.plans.config import ConfirmConfig
 from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
 from sweeps.space.assignments import Given
@@ -21,8 +22,8 @@ from tests.helpers.runs import make_header, train_into
 from tests.helpers.sweeps import Recorder
 
 
-def config(store: SweepStore, **changes: object) -> ConfirmConfig:
-    base = {"runs": store.folder.parent, "sweep": store.folder.name, "top": 2, "seeds": 2, "concurrency": 2}
+def config(run: Run, **changes: object) -> ConfirmConfig:
+    base = {"runs": run.folder.parent, "sweep": run.folder.name, "top": 2, "seeds": 2, "concurrency": 2}
     return ConfirmConfig(**{**base, **changes})  # type: ignore[arg-type]
 
 
@@ -37,105 +38,105 @@ def config(store: SweepStore, **changes: object) -> ConfirmConfig:
         ({"sweep": "tinny"}, "did you mean 'tiny'"),
     ],
 )
-def test_bad_input(sweep_store: SweepStore, changes: dict[str, object], message: str) -> None:
+def test_bad_input(sweep_store: Run, changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan_confirmation(config(sweep_store, **changes))
 
 
-def test_nothing_to_confirm(sweep_store: SweepStore, digits: Digits, split: Split) -> None:
-    SweepStore.create(sweep_store.folder.parent, make_header(digits, split, "empty"), split)
+def test_nothing_to_confirm(sweep_store: Run, digits: Digits, split: Split) -> None:
+    RunWriter.create(sweep_store.folder.parent, make_header(digits, split, "empty"), split)
     with pytest.raises(UsageError, match="'empty' has no validated trial to confirm"):
         plan_confirmation(config(sweep_store, sweep="empty"))
     compared = replace(make_header(digits, split, "versus"), kind="comparison")
-    SweepStore.create(sweep_store.folder.parent, compared, split)
+    RunWriter.create(sweep_store.folder.parent, compared, split)
     with pytest.raises(UsageError, match="'versus' is not a sweep; `digits compare`"):
         plan_confirmation(config(sweep_store, sweep="versus"))
 
 
-def test_data_that_has_changed_is_refused(sweep_store: SweepStore) -> None:
-    sweep_store.write_header(replace(sweep_store.header, data_checksum="0" * 64))
+def test_data_that_has_changed_is_refused(sweep_store: Run) -> None:
+    RunWriter(sweep_store.folder).write_header(replace(sweep_store.header, data_checksum="0" * 64))
     with pytest.raises(EnvironmentFailure, match="are not those that 'tiny' was trained on"):
         plan_confirmation(config(sweep_store))
 
 
-def test_a_recipe_is_confirmed_once_and_one_with_inherited_weights_is_refused(sweep_store: SweepStore) -> None:
-    first, second, *_ = sweep_store.ranked()
+def test_a_recipe_is_confirmed_once_and_one_with_inherited_weights_is_refused(sweep_store: Run) -> None:
+    first, second, *_ = sweep_store.ranked
     twin = second.recipe.with_overrides({"training.seed": 99})
-    sweep_store.trial(second.trial).complete(replace(second, recipe=replace(first.recipe, training=twin.training)), {})
-    assert [record.trial for record in best_recipes(sweep_store, 4)].count(second.trial) <= 1
-    sweep_store.trial(first.trial).complete(replace(first, inherited_epochs=1, parent=3), {})
+    RunWriter(sweep_store.folder).trial(second.trial).complete(
+        replace(second, recipe=replace(first.recipe, training=twin.training)), {}
+    )
+    assert [record.trial for record in best_recipes(Run(sweep_store.folder), 4)].count(second.trial) <= 1
+    RunWriter(sweep_store.folder).trial(first.trial).complete(replace(first, inherited_epochs=1, parent=3), {})
     with pytest.raises(UsageError, match=f"trial {first.trial} continued from another trial's weights"):
-        best_recipes(sweep_store, 1)
+        best_recipes(Run(sweep_store.folder), 1)
 
 
-def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: SweepStore) -> None:
+def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: Run) -> None:
     planned = plan_confirmation(config(sweep_store))
     assert isinstance(planned.plan.recipes, Given)
-    labels = [f"trial {record.trial}" for record in sweep_store.ranked()[:2]]
+    labels = [f"trial {record.trial}" for record in sweep_store.ranked[:2]]
     found = [(one.trial, one.label, one.recipe.training.seed) for one in planned.plan.recipes.assignments]
     first = FIRST_FRESH_SEED
     assert found == [(0, labels[0], first), (1, labels[1], first), (2, labels[0], first + 1), (3, labels[1], first + 1)]
     assert (planned.left, planned.recipe_count) == (4, 2)
-    assert planned.store.folder == sweep_store.folder / "confirmed"
-    assert not planned.store.folder.exists()
+    assert planned.folder == sweep_store.folder / "confirmed"
+    assert not planned.folder.exists()
     assert planned.plan.line == (
         "confirming the best 2 recipes of tiny on 2 fresh seeds: 4 runs left, 2 at a time on cpu"
     )
 
 
-def test_seeds_that_the_sweep_used_are_not_fresh(sweep_store: SweepStore) -> None:
-    _, second, *_ = sweep_store.ranked()
+def test_seeds_that_the_sweep_used_are_not_fresh(sweep_store: Run) -> None:
+    _, second, *_ = sweep_store.ranked
     recipe = second.recipe.with_overrides({"training.seed": FIRST_FRESH_SEED + 1})
-    sweep_store.trial(second.trial).complete(replace(second, recipe=recipe), {})
-    assert fresh_seeds(sweep_store, 3) == [FIRST_FRESH_SEED, FIRST_FRESH_SEED + 2, FIRST_FRESH_SEED + 3]
+    RunWriter(sweep_store.folder).trial(second.trial).complete(replace(second, recipe=recipe), {})
+    assert fresh_seeds(Run(sweep_store.folder), 3) == [FIRST_FRESH_SEED, FIRST_FRESH_SEED + 2, FIRST_FRESH_SEED + 3]
 
 
-def test_another_recipe_of_the_same_number_is_not_credited(sweep_store: SweepStore, split: Split) -> None:
+def test_another_recipe_of_the_same_number_is_not_credited(sweep_store: Run, split: Split) -> None:
     header = replace(sweep_store.header, name="confirmed", kind="confirmation")
-    confirmed = SweepStore.create(sweep_store.folder, header, split)
-    first, second, *_ = sweep_store.ranked()
+    confirmed = RunWriter.create(sweep_store.folder, header, split)
+    first, second, *_ = sweep_store.ranked
     train_into(confirmed, split, 0, second.recipe.with_overrides({"training.seed": 9}), 3, f"trial {first.trial}")
     with pytest.raises(EnvironmentFailure, match=f"its trial {first.trial} has a different recipe"):
-        leaderboard(sweep_store)
+        leaderboard(Run(sweep_store.folder))
 
 
-def test_a_sweep_is_not_removed_while_it_is_being_confirmed(sweep_store: SweepStore, split: Split) -> None:
+def test_a_sweep_is_not_removed_while_it_is_being_confirmed(sweep_store: Run, split: Split) -> None:
     header = replace(sweep_store.header, name="confirmed", kind="confirmation")
-    confirmed = SweepStore.create(sweep_store.folder, header, split)
+    confirmed = RunWriter.create(sweep_store.folder, header, split)
     with sole_driver(confirmed.folder):
-        assert RunState.of(sweep_store).state == "running"
+        assert RunState.of(Run(sweep_store.folder)).state == "running"
         with pytest.raises(UsageError, match="'confirmed' is running"):
             check_removable(sweep_store.folder.parent, "tiny")
     check_removable(sweep_store.folder.parent, "tiny")
 
 
-def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore) -> None:
+def test_confirming_for_real_and_then_more_of_it(sweep_store: Run) -> None:
     planned = plan_confirmation(config(sweep_store))
     run_here(planned.plan)
-    open_test_for(planned)
-    board = leaderboard(sweep_store, draws=100)
+    confirmation = finish(Run(planned.folder))
+    sweep = confirmation.outer
+    board = leaderboard(sweep, draws=100)
     confirmed = [row.candidate for row in board.rows if row.candidate.confirmed]
     assert [row.candidate for row in board.rows[:2]] == confirmed
-    assert {one.record.trial for one in confirmed} == {record.trial for record in sweep_store.ranked()[:2]}
+    assert {one.record.trial for one in confirmed} == {record.trial for record in sweep.ranked[:2]}
     assert all(one.seeds == (FIRST_FRESH_SEED, FIRST_FRESH_SEED + 1) for one in confirmed)
     assert all(one.test is not None and len(one.test.error_counts) == 2 for one in confirmed)
-    assert [(opening.run, opening.trials) for opening in sweep_store.ledger()] == [("confirmed", (0, 1, 2, 3))]
-    assert (
-        SweepStore.open(sweep_store.folder.parent).folder == sweep_store.folder
-    )  # a confirmation does not count as a sweep
+    assert [(opening.run, opening.trials) for opening in sweep.ledger] == [("confirmed", (0, 1, 2, 3))]
+    assert Run.open(sweep_store.folder.parent).folder == sweep_store.folder  # a confirmation does not count as a sweep
 
     again = plan_confirmation(config(sweep_store))
     assert again.left == 0
-    open_test_for(again)
-    assert len(sweep_store.ledger()) == 1
+    assert len(finish(Run(again.folder)).ledger) == 1
     more = plan_confirmation(config(sweep_store, top=3, seeds=1))
     assert more.left == 1
     view = Recorder()
     run_here(more.plan, view)
-    open_test_for(more)
-    assert [(opening.run, opening.trials) for opening in sweep_store.ledger()][1:] == [("confirmed", (4,))]
-    outcome = ConfirmationOutcome.of(sweep_store, more.store)
-    board = leaderboard(sweep_store, draws=100)
+    outcome = ConfirmationOutcome(run=finish(Run(more.folder)))
+    sweep = outcome.run.outer
+    assert [(opening.run, opening.trials) for opening in sweep.ledger][1:] == [("confirmed", (4,))]
+    board = leaderboard(sweep, draws=100)
     assert [row.candidate.confirmed for row in board.rows] == [True, True, True, False]
     assert len(board.rows[2].candidate.runs) == 1  # fewer seeds do not lead
     document = confirmation_document(outcome, board, None)
@@ -144,53 +145,53 @@ def test_confirming_for_real_and_then_more_of_it(sweep_store: SweepStore) -> Non
     assert dict(confirmation_lines(outcome, board, None))["runs"] == "5 finished, 0 failed, of 5"
 
 
-def test_confirming_with_folds(sweep_store: SweepStore) -> None:
+def test_confirming_with_folds(sweep_store: Run) -> None:
     planned = plan_confirmation(config(sweep_store, folds=2, seeds=1))
     run_here(planned.plan)
-    open_test_for(planned)
-    assert sweep_store.ledger() == []
-    store = sweep_store.confirmation(2)
-    assert store is not None
-    board = leaderboard(store, draws=100)
+    finish(Run(planned.folder))
+    sweep = Run(sweep_store.folder)
+    assert sweep.ledger == ()
+    run = sweep.confirmation(2)
+    assert run is not None
+    board = leaderboard(run, draws=100)
     assert (board.part, board.n) == ("out of fold", 1797 - 359)
     assert board.rows[1].to_leader is not None
     assert board.rows[1].to_leader.method == "folds"
-    assert sweep_store.confirmation() is None
-    row = leaderboard_document(store, board)["rows"][1]
+    assert sweep.confirmation() is None
+    row = leaderboard_document(run, board)["rows"][1]
     assert row["trial"] == board.rows[1].candidate.trial == int(row["label"].removeprefix("trial "))
     assert f"replay tiny --trial {row['trial']}" in row["reproduce"]
-    lines = confirmation_lines(ConfirmationOutcome.of(sweep_store, store), board, Path("report.html"))
+    lines = confirmation_lines(ConfirmationOutcome(run=run), board, Path("report.html"))
     assert lines[-1][0] == "next"
 
 
 def test_final_models_train_on_validation_and_only_the_test_set_judges_them(
-    sweep_store: SweepStore, ray_session: None
+    sweep_store: Run, ray_session: None
 ) -> None:
     planned = plan_confirmation(config(sweep_store, refit=True, top=1))
     assert isinstance(planned.plan.split, Split)
     assert planned.plan.split.train_count == 1078 + 360
     run_here(planned.plan)
-    open_test_for(planned)
-    store = sweep_store.refitted()
-    assert store is not None
-    assert [record.recipe.training.keep for record in store.records()] == ["last", "last"]
-    assert [(opening.run, opening.purpose) for opening in sweep_store.ledger()] == [
-        ("refitted", "final models of 1 recipe")
-    ]
+    finish(Run(planned.folder))
+    sweep = Run(sweep_store.folder)
+    run = sweep.refitted()
+    assert run is not None
+    assert [record.recipe.training.keep for record in run.records] == ["last", "last"]
+    assert [(opening.run, opening.purpose) for opening in sweep.ledger] == [("refitted", "final models of 1 recipe")]
     with pytest.raises(UsageError, match="'refitted' was trained on the validation images, so they cannot rank it"):
-        leaderboard(store)
-    assert leaderboard(sweep_store, draws=50).rows[0].candidate.confirmed is False
-    outcome = ConfirmationOutcome.of(sweep_store, store)
+        leaderboard(run)
+    assert leaderboard(sweep, draws=50).rows[0].candidate.confirmed is False
+    outcome = ConfirmationOutcome(run=run)
     (row,) = refit_document(outcome, None)["rows"]
     assert row["test"]["error_counts"] == [
-        int((store.opened_test_probabilities(trial).argmax(axis=1) != store.test_labels()).sum()) for trial in (0, 1)
+        int((run.test_probabilities(trial).argmax(axis=1) != run.test_labels).sum()) for trial in (0, 1)
     ]
     assert row["to_confirmed"] is None
     assert dict(refit_lines(outcome, None))["trained on"].startswith("1,438 images")
 
 
-def test_a_training_run_s_recipe_becomes_a_final_model_too(sweep_store: SweepStore) -> None:
-    sweep_store.write_header(replace(sweep_store.header, kind="training"))
+def test_a_training_run_s_recipe_becomes_a_final_model_too(sweep_store: Run) -> None:
+    RunWriter(sweep_store.folder).write_header(replace(sweep_store.header, kind="training"))
     planned = plan_confirmation(config(sweep_store, refit=True, top=1))
     assert planned.left == 2
     with pytest.raises(UsageError, match="--refit makes final models of a training run as well"):

@@ -6,7 +6,7 @@ import pytest
 
 from digits_core.errors import UsageError
 from digits_core.recipes import named_recipe
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from digits_core.stored import MOST_TRIALS
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.planning import RunPlan, plan_sweep
@@ -60,10 +60,10 @@ def test_fixed_fields_hold_in_all_trials(tmp_path: Path) -> None:
     assert [str(recipes.space[name]) for name in ("model.name", "training.ema_decay")] == ["lenet", "0.99"]
 
 
-def test_known_recipes_come_after_the_default_with_the_sweeps_epochs(tmp_path: Path, sweep_store: SweepStore) -> None:
+def test_known_recipes_come_after_the_default_with_the_sweeps_epochs(tmp_path: Path, sweep_store: Run) -> None:
     recipes = drawn(sweep_store.folder.parent, start_from=("improved-net", "tiny"))
     labels = [(first.trial, first.label) for first in recipes.first]
-    best = sweep_store.ranked()
+    best = sweep_store.ranked
     assert labels == [(0, ""), (1, "improved-net"), *((i, f"tiny, trial {r.trial}") for i, r in enumerate(best, 2))]
     assert all(first.recipe.training.epochs == 3 for first in recipes.first)
     assert [first.recipe.training.seed for first in recipes.first] == list(range(len(recipes.first)))

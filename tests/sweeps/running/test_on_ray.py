@@ -31,22 +31,23 @@ def test_ray_and_this_process_train_the_same(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-for-a-log")
     (tmp_path / "list").write_text("\n".join(map(json.dumps, RECIPES)))
     plan, view = plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")), Recorder()
-    store, summary = run_trials(plan, view)
+    run = run_trials(plan, view)
+    summary = run.summary
     assert capfd.readouterr() == ("", "")  # failures go into the records, not the log
     logs = Path(ray._private.worker._global_node.get_logs_dir_path())
     assert (logs / "runtime_env_agent.log").stat().st_size > 0
     assert not any(b"not-for-a-log" in path.read_bytes() for path in logs.rglob("*") if path.is_file())
     assert not summary.interrupted
     assert 0 < summary.training_share < 1
-    assert [record.status for record in store.records()] == ["finished", "finished", "failed", "finished"]
-    assert {record.thread_count for record in store.ranked()} == {1}
+    assert [record.status for record in run.records] == ["finished", "finished", "failed", "finished"]
+    assert {record.thread_count for record in run.ranked} == {1}
     assert sorted(view.started) == [0, 1, 2, 3]
-    for record in store.ranked():
+    for record in run.ranked:
         assert view.epochs[record.trial] == list(range(1, len(record.curve) + 1))
     (tmp_path / "here").mkdir()
-    here, _ = run_trials(replace(plan, runs=tmp_path / "here"), Recorder(), InThisProcess())
-    assert outcomes(here) == outcomes(store)
-    assert read_journal(here.folder).trials.keys() == read_journal(store.folder).trials.keys()
+    here = run_trials(replace(plan, runs=tmp_path / "here"), Recorder(), InThisProcess())
+    assert outcomes(here) == outcomes(run)
+    assert read_journal(here.folder).trials.keys() == read_journal(run.folder).trials.keys()
 
 
 class Killer(Recorder):
@@ -62,26 +63,28 @@ class Killer(Recorder):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
 def test_a_killed_worker_s_trial_begins_again_until_it_has_failed_too_often(tmp_path: Path) -> None:
     view = Killer()
-    store, summary = run_trials(plan_sweep(config(tmp_path, trials=2, max_failures=1, concurrency=1)), view)
-    failed, other = store.records()
+    run = run_trials(plan_sweep(config(tmp_path, trials=2, max_failures=1, concurrency=1)), view)
+    summary = run.summary
+    failed, other = run.records
     assert view.retried == [0]
     assert view.started == [0, 0, 1]
     assert not summary.interrupted
     assert (failed.status, other.counts) == ("failed", True)
     assert "died" in str(failed.error).lower()
-    assert read_journal(store.folder).trials[0].retries == 1
+    assert read_journal(run.folder).trials[0].retries == 1
 
 
 def test_a_trial_that_takes_too_long_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
     # The first step of a fresh process takes longer than this limit.
     plan = plan_sweep(config(tmp_path, trials=1, max_failures=0, trial_timeout_seconds=0.001))
-    store, summary = run_trials(plan, Recorder())
-    (record,) = store.records()
+    run = run_trials(plan, Recorder())
+    summary = run.summary
+    (record,) = run.records
     assert not summary.interrupted
     assert record.status == "failed"
     assert record.failure == "the trial took longer than 0.001 s (--trial-timeout)"
     assert "Thread 0x" in str(record.error)
-    assert not (store.trial(0).folder / "timeout.txt").exists()
+    assert not (run.trial(0).folder / "timeout.txt").exists()
 
 
 class Stopper(Recorder):
@@ -98,8 +101,9 @@ class Stopper(Recorder):
 def test_a_trial_whose_process_was_stopped_goes_on_in_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.running.on_ray.SECONDS_OF_SILENCE", 0.5)
     asked, view = {"trials": 1, "max_epochs": 6, "concurrency": 1, "scheduler": "none"}, Stopper()
-    store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=1, **asked)), view)
-    (record,) = store.records()
+    run = run_trials(plan_sweep(config(tmp_path, max_failures=1, **asked)), view)
+    summary = run.summary
+    (record,) = run.records
     assert not summary.interrupted
     assert view.retried == [0]
     assert any(
@@ -117,8 +121,9 @@ def test_a_worker_that_was_stopped_is_ended_by_the_driver(tmp_path: Path, monkey
     monkeypatch.setattr("sweeps.running.on_ray._is_stopped", lambda _: False)
     asked = {"trials": 1, "max_epochs": 200, "concurrency": 1, "scheduler": "none", "trial_timeout_seconds": 5.0}
     view = Stopper()
-    store, summary = run_trials(plan_sweep(config(tmp_path, max_failures=0, **asked)), view)
-    (record,) = store.records()
+    run = run_trials(plan_sweep(config(tmp_path, max_failures=0, **asked)), view)
+    summary = run.summary
+    (record,) = run.records
     assert not summary.interrupted
     assert record.failure == "the trial took longer than 5 s (--trial-timeout)"
     (told,) = view.notes
@@ -129,8 +134,9 @@ def test_a_worker_that_was_stopped_is_ended_by_the_driver(tmp_path: Path, monkey
 @pytest.mark.slow
 def test_a_population_s_states_travel_to_the_workers_of_its_next_generation(tmp_path: Path) -> None:
     asked = config(tmp_path, trials=9, max_epochs=2, scheduler="pbt", concurrency=1)
-    store, summary = run_trials(plan_sweep(asked), Recorder())
+    run = run_trials(plan_sweep(asked), Recorder())
+    summary = run.summary
     assert not summary.interrupted
-    children = [record for record in store.records() if record.parent is not None]
+    children = [record for record in run.records if record.parent is not None]
     assert children
     assert all(record.counts and record.inherited_epochs for record in children)

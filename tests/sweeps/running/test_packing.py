@@ -108,10 +108,11 @@ def test_trials_of_different_shares_run_one_after_another(tmp_path: Path, monkey
         recipes=Given(assignments=assignments),
         header=replace(plan.header, device="cuda", plan=None),
     )
-    store, summary = run_trials(plan, view)
+    run = run_trials(plan, view)
+    summary = run.summary
     assert not summary.interrupted
-    assert [record.status for record in store.records()] == ["finished"] * 2
-    assert [record.recipe for record in store.records()] == recipes
+    assert [record.status for record in run.records] == ["finished"] * 2
+    assert [record.recipe for record in run.records] == recipes
     assert view.notes == ["trials at a time on a GPU: 1 cnn, 2 mlp"]
 
 

@@ -10,7 +10,8 @@ from digits_core.metrics import score
 from digits_core.records import RunRecord
 from digits_core.runs.journal import read_journal
 from digits_core.runs.ownership import sole_driver
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.ending import Ending
 from sweeps.plans.planning import plan_resumption, plan_sweep
@@ -56,22 +57,23 @@ def test_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
 
 def test_sweep_runs_every_trial(tmp_path: Path) -> None:
     plan, view = plan_sweep(config(tmp_path)), Recorder()
-    store, summary = run_here(plan, view)
-    records = store.records()
+    run = run_here(plan, view)
+    summary = run.summary
+    records = run.records
     assert [record.trial for record in records] == list(range(6))
     assert sorted(view.started) == list(range(6))
     assert {record.trial: record for record in view.over} == {record.trial: record for record in records}
     assert view.closed
     assert not summary.interrupted
     assert 0 < summary.training_share < 1
-    assert store.summary() == summary
-    assert {trial.status for trial in read_journal(store.folder).over} == {record.status for record in records}
+    assert Run(plan.folder).summary == summary
+    assert {trial.status for trial in read_journal(run.folder).over} == {record.status for record in records}
     for record in records:
         assert record.recipe.training.seed == record.trial
         assert record.thread_count == 1
         assert view.epochs[record.trial] == list(range(1, len(record.curve) + 1))
         assert record.status == ("finished" if len(record.curve) == 3 else "stopped")
-        assert {path.name for path in store.trial(record.trial).folder.iterdir()} == {
+        assert {path.name for path in run.trial(record.trial).folder.iterdir()} == {
             "record.json", "validation.npy", "weights.safetensors",
         }  # fmt: skip
     assert isinstance(plan.recipes, Drawn)
@@ -87,8 +89,9 @@ def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> Non
     }
     view = Recorder()
     assert isinstance(plan.recipes, Drawn)
-    store, summary = run_here(replace(plan, recipes=replace(plan.recipes, space=wild)), view)
-    records = store.records()
+    run = run_here(replace(plan, recipes=replace(plan.recipes, space=wild)), view)
+    summary = run.summary
+    records = run.records
     failed = [record for record in records if record.status == "failed"]
     assert len(records) == 8
     assert 0 < len(failed) < 8
@@ -98,48 +101,51 @@ def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> Non
         assert "Diverged" in record.error
         assert not any(row.validation_nll != row.validation_nll for row in record.curve)
     assert records[0].status == "finished"
-    assert not set(failed) & set(store.ranked())
+    assert not set(failed) & set(run.ranked)
 
 
 @pytest.mark.usefixtures("every_state")
 def test_a_trial_whose_worker_is_lost_goes_on_where_it_was(tmp_path: Path) -> None:
     asked = config(tmp_path, search="random", scheduler="none")
-    undisturbed, _ = run_here(plan_sweep(replace(asked, name="undisturbed")))
+    undisturbed = run_here(plan_sweep(replace(asked, name="undisturbed")))
     view = Recorder()
-    store, summary = run_here(plan_sweep(asked), view, InThisProcess(loses((1, 1), (3, 2), (3, 3))))
+    run = run_here(plan_sweep(asked), view, InThisProcess(loses((1, 1), (3, 2), (3, 3))))
+    summary = run.summary
     assert not summary.interrupted
     assert view.retried == [1, 3, 3]
-    assert {number: trial.retries for number, trial in read_journal(store.folder).trials.items()} == {
+    assert {number: trial.retries for number, trial in read_journal(run.folder).trials.items()} == {
         0: 0, 1: 1, 2: 0, 3: 2, 4: 0, 5: 0,
     }  # fmt: skip
-    assert outcomes(store) == outcomes(undisturbed)
+    assert outcomes(run) == outcomes(undisturbed)
     assert view.epochs[3] == [1, 1, 2, 2, 3]  # what each attempt was given is reported, and not trained again
 
 
 def test_without_retries_a_lost_worker_is_a_failed_trial_and_the_sweep_goes_on(tmp_path: Path) -> None:
     plan = plan_sweep(config(tmp_path, max_failures=0, scheduler="none"))
-    store, summary = run_here(plan, executor=InThisProcess(loses((2, 2), (4, 1))))
-    records = store.records()
+    run = run_here(plan, executor=InThisProcess(loses((2, 2), (4, 1))))
+    summary = run.summary
+    records = run.records
     assert not summary.interrupted
     assert [record.status for record in records] == ["finished", "finished", "failed", "finished", "failed", "finished"]
     assert [len(record.curve) for record in records] == [3, 3, 1, 3, 0, 3]
     assert records[2].failure == "OSError: the process was lost"
-    assert not store.trial(2).has_weights
-    assert 2 not in {record.trial for record in store.ranked()}
+    assert not run.trial(2).has_weights
+    assert 2 not in {record.trial for record in run.ranked}
 
 
 def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
-    store, _ = run_here(plan_sweep(config(tmp_path, keep=2)))
-    kept = {record.trial for record in store.records() if store.trial(record.trial).has_weights}
-    assert kept == {record.trial for record in store.ranked()[:2]}
-    assert all(len(store.validation_probabilities(trial)) == 360 for trial in range(6))
+    run = run_here(plan_sweep(config(tmp_path, keep=2)))
+    kept = {record.trial for record in run.records if run.trial(record.trial).has_weights}
+    assert kept == {record.trial for record in run.ranked[:2]}
+    assert all(len(run.validation_probabilities(trial)) == 360 for trial in range(6))
 
 
 @pytest.mark.usefixtures("every_state")
 def test_a_search_that_is_cut_off_again_and_again_is_the_undisturbed_one(tmp_path: Path) -> None:
     # One at a time, because what TPE draws and ASHA stops depends on the order of the results.
     asked = {"trials": 12, "max_epochs": 4, "concurrency": 1}
-    undisturbed, summary = run_here(plan_sweep(config(tmp_path, name="undisturbed", **asked)))
+    undisturbed = run_here(plan_sweep(config(tmp_path, name="undisturbed", **asked)))
+    summary = undisturbed.summary
     assert not summary.interrupted
 
     plan, cuts, before = plan_sweep(config(tmp_path, name="cut", **asked)), 0, {}
@@ -148,33 +154,37 @@ def test_a_search_that_is_cut_off_again_and_again_is_the_undisturbed_one(tmp_pat
     while True:
         view = Interrupter(2 + cuts % 4, Killed if cuts % 2 else KeyboardInterrupt)
         with contextlib.suppress(Killed):
-            store, summary = run_here(plan, view)
+            run = run_here(plan, view)
+            summary = run.summary
             if not summary.interrupted:
                 break
         assert not before.keys() & set(view.started)  # nothing is run again
-        store = SweepStore(plan.folder)
-        assert before.items() <= outcomes(store).items()
-        before, cuts = outcomes(store), cuts + 1
+        run = Run(plan.folder)
+        assert before.items() <= outcomes(run).items()
+        before, cuts = outcomes(run), cuts + 1
         if cuts == 1:
-            store.folder.rename(moved / "renamed")
+            run.folder.rename(moved / "renamed")
         plan = plan_resumption(ResumeConfig(runs=moved, name="renamed"))
     assert cuts > 5
-    assert outcomes(store) == outcomes(undisturbed)
-    assert (store.summary() or summary).interrupted is False
+    assert outcomes(run) == outcomes(undisturbed)
+    stored = Run(moved / "renamed").summary
+    assert stored is not None
+    assert not stored.interrupted
 
 
 def test_a_finished_sweep_is_resumed_with_more_trials(tmp_path: Path) -> None:
     asked = {"search": "random", "scheduler": "none", "max_epochs": 1}
-    whole, _ = run_here(plan_sweep(config(tmp_path, name="whole", trials=5, **asked)))
+    whole = run_here(plan_sweep(config(tmp_path, name="whole", trials=5, **asked)))
     run_here(plan_sweep(config(tmp_path, name="grown", trials=3, **asked)))
     plan = plan_resumption(ResumeConfig(runs=tmp_path, name="grown", trials=5))
     assert "2 of 5 trials left (0 started)" in plan.line
-    grown, summary = run_here(plan)
+    grown = run_here(plan)
+    summary = grown.summary
     assert not summary.interrupted
     assert grown.header.trial_count == 5
     (grown.trial(1).folder / "record.json").unlink()  # so it is trained again
     assert "1 of 5 trials left (1 started)" in plan_resumption(ResumeConfig(runs=tmp_path, name="grown")).line
-    grown, _ = run_here(plan_resumption(ResumeConfig(runs=tmp_path, name="grown")))
+    grown = run_here(plan_resumption(ResumeConfig(runs=tmp_path, name="grown")))
     assert outcomes(grown) == outcomes(whole)
 
 
@@ -188,19 +198,19 @@ def test_a_run_s_folder_that_is_moved_ends_the_sweep(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match=r"moved or removed .*; put it back and run: digits resume test"):
         run_trials(plan, Mover(), InThisProcess())
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
-    assert len(SweepStore(tmp_path / "elsewhere").records()) == 1
+    assert len(Run(tmp_path / "elsewhere").records) == 1
 
 
-def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: SweepStore) -> None:
+def test_what_cannot_be_resumed_is_refused(tmp_path: Path, sweep_store: Run) -> None:
     with pytest.raises(EnvironmentFailure, match=r"journal.jsonl \(it lacks trial 0, which has ended"):
         plan_resumption(ResumeConfig(runs=sweep_store.folder.parent, name="tiny"))
-    store, _ = run_here(plan_sweep(config(tmp_path, trials=2, max_epochs=1)))
+    run = run_here(plan_sweep(config(tmp_path, trials=2, max_epochs=1)))
     resumed = ResumeConfig(runs=tmp_path, name="test")
     with pytest.raises(UsageError, match="--trials must be at least 2, the number already started, got 1"):
         plan_resumption(replace(resumed, trials=1))
-    with sole_driver(store.folder), pytest.raises(UsageError, match=r"'test' is running: process \d+ on"):
+    with sole_driver(run.folder), pytest.raises(UsageError, match=r"'test' is running: process \d+ on"):
         plan_resumption(resumed)
-    store.write_header(replace(store.header, data_checksum="another"))
+    RunWriter(run.folder).write_header(replace(run.header, data_checksum="another"))
     with pytest.raises(EnvironmentFailure, match="not those that 'test' started with"):
         plan_resumption(resumed)
 
@@ -219,36 +229,39 @@ def test_a_time_budget_ends_the_search_and_what_runs_counts_as_stopped(tmp_path:
     view = Recorder()
     plan = plan_sweep(config(tmp_path, trials=None, max_epochs=10_000, scheduler="none", time_budget_seconds=1e6))
     assert not plan.ending.is_due()
-    store, summary = run_here(replace(plan, ending=DueWithTwoTrials(view=view)), view)
+    run = run_here(replace(plan, ending=DueWithTwoTrials(view=view)), view)
+    summary = run.summary
     assert (summary.limit, summary.interrupted) == ("the time budget is used up", False)
-    assert {record.status for record in store.records()} == {"stopped"}
-    history = read_journal(store.folder)
-    assert len(history.over) == len(store.records()) == 2
-    for record in store.records():  # the stored predictions belong to the record
-        labels, probabilities = store.validation_labels(), store.validation_probabilities(record.trial)
+    assert {record.status for record in run.records} == {"stopped"}
+    history = read_journal(run.folder)
+    assert len(history.over) == len(run.records) == 2
+    for record in run.records:  # the stored predictions belong to the record
+        labels, probabilities = run.validation_labels, run.validation_probabilities(record.trial)
         assert record.validation == score(labels, probabilities)
     with pytest.raises(UsageError, match="has used up its time budget; give it another"):
         plan_resumption(ResumeConfig(runs=tmp_path, name="test"))
 
 
 def test_a_target_ends_the_search_and_the_trial_that_reached_it_wins(tmp_path: Path) -> None:
-    store, summary = run_here(plan_sweep(config(tmp_path, trials=50, max_epochs=40, target_accuracy=0.9)))
+    run = run_here(plan_sweep(config(tmp_path, trials=50, max_epochs=40, target_accuracy=0.9)))
+    summary = run.summary
     assert summary.limit.endswith("reached the target")
     assert not summary.interrupted
-    records = store.records()
+    records = run.records
     assert len(records) < 50
     reached = int(summary.limit.split()[1])
     (record,) = (record for record in records if record.trial == reached)
     assert record.validation is not None
     assert record.validation.accuracy >= 0.9
     plan = plan_resumption(ResumeConfig(runs=tmp_path, name="test", trials=len(records) + 2))
-    store, summary = run_here(plan)
+    run = run_here(plan)
+    summary = run.summary
     assert (summary.limit, summary.interrupted) == ("", False)
-    assert len(store.records()) == plan.header.trial_count
+    assert len(run.records) == plan.header.trial_count
 
 
 def test_a_list_of_recipes_runs_as_given(tmp_path: Path) -> None:
     (tmp_path / "list").write_text('{"model.name": "mlp"}\n{"model.width": 4, "training.epochs": 1}\n')
-    store, _ = run_here(plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")))
-    kinds = [(record.recipe.model.name, len(record.curve), record.status) for record in store.records()]
+    run = run_here(plan_sweep(config(tmp_path, trials=None, configs=tmp_path / "list")))
+    kinds = [(record.recipe.model.name, len(record.curve), record.status) for record in run.records]
     assert kinds == [("mlp", 3, "finished"), ("cnn", 1, "finished")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from digits_core.errors import UsageError
 from digits_core.records import Assignment
 from digits_core.runs.journal import History, Journal, read_journal
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.planning import plan_resumption, plan_sweep
 from sweeps.running.replay import replay
@@ -119,14 +119,15 @@ def test_a_nudged_point_is_near_its_parent_and_inside_the_space(seed: int, corne
 
 def test_a_resumed_population_continues_as_it_would_have(tmp_path: Path) -> None:
     asked = config(tmp_path / "whole", trials=9, max_epochs=4, scheduler="pbt", concurrency=1)
-    whole, _ = run_here(plan_sweep(asked))
-    cut, summary = run_here(plan_sweep(replace(asked, runs=tmp_path / "cut")), Interrupter(9))
+    whole = run_here(plan_sweep(asked))
+    cut = run_here(plan_sweep(replace(asked, runs=tmp_path / "cut")), Interrupter(9))
+    summary = cut.summary
     assert summary.interrupted
-    assert len(cut.records()) < 9
-    run_here(plan_resumption(ResumeConfig(runs=tmp_path / "cut", name="test")))
-    records = whole.records()
+    assert len(cut.records) < 9
+    cut = run_here(plan_resumption(ResumeConfig(runs=tmp_path / "cut", name="test")))
+    records = whole.records
     assert [record.status for record in records] == ["finished"] * 9
-    for record, other in zip(records, cut.records(), strict=True):
+    for record, other in zip(records, cut.records, strict=True):
         assert (record.recipe, record.parent, record.inherited_epochs) == (
             other.recipe,
             other.parent,
@@ -142,9 +143,9 @@ def test_a_resumed_population_continues_as_it_would_have(tmp_path: Path) -> None
         plan_resumption(ResumeConfig(runs=tmp_path / "whole", name="test", trials=20))
 
 
-def check_lineage(store: SweepStore) -> None:
+def check_lineage(run: Run) -> None:
     """The curve of a child begins with its parent's; its best epoch is its own; no state is left at the end."""
-    records = {record.trial: record for record in store.records()}
+    records = {record.trial: record for record in run.records}
     for trial in range(5, 9):
         record = records[trial]
         assert record.parent in range(1, 5)
@@ -154,7 +155,7 @@ def check_lineage(store: SweepStore) -> None:
         assert record.best_epoch in (3, 4)
         assert record.train_seconds == sum(row.seconds for row in record.curve[2:])
         assert record.parameter_count == parent.parameter_count
-    assert not list(store.folder.glob("trials/*/state.safetensors"))
+    assert not list(run.folder.glob("trials/*/state.safetensors"))
 
 
 @pytest.mark.parametrize(

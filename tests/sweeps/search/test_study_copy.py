@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.plans.config import ResumeConfig
 from sweeps.plans.planning import plan_resumption, plan_sweep
 from sweeps.search.study_copy import StudyCopy, check_storage, database_of, make_storage, without_password
@@ -37,8 +37,8 @@ def read_back(url: str, name: str) -> list[optuna.trial.FrozenTrial]:
     return trials
 
 
-def test_trials_are_copied_once_with_what_a_dashboard_shows(sweep_store: SweepStore) -> None:
-    records = sweep_store.records()
+def test_trials_are_copied_once_with_what_a_dashboard_shows(sweep_store: Run) -> None:
+    records = sweep_store.records
     for _ in range(2):  # the second time as a resumed session
         with contextlib.closing(StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)) as copy:
             copy.add(records, {record.trial: POINT for record in records})
@@ -56,26 +56,26 @@ def test_trials_are_copied_once_with_what_a_dashboard_shows(sweep_store: SweepSt
     assert trials[4].user_attrs["error"].startswith("RuntimeError: ")
 
 
-def test_storage_none_writes_no_database(sweep_store: SweepStore) -> None:
+def test_storage_none_writes_no_database(sweep_store: Run) -> None:
     copy = StudyCopy("none", sweep_store.folder, "tiny", SPACE)
-    copy.add(sweep_store.records(), {})
+    copy.add(sweep_store.records, {})
     copy.close()
     assert not (sweep_store.folder / "study.db").exists()
 
 
-def test_a_database_that_breaks_costs_a_message_and_not_the_sweep(sweep_store: SweepStore) -> None:
+def test_a_database_that_breaks_costs_a_message_and_not_the_sweep(sweep_store: Run) -> None:
     (sweep_store.folder / "study.db").write_bytes(b"this is no database" * 100)
     with contextlib.closing(StudyCopy("sqlite", sweep_store.folder, "tiny", SPACE)) as copy:
-        copy.add(sweep_store.records(), {})
+        copy.add(sweep_store.records, {})
     assert copy.problem.startswith("cannot use the database sqlite: ")
     assert "\n" not in copy.problem
 
 
-def test_a_database_that_no_longer_answers_does_not_hold_up_the_end(sweep_store: SweepStore) -> None:
+def test_a_database_that_no_longer_answers_does_not_hold_up_the_end(sweep_store: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://somebody:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}/digits"
         copy = StudyCopy(url, sweep_store.folder, "tiny", SPACE)
-        copy.add(sweep_store.records(), {})
+        copy.add(sweep_store.records, {})
         copy.close(limit_seconds=0.2)
         said = copy.problem  # before the server ends, which changes the message
     assert said.startswith("the database postgresql://somebody@127.0.0.1")
@@ -153,11 +153,12 @@ def postgres_url() -> Iterator[str]:
 @pytest.mark.postgres
 def test_a_sweep_in_postgresql_is_read_back_by_optuna(tmp_path: Path, postgres_url: str) -> None:
     asked = config(tmp_path, name="shared", storage=postgres_url)
-    store, summary = run_here(plan_sweep(asked), Interrupter(5))
+    run = run_here(plan_sweep(asked), Interrupter(5))
+    summary = run.summary
     assert summary.interrupted
     with pytest.raises(UsageError, match="the database already has a study 'shared'; choose another --name"):
         plan_sweep(replace(asked, runs=tmp_path / "other"))
-    assert PASSWORD not in (store.folder / "sweep.json").read_text()
+    assert PASSWORD not in (run.folder / "sweep.json").read_text()
     with pytest.raises(UsageError, match=r"with --storage postgresql://digits@.*; give --storage again"):
         plan_resumption(ResumeConfig(runs=tmp_path, name="shared"))
     with pytest.raises(
@@ -167,10 +168,11 @@ def test_a_sweep_in_postgresql_is_read_back_by_optuna(tmp_path: Path, postgres_u
         plan_resumption(ResumeConfig(runs=tmp_path, name="shared", storage=without_password(postgres_url)))
 
     resumed = plan_resumption(ResumeConfig(runs=tmp_path, name="shared", storage=postgres_url))
-    store, summary = run_here(resumed)
+    run = run_here(resumed)
+    summary = run.summary
     assert (summary.interrupted, summary.database) == (False, "")
     trials = read_back(postgres_url, "shared")
-    records = {record.trial: record for record in store.records()}
+    records = {record.trial: record for record in run.records}
     assert sorted(trial.user_attrs["trial"] for trial in trials) == sorted(records) == list(range(6))
     complete = [trial for trial in trials if trial.state == STATES.COMPLETE]
     best = min((record for record in records.values() if record.status == "finished"), key=lambda record: record.nll)

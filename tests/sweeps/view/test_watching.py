@@ -6,7 +6,7 @@ import pytest
 from digits_core.records import Assignment
 from digits_core.runs.journal import EndedTrial, Journal, RetriedTrial
 from digits_core.runs.ownership import sole_driver
-from digits_core.runs.store import SweepStore
+from digits_core.runs.run import Run
 from sweeps.view.watching import JournalTail, watch
 from tests.helpers.sweeps import Recorder
 
@@ -24,8 +24,8 @@ class Following(Recorder):
                 pass
 
 
-def test_a_watcher_sees_what_the_runs_own_view_sees(sweep_store: SweepStore) -> None:
-    first, second, *_ = records = sweep_store.records()
+def test_a_watcher_sees_what_the_runs_own_view_sees(sweep_store: Run) -> None:
+    first, second, *_ = records = sweep_store.records
     driver = contextlib.ExitStack()
     driver.enter_context(sole_driver(sweep_store.folder))
     journal = driver.enter_context(Journal(sweep_store.folder))
@@ -54,7 +54,7 @@ def test_a_watcher_sees_what_the_runs_own_view_sees(sweep_store: SweepStore) -> 
     assert len(records) == 5
 
 
-def test_half_a_line_waits_for_its_other_half(sweep_store: SweepStore) -> None:
+def test_half_a_line_waits_for_its_other_half(sweep_store: Run) -> None:
     path = sweep_store.folder / "journal.jsonl"
     path.write_bytes(b'{"event": "retried", "at": 1, "trial": 1}\n{"event"')
     tail = JournalTail(path)
@@ -66,7 +66,7 @@ def test_half_a_line_waits_for_its_other_half(sweep_store: SweepStore) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"no JSON\n", b"[1]\n"])
-def test_a_damaged_journal_fails_in_one_line(junk: bytes, sweep_store: SweepStore) -> None:
+def test_a_damaged_journal_fails_in_one_line(junk: bytes, sweep_store: Run) -> None:
     path = sweep_store.folder / "journal.jsonl"
     path.write_bytes(junk)
     with pytest.raises(RuntimeError, match=r"cannot use .*journal.jsonl"):

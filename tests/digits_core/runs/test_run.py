@@ -14,21 +14,22 @@ from safetensors.numpy import save_file
 
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.inference.ensembling import build_ensemble
 from digits_core.metrics import score
 from digits_core.records import Bundle, RunRecord
 from digits_core.runs.durable import write_atomically
+from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.ledger import UNREADABLE, UNRECORDED
-from digits_core.runs.store import SweepStore, check_name, check_new, sweep_names
+from digits_core.runs.run import Run, check_name, runs_in
 from digits_core.runs.trial_folder import best_files, bundle_file
+from digits_core.runs.writer import RunWriter, check_new
 from digits_core.stored import from_json
-from sweeps.finishing.ensembling import build_ensemble
-from sweeps.plans.config import EnsembleConfig
-from tests.helpers.runs import HOSTILE, make_header, spoil
+from tests.helpers.runs import HOSTILE, make_header, reread, spoil
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a\nb", "a" * 81, HOSTILE, "a\0", "C:x", "é"])
 def test_names_that_could_leave_the_runs_folder_are_refused(name: str, tmp_path: Path) -> None:
-    for use in (check_name, lambda n: check_new(tmp_path, n), lambda n: SweepStore.open(tmp_path, n)):
+    for use in (check_name, lambda n: check_new(tmp_path, n), lambda n: Run.open(tmp_path, n)):
         with pytest.raises(UsageError, match="cannot be a run's name"):
             use(name)
     assert list(tmp_path.iterdir()) == []
@@ -39,8 +40,8 @@ def test_ordinary_names_stay_inside(name: str) -> None:
     assert (Path("/runs") / check_name(name)).parent == Path("/runs")
 
 
-def test_records_survive_the_trip_to_disk(sweep_store: SweepStore) -> None:
-    records = sweep_store.records()
+def test_records_survive_the_trip_to_disk(sweep_store: Run) -> None:
+    records = sweep_store.records
     assert [record.trial for record in records] == [0, 1, 2, 3, 4]
     assert [record.status for record in records] == ["finished"] * 3 + ["stopped", "failed"]
     for record in records:
@@ -48,29 +49,29 @@ def test_records_survive_the_trip_to_disk(sweep_store: SweepStore) -> None:
         assert from_json(RunRecord, stored, besides=("recipe_id",)) == record
 
 
-def test_ranking_is_by_validation_nll_and_leaves_out_trials_without_a_score(sweep_store: SweepStore) -> None:
-    ranked = sweep_store.ranked()
+def test_ranking_is_by_validation_nll_and_leaves_out_trials_without_a_score(sweep_store: Run) -> None:
+    ranked = sweep_store.ranked
     nll = [record.validation.nll for record in ranked if record.validation]
     assert len(ranked) == 4
     assert nll == sorted(nll)
 
 
-def test_a_trial_without_a_record_is_not_listed(sweep_store: SweepStore) -> None:
+def test_a_trial_without_a_record_is_not_listed(sweep_store: Run) -> None:
     (sweep_store.trial(0).folder / "record.json").unlink()
-    assert [record.trial for record in sweep_store.records()] == [1, 2, 3, 4]
+    assert [record.trial for record in sweep_store.records] == [1, 2, 3, 4]
 
 
-def test_completing_a_trial_leaves_only_what_the_record_stands_for(sweep_store: SweepStore) -> None:
-    folder = sweep_store.trial(9)
-    record = replace(sweep_store.records()[0], trial=9)
+def test_completing_a_trial_leaves_only_what_the_record_stands_for(sweep_store: Run) -> None:
+    folder = RunWriter(sweep_store.folder).trial(9)
+    record = replace(reread(sweep_store).records[0], trial=9)
     best = best_files(np.full((2, 10), 0.1, dtype=np.float32), {"w": np.zeros(1)})
     state = bundle_file(Bundle(arrays={"a": np.zeros(2)}, facts={"epoch": 1}))
     folder.write_state(state)
     for leftover in ("progress.json", ".validation.npy.torn", "test.npy"):  # an older version's, torn, an earlier try's
         (folder.folder / leftover).write_bytes(b"")
-    assert 9 not in [r.trial for r in sweep_store.records()]
+    assert 9 not in [r.trial for r in reread(sweep_store).records]
     folder.complete(record, best)
-    assert sweep_store.records()[-1] == record
+    assert reread(sweep_store).records[-1] == record
     assert {path.name for path in folder.folder.iterdir()} == {"record.json", *best}
     folder.write_state(state)
     continued = record.recipe.with_overrides({"training.epochs": 9})
@@ -78,127 +79,133 @@ def test_completing_a_trial_leaves_only_what_the_record_stands_for(sweep_store: 
     assert folder.read_state() is not None  # others continue from it
 
 
-def test_weights_round_trip_bit_for_bit(sweep_store: SweepStore) -> None:
+def test_weights_round_trip_bit_for_bit(sweep_store: Run) -> None:
     weights = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "n": np.array(3, dtype=np.int64)}
-    folder = sweep_store.trial(9)
-    record = replace(sweep_store.records()[0], trial=9)
+    folder = RunWriter(sweep_store.folder).trial(9)
+    record = replace(reread(sweep_store).records[0], trial=9)
     folder.complete(record, best_files(np.full((2, 10), 0.1, dtype=np.float32), weights))
-    loaded = folder.weights()
+    loaded = folder.weights(reread(sweep_store).record(9))
     assert {key: value.tolist() for key, value in loaded.items()} == {k: v.tolist() for k, v in weights.items()}
 
 
-def test_damaged_files_are_named(sweep_store: SweepStore) -> None:
+def test_damaged_files_are_named(sweep_store: Run) -> None:
     weights = sweep_store.trial(0).folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(
         EnvironmentFailure,
         match=r"weights\.safetensors .*; restore it .*, or move the folder .*00000",
     ):
-        sweep_store.trial(0).weights()
+        sweep_store.trial(0).weights(sweep_store.record(0))
     (sweep_store.folder / "validation_labels.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(EnvironmentFailure, match=r"validation_labels\.npy"):
-        sweep_store.validation_labels()
+        _ = reread(sweep_store).validation_labels
     (sweep_store.folder / "sweep.json").write_text("{")
     with pytest.raises(EnvironmentFailure, match=r"sweep\.json"):
-        _ = sweep_store.header
+        _ = reread(sweep_store).header
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "7", "null", '{"trial": 1}', '{"created_at": "monday"}'])
 @pytest.mark.parametrize("name", ["sweep.json", "summary.json", "ensemble.json", "trials/00000/record.json"])
-def test_truncated_or_foreign_json_gives_a_one_line_error(sweep_store: SweepStore, name: str, content: str) -> None:
+def test_truncated_or_foreign_json_gives_a_one_line_error(sweep_store: Run, name: str, content: str) -> None:
     (sweep_store.folder / name).write_text(content)
     readers = {
-        "sweep.json": lambda: sweep_store.header,
-        "summary.json": sweep_store.summary,
-        "ensemble.json": sweep_store.ensemble,
-        "trials/00000/record.json": sweep_store.records,
+        "sweep.json": lambda: reread(sweep_store).header,
+        "summary.json": lambda: sweep_store.summary,
+        "ensemble.json": lambda: sweep_store.ensemble,
+        "trials/00000/record.json": lambda: sweep_store.records,
     }
     with pytest.raises(EnvironmentFailure, match=r"cannot use .*json") as caught:
         readers[name]()
     assert "\n" not in str(caught.value)
-    assert sweep_names(sweep_store.folder.parent) == ["tiny"]
+    assert [run.name for run in runs_in(sweep_store.folder.parent)] == ["tiny"]
 
 
 def test_a_damaged_sweep_is_reported_and_no_other_opened_instead(
-    sweep_store: SweepStore, digits: Digits, split: Split
+    sweep_store: Run, digits: Digits, split: Split
 ) -> None:
     runs = sweep_store.folder.parent
-    later = SweepStore.create(runs, make_header(digits, split, "later", created_at=2_000_000.0), split)
+    later = RunWriter.create(runs, make_header(digits, split, "later", created_at=2_000_000.0), split)
     (later.folder / "sweep.json").write_text("{")
     for name in (None, "later"):
-        opened = SweepStore.open(runs, name)
+        opened = Run.open(runs, name)
         assert opened.folder == later.folder
         with pytest.raises(EnvironmentFailure, match=r"later/sweep\.json .* move .*later elsewhere and run"):
             _ = opened.header
 
 
 @pytest.mark.parametrize("damage", [np.zeros((359, 10)), np.zeros((360, 9)), np.full((360, 10), np.nan), np.zeros(3)])
-def test_probabilities_of_a_wrong_shape_are_reported(sweep_store: SweepStore, damage: np.ndarray) -> None:
+def test_probabilities_of_a_wrong_shape_are_reported(sweep_store: Run, damage: np.ndarray) -> None:
     np.save(sweep_store.trial(1).folder / "validation.npy", damage.astype(np.float32))
-    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*360 x 10 .*move the folder .*00001 elsewhere"):
+    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*its checksum .*move the folder .*00001 elsewhere"):
         sweep_store.validation_probabilities(1)
-    assert sweep_store.validation_probabilities(0).shape == (360, 10)
+    spoil(sweep_store.trial(1).folder / "record.json", files={})  # an older version's
+    with pytest.raises(EnvironmentFailure, match=r"validation\.npy .*360 x 10 .*move the folder .*00001 elsewhere"):
+        reread(sweep_store).validation_probabilities(1)
+    assert reread(sweep_store).validation_probabilities(0).shape == (360, 10)
 
 
-def test_test_predictions_that_no_ledger_line_names_are_an_opening(sweep_store: SweepStore) -> None:
-    sweep_store.append_to_ledger("x", (1,))
+def test_test_predictions_that_no_ledger_line_names_are_an_opening(sweep_store: Run) -> None:
+    RunWriter(sweep_store.folder).append_to_ledger("x", (1,))
     for trial in (1, 2, 4):
         (sweep_store.trial(trial).folder / "test.npy").write_bytes(b"")
     expected = [("x", (1,)), (UNRECORDED, (2, 4))]
-    assert [(opening.purpose, opening.trials) for opening in sweep_store.ledger()] == expected
-    sweep_store.append_to_ledger("y", (2,))  # writes the line that was lost
+    assert [(opening.purpose, opening.trials) for opening in reread(sweep_store).ledger] == expected
+    RunWriter(sweep_store.folder).append_to_ledger("y", (2,))  # writes the line that was lost
     lines = (sweep_store.folder / "ledger.jsonl").read_text().splitlines()
     assert [(json.loads(line)["number"], json.loads(line)["trials"]) for line in lines] == [
         (1, [1]), (2, [2, 4]), (3, [2]),
     ]  # fmt: skip
-    assert len(sweep_store.ledger()) == 3
+    assert len(reread(sweep_store).ledger) == 3
 
 
-def test_a_torn_last_ledger_line_is_not_an_opening(sweep_store: SweepStore) -> None:
-    sweep_store.append_to_ledger("first", (1,))
+def test_a_torn_last_ledger_line_is_not_an_opening(sweep_store: Run) -> None:
+    RunWriter(sweep_store.folder).append_to_ledger("first", (1,))
     ledger = sweep_store.folder / "ledger.jsonl"
     ledger.write_text(ledger.read_text() + '{"number": 2, "at"')  # what a full disk leaves behind
-    assert [opening.purpose for opening in sweep_store.ledger()] == ["first"]
-    sweep_store.append_to_ledger("second", (1,))
-    assert [(opening.number, opening.purpose) for opening in sweep_store.ledger()] == [(1, "first"), (2, "second")]
+    assert [opening.purpose for opening in reread(sweep_store).ledger] == ["first"]
+    RunWriter(sweep_store.folder).append_to_ledger("second", (1,))
+    assert [(opening.number, opening.purpose) for opening in reread(sweep_store).ledger] == [
+        (1, "first"),
+        (2, "second"),
+    ]
 
 
-def test_a_confirmation_is_counted_in_its_sweeps_ledger(sweep_store: SweepStore, split: Split) -> None:
-    header = dataclasses.replace(sweep_store.header, name="confirmed", kind="confirmation")
-    confirmed = SweepStore.create(sweep_store.folder, header, split)
-    assert sweep_store.confirmation() is not None
-    assert sweep_store.confirmation(5) is None
-    sweep_store.append_to_ledger("winner", (0,))
-    confirmed.append_to_ledger("confirmation", (0, 1))
-    openings = [(opening.number, opening.run, opening.trials) for opening in sweep_store.ledger()]
+def test_a_confirmation_is_counted_in_its_sweeps_ledger(sweep_store: Run, split: Split) -> None:
+    header = dataclasses.replace(reread(sweep_store).header, name="confirmed", kind="confirmation")
+    confirmed = RunWriter.create(sweep_store.folder, header, split)
+    assert reread(sweep_store).confirmation() is not None
+    assert reread(sweep_store).confirmation(5) is None
+    RunWriter(sweep_store.folder).append_to_ledger("winner", (0,))
+    RunWriter(confirmed.folder).append_to_ledger("confirmation", (0, 1))
+    openings = [(opening.number, opening.run, opening.trials) for opening in reread(sweep_store).ledger]
     assert openings == [(1, "", (0,)), (2, "confirmed", (0, 1))]
-    assert confirmed.ledger() == sweep_store.ledger()
+    assert reread(confirmed).ledger == reread(sweep_store).ledger
     assert not (confirmed.folder / "ledger.jsonl").exists()
     (confirmed.folder / "trials" / "00002").mkdir()
     (confirmed.folder / "trials" / "00002" / "test.npy").write_bytes(b"")
-    assert [(opening.run, opening.trials) for opening in sweep_store.ledger()][2:] == [("confirmed", (2,))]
+    assert [(opening.run, opening.trials) for opening in reread(sweep_store).ledger][2:] == [("confirmed", (2,))]
 
 
 @pytest.mark.parametrize("line", ['{"number": 1}', "", "no JSON", "[]", '{"number": 1, "at": 1e999}', "\xff"])
-def test_a_damaged_ledger_line_counts_as_an_opening(sweep_store: SweepStore, line: str) -> None:
-    sweep_store.append_to_ledger("first", (1,))
+def test_a_damaged_ledger_line_counts_as_an_opening(sweep_store: Run, line: str) -> None:
+    RunWriter(sweep_store.folder).append_to_ledger("first", (1,))
     with (sweep_store.folder / "ledger.jsonl").open("a", encoding="latin-1") as stream:
         stream.write(line + "\n")
-    sweep_store.append_to_ledger("third", (1,))
-    found = [(opening.number, opening.purpose, opening.trials) for opening in sweep_store.ledger()]
+    RunWriter(sweep_store.folder).append_to_ledger("third", (1,))
+    found = [(opening.number, opening.purpose, opening.trials) for opening in sweep_store.ledger]
     assert found == [(1, "first", (1,)), (2, UNREADABLE, ()), (3, "third", (1,))]
 
 
 @pytest.mark.parametrize(
     "labels", [np.zeros(5, np.uint8), np.full(360, 77, np.uint8), np.zeros(360), np.zeros((360, 1), np.uint8)]
 )
-def test_bad_labels_are_reported_rather_than_the_trial(sweep_store: SweepStore, labels: np.ndarray) -> None:
+def test_bad_labels_are_reported_rather_than_the_trial(sweep_store: Run, labels: np.ndarray) -> None:
     np.save(sweep_store.folder / "validation_labels.npy", labels)
     with pytest.raises(EnvironmentFailure, match=r"cannot use .*tiny/validation_labels\.npy .*it should hold"):
         sweep_store.validation_probabilities(0)
 
 
-def test_an_npz_archive_is_not_an_array(sweep_store: SweepStore) -> None:
+def test_an_npz_archive_is_not_an_array(sweep_store: Run) -> None:
     path = sweep_store.trial(0).folder / "validation.npy"
     with path.open("wb") as stream:
         np.savez(stream, np.zeros((360, 10)))
@@ -206,9 +213,9 @@ def test_an_npz_archive_is_not_an_array(sweep_store: SweepStore) -> None:
         sweep_store.validation_probabilities(0)
 
 
-def test_an_ensemble_is_replaced_whole_or_not_at_all(sweep_store: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = build_ensemble(sweep_store, EnsembleConfig(top=2))
-    assert sweep_store.ensemble() is not None
+def test_an_ensemble_is_replaced_whole_or_not_at_all(sweep_store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = build_ensemble(reread(sweep_store), EnsembleConfig(top=2))
+    assert reread(sweep_store).ensemble is not None
     replace_file, done = os.replace, []
 
     def fill_up_after_one(source: str, target: Path) -> None:
@@ -217,36 +224,38 @@ def test_an_ensemble_is_replaced_whole_or_not_at_all(sweep_store: SweepStore, mo
         done.append(target.name)
         replace_file(source, target)
 
-    before = sweep_store.ensemble_validation_probabilities(), sweep_store.ensemble_test_probabilities()
+    before = reread(sweep_store).ensemble_validation_probabilities, reread(sweep_store).ensemble_test_probabilities
     other = np.full((360, 10), 0.1), np.full((359, 10), 0.1)
     with monkeypatch.context() as patch:
         patch.setattr("digits_core.runs.durable.os.replace", fill_up_after_one)
         with pytest.raises(OSError, match=r"No space left on device: .*ensemble_test-[0-9a-f]{12}\.npy"):
-            sweep_store.write_ensemble(record, *other)
+            RunWriter(sweep_store.folder).write_ensemble(record, *other)
     assert len(done) == 1
-    assert sweep_store.ensemble() == record
-    assert np.array_equal(sweep_store.ensemble_validation_probabilities(), before[0])
-    assert np.array_equal(sweep_store.ensemble_test_probabilities(), before[1])
-    sweep_store.write_ensemble(record, *other)
-    assert sweep_store.ensemble_test_probabilities().max() < 0.2
+    assert reread(sweep_store).ensemble == record
+    assert np.array_equal(reread(sweep_store).ensemble_validation_probabilities, before[0])
+    assert np.array_equal(reread(sweep_store).ensemble_test_probabilities, before[1])
+    RunWriter(sweep_store.folder).write_ensemble(record, *other)
+    assert reread(sweep_store).ensemble_test_probabilities.max() < 0.2
     assert len(list(sweep_store.folder.glob("ensemble*"))) == 3
 
 
-def test_arrays_of_an_older_version_s_ensemble_are_found(sweep_store: SweepStore) -> None:
+def test_arrays_of_an_older_version_s_ensemble_are_found(sweep_store: Run) -> None:
     record = build_ensemble(sweep_store, EnsembleConfig(top=2))
     for part in ("validation", "test"):
         (array,) = sweep_store.folder.glob(f"ensemble_{part}-*.npy")
         array.rename(array.with_name(f"ensemble_{part}.npy"))
     spoil(sweep_store.folder / "ensemble.json", files={})
-    assert score(sweep_store.test_labels(), sweep_store.ensemble_test_probabilities()) == record.chosen.test
+    assert score(sweep_store.test_labels, sweep_store.ensemble_test_probabilities) == record.chosen.test
 
 
 @pytest.mark.parametrize("what", ["weights", "validation", "ensemble"])
-def test_figures_that_were_changed_are_refused(sweep_store: SweepStore, what: str) -> None:
-    build_ensemble(sweep_store, EnsembleConfig(top=2))
+def test_figures_that_were_changed_are_refused(sweep_store: Run, what: str) -> None:
+    build_ensemble(reread(sweep_store), EnsembleConfig(top=2))
     folder = sweep_store.trial(0).folder
     if what == "weights":
-        zeroed = {name: np.zeros_like(array) for name, array in sweep_store.trial(0).weights().items()}
+        zeroed = {
+            name: np.zeros_like(array) for name, array in sweep_store.trial(0).weights(sweep_store.record(0)).items()
+        }
         save_file(zeroed, folder / "weights.safetensors")
     else:
         path = folder / "validation.npy"
@@ -254,18 +263,18 @@ def test_figures_that_were_changed_are_refused(sweep_store: SweepStore, what: st
             (path,) = sweep_store.folder.glob("ensemble_test-*.npy")
         np.save(path, np.roll(np.load(path), 1, axis=1))
     uses = {
-        "weights": sweep_store.trial(0).weights,
-        "validation": lambda: sweep_store.validation_probabilities(0),
-        "ensemble": sweep_store.ensemble_test_probabilities,
+        "weights": lambda: sweep_store.trial(0).weights(sweep_store.record(0)),
+        "validation": lambda: reread(sweep_store).validation_probabilities(0),
+        "ensemble": lambda: reread(sweep_store).ensemble_test_probabilities,
     }
     with pytest.raises(EnvironmentFailure, match="its checksum differs"):
         uses[what]()
 
 
-def test_a_run_of_a_newer_version_is_not_called_damaged(sweep_store: SweepStore) -> None:
+def test_a_run_of_a_newer_version_is_not_called_damaged(sweep_store: Run) -> None:
     spoil(sweep_store.trial(1).folder / "record.json", mood="good")
     with pytest.raises(EnvironmentFailure, match=r"a field 'mood', which .* newer version of digits: update digits"):
-        sweep_store.records()
+        _ = sweep_store.records
     spoil(sweep_store.folder / "sweep.json", versions={"digits": "99.0"}, seed={"words": 3})
     with pytest.raises(EnvironmentFailure, match=r"from a newer version of digits \(99\.0; this is .*: update digits"):
         _ = sweep_store.header
@@ -274,10 +283,10 @@ def test_a_run_of_a_newer_version_is_not_called_damaged(sweep_store: SweepStore)
 @pytest.mark.parametrize(
     "indices", [np.zeros(360, int), np.arange(360.0), np.arange(359), np.arange(360) - 1, np.arange(360) + 2**60]
 )
-def test_positions_are_checked(sweep_store: SweepStore, indices: np.ndarray) -> None:
+def test_positions_are_checked(sweep_store: Run, indices: np.ndarray) -> None:
     np.save(sweep_store.folder / "validation_indices.npy", indices)
     with pytest.raises(EnvironmentFailure, match="it should hold the positions of 360 images"):
-        sweep_store.validation_indices()
+        _ = sweep_store.validation_indices
 
 
 SHAPES = ("(361,)", "(10**9,)", "(1000000000,)", f"({10**18},)", "(-1,)", f"({10**30},)", "('x',)", "(1.5,)", "7", "()")
@@ -290,44 +299,46 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_header_that_lies_is_no_array(sweep_store: SweepStore, header: str) -> None:
+def test_a_header_that_lies_is_no_array(sweep_store: Run, header: str) -> None:
     path = sweep_store.folder / "validation_labels.npy"
     content = header.encode().ljust(117) + b"\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(content).to_bytes(2, "little") + content + bytes(360))
     with pytest.raises(EnvironmentFailure, match=r"validation_labels\.npy") as caught:
-        sweep_store.validation_labels()
+        _ = reread(sweep_store).validation_labels
     assert "\n" not in str(caught.value)
 
 
-def test_a_failed_trial_is_never_ranked(sweep_store: SweepStore) -> None:
-    best = sweep_store.ranked()[0]
-    sweep_store.trial(best.trial).complete(replace(best, status="failed", error="the worker process died"), {})
-    assert best.trial not in [record.trial for record in sweep_store.ranked()]
+def test_a_failed_trial_is_never_ranked(sweep_store: Run) -> None:
+    best = reread(sweep_store).ranked[0]
+    RunWriter(sweep_store.folder).trial(best.trial).complete(
+        replace(best, status="failed", error="the worker process died"), {}
+    )
+    assert best.trial not in [record.trial for record in reread(sweep_store).ranked]
 
 
-def test_pickled_arrays_are_refused(sweep_store: SweepStore) -> None:
+def test_pickled_arrays_are_refused(sweep_store: Run) -> None:
     np.save(sweep_store.folder / "validation_labels.npy", np.array([{}], dtype=object))
     with pytest.raises(EnvironmentFailure, match="cannot use"):
-        sweep_store.validation_labels()
+        _ = sweep_store.validation_labels
 
 
 def test_latest_sweep_is_the_one_created_last(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
     with pytest.raises(UsageError, match="there is no run"):
-        SweepStore.open(tmp_path)
+        Run.open(tmp_path)
     for name, created_at in (("b", 3.0), ("a", 7.0), ("c", 5.0)):
-        SweepStore.create(tmp_path, make_header(digits, tiny_split, name, created_at), tiny_split)
+        RunWriter.create(tmp_path, make_header(digits, tiny_split, name, created_at), tiny_split)
     (tmp_path / "not-a-sweep").mkdir()
-    assert sweep_names(tmp_path) == ["b", "c", "a"]
-    assert SweepStore.open(tmp_path).folder.name == "a"
+    assert [run.name for run in runs_in(tmp_path)] == ["b", "c", "a"]
+    assert Run.open(tmp_path).folder.name == "a"
     with pytest.raises(UsageError, match="unknown run 'bb'; did you mean 'b'"):
-        SweepStore.open(tmp_path, "bb")
+        Run.open(tmp_path, "bb")
 
 
 def test_a_name_cannot_be_used_twice(tmp_path: Path, digits: Digits, tiny_split: Split) -> None:
     header = make_header(digits, tiny_split)
-    SweepStore.create(tmp_path, header, tiny_split)
+    RunWriter.create(tmp_path, header, tiny_split)
     with pytest.raises(UsageError, match="already a run 'tiny'"):
-        SweepStore.create(tmp_path, header, tiny_split)
+        RunWriter.create(tmp_path, header, tiny_split)
 
 
 def test_an_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
@@ -336,11 +347,11 @@ def test_an_unwritable_runs_folder_is_refused(tmp_path: Path) -> None:
         check_new(tmp_path / "file", "x")
 
 
-def test_ledger_keeps_every_opening(sweep_store: SweepStore) -> None:
-    assert sweep_store.ledger() == []
+def test_ledger_keeps_every_opening(sweep_store: Run) -> None:
+    assert reread(sweep_store).ledger == ()
     for count in (1, 2):
-        sweep_store.append_to_ledger(HOSTILE, (count, 2))
-    openings = sweep_store.ledger()
+        RunWriter(sweep_store.folder).append_to_ledger(HOSTILE, (count, 2))
+    openings = reread(sweep_store).ledger
     assert [(opening.number, opening.purpose, opening.trials) for opening in openings] == [
         (1, HOSTILE, (1, 2)),
         (2, HOSTILE, (2, 2)),
@@ -377,18 +388,18 @@ def test_readers_see_the_old_file_or_all_of_the_new_one(tmp_path: Path) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_header_with_wrong_types_gives_a_one_line_error(sweep_store: SweepStore, changes: dict[str, object]) -> None:
+def test_a_header_with_wrong_types_gives_a_one_line_error(sweep_store: Run, changes: dict[str, object]) -> None:
     path = sweep_store.folder / "sweep.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(EnvironmentFailure, match=r"cannot use .*sweep\.json"):
         _ = sweep_store.header
-    assert sweep_names(sweep_store.folder.parent) == ["tiny"]
+    assert [run.name for run in runs_in(sweep_store.folder.parent)] == ["tiny"]
 
 
-def test_renaming_the_folder_renames_the_run(sweep_store: SweepStore) -> None:
+def test_renaming_the_folder_renames_the_run(sweep_store: Run) -> None:
     renamed = sweep_store.folder.with_name("renamed")
     sweep_store.folder.rename(renamed)
-    assert SweepStore.open(renamed.parent, "renamed").header.name == "renamed"
+    assert Run.open(renamed.parent, "renamed").header.name == "renamed"
 
 
 def test_checking_a_name_creates_no_folder(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.errors import UsageError
+from digits_core.inference.sealed import open_test
 from digits_core.judging.candidates import candidates
 from digits_core.judging.ensemble import (
     combine,
@@ -32,13 +33,13 @@ from digits_core.runs.ensemble_records import (
     AgainstSingle,
     Calibrated,
     Contender,
+    EnsembleConfig,
     EnsembleRecord,
     Member,
     PairOfMembers,
 )
-from digits_core.runs.store import SweepStore
-from sweeps.finishing.opening import open_test_for_ensemble
-from sweeps.plans.config import EnsembleConfig
+from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 
 ROUNDING = 1e-6  # smaller differences in NLL are rounding errors
 Labels = npt.NDArray[np.int64]  # (N,)
@@ -48,22 +49,22 @@ Combined = npt.NDArray[np.float64]  # (N, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The models to combine, best first, and the store of the run that they belong to."""
+    """The models to combine, best first, and the run that they belong to."""
 
-    store: SweepStore
+    run: Run
     records: tuple[RunRecord, ...]
     names: tuple[str, ...]
 
 
-def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
+def choose_pool(sweep: Run, config: EnsembleConfig) -> Pool:
     """The best trials, or all seeds of the best confirmed recipes. Raises UsageError if there are none."""
     if config.pool == "all":
-        records = [record for record in sweep.ranked() if sweep.can_be_tested(record.trial)][: config.top]
+        records = [record for record in sweep.ranked if sweep.can_be_tested(record.trial)][: config.top]
         if not records:
             raise UsageError(f"{sweep.header.name!r} has no validated trial to combine; run a sweep first")
-        return Pool(store=sweep, records=tuple(records), names=tuple(f"trial {record.trial}" for record in records))
+        return Pool(run=sweep, records=tuple(records), names=tuple(f"trial {record.trial}" for record in records))
     confirmed = sweep.confirmation()
-    best = [one for one in candidates(sweep, confirmed) if one.confirmed][: config.top]
+    best = [one for one in candidates(sweep) if one.confirmed][: config.top]
     if confirmed is None or not best:
         raise UsageError(
             f"no recipe of {sweep.header.name!r} is confirmed yet; run `digits confirm` first, or leave out --pool"
@@ -71,7 +72,7 @@ def choose_pool(sweep: SweepStore, config: EnsembleConfig) -> Pool:
     records = [run for one in best for run in sorted(one.runs, key=lambda run: run.nll)]
     records = [record for record in records if confirmed.can_be_tested(record.trial)]
     names = tuple(f"{record.label} seed {record.recipe.training.seed}" for record in records)
-    return Pool(store=confirmed, records=tuple(records), names=names)
+    return Pool(run=confirmed, records=tuple(records), names=names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ class CombinedPool:
     test: Combined
 
 
-def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
+def build_ensemble(sweep: Run, config: EnsembleConfig) -> EnsembleRecord:
     """Combine the best models' stored predictions, store the result and return it.
 
     A fitted method is used only if its cross-fitted NLL is significantly lower than the uniform vote's: the paired
@@ -92,10 +93,10 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
     set is opened for all members.
     """
     pool = choose_pool(sweep, config)
-    labels = sweep.validation_labels()
-    validation = np.stack([pool.store.validation_probabilities(record.trial) for record in pool.records])
-    test = open_test_for_ensemble(pool.store, pool.records)
-    test_labels = pool.store.test_labels()
+    labels = sweep.validation_labels
+    validation = np.stack([pool.run.validation_probabilities(record.trial) for record in pool.records])
+    test = open_test(pool.run, pool.records, f"ensemble of {len(pool.records)}")
+    test_labels = Run(pool.run.folder).test_labels
     combinations = combinations_of(config.method, labels, validation, test)
     method, reason = choose(labels, combinations)
     used = next(combination for combination in combinations if combination.method == method)
@@ -122,7 +123,7 @@ def build_ensemble(sweep: SweepStore, config: EnsembleConfig) -> EnsembleRecord:
         parameter_count=sum(one.parameter_count for one in weighing),
         image_seconds=_image_seconds(weighing),
     )
-    sweep.write_ensemble(record, used_validation, used_test)
+    RunWriter(sweep.folder).write_ensemble(record, used_validation, used_test)
     return record
 
 
