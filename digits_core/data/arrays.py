@@ -4,6 +4,7 @@ Pixels may be 0 to 255, 0 to 1, or whole numbers up to 16, as in scikit-learn's 
 stated: npz:FILE#0..100.
 """
 
+import math
 import re
 import warnings
 import zipfile
@@ -153,7 +154,7 @@ def _looks_like_labels(values: Array) -> bool:
 def digits_of_npz(name: str, place: str) -> Digits:
     """Images and labels under a usual name, or x_train, y_train and, as the test set, x_test, y_test, as in Keras."""
     path, stated = split_range(place)
-    found_arrays = _arrays_of(path)
+    found_arrays = arrays_of(path)
     arrays = {key.lower(): array for key, array in found_arrays.items()}
     are_arrays = all(isinstance(one, np.ndarray) and one.ndim for one in arrays.values())
     if len(arrays) < len(found_arrays) or not are_arrays:
@@ -190,17 +191,35 @@ def _unused(arrays: dict[str, Array], *used: tuple[str, str]) -> str:
     return f" (without {', '.join(names)})" if names else ""
 
 
-def _arrays_of(path: Path) -> dict[str, Array]:
+def arrays_of(path: Path) -> dict[str, Array]:
+    """The arrays of an NPZ file by name. Raises UsageError for any other file, for objects, and for too much data."""
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked <= LARGEST_BYTE_COUNT:
+                for entry in entries:
+                    _check_stated_size(archive, entry)
         if unpacked <= LARGEST_BYTE_COUNT:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
     except Exception as error:  # numpy evaluates headers as Python: it raises a dozen kinds of errors
         pickled = " (pickled objects are never loaded)" if "pickle" in str(error) else ""
-        raise UsageError(f"{path} is not an NPZ file of plain arrays{pickled}") from error
+        raise UsageError(f"{path} is not an NPZ file of plain arrays{pickled}; write it again with np.savez") from error
     raise UsageError(f"{path} unpacks to more than {LARGEST_BYTE_COUNT // 2**30} GB")
+
+
+def _check_stated_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Raise ValueError if a header promises more than follows: numpy makes room for all of it before it reads."""
+    if not entry.filename.endswith(".npy"):
+        return
+    with archive.open(entry) as stream:
+        read = np.lib.format.read_array_header_1_0
+        if np.lib.format.read_magic(stream) != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > entry.file_size:
+        raise ValueError("an array is cut off")
 
 
 # --- values ---

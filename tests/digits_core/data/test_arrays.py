@@ -1,3 +1,5 @@
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -257,3 +259,12 @@ def test_a_header_of_numbers_and_empty_cells(tmp_path: Path, digits: Digits) -> 
         stream.write("3" + "," * 64 + "\n")
     with pytest.raises(UsageError, match="has empty cells"):
         load_digits(f"csv:{tmp_path / 'b.csv'}")
+
+
+def test_a_header_that_promises_more_than_follows(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 8, 8)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(64))
+    with pytest.raises(UsageError, match=r"a\.npz is not an NPZ file of plain arrays; write it again with np\.savez$"):
+        load_digits(f"npz:{tmp_path / 'a.npz'}")
