@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from digits_cli import delivering, judging, looking, moving, searching, showing, training
+from digits_cli import delivering, judging, looking, moving, outside, searching, showing, training
 from digits_cli import predicting as reading
 
 app = typer.Typer(
@@ -38,18 +38,20 @@ def _digits(
 
 
 datasets = typer.Typer(
-    help="Show or check a data set.\n\n"
+    help="Show, check or hand out a data set.\n\n"
     "Examples:\n\n    digits datasets show mnist\n\n    digits datasets check folder:my-pictures",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 datasets.command("show")(showing.show_dataset)
 datasets.command("check")(showing.check_dataset)
+datasets.command("split")(outside.split_dataset)
 for command in (
     searching.sweep,
     searching.space,
     searching.resume,
     judging.leaderboard,
+    outside.judge,
     judging.confirm,
     judging.ensemble,
     judging.doubts,

@@ -6,6 +6,8 @@ finishing.py    what every command that trains does at the end
 judging.py      leaderboard, confirm, ensemble and doubts
 looking.py      ls, show, watch and rm
 moving.py       push and pull
+notebook.py     runs from Python: what notebooks and scripts use
+outside.py      judge and datasets split
 predicting.py   predict and serve
 searching.py    sweep, space and resume
 shell.py        what all commands share: options, exit codes, errors in one line, stdout and stderr

@@ -204,7 +204,7 @@ def _search(config: "SweepConfig", push: str | None, *, as_json: bool) -> None:
 
 
 def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
-    from digits_cli.printed.estimate import estimate_document, estimate_lines
+    from digits_cli.printed.sweep import estimate_document, estimate_lines
     from sweeps.plans.planning import plan_sweep
     from sweeps.running.addresses import check_address
     from sweeps.running.estimate import estimate

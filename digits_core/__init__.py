@@ -12,6 +12,7 @@ delivery/       trained models in use: reading pictures, exports, the server
 handwriting/    from a picture to framed digits
 inference/      stored models that predict; the only opener of the sealed test set
 judging/        intervals, tests, the leaderboard, ensembles
+outside/        predictions of models that were trained elsewhere
 remote/         runs in a bucket
 runs/           a run's folder: records, journal, ledger, lock
 training/       networks, losses, optimizers and the training loop

@@ -78,6 +78,8 @@ def test_only_the_seal_touches_the_test_part() -> None:
     assert openers == {"finish.py", "ensembling.py"}
     foreign = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_foreign_test_images")}
     assert foreign == {"transfer.py"}
+    scorers = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_test_labels")}
+    assert scorers == {"outside.py"}  # predictions made elsewhere are judged on them
     lookers = {path.name for path in SOURCES for name, _ in calls(path) if name.endswith("open_test_images")}
     assert lookers == {"exporting.py"}  # the exported model is compared with torch on them; nothing is chosen by it
 

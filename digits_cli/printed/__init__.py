@@ -2,18 +2,18 @@
 Reading stored runs must stay quick, so what loads torch or Ray is imported inside functions.
 
 comparison.py    compare
-datasets.py      datasets show and datasets check
+datasets.py      datasets show, check and split
 delivering.py    export and transfer
 doctor.py        doctor
 doubts.py        doubts
 ensemble.py      ensemble
-estimate.py      sweep --dry-run
+judge.py         judge
 leaderboard.py   leaderboard and confirm
 moving.py        push, pull and ls --at
 predict.py       predict
 refit.py         confirm --refit
 runs.py          ls, show, watch and rm
-sweep.py         sweep; how scores and spreads are written in a line
+sweep.py         sweep, --dry-run too; how scores and spreads are written in a line
 training.py      train, replay and recipes
 versus.py        report of several runs
 """

@@ -1,4 +1,4 @@
-"""What `digits datasets show` and `digits datasets check` print."""
+"""What `digits datasets show`, `check` and `split` print."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_core.data.checks import DataCheck
+from digits_core.data.digits import Digits
 from digits_core.handwriting.folders import LeftOut
 from digits_core.runs.command_line import digits_command
 from reports.rows.dataset import DatasetSummary
@@ -63,3 +64,28 @@ def summary_lines(summary: DatasetSummary, page: Path) -> list[tuple[str, str]]:
     lines.append(("sealed test", f"{summary.test_n:,} images, not opened"))
     lines.append(("page", str(page)))
     return lines
+
+
+def split_document(digits: Digits, counts: dict[str, int], output: Path) -> dict[str, Any]:
+    """How many images each set has, and which data it is."""
+    return {
+        "dataset": digits.name,
+        "file": str(output.absolute()),
+        "bytes": output.stat().st_size,
+        "counts": counts,
+        "side": digits.side,
+        "checksum": digits.checksum,
+        "split_id": digits.split_id,
+    }
+
+
+def split_lines(digits: Digits, counts: dict[str, int], output: Path) -> list[tuple[str, str]]:
+    shape = f"{digits.side}x{digits.side}"
+    return [
+        ("training", f"{counts['train']:,} images of {shape} with labels: train_images, train_labels, train_indices"),
+        ("validation", f"{counts['validation']:,}: validation_images, validation_labels, validation_indices"),
+        ("sealed test", f"{counts['test']:,} without labels: test_images, test_indices"),
+        ("file", f"{output}, {output.stat().st_size / 1e6:.1f} MB"),
+        ("predict", "np.savez('mine.npz', probabilities=..., indices=split['validation_indices'])"),
+        ("next", digits_command("judge", "mine.npz", "--dataset", digits.name)),
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 from digits_core.errors import EnvironmentFailure
 from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
-from digits_core.judging.stats import p_value_text
+from digits_core.judging.stats import p_value_text, points_text
 from digits_core.recipe import Recipe
 from digits_core.records import RunKind, status_counts
 from digits_core.runs.command_line import digits_command, open_command, runs_option
@@ -94,9 +94,9 @@ def row_lines(row: Values) -> list[tuple[str, str]]:
     if row["test"] is not None:
         lines.append(("   sealed test", answers_text(row["test"])))
     if row["to_leader"] is not None:
-        lines.append(("   vs leader", _to_leader_text(row["to_leader"])))
+        lines.append(("   vs leader", to_leader_text(row["to_leader"])))
     if row.get("to_leader_on_test") is not None:
-        lines.append(("   on the test", _to_leader_text(row["to_leader_on_test"])))
+        lines.append(("   on the test", to_leader_text(row["to_leader_on_test"])))
     return lines
 
 
@@ -104,11 +104,12 @@ def answers_text(answers: Values) -> str:
     """Accuracy with its interval, error count and NLL, from `answers_document`; means if there are several seeds."""
     counts, n = answers["error_counts"], answers["n"]
     text = _accuracy(answers["accuracy"], answers["accuracy_interval"])
+    nll = "" if answers["nll"] is None else f", NLL {answers['nll']:.4f}"  # predicted digits have none
     if answers["standard_deviation"] is None:
-        return f"{text} {counts[0]} of {n:,} wrong, NLL {answers['nll']:.4f}"
+        return f"{text} {counts[0]} of {n:,} wrong{nll}"
     wrong = f"{sum(counts) / len(counts):.1f} of {n:,} wrong"
     spread = f"{len(counts)} seeds, standard deviation {100 * answers['standard_deviation']:.2f} points"
-    return f"{text} {wrong}, NLL {answers['nll']:.4f}; {spread}"
+    return f"{text} {wrong}{nll}; {spread}"
 
 
 METHODS = {
@@ -118,10 +119,10 @@ METHODS = {
 }
 
 
-def _to_leader_text(difference: Values) -> str:
+def to_leader_text(difference: Values) -> str:
     """The difference in accuracy in percentage points, its interval, and whether the difference is significant."""
     low_rate, high_rate = difference["error_rate_interval"]
-    points, low, high = (f"{0.0 - 100 * share:+.2f}" for share in (difference["error_rate"], high_rate, low_rate))
+    points, low, high = map(points_text, (difference["error_rate"], high_rate, low_rate))
     p_value = f"p {p_value_text(difference['corrected_p_value'])} ({METHODS[difference['method']]}, Holm)"
     verdict = difference["verdict"]
     apart = verdict if verdict == "tied" else f"significant, {verdict}"

@@ -7,7 +7,7 @@ from digits_cli.printed.leaderboard import ConfirmationOutcome, answers_text, ru
 from digits_core.judging.answers import Answers
 from digits_core.judging.candidates import answers_on_test
 from digits_core.judging.leaderboard_document import answers_document
-from digits_core.judging.stats import CONFIDENCE, MeanDifference, holm, p_value_text, seed_mean_difference
+from digits_core.judging.stats import CONFIDENCE, MeanDifference, holm, p_value_text, points_text, seed_mean_difference
 from digits_core.records import status_counts
 from digits_core.runs.command_line import digits_command, open_command, runs_option
 from digits_core.runs.run import Run
@@ -32,9 +32,7 @@ def _differences(sweep: Run, refitted: dict[str, Answers]) -> dict[str, tuple[Me
 
 def _difference_text(difference: MeanDifference, p_value: float) -> str:
     """The difference in accuracy, in percentage points (negative where it is lower), with its interval."""
-    points, low, high = (
-        f"{0.0 - 100 * share:+.2f}" for share in (difference.mean, difference.interval.high, difference.interval.low)
-    )
+    points, low, high = map(points_text, (difference.mean, difference.interval.high, difference.interval.low))
     sure = "significant" if p_value < 1 - CONFIDENCE else "not significant"
     return f"{points} points [{low}, {high}], p {p_value_text(p_value)} (t-test over images and seeds, Holm): {sure}"
 

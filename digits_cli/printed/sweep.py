@@ -1,10 +1,11 @@
 """What `digits sweep` prints, and how scores and spreads are written in a line."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digits_core.errors import EnvironmentFailure
 from digits_core.judging.candidates import Candidate, leader
@@ -14,8 +15,13 @@ from digits_core.metrics import Score
 from digits_core.records import RunSummary, status_counts
 from digits_core.runs.command_line import digits_command, resume_command, runs_option
 from digits_core.runs.run import Run
+from digits_core.stored import MOST_TRIALS
 from sweeps.view.progress import describe
 from sweeps.words import counted, duration
+
+if TYPE_CHECKING:
+    from sweeps.plans.planning import RunPlan
+    from sweeps.running.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,3 +181,31 @@ def spread_text(spread: Spread) -> str:
         return f"{spread.mean:.2%} (n = 1)"
     deviation = f"{100 * spread.standard_deviation:.2f}"
     return f"mean {spread.mean:.2%}, standard deviation {deviation} points, best {spread.best:.2%} (n = {spread.n})"
+
+
+def estimate_document(plan: "RunPlan", about: "Estimate") -> dict[str, Any]:
+    return {
+        "sweep": plan.header.name,
+        "trials": plan.header.trial_count,
+        "space": plan.header.space,
+        "size": about.size,
+        "epochs": about.epochs,
+        "epoch_seconds": about.epoch_seconds,
+        "seconds": about.seconds,
+        "bytes": about.byte_count,
+    }
+
+
+def estimate_lines(plan: "RunPlan", about: "Estimate") -> list[tuple[str, str]]:
+    header = plan.header
+    lines = [("space", about.size)]
+    lines += [(f"  {name}", text) for name, text in header.space.items()]
+    if header.trial_count < MOST_TRIALS:
+        lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in total"))
+        lines.append(
+            ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")
+        )
+        lines.append(("disk", f"about {about.byte_count / 1e6:.0f} MB in {plan.folder}"))
+    lines.append(("epoch", f"{about.epoch_seconds:.2f} s with the default recipe, measured just now on one thread"))
+    lines.append(("next", "run the same command without --dry-run"))
+    return lines

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from digits_core.judging.stats import p_value_text
+from digits_core.judging.stats import p_value_text, points_text
 from digits_core.runs.command_line import open_command
 from reports.rows.versus import VersusData
 
@@ -53,8 +53,8 @@ def versus_lines(data: VersusData, path: Path) -> list[tuple[str, str]]:
     for test in data.tests:
         detail = ""
         if test.duel is not None and test.corrected_p_value is not None:
-            low, high = (f"{-100 * end:+.2f}" for end in (test.duel.interval.high, test.duel.interval.low))
-            points = f"{0.0 - 100 * test.duel.error_rate:+.2f} points [{low}, {high}]"
+            low, high = map(points_text, (test.duel.interval.high, test.duel.interval.low))
+            points = f"{points_text(test.duel.error_rate)} points [{low}, {high}]"
             detail = f"{points}, p {p_value_text(test.corrected_p_value)}: "
         lines.append((f"{test.second} vs {test.first}", f"{test.part}: {detail}{test.verdict}"))
     return [*lines, ("report", str(path)), ("next", open_command(path))]

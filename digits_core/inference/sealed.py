@@ -35,6 +35,18 @@ def open_foreign_test_images(asked: Sequence[tuple[Run, tuple[int, ...]]], name:
     return test
 
 
+def open_test_labels(run: Run, purpose: str) -> Run:
+    """Keep the test set's labels, to score predictions that were made elsewhere. Adds a line to the ledger.
+
+    Returns the run as it is then. Raises EnvironmentFailure if the data set is not the one the run was trained on.
+    """
+    test, indices = sealed_test_part(_digits_of(run))
+    writer = RunWriter(run.folder)
+    writer.append_to_ledger(purpose, ())
+    writer.write_test_part(test.labels, indices)
+    return writer.run
+
+
 def _digits_of(run: Run) -> Digits:
     """The run's data set. Raises EnvironmentFailure if it, or its split, is not the one the run was trained on."""
     header = run.header

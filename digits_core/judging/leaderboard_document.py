@@ -6,6 +6,7 @@ from typing import Any
 from digits_core.judging.answers import Answers
 from digits_core.judging.leaderboard import Leaderboard, Row
 from digits_core.judging.paired import ToLeader
+from digits_core.judging.resampling import Selected
 from digits_core.judging.stats import Interval
 from digits_core.runs.command_line import replay_command
 from digits_core.runs.run import Run
@@ -25,29 +26,34 @@ def leaderboard_document(run: Run, board: Leaderboard) -> dict[str, Any]:
 
 
 def _selected_document(board: Leaderboard) -> dict[str, Any] | None:
-    selected = board.selected
-    if selected is None:
+    if board.selected is None:
         return None
+    return {**selected_document(board.selected, board.picked_from), "trial": board.picked_trial}
+
+
+def selected_document(selected: Selected, picked_from: int) -> dict[str, Any]:
+    """What the best of several is worth, corrected for having been picked."""
     return {
         "accuracy": selected.accuracy,
-        "accuracy_interval": _ends(selected.interval),
+        "accuracy_interval": ends(selected.interval),
         "shown": selected.shown,
         "optimism": selected.optimism,
-        "picked_from": board.picked_from,
-        "trial": board.picked_trial,
+        "picked_from": picked_from,
     }
 
 
-def _ends(interval: Interval) -> list[float]:
+def ends(interval: Interval) -> list[float]:
+    """Both ends of an interval."""
     return [interval.low, interval.high]
 
 
-def _to_leader_document(difference: ToLeader) -> dict[str, Any]:
+def to_leader_document(difference: ToLeader) -> dict[str, Any]:
+    """A difference from the leader: positive is worse."""
     return {
         "error_rate": difference.error_rate,
-        "error_rate_interval": _ends(difference.error_rate_interval),
+        "error_rate_interval": ends(difference.error_rate_interval),
         "nll": difference.nll,
-        "nll_interval": _ends(difference.nll_interval),
+        "nll_interval": ends(difference.nll_interval),
         "p_value": difference.p_value,
         "corrected_p_value": difference.corrected_p_value,
         "method": difference.method,
@@ -65,8 +71,8 @@ def _row_document(run: Run, row: Row) -> dict[str, Any]:
         "rank_interval": list(row.ranks),
         "tied_with_leader": row.tied_with_leader,
         "verdict": row.to_leader.verdict if row.to_leader else "leads",
-        "to_leader": row.to_leader and _to_leader_document(row.to_leader),
-        "to_leader_on_test": row.on_test and _to_leader_document(row.on_test),
+        "to_leader": row.to_leader and to_leader_document(row.to_leader),
+        "to_leader_on_test": row.on_test and to_leader_document(row.on_test),
         "validation": answers_document(candidate.validation),
         "test": candidate.test and answers_document(candidate.test),
         "trials": [run.trial for run in candidate.runs],
@@ -86,7 +92,7 @@ def answers_document(answers: Answers) -> dict[str, Any]:
         "n": answers.n,
         "error_counts": list(answers.error_counts),
         "accuracy": answers.accuracy.mean,
-        "accuracy_interval": _ends(answers.interval),
+        "accuracy_interval": ends(answers.interval),
         "standard_deviation": answers.accuracy.standard_deviation,
         "nll": answers.mean_nll,
         "brier": answers.brier,

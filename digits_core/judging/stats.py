@@ -106,7 +106,8 @@ def seed_mean_difference(values: npt.NDArray[np.generic], other: npt.NDArray[np.
         part = max(0.0, seeds - _residual_mean_square(runs) / runs.size)
         lent = seeds * len(runs) if len(others) == 1 else 0.0  # the variance of one run, estimated on the high side
         variance += part + lent
-        squares += (part + lent) * (seeds + lent) / (len(runs) - 1)
+        if part + lent > 0:
+            squares += (seeds + lent) ** 2 / (len(runs) - 1)  # the mean square's, of which the part is what is left
     return _student(float(per_image.mean()), variance, variance**2 / squares if squares > 0 else 0.0)
 
 
@@ -176,3 +177,8 @@ def detectable_difference(n: int, discordant_share: float) -> float | None:
 def p_value_text(p_value: float) -> str:
     """Two significant digits; "<0.001" for values so small that their size does not matter."""
     return f"{p_value:.2g}" if p_value >= 0.001 else "<0.001"
+
+
+def points_text(error_rate: float) -> str:
+    """A difference in error rate as one in accuracy, in percentage points; `+0.00` rather than `-0.00`."""
+    return f"{round(-100 * error_rate, 2) + 0.0:+.2f}"

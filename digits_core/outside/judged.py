@@ -7,7 +7,6 @@ is ranked as well: greedy weights, scored on images that did not choose them.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,25 +19,14 @@ from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.paired import FIGURES, Figure, ToLeader, by_image, compared, detectable
 from digits_core.judging.resampling import DRAWS, Selected, selection_corrected
 from digits_core.metrics import Score
-from digits_core.outside.predictions import HandedIn, aligned
+from digits_core.outside.images import Images, Labels, in_order
+from digits_core.outside.predictions import HandedIn
 from digits_core.runs.ensemble_records import share_text
 from digits_core.runs.run import Run
 
-Labels = npt.NDArray[np.int64]  # (N,)
 Origin = Literal["handed in", "run", "ensemble"]
 SEED_IN_NAME = re.compile(r"(.+?)[-_. ]+seed[-_. ]?(\w+)", re.IGNORECASE)
 FEWEST_TO_FIT = 100  # images: greedy weights are fitted on folds of them
-
-
-@dataclass(frozen=True, kw_only=True)
-class Images:
-    """What is judged on. indices: positions in the data set, None if it is not known."""
-
-    labels: Labels
-    indices: npt.NDArray[np.int64] | None
-    part: str  # "validation", "sealed test", or "labels" if they were handed in
-    what: str  # in words, such as "the validation set of mnist"
-    dataset: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +61,7 @@ class Judged:
     rows: tuple[JudgedRow, ...]
     selected: Selected | None  # what the best of the single networks handed in is worth, if there are several
     selected_name: str
+    picked_from: int
     detectable: float | None  # smallest difference in accuracy between the first two that this many images can show
 
 
@@ -86,7 +75,7 @@ def entries_of(handed: Sequence[HandedIn], images: Images) -> list[Entry]:
                 f"{one.source} and {seeds[one.seed].source} both hold {one.name}; say which is which: by other file"
                 " names, such as NAME-seed1, or columns model and seed"
             )
-        seeds[one.seed] = _in_order(one, images)
+        seeds[one.seed] = in_order(one, images)
     return [_entry(name, list(seeds.values()), images.labels) for name, seeds in groups.items()]
 
 
@@ -94,13 +83,6 @@ def _with_seed_of_its_name(one: HandedIn) -> HandedIn:
     """`cnn-seed3.npz` is model cnn from seed 3, unless the file itself says otherwise."""
     match = SEED_IN_NAME.fullmatch(one.model)
     return replace(one, model=match.group(1), seed=match.group(2)) if match and not one.seed else one
-
-
-def _in_order(one: HandedIn, images: Images) -> HandedIn:
-    if images.indices is not None:
-        return aligned(one, images.indices, images.labels, images.what)
-    everything = np.arange(len(images.labels))
-    return aligned(one if one.indices is None else replace(one, indices=None), everything, images.labels, images.what)
 
 
 def _entry(name: str, seeds: Sequence[HandedIn], labels: Labels) -> Entry:
@@ -147,7 +129,7 @@ def entries_of_run(run: Run, board: Leaderboard, top: int, *, on_test: bool) -> 
         if answers is not None:
             home, first = one.home, one.runs[0].trial
             said = home.test_probabilities(first) if on_test else home.validation_probabilities(first)
-            name = one.name if one.name.startswith(run.name) else f"{run.name}, {one.name}"
+            name = f"{run.name}/{one.record.label or one.trial}"
             seeds = tuple(map(str, one.seeds))
             found.append(
                 Entry(
@@ -165,7 +147,7 @@ def entries_of_run(run: Run, board: Leaderboard, top: int, *, on_test: bool) -> 
         labels = run.test_labels if on_test else run.validation_labels
         found.append(
             Entry(
-                name=f"{run.name}, ensemble",
+                name=f"{run.name}/ensemble",
                 origin="ensemble",
                 answers=Answers.of(labels, [said]),
                 predicted=said.argmax(axis=1),
@@ -225,6 +207,7 @@ def judged(entries: Sequence[Entry], images: Images, draws: int = DRAWS) -> Judg
         ),
         selected=selected,
         selected_name=single[selected.picked].name if selected else "",
+        picked_from=len(single),
         detectable=detectable(answers[0], answers[1], second) if second else None,
     )
 
@@ -232,8 +215,3 @@ def judged(entries: Sequence[Entry], images: Images, draws: int = DRAWS) -> Judg
 def _selected(single: Sequence[Entry], by: Figure, draws: int) -> Selected:
     figures = {figure: np.stack([by_image(one.answers, figure)[0] for one in single]) for figure in FIGURES}
     return selection_corrected(figures[by], figures["error_rate"], draws)
-
-
-def sources_of(handed: Sequence[HandedIn]) -> list[Path]:
-    """The files that the predictions came from, each once."""
-    return list(dict.fromkeys(one.source for one in handed))

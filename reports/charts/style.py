@@ -4,6 +4,8 @@ import math
 
 import plotly.graph_objects as go
 
+Figure = go.Figure
+
 # The Okabe-Ito palette: colour-blind readers can distinguish these.
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)

@@ -1,4 +1,4 @@
-"""Pages without charts or scripts: data sets, `digits transfer`, `digits predict --explain`."""
+"""Pages without charts or scripts: data sets, `digits judge`, `digits transfer`, `digits predict --explain`."""
 
 import base64
 import io
@@ -18,6 +18,7 @@ from digits_core.runs.durable import as_utf8, write_output
 from digits_core.runs.transfer_records import Transfer
 from reports.pages.report import checked_output, page_environment, page_style
 from reports.rows.dataset import DatasetSummary
+from reports.rows.judged import JudgedPage
 from reports.rows.reading import ReadingPage, reading_page
 
 JPEG_QUALITY = 80
@@ -63,6 +64,12 @@ def write_dataset_page(summary: DatasetSummary, output: Path) -> Path:
     """Write the page; return its absolute path."""
     page = page_environment().get_template("dataset.html.j2").render(summary=summary, style=page_style())
     return write_plain_page(page, output)
+
+
+def write_judged_page(page: JudgedPage, output: Path) -> Path:
+    """Write the page; return its absolute path."""
+    text = page_environment().get_template("judged.html.j2").render(page=page, style=page_style())
+    return write_plain_page(text, output)
 
 
 def write_transfer_page(transfer: Transfer, output: Path) -> Path:

@@ -18,7 +18,7 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.judging.answers import Answers
 from digits_core.judging.objectives import OBJECTIVES
 from digits_core.judging.resampling import Selected
-from digits_core.judging.stats import p_value_text
+from digits_core.judging.stats import p_value_text, points_text
 from digits_core.runs.durable import as_utf8, write_atomically
 from digits_core.runs.run import Run
 from reports.charts.page import all_figures, sliced
@@ -28,7 +28,7 @@ from reports.rows.frames import leaderboard_frame
 from reports.rows.pictures import png_uri
 from reports.rows.tables import ReportData, collect
 from reports.rows.verdict import sweep_headline
-from reports.rows.views import Result
+from reports.rows.views import CalibrationBin, Result
 
 SCRIPTS = ("helpers", "data", "tables", "leaderboard", "matrices", "gallery", "charts", "main")
 
@@ -112,7 +112,13 @@ def page_environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, interval=interval, png=png_uri, day=day, cell_strength=cell_strength, p_value=p_value_text
+        percent=percent,
+        points=points_text,
+        interval=interval,
+        png=png_uri,
+        day=day,
+        cell_strength=cell_strength,
+        p_value=p_value_text,
     )
     return environment
 
@@ -180,7 +186,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}\u202f%"
 
 
-def interval(result: Result | Answers | Selected) -> str:
+def interval(result: Result | Answers | Selected | CalibrationBin) -> str:
     """`98.44 - 99.95`, in percent, with spaces that do not break."""
     return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
 

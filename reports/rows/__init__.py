@@ -3,7 +3,8 @@
 answers.py      the predictions of a run's models, and how many of them miss an image
 dataset.py      a data set: images per digit, and examples
 document.py     the JSON document inside a page, written and read back
-frames.py       the leaderboard as one flat table
+frames.py       a run as flat tables: leaderboard, curves, predictions
+judged.py       models trained elsewhere beside a run's
 importance.py   how much each searched field mattered
 inside.py       the inside of a network: filters, feature maps, embeddings
 pictures.py     all images of a page in one PNG

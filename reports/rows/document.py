@@ -26,7 +26,7 @@ HEADER_FIELDS = (
 
 def report_document(data: ReportData) -> dict[str, Any]:
     """Build the document from plain JSON values; NaN and infinity become null."""
-    found: dict[str, Any] = _finite(
+    found: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
             "sweep": {name: getattr(data.header, name) for name in HEADER_FIELDS},
@@ -106,13 +106,14 @@ def _view(view: View, places: dict[int, int]) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with null for numbers that JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value
 
 

@@ -1,12 +1,84 @@
-"""The leaderboard as one flat table, for spreadsheets and pandas."""
+"""A run as flat tables, for spreadsheets and pandas: leaderboard, learning curves, predictions."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from digits_core.judging.leaderboard import Row
+from digits_core.judging.answers import Answers
+from digits_core.judging.leaderboard import Leaderboard, Row
+from digits_core.records import RunRecord
+from digits_core.runs.run import Run
 from reports.rows.tables import LeaderboardRow
 from reports.rows.views import Result
+
+
+def candidates_frame(board: Leaderboard) -> pd.DataFrame:
+    """One row per candidate, as `digits leaderboard` ranks them; recipe fields under their dotted names.
+
+    Differences are from the leader on validation, and positive if the row is worse.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "rank": row.rank,
+                "trial": row.candidate.trial,
+                "label": row.candidate.record.label,
+                "runs": len(row.candidate.runs),
+                "confirmed": row.candidate.confirmed,
+                **_answers(row.candidate.validation),
+                "rank_low": row.ranks[0],
+                "rank_high": row.ranks[1],
+                "tied_with_leader": row.tied_with_leader,
+                "verdict": row.to_leader.verdict if row.to_leader else "leads",
+                "error_rate_difference": row.to_leader.error_rate if row.to_leader else 0.0,
+                "corrected_p_value": row.to_leader.corrected_p_value if row.to_leader else None,
+                **(
+                    {f"test_{name}": value for name, value in _answers(row.candidate.test).items()}
+                    if row.candidate.test
+                    else {}
+                ),
+                "parameters": row.candidate.record.parameter_count,
+                "train_seconds": row.candidate.train_seconds,
+                **row.candidate.record.recipe.as_overrides(),
+            }
+            for row in board.rows
+        ]
+    )
+
+
+def _answers(answers: Answers) -> dict[str, float]:
+    return {
+        "n": answers.n,
+        "error_count": float(np.mean(answers.error_counts)),
+        "accuracy": answers.accuracy.mean,
+        "accuracy_low": answers.interval.low,
+        "accuracy_high": answers.interval.high,
+        "nll": answers.mean_nll,
+        "ece": answers.ece,
+    }
+
+
+def curves_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row per trial and epoch, by number: the learning curves."""
+    return pd.DataFrame(
+        [{"trial": record.trial, "status": record.status, **asdict(row)} for record in records for row in record.curve]
+    )
+
+
+def predictions_frame(run: Run, trial: int, part: Literal["validation", "test"] = "validation") -> pd.DataFrame:
+    """One row per image: its number in the data set, its label, what the trial predicted, and p0 to p9.
+
+    Raises EnvironmentFailure if the test set was never opened for this trial.
+    """
+    said = run.test_probabilities(trial) if part == "test" else run.validation_probabilities(trial)
+    indices, labels = (
+        (run.test_indices, run.test_labels) if part == "test" else (run.validation_indices, run.validation_labels)
+    )
+    frame = pd.DataFrame({"index": indices, "label": labels, "prediction": said.argmax(axis=1)})
+    return pd.concat([frame, pd.DataFrame(said, columns=[f"p{digit}" for digit in range(said.shape[1])])], axis=1)
 
 
 def leaderboard_frame(rows: tuple[LeaderboardRow, ...]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from digits_core.judging.stats import Interval, accuracy_interval
 from digits_core.metrics import CALIBRATION_BINS, Score, confusion_matrix, score, wrong_margin
 
-Part = Literal["sealed test", "validation", "out of fold"]
+Part = Literal["sealed test", "validation", "out of fold", "labels"]  # "labels": handed in with predictions
 MOST_MISTAKES = 250  # per view; a network with more did not learn
 FEWEST_OF_A_CELL = 4  # kept of each cell of the confusion matrix, even beyond that limit
 LIKELIEST = 3

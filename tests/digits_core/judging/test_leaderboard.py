@@ -127,6 +127,8 @@ def test_folds_are_paired_by_fold_and_seed(store: Run, split: Split) -> None:
             ("b", 0, range(0, 360, 12)),
             ("a", 1, range(5, 359, 70)),
             ("b", 1, range(5, 359, 9)),
+            ("a", 2, range(7, 359, 65)),
+            ("b", 2, range(3, 359, 10)),
         ]
     ):
         add_run(folded, trial, wrong, 0.99, seed=seed, label=label, folds=4)
@@ -135,7 +137,7 @@ def test_folds_are_paired_by_fold_and_seed(store: Run, split: Split) -> None:
     beside = board.rows[1].to_leader
     assert beside is not None
     assert beside.method == "folds"
-    assert beside.error_rate == pytest.approx((30 + 40 - 6 - 6) / 2 / board.n)
+    assert beside.error_rate == pytest.approx((30 + 40 + 36 - 3 * 6) / 3 / board.n)
     assert beside.error_rate_interval.low < beside.error_rate < beside.error_rate_interval.high
     assert not beside.tied
 

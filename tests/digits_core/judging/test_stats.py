@@ -95,7 +95,7 @@ def test_identical_runs_have_an_interval_of_zero_width() -> None:
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("spread", [0.0, 0.2])
 def test_coverage_of_the_interval_over_images_and_seeds(seeds: int, spread: float) -> None:
-    """Two recipes without a true difference, 1,000 times: 95 % of intervals hold zero. Standard error: 0.7 points."""
+    """Two recipes without a true difference, 1,000 times: zero is in 95 % of intervals or more. Error: 0.7 points."""
     stream, held = np.random.default_rng(1), 0
     for _ in range(1_000):
         hardness = stream.beta(0.05, 1.5, size=500)  # the same images for both, most of them easy
@@ -106,7 +106,7 @@ def test_coverage_of_the_interval_over_images_and_seeds(seeds: int, spread: floa
 
         interval = seed_mean_difference(runs(), runs()).interval
         held += interval.low <= 0 <= interval.high
-    assert 0.93 <= held / 1_000 <= 0.98
+    assert 0.94 <= held / 1_000 <= 0.99
 
 
 @pytest.mark.parametrize(("seeds", "others"), [(5, 1), (3, 1)])

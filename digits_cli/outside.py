@@ -1,0 +1,142 @@
+"""`digits judge` and `digits datasets split`: models that were trained elsewhere."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digits_cli.shell import DATASET_HELP, AsJson, Runs, emit, errors_in_one_line, say
+from digits_core import DEFAULT_RUNS
+
+if TYPE_CHECKING:
+    from digits_core.data.digits import Digits
+    from digits_core.judging.leaderboard import Leaderboard
+    from digits_core.outside.images import Images
+    from digits_core.outside.predictions import HandedIn
+    from digits_core.runs.run import Run
+
+
+@errors_in_one_line
+def judge(
+    files: Annotated[list[Path], typer.Argument(help="Predictions made elsewhere: .npz, .csv or .parquet files.")],
+    against: Annotated[
+        str | None, typer.Option(help="Run to judge them against, on its images.", show_default=False)
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set whose validation set they predict.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="File with the labels.", show_default="those in the files")
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many of the run's best candidates to rank with them.")] = 5,
+    output: Annotated[Path | None, typer.Option(help="HTML page to write.", show_default="none")] = None,
+    runs: Runs = Path(DEFAULT_RUNS),
+    as_json: AsJson = False,
+) -> None:
+    """Judge models that were trained elsewhere.
+
+    A file holds `probabilities` (N, 10) or `predictions` (N,) of one model or, with columns `model` and `seed`, of
+    several; `indices` say which images of the data set they are for, else they are in its order. `digits datasets
+    split` hands out the images and indices. Models and a run's best are ranked together, with intervals, tests, and the
+    best ensemble of all of them. Predictions of the run's test set are scored too: that opens it, and the run's ledger
+    counts it.
+
+    Examples:
+
+        digits judge forest.npz --against first --output judged.html
+
+        digits judge keras-seed1.csv keras-seed2.csv --dataset mnist
+
+        digits judge predictions.parquet --labels labels.npy --json
+
+    """
+    from digits_cli.printed.judge import JudgeOutcome, judge_document, judge_lines
+    from digits_core.errors import UsageError, check_count
+    from digits_core.outside.judged import entries_of, entries_of_run, judged, together
+    from digits_core.outside.predictions import read_predictions
+    from digits_core.stored import MOST_TRIALS
+
+    check_count("--top", top, MOST_TRIALS)
+    if sum(one is not None for one in (against, dataset, labels)) > 1:
+        raise UsageError("--against, --dataset and --labels each say what is right; give one of them")
+    if output is not None:
+        from reports.pages.report import checked_output
+
+        checked_output(output)
+    handed = [one for path in files for one in read_predictions(path)]
+    images, run, board, digits = _judged_on(handed, runs, against, dataset, labels)
+    entries = entries_of(handed, images)
+    if run is not None and board is not None:
+        entries += entries_of_run(run, board, top, on_test=images.part == "sealed test")
+    combined = together(entries, images)
+    result = judged([*entries, *([combined] if combined else [])], images)
+    page = None
+    if output is not None:
+        from reports.pages.plain import write_judged_page
+        from reports.rows.judged import judged_page
+
+        rows = judged_page(result, run.name if run else "", len(run.ledger) if run else 0, digits)
+        page = write_judged_page(rows, output)
+    outcome = JudgeOutcome(files=files, judged=result, run=run, board=board, page=page)
+    emit(judge_document(outcome), judge_lines(outcome), as_json=as_json)
+
+
+def _judged_on(
+    handed: "list[HandedIn]", runs: Path, against: str | None, dataset: str | None, labels: Path | None
+) -> "tuple[Images, Run | None, Leaderboard | None, Digits | None]":
+    """The images, the run that the models are judged against with its leaderboard, and the data set, where known."""
+    from digits_core.data.datasets import absolute, load_digits
+    from digits_core.judging.leaderboard import leaderboard as judge_run
+    from digits_core.outside import images as on
+    from digits_core.runs.run import Run
+
+    if dataset is not None:
+        digits = load_digits(absolute(dataset))
+        return on.images_of_dataset(digits), None, None, digits
+    if labels is not None:
+        return on.images_of_file(labels), None, None, None
+    if against is None:
+        return on.images_of_handed(handed), None, None, None
+    run = Run.open(runs, against)
+    board, known = judge_run(run), on.digits_of(run)
+    on_test = on.are_for_test(handed, run, known)
+    if on_test and known is not None:
+        on.check_test_order(handed, run, known)  # what does not fit opens nothing
+        from digits_core.inference.sealed import open_test_labels
+        from sweeps.words import counted
+
+        run = open_test_labels(run, f"judging {counted(len({one.model for one in handed}), 'model')} made elsewhere")
+        board = judge_run(run)
+        say(f"opened the sealed test set of {run.name}: {counted(len(run.ledger), 'time')} so far")
+    return on.images_of_run(run, on_test=on_test), run, board, known
+
+
+@errors_in_one_line
+def split_dataset(
+    name: Annotated[str, typer.Argument(help=DATASET_HELP)],
+    output: Annotated[Path, typer.Option(help="NPZ file to write.")] = Path("split.npz"),
+    as_json: AsJson = False,
+) -> None:
+    """Hand out a data set, to train elsewhere by the same rules.
+
+    Writes the images, labels and indices of the training and validation sets, and the images and indices of the test
+    set without its labels, to one NPZ file. Train with anything, predict the validation images, and hand the
+    predictions to `digits judge`: they are judged on the same images as the models of every run on this data set.
+
+    Examples:
+
+        digits datasets split mnist --output mnist.npz
+
+        digits datasets split sklearn-digits --json
+
+    """
+    from digits_cli.printed.datasets import split_document, split_lines
+    from digits_core.data.datasets import absolute, load_digits
+    from digits_core.errors import UsageError
+    from digits_core.outside.split import write_split
+
+    if output.suffix.lower() != ".npz":
+        raise UsageError(f"--output must name an .npz file, got {str(output)!r}")
+    digits = load_digits(absolute(name))
+    counts = write_split(digits, output)
+    emit(split_document(digits, counts, output), split_lines(digits, counts, output), as_json=as_json)

@@ -1,0 +1,119 @@
+"""The images that handed-in predictions are judged on, and their labels: a run's, a data set's, or handed in too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from digits_core.data.datasets import is_loadable, load_digits
+from digits_core.data.digits import Digits
+from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.outside.predictions import HandedIn, aligned, read_labels_file
+from digits_core.runs.run import Run
+
+Labels = npt.NDArray[np.int64]  # (N,)
+Indices = npt.NDArray[np.int64]  # (N,): positions in the data set
+SEALED = "sealed test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """What is judged on. indices: positions in the data set, None if it is not known."""
+
+    labels: Labels
+    indices: npt.NDArray[np.int64] | None
+    part: str  # "validation", "sealed test", or "labels" if they were handed in
+    what: str  # in words, such as "the validation set of mnist"
+    dataset: str | None = None
+
+
+def in_order(one: HandedIn, images: Images) -> HandedIn:
+    """The predictions in the order of the images. Raises UsageError if they are not predictions of exactly these."""
+    if images.indices is not None:
+        return aligned(one, images.indices, images.labels, images.what)
+    if one.indices is not None:
+        raise UsageError(
+            f"{one.source}: {one.name} has indices, but the labels have none; hand in both with indices or both without"
+        )
+    return aligned(one, np.arange(len(images.labels)), images.labels, images.what)
+
+
+def digits_of(run: Run) -> Digits | None:
+    """The run's data set, if it is on this machine and is the one that the run was trained on."""
+    header = run.header
+    try:
+        digits = load_digits(header.dataset) if is_loadable(header.dataset) else None
+    except (EnvironmentFailure, UsageError):
+        return None
+    return digits if digits is not None and digits.checksum == header.data_checksum else None
+
+
+def are_for_test(handed: Sequence[HandedIn], run: Run, digits: Digits | None) -> bool:
+    """Whether these are predictions of the run's sealed test set rather than of its validation set.
+
+    By their indices; without any, by their number. digits: the run's data set, None if it is not on this machine.
+    """
+    if digits is None or run.header.fold_count:
+        return False
+    test = digits.parts[2]
+    found = {_is_for_test(one, run, test) for one in handed}
+    if len(found) > 1:
+        raise UsageError(
+            f"some of these predictions are of {run.name}'s validation set and some of its test set; judge them apart"
+        )
+    return found == {True}
+
+
+def _is_for_test(one: HandedIn, run: Run, test: Indices) -> bool:
+    if one.indices is not None:
+        return bool(np.isin(one.indices, test).all())
+    return len(one.predicted) == len(test) != run.header.validation_n
+
+
+def check_test_order(handed: Sequence[HandedIn], run: Run, digits: Digits) -> None:
+    """Raise UsageError if these are not predictions of exactly the test images. Looks at no label."""
+    test = digits.parts[2]
+    nothing = Images(
+        labels=np.zeros(len(test), np.int64), indices=test, part=SEALED, what=f"the test set of {run.name}"
+    )
+    for one in handed:
+        in_order(replace(one, labels=None), nothing)
+
+
+def images_of_run(run: Run, *, on_test: bool) -> Images:
+    """A run's validation images or, once its labels are opened, its test images."""
+    dataset = run.header.dataset
+    if on_test:
+        what = f"the test set of {run.name}"
+        return Images(labels=run.test_labels, indices=run.test_indices, part=SEALED, what=what, dataset=dataset)
+    part = "out of fold" if run.header.fold_count else "validation"
+    what = f"the images of {run.name}" if run.header.fold_count else f"the validation set of {run.name}"
+    return Images(labels=run.validation_labels, indices=run.validation_indices, part=part, what=what, dataset=dataset)
+
+
+def images_of_dataset(digits: Digits) -> Images:
+    """A data set's validation images, as every run on it has them."""
+    _, validation, _ = digits.parts
+    labels = digits.labels[validation].astype(np.int64)
+    what = f"the validation set of {digits.name}"
+    return Images(labels=labels, indices=validation, part="validation", what=what, dataset=digits.name)
+
+
+def images_of_file(path: Path) -> Images:
+    """Images whose labels are in a file of their own."""
+    labels, indices = read_labels_file(path)
+    return Images(labels=labels, indices=indices, part="labels", what=f"the labels in {path}")
+
+
+def images_of_handed(handed: Sequence[HandedIn]) -> Images:
+    """Images whose labels were handed in with the predictions. Raises UsageError if they were not."""
+    first = next((one for one in handed if one.labels is not None), None)
+    if first is None or first.labels is None:
+        raise UsageError(
+            f"{handed[0].source} has no labels; name the run or data set that it predicts (--against, --dataset), or a"
+            " file with labels (--labels)"
+        )
+    what = f"the labels in {first.source}"
+    return Images(labels=first.labels, indices=first.indices, part="labels", what=what)
