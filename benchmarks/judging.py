@@ -15,6 +15,7 @@ from benchmarks.made_up import made_up_sweep
 from digits_core.environment import hardware_name
 from digits_core.judging.ensemble import greedy_weights
 from digits_core.judging.leaderboard import leaderboard
+from digits_core.judging.resampling import DRAWS
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=100)
     parser.add_argument("--images", type=int, default=10_000)
     asked = parser.parse_args()
-    print(f"{hardware_name()}; {asked.models} models, {asked.images:,} images, 10,000 bootstrap samples")
+    print(f"{hardware_name()}; {asked.models} models, {asked.images:,} images, {DRAWS:,} bootstrap samples")
     with tempfile.TemporaryDirectory() as folder:
         store = made_up_sweep(Path(folder), asked.models, asked.images)
         began = time.perf_counter()

@@ -41,8 +41,10 @@ def ls(at: At = None, runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) 
         emit(copies_document(copies), copies_lines(at, copies), as_json=as_json)
         return
     from digits_cli.printed.runs import list_document, list_lines
+    from sweeps.view.run_state import list_runs
 
-    emit(list_document(runs), list_lines(runs), as_json=as_json)
+    found = list_runs(runs)
+    emit(list_document(found), list_lines(runs, found), as_json=as_json)
 
 
 @errors_in_one_line

@@ -78,7 +78,8 @@ def judge(
         rows = judged_page(result, run.name if run else "", len(run.ledger) if run else 0, digits)
         page = write_judged_page(rows, output)
     outcome = JudgeOutcome(files=files, judged=result, run=run, board=board, page=page)
-    emit(judge_document(outcome), judge_lines(outcome), as_json=as_json)
+    document = judge_document(outcome)
+    emit(document, judge_lines(outcome, document), as_json=as_json)
 
 
 def _judged_on(

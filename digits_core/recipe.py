@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, get_type_hints
 
 from digits_core.errors import UsageError, unknown_name
@@ -218,6 +219,10 @@ class Recipe:
 
     def as_overrides(self) -> dict[str, Scalar]:
         """All fields by their dotted names."""
+        return dict(self._flat)
+
+    @cached_property
+    def _flat(self) -> dict[str, Scalar]:
         return {f"{part}.{name}": value for part, values in asdict(self).items() for name, value in values.items()}
 
     def changes(self) -> dict[str, Scalar]:
@@ -238,7 +243,7 @@ class Recipe:
         flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
         return Recipe().with_overrides(flat)
 
-    @property
+    @cached_property
     def recipe_id(self) -> str:
         """Twelve hexadecimal digits that identify the configuration. The seed is not part of it.
 

@@ -1,6 +1,6 @@
 """Builds stored values from the JSON in which they were stored, checked once, when read, by their fields' types."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -17,16 +17,17 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # SHA-256
 
 T = TypeVar("T")
+NESTED = (dict, list, tuple)
 
 
 class UnknownField(ValueError):
     """A value has a field that this version does not know."""
 
 
-def from_json(kind: type[T], content: bytes, *, besides: Iterable[str] = ()) -> T:
+def from_json(kind: type[T], content: bytes, *, besides: Iterable[str] = (), with_others: bool = False) -> T:
     """Build a value of this kind from a JSON document. Raises ValueError, in one line, if it does not fit.
 
-    besides: fields of the document that are not fields of `kind`. Any others raise UnknownField.
+    besides: fields of the document that are not fields of `kind`. Any others raise UnknownField, unless `with_others`.
     """
     try:
         values = msgspec.json.decode(content)
@@ -35,7 +36,7 @@ def from_json(kind: type[T], content: bytes, *, besides: Iterable[str] = ()) -> 
     if isinstance(values, dict):
         for name in besides:
             values.pop(name, None)
-    return from_values(kind, values)
+    return from_values(kind, values, with_others=with_others)
 
 
 def from_values(kind: type[T], values: object, *, with_others: bool = False) -> T:
@@ -52,13 +53,16 @@ def from_values(kind: type[T], values: object, *, with_others: bool = False) -> 
 
 def _unknown_field(given: object, kept: object) -> str | None:
     """The name of a field that was given and not kept, at any depth; None if there is none."""
-    if isinstance(given, Mapping) and isinstance(kept, Mapping):
-        missing = next((str(name) for name in given if name not in kept), None)
-        return missing or _first(_unknown_field(value, kept[name]) for name, value in given.items())
-    if isinstance(given, list | tuple) and isinstance(kept, list | tuple):
-        return _first(_unknown_field(one, other) for one, other in zip(given, kept, strict=True))
+    inner: Iterable[tuple[object, object]] = ()
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for name in given:
+            if name not in kept:
+                return str(name)
+        inner = [(value, kept[name]) for name, value in given.items() if isinstance(value, NESTED)]
+    elif isinstance(given, list | tuple) and isinstance(kept, list | tuple):
+        inner = [pair for pair in zip(given, kept, strict=True) if isinstance(pair[0], NESTED)]
+    for value, own in inner:
+        found = _unknown_field(value, own)
+        if found is not None:
+            return found
     return None
-
-
-def _first(found: Iterable[str | None]) -> str | None:
-    return next((name for name in found if name is not None), None)

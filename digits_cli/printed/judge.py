@@ -104,8 +104,9 @@ def _row_document(row: JudgedRow, judged: Judged) -> dict[str, Any]:
     }
 
 
-def judge_lines(outcome: JudgeOutcome) -> list[tuple[str, str]]:
-    document, judged = judge_document(outcome), outcome.judged
+def judge_lines(outcome: JudgeOutcome, document: dict[str, Any]) -> list[tuple[str, str]]:
+    """document: from `judge_document`."""
+    judged = outcome.judged
     lines: list[tuple[str, str]] = [("images", f"{document['n']:,}: {judged.images.what}")]
     for row in document["rows"]:
         lines += _row_lines(row, judged.images.part)

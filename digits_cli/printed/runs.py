@@ -9,21 +9,24 @@ from digits_core.records import RunKind, RunRecord, status_counts
 from digits_core.runs.command_line import digits_command, replay_command, runs_option
 from digits_core.runs.run import Run
 from sweeps.view.progress import describe
-from sweeps.view.run_state import RunState, list_runs
+from sweeps.view.run_state import RunState
 from sweeps.words import counted, duration
 
 TOP_COUNT = 5
 
 
-def list_document(runs: Path) -> list[dict[str, Any]]:
+Listed = list[tuple[str, RunState | None, str]]
+"""Names of runs, each with its state or what is wrong with it: from sweeps.view.run_state.list_runs."""
+
+
+def list_document(found: Listed) -> list[dict[str, Any]]:
     return [
         {"sweep": name, "state": "damaged", "problem": problem} if state is None else run_document(state)
-        for name, state, problem in list_runs(runs)
+        for name, state, problem in found
     ]
 
 
-def list_lines(runs: Path) -> list[tuple[str, str]]:
-    found = list_runs(runs)
+def list_lines(runs: Path, found: Listed) -> list[tuple[str, str]]:
     lines = []
     for name, state, problem in found:
         if state is None:

@@ -65,6 +65,18 @@ class Digits(LabelledImages):
         """Image numbers of the training, validation and test sets, each sorted."""
         return _split_indices(self)
 
+    def parts_around(self, validation: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+        """`parts`, of which the validation set is known from a run: saves drawing it where a test set was published.
+
+        Any other validation set, as that of a cross-validation, gives `parts`.
+        """
+        available = len(self) - self.published_test_count
+        if not self.published_test_count or self.components or len(validation) > LARGEST_VALIDATION_COUNT:
+            return self.parts
+        everything = np.arange(len(self), dtype=np.int64)
+        train = np.setdiff1d(everything[:available], validation, assume_unique=True)
+        return train, validation, everything[available:]
+
     @cached_property
     def split_id(self) -> str:
         """Twelve hexadecimal digits that identify the split: the data and which images are in which set."""

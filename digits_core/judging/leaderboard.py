@@ -15,8 +15,8 @@ import numpy as np
 from digits_core.errors import UsageError
 from digits_core.judging.answers import Answers
 from digits_core.judging.candidates import Candidate, candidates
-from digits_core.judging.paired import FIGURES, Folds, ToLeader, by_image, compared, detectable
-from digits_core.judging.resampling import DRAWS, Selected, selection_corrected
+from digits_core.judging.paired import FIGURES, Figure, Folds, ToLeader, by_image, compared, detectable
+from digits_core.judging.resampling import DRAWS, Matrix, Picking, Selected
 from digits_core.records import RunKind
 from digits_core.runs.run import Run
 
@@ -64,11 +64,12 @@ def leaderboard(run: Run, draws: int = DRAWS) -> Leaderboard:
         raise UsageError(f"{header.name!r} has no validated trial to rank; `digits show {header.name}` says why")
     answers, n = [one.validation for one in found], header.validation_n
     folds = Folds(train_n=header.train_n, held_out_n=n // header.fold_count) if header.fold_count else None
-    judged = compared(answers, draws, ahead=sum(one.confirmed for one in found), folds=folds)
+    picked = [_own_answers(run, one) for one in found] if header.kind == RunKind.SWEEP and len(found) > 1 else []
+    picking = Picking(*(_first_runs(picked, figure) for figure in FIGURES)) if picked and n > 1 else None
+    judged = compared(answers, draws, ahead=sum(one.confirmed for one in found), folds=folds, picking=picking)
     tested = _tested(found)
     on_test = [one.to_leader for one in compared(tested, draws)] if tested else []
-    picked = [_own_answers(run, one) for one in found] if header.kind == RunKind.SWEEP and len(found) > 1 else []
-    selected = _selected(picked, draws) if picked and n > 1 else None
+    selected = picking.result() if picking else None
     second = judged[1].to_leader if len(judged) > 1 else None
     return Leaderboard(
         run=header.name,
@@ -100,6 +101,5 @@ def _own_answers(run: Run, candidate: Candidate) -> Answers:
     return Answers.of(run.validation_labels, [run.validation_probabilities(candidate.record.trial)])
 
 
-def _selected(picked: Sequence[Answers], draws: int) -> Selected:
-    nll, wrong = (np.stack([by_image(one, figure)[0] for one in picked]) for figure in FIGURES)
-    return selection_corrected(nll, wrong, draws)
+def _first_runs(picked: Sequence[Answers], figure: Figure) -> Matrix:
+    return np.stack([by_image(one, figure)[0] for one in picked])

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from digits_core.judging.answers import Answers
-from digits_core.judging.resampling import DRAWS, Matrix, Paired, paired_bootstrap
+from digits_core.judging.resampling import DRAWS, Matrix, Paired, Picking, paired_bootstrap
 from digits_core.judging.stats import (
     CONFIDENCE,
     Interval,
@@ -73,15 +73,22 @@ class Folds:
 
 
 def compared(
-    found: Sequence[Answers], draws: int = DRAWS, *, ahead: int = 0, folds: Folds | None = None, by: Figure = "nll"
+    found: Sequence[Answers],
+    draws: int = DRAWS,
+    *,
+    ahead: int = 0,
+    folds: Folds | None = None,
+    by: Figure = "nll",
+    picking: Picking | None = None,
 ) -> list[Compared]:
     """Test each model against the first. The first `ahead` always rank before the others. by: what they are ranked by.
 
-    Raises ValueError if they are not for the same number of images.
+    picking: sees the same resamples. Raises ValueError if not all are for the same number of images.
     """
     if len({one.n for one in found}) > 1:
         raise ValueError("the predictions are not for the same images")
-    paired = paired_bootstrap(*(_seed_means(found, figure) for figure in FIGURES), draws=draws, ahead=ahead)
+    figures = (_seed_means(found, figure) for figure in FIGURES)
+    paired = paired_bootstrap(*figures, draws=draws, ahead=ahead, picking=picking)
     resampled = dict(zip(FIGURES, paired, strict=True))
     differences = [_differences(found[0], other, folds) for other in found[1:]]
     corrected = holm([one.p_value for one in differences])

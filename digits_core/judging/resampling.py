@@ -13,7 +13,7 @@ import numpy.typing as npt
 from digits_core.judging.stats import CONFIDENCE, Interval, accuracy_interval
 
 Matrix = npt.NDArray[np.floating]  # (M, N): a figure of each model on each image, lower is better
-DRAWS = 10_000
+DRAWS = 5_000  # 125 in either tail of a 95 % interval
 DRAWS_AT_A_TIME = 250  # (250, 10,000) counts and what is computed from them: about 30 MB
 SEED = 0  # of the draws; fixed, so that the same sweep gives the same page
 
@@ -53,14 +53,22 @@ def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[n
         yield counts
 
 
-def paired_bootstrap(*figures: Matrix, draws: int = DRAWS, ahead: int = 0) -> tuple[Paired, ...]:
+def paired_bootstrap(
+    *figures: Matrix, draws: int = DRAWS, ahead: int = 0, picking: "Picking | None" = None
+) -> tuple[Paired, ...]:
     """Percentile intervals of each model's difference from the first and of its rank, for each of the figures.
 
     figures: (M, N) each, of the same models on the same images. The first `ahead` models always rank before the others.
+    picking: sees the same resamples, because drawing them takes longer than using them.
     """
     models, n = figures[0].shape
     by_image = np.concatenate([_single(values) for values in figures]).T
-    means = np.concatenate([counts @ by_image for counts in image_counts(n, draws)]) / n
+    found = []
+    for counts in image_counts(n, draws):
+        found.append(counts @ by_image)
+        if picking is not None:
+            picking.see(counts)
+    means = np.concatenate(found) / n
     blocks = (means[:, first : first + models] for first in range(0, len(figures) * models, models))
     return tuple(_paired(block, ahead) for block in blocks)
 
@@ -79,38 +87,54 @@ def _paired(means: npt.NDArray[np.float32], ahead: int) -> Paired:
     )
 
 
-def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) -> Selected:
+class Picking:
     """Accuracy of "pick the model with the lowest mean criterion", corrected for the picking: BBC-CV.
 
     The pick is repeated on each resample of the images, and the picked model is judged on the images left out of that
-    resample (Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107, algorithm 3). criterion, wrong: (M, N)
-    for the same N images and every model that could be picked. Raises ValueError for fewer than two images.
+    resample (Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107, algorithm 3).
     """
-    if criterion.shape != wrong.shape or criterion.shape[1] < 2:
-        raise ValueError(
-            f"criterion {criterion.shape} and errors {wrong.shape} cannot be resampled:"
-            " they need the same shape and at least two images"
-        )
-    by_image, errors = _single(criterion).T, wrong.astype(np.float32)
-    found: list[npt.NDArray[np.float32]] = []
-    for counts in image_counts(criterion.shape[1], draws):
-        picked = (counts @ by_image).argmin(axis=1)
+
+    def __init__(self, criterion: Matrix, wrong: Matrix) -> None:
+        """criterion, wrong: (M, N) for the same N >= 2 images and every model that could be picked, else ValueError."""
+        if criterion.shape != wrong.shape or criterion.shape[1] < 2:
+            raise ValueError(
+                f"criterion {criterion.shape} and errors {wrong.shape} cannot be resampled:"
+                " they need the same shape and at least two images"
+            )
+        self.criterion, self.wrong = criterion, wrong
+        self.by_image, self.errors = _single(criterion).T, wrong.astype(np.float32)
+        self.found: list[npt.NDArray[np.float32]] = []
+
+    def see(self, counts: npt.NDArray[np.float32]) -> None:
+        """Take resamples from `image_counts` into account."""
+        picked = (counts @ self.by_image).argmin(axis=1)
         left_out = (counts == 0).astype(np.float32)
         judged = left_out.sum(axis=1)
-        error_counts = np.einsum("dn,dn->d", left_out, errors[picked])
-        found.append((error_counts / np.maximum(judged, 1))[judged > 0])
-    accuracies = 1 - np.concatenate(found)
-    low, high = np.quantile(accuracies, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    picked_place, n = int(criterion.mean(axis=1).argmin()), criterion.shape[1]
-    accuracy = float(accuracies.mean())
-    # With a handful of errors, resamples vary less than images do: never narrower than Wilson's interval.
-    plain = accuracy_interval(round((1 - accuracy) * n), n)
-    return Selected(
-        accuracy=accuracy,
-        interval=Interval(low=min(float(low), plain.low), high=max(float(high), plain.high)),
-        shown=1 - float(wrong[picked_place].mean()),
-        picked=picked_place,
-    )
+        error_counts = np.einsum("dn,dn->d", left_out, self.errors[picked])
+        self.found.append((error_counts / np.maximum(judged, 1))[judged > 0])
+
+    def result(self) -> Selected:
+        """After all resamples."""
+        accuracies = 1 - np.concatenate(self.found)
+        low, high = np.quantile(accuracies, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        picked_place, n = int(self.criterion.mean(axis=1).argmin()), self.criterion.shape[1]
+        accuracy = float(accuracies.mean())
+        # With a handful of errors, resamples vary less than images do: never narrower than Wilson's interval.
+        plain = accuracy_interval(round((1 - accuracy) * n), n)
+        return Selected(
+            accuracy=accuracy,
+            interval=Interval(low=min(float(low), plain.low), high=max(float(high), plain.high)),
+            shown=1 - float(self.wrong[picked_place].mean()),
+            picked=picked_place,
+        )
+
+
+def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) -> Selected:
+    """What the model with the lowest mean criterion is worth: see `Picking`, on resamples of its own."""
+    picking = Picking(criterion, wrong)
+    for counts in image_counts(criterion.shape[1], draws):
+        picking.see(counts)
+    return picking.result()
 
 
 def _single(values: Matrix) -> npt.NDArray[np.float32]:

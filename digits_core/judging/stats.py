@@ -1,14 +1,18 @@
-"""Confidence intervals and tests for accuracies and paired differences, built on scipy."""
+"""Confidence intervals and tests for accuracies and paired differences, built on scipy.special.
+
+scipy.stats has the same distributions, but takes half a second to import. scipy.special takes a fifth of a second, and
+is imported where it is needed.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
-from scipy import stats as scipy_stats
 
+NORMAL = NormalDist()
 CONFIDENCE = 0.95
 POWER = 0.8  # of a test to find the smallest difference that counts as detectable
 
@@ -53,7 +57,7 @@ def mean_accuracy_interval(error_counts: Sequence[int], n: int) -> Interval:
     seeds: that is what their spread is for.
     """
     accuracy = 1 - float(np.mean(error_counts)) / n
-    z = float(scipy_stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    z = NORMAL.inv_cdf(0.5 + CONFIDENCE / 2)
     middle = accuracy + z**2 / (2 * n)
     half = z * math.sqrt(accuracy * (1 - accuracy) / n + (z / (2 * n)) ** 2)
     # Rounding may put a limit on the wrong side of an accuracy of 0 or 1.
@@ -66,9 +70,15 @@ def paired_mean_interval(differences: npt.NDArray[np.floating]) -> Interval:
     mean = float(differences.mean())
     if len(differences) < 2 or float(np.ptp(differences)) == 0.0:
         return Interval(low=mean, high=mean)
-    standard_error = float(scipy_stats.sem(differences))
-    low, high = scipy_stats.t.interval(CONFIDENCE, len(differences) - 1, loc=mean, scale=standard_error)
-    return Interval(low=float(low), high=float(high))
+    standard_error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    return _student_interval(mean, standard_error, len(differences) - 1)
+
+
+def _student_interval(mean: float, standard_error: float, degrees: float) -> Interval:
+    from scipy import special
+
+    half = float(special.stdtrit(degrees, 0.5 + CONFIDENCE / 2)) * standard_error
+    return Interval(low=mean - half, high=mean + half)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +145,10 @@ def _student(mean: float, variance: float, degrees: float) -> MeanDifference:
     if variance <= 0.0:  # no spread: always the same difference, or none at all
         return MeanDifference(mean=mean, interval=Interval(low=mean, high=mean), p_value=0.0 if mean else 1.0)
     deviation = math.sqrt(variance)
-    low, high = scipy_stats.t.interval(CONFIDENCE, degrees, loc=mean, scale=deviation)
-    p_value = 2 * float(scipy_stats.t.sf(abs(mean) / deviation, degrees))
-    return MeanDifference(mean=mean, interval=Interval(low=float(low), high=float(high)), p_value=p_value)
+    from scipy import special
+
+    p_value = 2 * float(special.stdtr(degrees, -abs(mean) / deviation))
+    return MeanDifference(mean=mean, interval=_student_interval(mean, deviation, degrees), p_value=p_value)
 
 
 def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool_]) -> float:
@@ -146,7 +157,9 @@ def mcnemar_p_value(wrong_a: npt.NDArray[np.bool_], wrong_b: npt.NDArray[np.bool
     only_b = int((wrong_b & ~wrong_a).sum())
     if only_a + only_b == 0:
         return 1.0
-    return float(scipy_stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    from scipy import special
+
+    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -165,13 +178,13 @@ def detectable_difference(n: int, discordant_share: float) -> float | None:
     Biometrics 43). None if they differ on too few images for any difference to be found.
     """
     share = discordant_share
-    alpha, beta = scipy_stats.norm.isf((1 - CONFIDENCE) / 2), scipy_stats.norm.isf(1 - POWER)
-
-    def lacking(difference: float) -> float:
-        wanted = (alpha * math.sqrt(share) + beta * math.sqrt(max(share - difference**2, 0.0))) ** 2 / difference**2
-        return float(wanted - n)
-
-    return None if share * n < 1 or lacking(share) > 0 else float(optimize.brentq(lacking, 1e-9, share))
+    alpha, beta = NORMAL.inv_cdf(0.5 + CONFIDENCE / 2), NORMAL.inv_cdf(POWER)
+    # n = (alpha sqrt(share) + beta sqrt(share - d^2))^2 / d^2, solved for the difference d
+    left = share * (n + beta**2 - alpha**2)
+    if share * n < 1 or left < 0:
+        return None
+    difference = (alpha * math.sqrt(share * n) + beta * math.sqrt(left)) / (n + beta**2)
+    return difference if difference <= share else None
 
 
 def p_value_text(p_value: float) -> str:

@@ -90,7 +90,7 @@ EVENTS: dict[object, type[Event]] = {
 
 def read_event(line: bytes) -> Event | None:
     """One line of a journal; None for an event that this version does not know. Raises ValueError if it is damaged."""
-    values = from_json(dict[str, Any], line)
+    values = from_json(dict[str, Any], line, with_others=True)
     if "event" not in values:
         raise ValueError("it names no event")
     kind = EVENTS.get(str(values.pop("event")))

@@ -33,8 +33,7 @@ def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
     """Every chart by name; None if there is nothing to draw."""
     records = [row.record for row in data.leaderboard]
     ensemble, inside = data.ensemble, data.inside
-    return {
-        **(_search_figures(data) if data.searched else {}),
+    found = {
         "objectives": objectives_chart(records, data.front) if data.front else None,
         "disagreement": disagreement_chart(ensemble) if ensemble and ensemble.pairs else None,
         "curves": learning_curves(_shown_runs(data)),
@@ -43,6 +42,8 @@ def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
         "cost": cost_chart(data.costs),
         "embedding": embedding_chart(inside) if inside and inside.scatters else None,
     }
+    # Last: these wait for the importances, which another process computes.
+    return {**(_search_figures(data) if data.searched else {}), **found}
 
 
 def _shown_runs(data: ReportData) -> list[tuple[str, RunRecord]]:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from scipy.interpolate import griddata
 
 from digits_core.judging.objectives import OBJECTIVES, values_of
 from digits_core.recipe import Scalar
@@ -244,6 +243,8 @@ def slice_chart(dimension: Dimension, records: Sequence[RunRecord], nlls: Sequen
 
 def contour_chart(first: Dimension, second: Dimension, nlls: Sequence[float]) -> go.Figure | None:
     """log10 NLL over two numeric fields, interpolated linearly between the trials; None if there are too few."""
+    from scipy.interpolate import griddata  # takes a quarter of a second
+
     kept = [p for p, pair in enumerate(zip(first.values, second.values, strict=True)) if None not in pair]
     axes = [np.array([float(d.values[p]) for p in kept]) for d in (first, second)]  # type: ignore[arg-type]
     if len(kept) < FEWEST_CONTOUR_POINTS or any(len(np.unique(axis)) < 4 for axis in axes):

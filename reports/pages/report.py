@@ -24,7 +24,7 @@ from digits_core.runs.run import Run
 from reports.charts.page import all_figures, sliced
 from reports.charts.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
 from reports.rows.document import report_document
-from reports.rows.frames import leaderboard_frame
+from reports.rows.frames import leaderboard_csv
 from reports.rows.pictures import png_uri
 from reports.rows.tables import ReportData, collect
 from reports.rows.verdict import sweep_headline
@@ -47,7 +47,7 @@ def write_report(
     data = collect(run)
     files = {path.name: as_utf8(render(data, plotly, refresh_seconds))}
     if output is None:
-        files["leaderboard.csv"] = as_utf8(leaderboard_frame(data.leaderboard).to_csv(index=False))
+        files["leaderboard.csv"] = as_utf8(leaderboard_csv(data.leaderboard))
     write_page(path, files, plotly)
     return path
 
@@ -129,23 +129,21 @@ def page_style() -> Markup:
 
 def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int | None = None) -> str:
     """The whole page as text. With `refresh_seconds` the browser reloads it at that interval."""
-    figures = {name: figure for name, figure in all_figures(data).items() if figure is not None}
+    assets, template = page_assets(plotly, SCRIPTS), page_environment().get_template("page.html.j2")
     document = htmlsafe_json_dumps(report_document(data), separators=(",", ":"))
-    return (
-        page_environment()
-        .get_template("page.html.j2")
-        .render(
-            data=data,
-            objectives=OBJECTIVES,
-            figures=set(figures),
-            figures_text=figures_text(figures),
-            headline=_headline(data),
-            slice_names=[dimension.name for dimension in sliced(data)],
-            shown_name=data.answered.name_of(data.inside.shown_index) if data.inside else "",
-            document=document,
-            refresh_seconds=refresh_seconds,
-            **page_assets(plotly, SCRIPTS),
-        )
+    # Last, because they have to wait for what is computed beside the rest.
+    figures = {name: figure for name, figure in all_figures(data).items() if figure is not None}
+    return template.render(
+        data=data,
+        objectives=OBJECTIVES,
+        figures=set(figures),
+        figures_text=figures_text(figures),
+        headline=_headline(data),
+        slice_names=[dimension.name for dimension in sliced(data)],
+        shown_name=data.answered.name_of(data.inside.shown_index) if data.inside else "",
+        document=document,
+        refresh_seconds=refresh_seconds,
+        **assets,
     )
 
 

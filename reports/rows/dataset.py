@@ -26,9 +26,9 @@ class DatasetSummary:
     examples: tuple[npt.NDArray[np.uint8], ...]  # by digit: the first training images side by side
 
 
-def summary_of(digits: Digits) -> DatasetSummary:
-    """Count the images of each digit and lay out the examples."""
-    train, validation, test = digits.parts
+def summary_of(digits: Digits, validation: npt.NDArray[np.int64] | None = None) -> DatasetSummary:
+    """Count the images of each digit and lay out the examples. validation: the validation set's images, if known."""
+    train, validation, test = digits.parts if validation is None else digits.parts_around(validation)
     by_digit = [train[digits.labels[train] == digit] for digit in range(CLASS_COUNT)]
     return DatasetSummary(
         name=digits.name,

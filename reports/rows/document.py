@@ -11,7 +11,7 @@ import numpy as np
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.records import RunRecord
 from reports.rows.answers import Answered
-from reports.rows.frames import leaderboard_frame
+from reports.rows.frames import leaderboard_rows
 from reports.rows.pictures import Sheet
 from reports.rows.tables import ReportData
 from reports.rows.views import View
@@ -47,8 +47,8 @@ def report_document(data: ReportData) -> dict[str, Any]:
 
 def _columns(data: ReportData) -> dict[str, list[Any]]:
     """The columns of leaderboard.csv as lists, ready for pandas.DataFrame."""
-    frame = leaderboard_frame(data.leaderboard)
-    return {str(name): column.tolist() for name, column in frame.items()}
+    rows = leaderboard_rows(data.leaderboard)
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _curve(record: RunRecord) -> dict[str, list[float | int]]:

@@ -1,11 +1,12 @@
 """A run as flat tables, for spreadsheets and pandas: leaderboard, learning curves, predictions."""
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from digits_core.judging.answers import Answers
 from digits_core.judging.leaderboard import Leaderboard, Row
@@ -14,12 +15,17 @@ from digits_core.runs.run import Run
 from reports.rows.tables import LeaderboardRow
 from reports.rows.views import Result
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def candidates_frame(board: Leaderboard) -> pd.DataFrame:
+
+def candidates_frame(board: Leaderboard) -> "pd.DataFrame":
     """One row per candidate, as `digits leaderboard` ranks them; recipe fields under their dotted names.
 
     Differences are from the leader on validation, and positive if the row is worse.
     """
+    import pandas as pd
+
     return pd.DataFrame(
         [
             {
@@ -61,18 +67,22 @@ def _answers(answers: Answers) -> dict[str, float]:
     }
 
 
-def curves_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+def curves_frame(records: Sequence[RunRecord]) -> "pd.DataFrame":
     """One row per trial and epoch, by number: the learning curves."""
+    import pandas as pd
+
     return pd.DataFrame(
         [{"trial": record.trial, "status": record.status, **asdict(row)} for record in records for row in record.curve]
     )
 
 
-def predictions_frame(run: Run, trial: int, part: Literal["validation", "test"] = "validation") -> pd.DataFrame:
+def predictions_frame(run: Run, trial: int, part: Literal["validation", "test"] = "validation") -> "pd.DataFrame":
     """One row per image: its number in the data set, its label, what the trial predicted, and p0 to p9.
 
     Raises EnvironmentFailure if the test set was never opened for this trial.
     """
+    import pandas as pd
+
     said = run.test_probabilities(trial) if part == "test" else run.validation_probabilities(trial)
     indices, labels = (
         (run.test_indices, run.test_labels) if part == "test" else (run.validation_indices, run.validation_labels)
@@ -81,30 +91,40 @@ def predictions_frame(run: Run, trial: int, part: Literal["validation", "test"] 
     return pd.concat([frame, pd.DataFrame(said, columns=[f"p{digit}" for digit in range(said.shape[1])])], axis=1)
 
 
-def leaderboard_frame(rows: tuple[LeaderboardRow, ...]) -> pd.DataFrame:
-    """One row per validated trial, in the page's order; recipe fields under their dotted names.
+def leaderboard_rows(rows: Sequence[LeaderboardRow]) -> list[dict[str, Any]]:
+    """One row per validated trial, in the page's order; recipe fields under their dotted names. All have the same keys.
 
     The columns `standing` to `mean_accuracy` are the leaderboard's: means over fresh seeds for confirmed recipes.
     """
-    return pd.DataFrame(
-        [
-            {
-                "rank": row.rank,
-                "trial": row.record.trial,
-                "status": row.record.status,
-                "recipe_id": row.record.recipe.recipe_id,
-                **_columns("validation", row.validation),
-                **(_columns("test", row.test) if row.test else {}),
-                "best_epoch": row.record.best_epoch,
-                "epochs": len(row.record.curve),
-                "parameters": row.record.parameter_count,
-                "train_seconds": row.record.train_seconds,
-                **(_standing(row.standing) if row.standing else {}),
-                **row.record.recipe.as_overrides(),
-            }
-            for row in rows
-        ]
-    )
+    found = [_leaderboard_row(row) for row in rows]
+    names = list(dict.fromkeys(name for row in found for name in row))
+    return [{name: row.get(name) for name in names} for row in found]
+
+
+def _leaderboard_row(row: LeaderboardRow) -> dict[str, Any]:
+    return {
+        "rank": row.rank,
+        "trial": row.record.trial,
+        "status": row.record.status,
+        "recipe_id": row.record.recipe.recipe_id,
+        **_columns("validation", row.validation),
+        **(_columns("test", row.test) if row.test else {}),
+        "best_epoch": row.record.best_epoch,
+        "epochs": len(row.record.curve),
+        "parameters": row.record.parameter_count,
+        "train_seconds": row.record.train_seconds,
+        **(_standing(row.standing) if row.standing else {}),
+        **row.record.recipe.as_overrides(),
+    }
+
+
+def leaderboard_csv(rows: Sequence[LeaderboardRow]) -> str:
+    """`leaderboard_rows` for spreadsheets."""
+    found, text = leaderboard_rows(rows), io.StringIO()
+    writer = csv.DictWriter(text, list(found[0]) if found else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return text.getvalue()
 
 
 def _columns(part: str, result: Result) -> dict[str, float]:

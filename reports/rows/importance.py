@@ -5,7 +5,11 @@ importance is how much worse they predict held-out trials (five folds) when the 
 Learning 45). If the trees have no skill on held-out trials, importances mean little and none are given.
 """
 
-from collections.abc import Sequence
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +25,7 @@ FEWEST_TRIALS = 20
 MOST_TRIALS = 400  # spread evenly over all: more take long and change little
 LEAST_SKILL = 0.2  # R2: below it the order of the fields is mostly luck
 SAME = 1e-9  # log NLLs with a smaller standard deviation are taken as equal
+LONGEST_SECONDS = 120.0  # for the trees, in a process of their own
 ABSENT = -1.0  # stands for a field that does not apply
 
 
@@ -44,18 +49,50 @@ class Importances:
 
 def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Importances | str:
     """Fields by importance, or the reason why there are none. Each dimension holds one value per NLL."""
+    question = _question(dimensions, nlls)
+    return question if isinstance(question, str) else _answer(dimensions, question, *fitted(*question))
+
+
+def begun(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Callable[[], Importances | str]:
+    """`importances`, computed by another process from now on; the returned function waits for them.
+
+    scikit-learn's import and the trees take a third of the time that a page takes, and need nothing of the rest of it.
+    """
+    question = _question(dimensions, nlls)
+    if isinstance(question, str):
+        return lambda: question
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(_fitted_elsewhere, *question)
+    pool.shutdown(wait=False)
+    return lambda: _answer(dimensions, question, *future.result())
+
+
+Table = npt.NDArray[np.float64]  # (trials, fields)
+Fall = npt.NDArray[np.float64]  # (fields, folds times repeats): how much the prediction gets worse
+
+
+def _question(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> tuple[Table, Table] | str:
+    """Fields and log NLLs of the trials that are looked at, or the reason why there are no importances."""
     if len(nlls) < FEWEST_TRIALS or not dimensions:
         return f"fewer than {FEWEST_TRIALS} trials, or no field that varied: too little to tell what mattered"
-    from sklearn.ensemble import GradientBoostingRegressor
-    from sklearn.inspection import permutation_importance
-    from sklearn.model_selection import KFold
-
     chosen = np.unique(np.linspace(0, len(nlls) - 1, MOST_TRIALS).astype(int))
     table = np.stack([_column(dimension) for dimension in dimensions], axis=1)[chosen]
     target = np.log(np.maximum(np.array(nlls), 1e-12))[chosen]
     if float(target.std()) < SAME:
         return "all trials have the same NLL: no field mattered"
-    falls, errors = [], np.zeros(len(chosen))
+    return table, target
+
+
+def fitted(table: Table, target: Table) -> tuple[Fall, float]:
+    """How much worse each field's permutation makes the prediction, and the skill on held-out trials.
+
+    table: (trials, fields), target: (trials,).
+    """
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.inspection import permutation_importance
+    from sklearn.model_selection import KFold
+
+    falls, errors = [], np.zeros(len(target))
     for learn, judge in KFold(FOLDS, shuffle=True, random_state=0).split(table):
         trees = GradientBoostingRegressor(n_estimators=TREES, max_depth=DEPTH, subsample=0.7, random_state=0)
         trees.fit(table[learn], target[learn])
@@ -65,15 +102,32 @@ def importances(dimensions: Sequence[Dimension], nlls: Sequence[float]) -> Impor
             trees, table[judge], target[judge], scoring="neg_mean_squared_error", n_repeats=REPEATS, random_state=0
         )
         falls.append(scored.importances / float(target.var()))
-    skill = 1 - float((errors**2).mean()) / float(target.var())
+    return np.concatenate(falls, axis=1), 1 - float((errors**2).mean()) / float(target.var())
+
+
+def _fitted_elsewhere(table: Table, target: Table) -> tuple[Fall, float]:
+    """`fitted`, in a process of its own; here if that fails."""
+    question = json.dumps([table.tolist(), target.tolist()]).encode()
+    try:
+        command = [sys.executable, "-m", "reports.rows.importance"]
+        done = subprocess.run(command, input=question, capture_output=True, timeout=LONGEST_SECONDS, check=True)  # noqa: S603 - our own module
+        falls, skill = json.loads(done.stdout)
+        return np.array(falls), float(skill)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return fitted(table, target)
+
+
+def _answer(
+    dimensions: Sequence[Dimension], question: tuple[Table, Table], falls: Fall, skill: float
+) -> Importances | str:
+    trial_n = len(question[1])
     if skill < LEAST_SKILL:
-        return f"the settings do not predict the results (R2 {skill:.2f} on {len(chosen)} held-out trials)"
-    by_field = np.concatenate(falls, axis=1)
+        return f"the settings do not predict the results (R2 {skill:.2f} on {trial_n} held-out trials)"
     rows = [
         Importance(name=dimension.name, mean=float(fall.mean()), standard_deviation=float(fall.std(ddof=1)))
-        for dimension, fall in zip(dimensions, by_field, strict=True)
+        for dimension, fall in zip(dimensions, falls, strict=True)
     ]
-    return Importances(rows=tuple(sorted(rows, key=lambda row: -row.mean)), skill=skill, trial_n=len(chosen))
+    return Importances(rows=tuple(sorted(rows, key=lambda row: -row.mean)), skill=skill, trial_n=trial_n)
 
 
 def _column(dimension: Dimension) -> npt.NDArray[np.float64]:
@@ -84,3 +138,8 @@ def _column(dimension: Dimension) -> npt.NDArray[np.float64]:
         return np.array([absent if value is None else float(value) for value in dimension.values])
     names = sorted({str(value) for value in dimension.values if value is not None})
     return np.array([ABSENT if value is None else float(names.index(str(value))) for value in dimension.values])
+
+
+if __name__ == "__main__":
+    _falls, _skill = fitted(*map(np.array, json.load(sys.stdin)))
+    json.dump([_falls.tolist(), _skill], sys.stdout)

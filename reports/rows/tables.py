@@ -1,12 +1,14 @@
 """A run's stored arrays -> the rows that its page shows. Plain values: no HTML, no figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from digits_core.data.datasets import is_loadable, load_digits
 from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.judging.candidates import candidates
 from digits_core.judging.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
 from digits_core.judging.objectives import pareto_front
@@ -19,7 +21,7 @@ from digits_core.runs.run import Run
 from digits_core.runs.transfer_records import Transfer
 from reports.rows.answers import Answered, answered
 from reports.rows.dataset import DatasetSummary, summary_of
-from reports.rows.importance import Importances, importances
+from reports.rows.importance import Importances, begun
 from reports.rows.inside import InsideModel, read_inside
 from reports.rows.pictures import NO_PICTURES, Sheet, sheet_of
 from reports.rows.search import (
@@ -106,7 +108,7 @@ class ReportData:
     board: Leaderboard  # with the significance of each difference from the leader
     board_document: dict[str, Any]  # what `digits leaderboard --json` prints
     failures: tuple[RunRecord, ...]
-    search: SearchRows
+    begun_search: Callable[[], SearchRows]  # what takes longest is computed beside the rest
     costs: tuple[CostPoint, ...]
     ensemble: EnsembleRecord | None
     ensemble_rows: tuple[EnsembleRow, ...]
@@ -119,6 +121,11 @@ class ReportData:
     images_missing: str  # why no images are shown; empty if they are
     inside: InsideModel | None  # the leader's filters, maps and embeddings, if they were stored
     transfer: Transfer | None  # its models on other data sets, if `digits transfer` was run
+
+    @cached_property
+    def search(self) -> SearchRows:
+        """How the search went."""
+        return self.begun_search()
 
     @property
     def ensemble_command(self) -> str:
@@ -139,6 +146,7 @@ def collect(run: Run) -> ReportData:
             f"{header.name!r} has no validated trial to report ({len(records)} recorded,"
             f" {sum(r.status == 'failed' for r in records)} failed); run a new sweep"
         )
+    search = _begin_search(run)
     ensemble, board = run.ensemble, leaderboard(run)
     digits, images_missing = _images(header)
     leader = board.rows[0].candidate
@@ -152,7 +160,7 @@ def collect(run: Run) -> ReportData:
         board=board,
         board_document=leaderboard_document(run, board),
         failures=tuple(record for record in records if record.status == "failed"),
-        search=_search(run, records, [row.record for row in rows]),
+        begun_search=search,
         costs=costs(records),
         ensemble=ensemble,
         ensemble_rows=_ensemble_rows(ensemble),
@@ -161,7 +169,7 @@ def collect(run: Run) -> ReportData:
         sheet=sheet_of(digits.images, [picture.index for picture in found.pictures]) if digits else NO_PICTURES,
         compared=_compared(board) if header.kind == RunKind.COMPARISON else (),
         front=_front(header, records),
-        dataset=summary_of(digits) if digits else None,
+        dataset=summary_of(digits, run.validation_indices) if digits else None,
         images_missing=images_missing,
         inside=read_inside(leader),
         transfer=run.transfer,
@@ -188,18 +196,21 @@ def _leaderboard_rows(
     )
 
 
-def _search(run: Run, records: Sequence[RunRecord], ranked: Sequence[RunRecord]) -> SearchRows:
-    clock = search_clock(sessions_of(run), records)
-    fields = dimensions(run.header, ranked) if run.header.kind == RunKind.SWEEP else ()
+def _begin_search(run: Run) -> Callable[[], SearchRows]:
+    """Begin what takes long; the returned function waits for it."""
+    records, searched = run.records, run.header.kind == RunKind.SWEEP
+    ranked = [one.record for one in candidates(run)] if searched else list(run.ranked)  # as the page has them
+    fields = dimensions(run.header, ranked) if searched else ()
     epoch, nlls = footing(ranked)
-    return SearchRows(
+    clock, important = search_clock(sessions_of(run), records), begun(fields, nlls)
+    return lambda: SearchRows(
         history=history(records, clock),
         lanes=lanes(records, clock),
         rungs=rungs(records),
         dimensions=fields,
         footing_epoch=epoch,
         footing_nlls=nlls,
-        importances=importances(fields, nlls),
+        importances=important(),
     )
 
 

@@ -69,19 +69,21 @@ def test_damaged_runs_are_listed_as_damaged(sweep_store: Run, tmp_path: Path) ->
     runs = sweep_store.folder.parent
     (runs / "broken").mkdir()
     (runs / "broken" / "sweep.json").write_text("{")
-    listed = {row["sweep"]: row for row in list_document(runs)}
+    listed = {row["sweep"]: row for row in list_document(list_runs(runs))}
     assert listed["tiny"]["trials"]["finished"] == 3
     assert listed["broken"]["state"] == "damaged"
     assert "cannot use" in listed["broken"]["problem"]
-    lines = dict(list_lines(runs))
+    lines = dict(list_lines(runs, list_runs(runs)))
     assert "sweep on sklearn-digits, interrupted, 5 of 5 trials" in lines["tiny"]
     assert lines["broken"].startswith("damaged: ")
     (runs / ".removing-tiny-1").mkdir()  # left by an rm that was killed
     (runs / ".removing-tiny-1" / "sweep.json").write_text("{}")
-    assert set(dict(list_lines(runs))) == {"tiny", "broken", "next"}
+    assert set(dict(list_lines(runs, list_runs(runs)))) == {"tiny", "broken", "next"}
     with pytest.raises(UsageError, match="is not a folder"):
         list_runs(sweep_store.folder / "sweep.json")
-    assert dict(list_lines(tmp_path / "none"))["next"].startswith("digits sweep --trials 100")
+    assert dict(list_lines(tmp_path / "none", list_runs(tmp_path / "none")))["next"].startswith(
+        "digits sweep --trials 100"
+    )
 
 
 def test_removing_a_run_deletes_nothing_else(sweep_store: Run, tmp_path: Path) -> None:

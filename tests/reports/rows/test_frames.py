@@ -5,7 +5,7 @@ import pandas as pd
 from digits_core.recipe import FIELD_TYPES
 from digits_core.runs.run import Run
 from reports.pages.report import write_report
-from reports.rows.frames import leaderboard_frame
+from reports.rows.frames import leaderboard_rows
 from reports.rows.tables import collect
 from tests.helpers.runs import opened_for
 
@@ -14,7 +14,7 @@ def test_table_holds_every_figure_and_survives_csv(sweep_store: Run) -> None:
     sweep_store = opened_for(sweep_store)
     data = collect(sweep_store)
     rows = data.leaderboard
-    frame = leaderboard_frame(rows)
+    frame = pd.DataFrame(leaderboard_rows(rows))
     assert list(frame["standing"]) == [1, 2, 3, 4]
     assert frame["tied_with_leader"].dtype == bool
     assert list(frame["trial"]) == [row.record.trial for row in rows]

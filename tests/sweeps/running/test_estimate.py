@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_cli.printed.estimate import estimate_document, estimate_lines
+from digits_cli.printed.sweep import estimate_document, estimate_lines
 from digits_core.training.models import build_model, count_parameters
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.planning import plan_sweep
