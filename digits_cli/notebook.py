@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reports.rows.tables import ReportData
 
 SHOWN_ROWS = 10
+PARTS = ("validation", "test")
 SHOWN_COLUMNS = ("rank", "trial", "label", "runs", "accuracy", "accuracy_low", "accuracy_high", "nll", "verdict")
 
 
@@ -70,10 +71,15 @@ class OpenRun:
     def predictions(
         self, trial: int | None = None, part: Literal["validation", "test"] = "validation"
     ) -> "pd.DataFrame":
-        """One row per image: index, label, prediction and p0 to p9. trial: None for the leader's network."""
+        """One row per image: index, label, prediction and p0 to p9.
+
+        trial: of this run's own; None for the leader's network, which of a confirmed sweep is one on a fresh seed.
+        """
         from digits_core.judging.candidates import leader
         from reports.rows.frames import predictions_frame
 
+        if part not in PARTS:
+            raise unknown_name("part", part, PARTS)
         if trial is not None:
             return predictions_frame(self.run, trial, part)
         leads = leader(self.run)
@@ -115,30 +121,31 @@ class OpenRun:
         """Write the run's page, report.html in its folder unless `output` names another file; return its path."""
         from reports.pages.report import write_report
 
-        return write_report(Run(self.run.folder), None if output is None else Path(output))
+        return write_report(Run(self.run.folder), None if output is None else Path(output).expanduser())
 
     def __repr__(self) -> str:
-        header = self.run.header
-        return f"<{header.kind} {self.name!r} on {header.dataset}, {len(self.run.records)} trials>"
+        return f"<run {self.name!r} in {self.folder.parent}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: what the run is, and the first rows of its leaderboard."""
-        title = f"<p>{html.escape(repr(self)[1:-1])}</p>"
-        if not self.run.ranked:
-            return f"{title}<p>no validated trial yet</p>"
-        frame = self.leaderboard()
+        try:
+            header = self.run.header
+            title = f"{self.name}: {header.kind} on {header.dataset}, {len(self.run.records)} trials"
+            frame = self.leaderboard()
+        except (UsageError, EnvironmentFailure) as error:
+            return f"<p>{html.escape(str(error))}</p>"
         table: str = frame[list(SHOWN_COLUMNS)].head(SHOWN_ROWS).to_html(index=False, escape=True)
-        return title + table
+        return f"<p>{html.escape(title)}</p>{table}"
 
 
 def open_run(name: str | None = None, runs: Path | str = DEFAULT_RUNS) -> OpenRun:
     """Open a run by name, or the latest one. Raises UsageError if there isn't one."""
-    return OpenRun(Run.open(Path(runs), name))
+    return OpenRun(Run.open(Path(runs).expanduser(), name))
 
 
 def list_runs(runs: Path | str = DEFAULT_RUNS) -> list[str]:
     """The names of the runs in a folder, oldest first."""
-    return [run.name for run in runs_in(Path(runs))]
+    return [run.name for run in runs_in(Path(runs).expanduser())]
 
 
 def sweep(
@@ -171,7 +178,7 @@ def sweep(
 
     plan = plan_sweep(
         SweepConfig(
-            runs=Path(runs),
+            runs=Path(runs).expanduser(),
             name=name if name is not None else default_name(dataset),
             dataset=absolute(dataset),
             trials=trials,

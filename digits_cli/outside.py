@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from digits_core.outside.predictions import HandedIn
     from digits_core.runs.run import Run
 
+DEFAULT_TOP = 5
+
 
 @errors_in_one_line
 def judge(
@@ -28,7 +30,7 @@ def judge(
     labels: Annotated[
         Path | None, typer.Option(help="File with the labels.", show_default="those in the files")
     ] = None,
-    top: Annotated[int, typer.Option(help="How many of the run's best candidates to rank with them.")] = 5,
+    top: Annotated[int, typer.Option(help="How many of the run's best candidates to rank with them.")] = DEFAULT_TOP,
     output: Annotated[Path | None, typer.Option(help="HTML page to write.", show_default="none")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
@@ -51,7 +53,7 @@ def judge(
 
     """
     from digits_cli.printed.judge import JudgeOutcome, judge_document, judge_lines
-    from digits_core.errors import UsageError, check_count
+    from digits_core.errors import EnvironmentFailure, UsageError, check_count
     from digits_core.outside.judged import entries_of, entries_of_run, judged, together
     from digits_core.outside.predictions import read_predictions
     from digits_core.stored import MOST_TRIALS
@@ -64,31 +66,39 @@ def judge(
 
         checked_output(output)
     handed = [one for path in files for one in read_predictions(path)]
-    images, run, board, digits = _judged_on(handed, runs, against, dataset, labels)
+    images, run, board, digits = _judged_on(handed, runs, against, dataset, labels, top)
     entries = entries_of(handed, images)
     if run is not None and board is not None:
         entries += entries_of_run(run, board, top, on_test=images.part == "sealed test")
     combined = together(entries, images)
     result = judged([*entries, *([combined] if combined else [])], images)
-    page = None
+    page, failure = None, None
     if output is not None:
         from reports.pages.plain import write_judged_page
         from reports.rows.judged import judged_page
 
         rows = judged_page(result, run.name if run else "", len(run.ledger) if run else 0, digits)
-        page = write_judged_page(rows, output)
-    outcome = JudgeOutcome(files=files, judged=result, run=run, board=board, page=page)
+        try:
+            page = write_judged_page(rows, output)
+        except EnvironmentFailure as error:
+            failure = error
+    asked = [("--dataset", dataset), ("--labels", labels), ("--top", top if run and top != DEFAULT_TOP else None)]
+    words = [str(word) for name, value in asked if value is not None for word in (name, value)]
+    outcome = JudgeOutcome(files=files, judged=result, run=run, board=board, page=page, words=words)
     document = judge_document(outcome)
     emit(document, judge_lines(outcome, document), as_json=as_json)
+    if failure is not None:
+        raise failure  # after the result, which may have cost an opening
 
 
 def _judged_on(
-    handed: "list[HandedIn]", runs: Path, against: str | None, dataset: str | None, labels: Path | None
+    handed: "list[HandedIn]", runs: Path, against: str | None, dataset: str | None, labels: Path | None, top: int
 ) -> "tuple[Images, Run | None, Leaderboard | None, Digits | None]":
     """The images, the run that the models are judged against with its leaderboard, and the data set, where known."""
     from digits_core.data.datasets import absolute, load_digits
     from digits_core.judging.leaderboard import leaderboard as judge_run
     from digits_core.outside import images as on
+    from digits_core.outside.judged import entries_of, entries_of_run
     from digits_core.runs.run import Run
 
     if dataset is not None:
@@ -102,7 +112,8 @@ def _judged_on(
     board, known = judge_run(run), on.digits_of(run)
     on_test = on.are_for_test(handed, run, known)
     if on_test and known is not None:
-        on.check_test_order(handed, run, known)  # what does not fit opens nothing
+        entries_of(handed, on.unopened_test_images(handed, run, known))  # what does not fit opens nothing
+        entries_of_run(run, board, top, on_test=True)  # nor does what cannot be read
         from digits_core.inference.sealed import open_test_labels
         from sweeps.words import counted
 

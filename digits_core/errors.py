@@ -40,5 +40,5 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
 
 def check_count(option: str, value: int | None, high: int) -> None:
     """Raise UsageError unless `value` is None or from 1 to `high`."""
-    if value is not None and not 1 <= value <= high:
+    if value is not None and not (isinstance(value, int) and 1 <= value <= high):
         raise UsageError(f"{option} must be between 1 and {high:,}, got {value:,}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_cli.notebook import OpenRun, list_runs, open_run
+from digits_cli.notebook import OpenRun, list_runs, open_run, sweep
 from digits_core.errors import UsageError
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.runs.run import Run
@@ -56,6 +56,15 @@ def test_predictions_and_curves_are_those_stored(sweep_store: Run) -> None:
     curves = run.curves()
     assert len(curves) == sum(len(one.curve) for one in sweep_store.records)
     assert curves[curves["trial"] == 1]["validation_nll"].min() == pytest.approx(record.nll)
+
+
+def test_what_is_wrong_is_said(sweep_store: Run) -> None:
+    with pytest.raises(UsageError, match="unknown part 'tests'; did you mean 'test'"):
+        OpenRun(sweep_store).predictions(part="tests")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--trials must be between 1 and"):
+        sweep(trials=1.5, name="q", runs=sweep_store.folder.parent)  # type: ignore[arg-type]
+    (sweep_store.folder / "sweep.json").write_text("{")
+    assert "cannot use" in OpenRun(reread(sweep_store))._repr_html_()
 
 
 def test_an_unknown_chart_is_named_with_the_nearest(sweep_store: Run) -> None:

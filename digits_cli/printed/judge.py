@@ -34,6 +34,7 @@ class JudgeOutcome:
     run: Run | None
     board: Leaderboard | None  # of the run
     page: Path | None
+    words: Sequence[str] = ()  # options of the command that say what is right
 
     @property
     def openings(self) -> int | None:
@@ -128,9 +129,12 @@ def judge_lines(outcome: JudgeOutcome, document: dict[str, Any]) -> list[tuple[s
     lines.append(("how to read", f"ranked by {by}; p is corrected for the number of rows (Holm)"))
     if outcome.page:
         return [*lines, ("page", str(outcome.page)), ("next", open_command(outcome.page))]
-    against = ("--against", outcome.run.name, *runs_option(outcome.run.folder)) if outcome.run else ()
-    files = map(str, outcome.files)
-    return [*lines, ("next", digits_command("judge", *files, *against, "--output", "judged.html"))]
+    run = outcome.run
+    options = runs_option(run.folder) if run else []
+    if run and judged.images.part == "sealed test":  # the same again would open it once more
+        return [*lines, ("next", digits_command("leaderboard", run.name, *options))]
+    words = [*map(str, outcome.files), *(("--against", run.name) if run else ()), *outcome.words, *options]
+    return [*lines, ("next", digits_command("judge", *words, "--output", "judged.html"))]
 
 
 def _row_lines(row: dict[str, Any], part: str) -> list[tuple[str, str]]:

@@ -94,7 +94,8 @@ def row_lines(row: Values) -> list[tuple[str, str]]:
     if row["test"] is not None:
         lines.append(("   sealed test", answers_text(row["test"])))
     if row["to_leader"] is not None:
-        lines.append(("   vs leader", to_leader_text(row["to_leader"])))
+        # Pages written before 2026-11-28 have the verdict in the row alone.
+        lines.append(("   vs leader", to_leader_text({"verdict": row["verdict"], **row["to_leader"]})))
     if row.get("to_leader_on_test") is not None:
         lines.append(("   on the test", to_leader_text(row["to_leader_on_test"])))
     return lines

@@ -82,8 +82,14 @@ def _row_document(run: Run, row: Row) -> dict[str, Any]:
         "train_seconds": candidate.train_seconds,
         "image_seconds": candidate.record.image_seconds,
         "recipe": dataclasses.asdict(candidate.record.recipe),
-        "reproduce": replay_command(run.outer.folder, candidate.trial),
+        "reproduce": _replay(run, row),
     }
+
+
+def _replay(run: Run, row: Row) -> str:
+    """What confirms a sweep has no number in it: `replay` without one takes the leader's network."""
+    is_confirmed_leader = row.candidate.confirmed and row.rank == 1
+    return replay_command(run.outer.folder, None if is_confirmed_leader else row.candidate.trial)
 
 
 def answers_document(answers: Answers) -> dict[str, Any]:

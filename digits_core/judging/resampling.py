@@ -138,6 +138,9 @@ def selection_corrected(criterion: Matrix, wrong: Matrix, draws: int = DRAWS) ->
 
 
 def _single(values: Matrix) -> npt.NDArray[np.float32]:
-    """Single precision, which doubles the speed. The mean over models is subtracted first: it changes no comparison."""
-    centred: npt.NDArray[np.float32] = (values - values.mean(axis=0)).astype(np.float32)
+    """Single precision, which doubles the speed. The mean over models is subtracted first: it changes no comparison.
+
+    A model whose figure is not a number leaves the others as they are.
+    """
+    centred: npt.NDArray[np.float32] = (values - np.nan_to_num(values).mean(axis=0)).astype(np.float32)
     return centred

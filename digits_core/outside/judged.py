@@ -25,7 +25,7 @@ from digits_core.runs.ensemble_records import share_text
 from digits_core.runs.run import Run
 
 Origin = Literal["handed in", "run", "ensemble"]
-SEED_IN_NAME = re.compile(r"(.+?)[-_. ]+seed[-_. ]?(\w+)", re.IGNORECASE)
+SEED_IN_NAME = re.compile(r"(.+?)[-_. ]+seed[-_. ]?(\d+)", re.IGNORECASE)
 FEWEST_TO_FIT = 100  # images: greedy weights are fitted on folds of them
 
 
@@ -76,7 +76,14 @@ def entries_of(handed: Sequence[HandedIn], images: Images) -> list[Entry]:
                 " names, such as NAME-seed1, or columns model and seed"
             )
         seeds[one.seed] = in_order(one, images)
-    return [_entry(name, list(seeds.values()), images.labels) for name, seeds in groups.items()]
+    return [
+        _entry(name, [seeds[seed] for seed in sorted(seeds, key=_as_number)], images.labels)
+        for name, seeds in groups.items()
+    ]
+
+
+def _as_number(seed: str) -> tuple[int, str]:
+    return len(seed), seed  # 2 before 10
 
 
 def _with_seed_of_its_name(one: HandedIn) -> HandedIn:

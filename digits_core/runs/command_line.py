@@ -33,6 +33,7 @@ def open_command(path: Path) -> str:
     return shlex.join([opener, str(path)])
 
 
-def replay_command(folder: Path, trial: int) -> str:
-    """The command that trains a stored trial again and counts the differences."""
-    return digits_command("replay", folder.name, "--trial", trial, *runs_option(folder))
+def replay_command(folder: Path, trial: int | None) -> str:
+    """The command that trains a stored trial, or the leader's network, again and counts the differences."""
+    number = () if trial is None else ("--trial", trial)
+    return digits_command("replay", folder.name, *number, *runs_option(folder))

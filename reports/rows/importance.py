@@ -109,7 +109,8 @@ def _fitted_elsewhere(table: Table, target: Table) -> tuple[Fall, float]:
     """`fitted`, in a process of its own; here if that fails."""
     question = json.dumps([table.tolist(), target.tolist()]).encode()
     try:
-        command = [sys.executable, "-m", "reports.rows.importance"]
+        # -P: a file in the working folder must not stand in for a module.
+        command = [sys.executable or "", "-P", "-m", "reports.rows.importance"]
         done = subprocess.run(command, input=question, capture_output=True, timeout=LONGEST_SECONDS, check=True)  # noqa: S603 - our own module
         falls, skill = json.loads(done.stdout)
         return np.array(falls), float(skill)

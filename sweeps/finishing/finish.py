@@ -78,10 +78,11 @@ def keep_best_parameters(run: Run) -> None:
     leads = leader(run)
     if leads is None:
         return
+    validation = leads.runs[0].validation
     best = best_parameters(
         leads.record.recipe,
         name=f"{run.name}, trial {leads.trial}",
         dataset=run.header.dataset,
-        validation=dataclasses.asdict(leads.record.validation) if leads.record.validation else {},
+        validation=dataclasses.asdict(validation) if validation else {},
     )
     RunWriter(run.folder).write_best_parameters(best)

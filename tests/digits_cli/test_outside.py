@@ -1,6 +1,7 @@
 """`digits judge` and `digits datasets split`, from the command line."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from digits_core.data.digits import Digits
+from digits_core.inference.ensembling import build_ensemble
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.metrics import confusion_matrix
+from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
 from tests.helpers.command_line import run
 from tests.helpers.models import answers
@@ -104,14 +107,53 @@ def test_test_predictions_are_scored_by_the_one_opener_and_counted(
     assert [(one.purpose, one.trials) for one in reread(sweep_store).ledger] == [("judging 1 model made elsewhere", ())]
 
 
-def test_what_does_not_fit_opens_nothing(runs: Path, sweep_store: Run, digits: Digits, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arrays", "times", "said"),
+    [
+        ({"predictions": np.zeros(358, int)}, 1, "has 358 predictions, but the test set of tiny has 359 images"),
+        ({"predictions": np.zeros(359, int)}, 2, "both hold mine"),
+        ({"predictions": np.zeros(359, int), "labels": np.zeros(359, int)}, 1, "hand in the predictions without them"),
+    ],
+)
+def test_what_does_not_fit_opens_nothing(
+    arrays: dict[str, np.ndarray], times: int, said: str, runs: Path, sweep_store: Run, digits: Digits, tmp_path: Path
+) -> None:
     path = tmp_path / "mine.npz"
-    np.savez(path, predictions=np.zeros(358, int), indices=digits.parts[2][:-1])
-    code, out, err = run("judge", str(path), "--against", "tiny", "--runs", str(runs), "--json")
+    np.savez(path, indices=digits.parts[2][: len(arrays["predictions"])], **arrays)  # type: ignore[arg-type]
+    code, out, err = run("judge", *[str(path)] * times, "--against", "tiny", "--runs", str(runs), "--json")
     assert (code, out) == (2, "")
-    assert "has 358 predictions, but the test set of tiny has 359 images" in err
+    assert said in err
     assert reread(sweep_store).ledger == ()
     assert not (sweep_store.folder / "test_labels.npy").exists()
+
+
+def test_what_cannot_be_read_opens_nothing(runs: Path, sweep_store: Run, digits: Digits, tmp_path: Path) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=2))
+    (damaged,) = sweep_store.folder.glob("ensemble_test-*.npy")
+    damaged.write_bytes(b"")
+    path = tmp_path / "mine.npz"
+    np.savez(path, predictions=np.zeros(359, int), indices=digits.parts[2])
+    code, _, err = run("judge", str(path), "--against", "tiny", "--runs", str(runs))
+    assert (code, damaged.name in err) == (1, True)
+    assert len(reread(sweep_store).ledger) == 1
+
+
+def test_a_page_that_cannot_be_written_costs_no_result(theirs: Path, runs: Path) -> None:
+    code, out, err = run("judge", str(theirs), "--against", "tiny", "--runs", str(runs), "--output", "/proc/x.html")
+    assert code == 1
+    assert "theirs" in out
+    assert err.startswith("error: cannot write /proc/x.html")
+
+
+def test_the_next_command_works(theirs: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (("--dataset", "sklearn-digits"), ("--against", "tiny", "--top", "2", "--runs", str(runs))):
+        _, out, _ = run("judge", str(theirs), *words)
+        command = out.splitlines()[-1].removeprefix("next").strip()
+        code, _, err = run(*shlex.split(command)[1:])
+        assert (code, err) == (0, "")
+        assert (tmp_path / "judged.html").exists()
+        assert [word in command for word in words] == [True] * len(words)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from digits_core.judging.leaderboard import leaderboard
 from digits_core.outside.images import (
     Images,
     are_for_test,
-    check_test_order,
     digits_of,
     images_of_dataset,
     images_of_handed,
     images_of_run,
+    unopened_test_images,
 )
 from digits_core.outside.judged import entries_of, entries_of_run, judged, together
 from digits_core.outside.predictions import HandedIn
@@ -48,6 +48,17 @@ def test_seeds_of_a_model_are_judged_as_one() -> None:
     assert (entry.name, entry.seeds, entry.answers.error_counts) == ("theirs", ("1", "2"), (4, 6))
 
 
+@pytest.mark.parametrize("name", ["tree-seedling", "seed3", "forest-seeded-3", "forestseed3"])
+def test_not_every_name_with_seed_in_it_has_one(name: str) -> None:
+    (entry,) = entries_of([handed(range(4), name)], IMAGES)
+    assert (entry.name, entry.seeds) == (name, ())
+
+
+def test_the_first_seed_is_the_lowest() -> None:
+    (entry,) = entries_of([handed(range(2), seed="10"), handed(range(3), seed="2")], IMAGES)
+    assert (entry.seeds, entry.answers.error_counts) == (("2", "10"), (3, 2))
+
+
 @pytest.mark.parametrize("name", ["forest-seed3", "forest_seed_3", "forest.seed3", "Forest Seed 3"])
 def test_the_seed_may_be_in_the_name(name: str) -> None:
     (entry,) = entries_of([handed(range(4), name)], IMAGES)
@@ -70,6 +81,18 @@ def test_digits_without_probabilities_are_ranked_by_error_rate() -> None:
     assert to_leader is not None
     assert to_leader.error_rate == pytest.approx(5 / N)
     assert to_leader.p_value == pytest.approx(2 / 2**5)  # five images, one way: McNemar
+
+
+def test_a_model_without_probabilities_leaves_the_others_their_nll() -> None:
+    models = [handed(range(4), "one"), handed(range(20, 29), "two")]
+    alone = judged(entries_of(models, IMAGES), IMAGES)
+    beside = judged(entries_of([*models, digits_only(handed(range(70)))], IMAGES), IMAGES)
+    assert beside.rows[1].to_leader is not None
+    assert alone.rows[1].to_leader is not None
+    ours, theirs = beside.rows[1].to_leader.nll_interval, alone.rows[1].to_leader.nll_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-4)
+    assert beside.rows[2].to_leader is not None
+    assert np.isnan(beside.rows[2].to_leader.nll_interval.low)
 
 
 def test_some_seeds_with_probabilities_and_some_without_are_refused() -> None:
@@ -143,7 +166,9 @@ def test_predictions_of_the_test_set_are_told_by_their_indices_or_number(sweep_s
     with pytest.raises(UsageError, match="judge them apart"):
         are_for_test([on(test, 359), on(validation, 360)], sweep_store, known)
     with pytest.raises(UsageError, match="of images that are not in the test set of tiny"):
-        check_test_order([on(validation, 360)], sweep_store, known)
+        entries_of([on(validation, 360)], unopened_test_images([], sweep_store, known))
+    with pytest.raises(UsageError, match="test set is sealed; hand in the predictions without them"):
+        unopened_test_images([replace(on(test, 359), labels=np.zeros(359, int))], sweep_store, known)
     spoil(sweep_store.folder / "sweep.json", data_checksum="0" * 64)
     assert digits_of(reread(sweep_store)) is None
 

@@ -143,7 +143,7 @@ def test_page_shows_significance_and_selection_bias(sweep_store: Run, split: Spl
     text = " ".join(Page(render(data)).text.split())
     assert f"Leader (trial {second.trial}), mean of 2 fresh seeds, sealed test" in text
     assert "corrected for that selection" not in text  # fresh seeds make the correction unnecessary
-    assert "(the search\u2019s own run of it)" in text
+    assert "digits replay tiny --runs" in text  # without a number: the leader's network, on a fresh seed
     assert data.answered.featured[0].title == f"Leader (trial {second.trial}), first of 2 fresh seeds"
     assert "Test set opened 1 time." in text
 

@@ -1,6 +1,10 @@
-import numpy as np
+import sys
+from pathlib import Path
 
-from reports.rows.importance import Importances, importances
+import numpy as np
+import pytest
+
+from reports.rows.importance import Importances, begun, importances
 from reports.rows.search import Dimension
 
 
@@ -49,3 +53,19 @@ def test_too_few_or_equal_trials_give_a_reason() -> None:
     assert "no field that varied" in str(importances([], [0.1] * 50))
     fields, _ = made_up(40)
     assert importances(fields, [0.5] * 40) == "all trials have the same NLL: no field mattered"
+
+
+def test_another_process_finds_the_same_and_loads_nothing_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("numpy", "json", "sklearn", "reports"):
+        (tmp_path / f"{name}.py").write_text("open('loaded', 'w')\n")
+    expected = importances(*made_up(120))
+    with monkeypatch.context() as patch:
+        patch.setattr("reports.rows.importance.fitted", None)  # not here
+        found = begun(*made_up(120))()
+    assert found == expected
+    assert not (tmp_path / "loaded").exists()
+    monkeypatch.setattr(sys, "executable", None)  # Python inside another program
+    assert begun(*made_up(120))() == found
