@@ -142,5 +142,11 @@ def _column(dimension: Dimension) -> npt.NDArray[np.float64]:
 
 
 if __name__ == "__main__":
+    # scikit-learn imports pandas if it finds it, which takes a fifth of a second, for tables that it is not given here.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+    import sklearn.ensemble
+    import sklearn.inspection  # noqa: F401
+
+    del sys.modules["pandas"]
     _falls, _skill = fitted(*map(np.array, json.load(sys.stdin)))
     json.dump([_falls.tolist(), _skill], sys.stdout)

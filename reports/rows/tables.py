@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from digits_core.data.datasets import is_loadable, load_digits
 from digits_core.data.digits import Digits
 from digits_core.errors import EnvironmentFailure, UsageError
@@ -147,7 +149,9 @@ def collect(run: Run) -> ReportData:
             f" {sum(r.status == 'failed' for r in records)} failed); run a new sweep"
         )
     search = _begin_search(run)
-    ensemble, board = run.ensemble, leaderboard(run)
+    ensemble = run.ensemble
+    with threadpool_limits(1):  # the other processor has the importances to compute
+        board = leaderboard(run)
     digits, images_missing = _images(header)
     leader = board.rows[0].candidate
     found = answered(run, leader, ensemble, digits)
