@@ -4,6 +4,7 @@ The commands use the same functions. Nothing here prints a result; a search show
 """
 
 import html
+import os
 import sys
 from collections.abc import Mapping
 from functools import cached_property
@@ -29,7 +30,7 @@ SHOWN_COLUMNS = ("rank", "trial", "label", "runs", "accuracy", "accuracy_low", "
 
 
 class OpenRun:
-    """A run to look into. `refresh()` reads again what was written since.
+    """A run to look into, as it was when it was opened: `refresh()` returns it as it is now.
 
     Its methods raise UsageError or EnvironmentFailure, with one line that says what to do.
     """
@@ -73,7 +74,8 @@ class OpenRun:
     ) -> "pd.DataFrame":
         """One row per image: index, label, prediction and p0 to p9.
 
-        trial: of this run's own; None for the leader's network, which of a confirmed sweep is one on a fresh seed.
+        trial: one of this run's own trials; None for the leader's network, which in a confirmed sweep is that of its
+        first fresh seed.
         """
         from digits_core.judging.candidates import leader
         from reports.rows.frames import predictions_frame
@@ -138,14 +140,19 @@ class OpenRun:
         return f"<p>{html.escape(title)}</p>{table}"
 
 
-def open_run(name: str | None = None, runs: Path | str = DEFAULT_RUNS) -> OpenRun:
+def _runs_folder(runs: Path | str | None) -> Path:
+    """As the commands find it: the folder named, else DIGITS_RUNS, else ./runs."""
+    return Path(runs or os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS).expanduser()
+
+
+def open_run(name: str | None = None, runs: Path | str | None = None) -> OpenRun:
     """Open a run by name, or the latest one. Raises UsageError if there isn't one."""
-    return OpenRun(Run.open(Path(runs).expanduser(), name))
+    return OpenRun(Run.open(_runs_folder(runs), name))
 
 
-def list_runs(runs: Path | str = DEFAULT_RUNS) -> list[str]:
+def list_runs(runs: Path | str | None = None) -> list[str]:
     """The names of the runs in a folder, oldest first."""
-    return [run.name for run in runs_in(Path(runs).expanduser())]
+    return [run.name for run in runs_in(_runs_folder(runs))]
 
 
 def sweep(
@@ -153,7 +160,7 @@ def sweep(
     trials: int | None = None,
     dataset: str = "sklearn-digits",
     name: str | None = None,
-    runs: Path | str = DEFAULT_RUNS,
+    runs: Path | str | None = None,
     max_epochs: int | None = None,
     seed: int = 0,
     concurrency: int | None = None,
@@ -178,7 +185,7 @@ def sweep(
 
     plan = plan_sweep(
         SweepConfig(
-            runs=Path(runs).expanduser(),
+            runs=_runs_folder(runs),
             name=name if name is not None else default_name(dataset),
             dataset=absolute(dataset),
             trials=trials,

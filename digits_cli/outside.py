@@ -1,4 +1,4 @@
-"""`digits judge` and `digits datasets split`: models that were trained elsewhere."""
+"""`digits judge` and `digits datasets split`: models that are made elsewhere."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,13 +35,15 @@ def judge(
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
-    """Judge models that were trained elsewhere.
+    """Judge models that were made elsewhere.
 
-    A file holds `probabilities` (N, 10) or `predictions` (N,) of one model or, with columns `model` and `seed`, of
-    several; `indices` say which images of the data set they are for, else they are in its order. `digits datasets
-    split` hands out the images and indices. Models and a run's best are ranked together, with intervals, tests, and the
-    best ensemble of all of them. Predictions of the run's test set are scored too: that opens it, and the run's ledger
-    counts it.
+    A file holds `probabilities` (N, 10) or `predictions` (N,) of the validation images: an NPZ file of one model, a
+    table also of several, told apart by columns `model` and `seed`. `indices` are the images' positions in the data
+    set; without them, rows must be in the order of `digits datasets split`. The models and a run's best are ranked
+    together, with intervals and corrected tests, and with a greedy ensemble of those that have probabilities.
+
+    With --against you can also hand in predictions of the run's test images. That opens the sealed test set, and the
+    ledger records it.
 
     Examples:
 
@@ -60,7 +62,7 @@ def judge(
 
     check_count("--top", top, MOST_TRIALS)
     if sum(one is not None for one in (against, dataset, labels)) > 1:
-        raise UsageError("--against, --dataset and --labels each say what is right; give one of them")
+        raise UsageError("--against, --dataset and --labels each supply the labels; give one of them")
     if output is not None:
         from reports.pages.report import checked_output
 
@@ -129,7 +131,7 @@ def split_dataset(
     output: Annotated[Path, typer.Option(help="NPZ file to write.")] = Path("split.npz"),
     as_json: AsJson = False,
 ) -> None:
-    """Hand out a data set, to train elsewhere by the same rules.
+    """Export a data set's split, to train elsewhere by the same rules.
 
     Writes the images, labels and indices of the training and validation sets, and the images and indices of the test
     set without its labels, to one NPZ file. Train with anything, predict the validation images, and hand the

@@ -34,7 +34,7 @@ class JudgeOutcome:
     run: Run | None
     board: Leaderboard | None  # of the run
     page: Path | None
-    words: Sequence[str] = ()  # options of the command that say what is right
+    words: Sequence[str] = ()  # further options of the command, for the next one
 
     @property
     def openings(self) -> int | None:
@@ -116,7 +116,7 @@ def judge_lines(outcome: JudgeOutcome, document: dict[str, Any]) -> list[tuple[s
         lines.append(("corrected", _corrected_text(chosen, chosen["name"], "handed in")))
     own = document["run_selection_corrected"]
     if own and outcome.run:
-        lines.append(("corrected", _corrected_text(own, f"{outcome.run.name}/{own['trial']}", "on these images")))
+        lines.append(("corrected", _corrected_text(own, f"{outcome.run.name}/{own['trial']}", "trials of the sweep")))
     if document["detectable_difference"] is not None:
         points = f"{100 * document['detectable_difference']:.2f} points"
         lines.append(

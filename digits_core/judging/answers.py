@@ -57,7 +57,7 @@ class Answers:
 
     @cached_property
     def mean_nll(self) -> float:
-        """Mean over the runs; candidates are ranked by it."""
+        """Mean over the runs."""
         return float(np.mean([one.nll for one in self.scores]))
 
     @cached_property

@@ -65,7 +65,7 @@ def candidates(run: Run) -> list[Candidate]:
     """All candidates that count, best first. Reads records, no arrays.
 
     Trials that were confirmed on fresh seeds come before the others: a mean over seeds is worth more than a lucky run.
-    Recipes with fewer runs than others come later: none may lead because its worse seeds failed or were not reached.
+    Recipes with fewer runs than others come later: else one could lead because its worst seeds failed or never ran.
     Raises UsageError for refitted models, which were trained on the validation set.
     """
     kind = run.header.kind

@@ -2,8 +2,8 @@
 
 Rows are ranked by validation NLL, recipes that were confirmed on fresh seeds first. A row is tied with the leader if
 the test of its error rate against the leader's, corrected for the number of rows, has a p-value of 5 % or more: see
-digits_core.judging.paired. Where the sealed test set was opened for all runs of a comparison or confirmation, each row
-is tested there as well, with the same correction; nothing is ranked by it.
+digits_core.judging.paired. Where the sealed test set was opened for all runs of a comparison, or for all confirmed
+recipes, these rows are tested there as well, with the same correction; nothing is ranked by it.
 """
 
 import itertools

@@ -58,7 +58,7 @@ class ToLeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One of several models. ranks: the 95 % interval of its rank, from the bootstrap; 1 is the lowest."""
+    """One of several models. ranks: the 95 % interval of its rank, from the bootstrap; 1 is the best."""
 
     ranks: tuple[int, int]
     to_leader: ToLeader | None  # None for the first
@@ -88,7 +88,9 @@ def compared(
     if len({one.n for one in found}) > 1:
         raise ValueError("the predictions are not for the same images")
     figures = (_seed_means(found, figure) for figure in FIGURES)
-    paired = paired_bootstrap(*figures, draws=draws, ahead=ahead, picking=picking)
+    # A resample with as many mistakes for both says nothing about which is better. NLLs are never the same.
+    tied_below = 0.5 / found[0].n / max(len(one.scores) for one in found) if by == "error_rate" else 0.0
+    paired = paired_bootstrap(*figures, draws=draws, ahead=ahead, tied_below=tied_below, picking=picking)
     resampled = dict(zip(FIGURES, paired, strict=True))
     differences = [_differences(found[0], other, folds) for other in found[1:]]
     corrected = holm([one.p_value for one in differences])

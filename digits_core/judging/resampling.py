@@ -54,12 +54,13 @@ def image_counts(n: int, draws: int, seed: int = SEED) -> Iterator[npt.NDArray[n
 
 
 def paired_bootstrap(
-    *figures: Matrix, draws: int = DRAWS, ahead: int = 0, picking: "Picking | None" = None
+    *figures: Matrix, draws: int = DRAWS, ahead: int = 0, tied_below: float = 0.0, picking: "Picking | None" = None
 ) -> tuple[Paired, ...]:
     """Percentile intervals of each model's difference from the first and of its rank, for each of the figures.
 
     figures: (M, N) each, of the same models on the same images. The first `ahead` models always rank before the others.
-    picking: sees the same resamples, because drawing them takes longer than using them.
+    Means that differ by less than `tied_below`, or not at all, share their ranks. picking: sees the same resamples,
+    because drawing them takes longer than using them.
     """
     models, n = figures[0].shape
     by_image = np.concatenate([_single(values) for values in figures]).T
@@ -70,21 +71,40 @@ def paired_bootstrap(
             picking.see(counts)
     means = np.concatenate(found) / n
     blocks = (means[:, first : first + models] for first in range(0, len(figures) * models, models))
-    return tuple(_paired(block, ahead) for block in blocks)
+    return tuple(_paired(block, ahead, tied_below) for block in blocks)
 
 
-def _paired(means: npt.NDArray[np.float32], ahead: int) -> Paired:
+def _paired(means: npt.NDArray[np.float32], ahead: int, tied_below: float) -> Paired:
     """means: (draws, M)."""
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     differences = np.quantile(means - means[:, :1], tails, axis=0)
-    groups = (means[:, :ahead], means[:, ahead:])
-    first, others = (group.argsort(axis=1, kind="stable").argsort(axis=1) + 1 for group in groups)
-    places = np.concatenate([first, others + ahead], axis=1)
-    low, high = np.quantile(places, tails, axis=0, method="inverted_cdf")
+    groups = [_places(means[:, :ahead], tied_below), _places(means[:, ahead:], tied_below)]
+    best, worst = (np.concatenate([first, others + ahead], axis=1) for first, others in zip(*groups, strict=True))
+    low = np.quantile(best, tails[0], axis=0, method="inverted_cdf")
+    high = np.quantile(worst, tails[1], axis=0, method="inverted_cdf")
     return Paired(
         to_leader=tuple(Interval(low=float(a), high=float(b)) for a, b in differences.T),
         ranks=tuple((int(a), int(b)) for a, b in zip(low, high, strict=True)),
     )
+
+
+def _places(means: npt.NDArray[np.float32], tied_below: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The best and the worst rank, from 1, of each mean in its row, both (draws, M): they differ for ties."""
+    count = means.shape[1]
+    if not count:
+        return np.empty(means.shape, np.int64), np.empty(means.shape, np.int64)
+    order = means.argsort(axis=1, kind="stable")
+    is_first = np.ones(means.shape, bool)
+    gaps = np.diff(np.take_along_axis(means, order, axis=1), axis=1)
+    is_first[:, 1:] = (gaps > 0) & (gaps >= tied_below)
+    is_last = np.roll(is_first, -1, axis=1)
+    position = np.arange(count)
+    best = np.maximum.accumulate(np.where(is_first, position, 0), axis=1)
+    worst = np.minimum.accumulate(np.where(is_last, position, count - 1)[:, ::-1], axis=1)[:, ::-1]
+    places = np.empty((2, *means.shape), np.int64)
+    for place, ranks in zip(places, (best, worst), strict=True):
+        np.put_along_axis(place, order, ranks + 1, axis=1)
+    return places[0], places[1]
 
 
 class Picking:

@@ -75,7 +75,7 @@ def _is_for_test(one: HandedIn, run: Run, test: Indices) -> bool:
 def unopened_test_images(handed: Sequence[HandedIn], run: Run, digits: Digits) -> Images:
     """The test images with zeros for labels, to see whether the predictions fit before anything is opened.
 
-    Raises UsageError if they bring labels: to say how many of these are right would open the test set by and by.
+    Raises UsageError if they bring labels: saying how many of these are right would leak the test labels bit by bit.
     """
     labelled = next((one for one in handed if one.labels is not None), None)
     if labelled is not None:

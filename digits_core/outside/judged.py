@@ -1,7 +1,7 @@
 """One ranking of models that were trained elsewhere and, beside them, a run's best: same images, tests, corrections.
 
-Ranked by NLL or, if a model comes without probabilities, by error rate. On validation images an ensemble of all of them
-is ranked as well: greedy weights, scored on images that did not choose them.
+Ranked by NLL or, if a model comes without probabilities, by error rate. On validation images a greedy
+ensemble of the networks with probabilities is ranked as well, scored on images that did not choose its weights.
 """
 
 import re
@@ -181,7 +181,7 @@ def together(entries: Sequence[Entry], images: Images) -> Entry | None:
         f"{one.name} ({share_text(float(weight))})" for one, weight in zip(members, weights, strict=True) if weight > 0
     )
     return Entry(
-        name="ensemble of all",
+        name="greedy ensemble",
         origin="ensemble",
         answers=Answers.of(images.labels, [honest]),
         predicted=honest.argmax(axis=1),

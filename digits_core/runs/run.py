@@ -6,7 +6,7 @@ RUNS/NAME/sweep.json               RunHeader, written before the first trial
          /.pushed.json             what a push or pull last agreed on: see digits_core.remote.copies
          /study.db                 the trials as an Optuna study, for optuna-dashboard: see sweeps.search.study_copy
          /summary.json             RunSummary, written after the last trial
-         /best_parameters.json     the leader's recipe, for `digits train FILE`; written with the summary
+         /best_parameters.json     the leader's recipe, for `digits train FILE`; written by whatever finishes the run
          /validation_labels.npy, validation_indices.npy
          /trials/00007/validation.npy       (N, 10) probabilities of the best epoch
                       /weights.safetensors  weights of the best epoch; with --keep only the best trials keep theirs
@@ -73,9 +73,9 @@ def check_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it is when it is first asked; no file is opened twice. What is written later, a new `Run` shows.
+    """A run's folder, read: each file on first use, and then kept. Make a new `Run` to see what was written later.
 
-    Damaged files raise EnvironmentFailure when they are read. Only `digits_core.runs.writer` writes.
+    Damaged files raise EnvironmentFailure when they are read. `digits_core.runs.writer` writes.
     """
 
     folder: Path

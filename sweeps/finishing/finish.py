@@ -20,10 +20,10 @@ from sweeps.words import counted
 def finish(run: Run) -> Run:
     """Do what is missing, and return the run as it is then.
 
-    Opens the sealed test set for what the run was made for: the leader of a sweep, the only trial of a training run,
-    all runs of a comparison or confirmation, unless they were interrupted or cross-validated. Writes the leader's
-    recipe to a file, and what its network looks like inside. Raises EnvironmentFailure if the test set cannot be
-    opened, UsageError if another process drives the run.
+    Opens the sealed test set for the trials that this kind of run reports: the leader of a sweep, the only trial of a
+    training run, all runs of a comparison, confirmation or refit, unless they were interrupted or cross-validated.
+    Writes the leader's recipe to a file, and what its network looks like inside. Raises EnvironmentFailure if the test
+    set cannot be opened, UsageError if another process drives the run.
     """
     with sole_driver(run.folder):
         run = Run(run.folder)

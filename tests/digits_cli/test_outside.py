@@ -48,7 +48,7 @@ def test_a_model_is_ranked_among_the_run_s(theirs: Path, runs: Path, sweep_store
     assert (document["against"], document["part"], document["n"]) == ("tiny", "validation", 360)
     by_name = {row["name"]: row for row in document["rows"]}
     board = leaderboard(sweep_store)
-    assert set(by_name) == {"theirs", "ensemble of all", *(f"tiny/{row.candidate.trial}" for row in board.rows)}
+    assert set(by_name) == {"theirs", "greedy ensemble", *(f"tiny/{row.candidate.trial}" for row in board.rows)}
     own = by_name["theirs"]
     assert own["answers"]["error_counts"] == [7]
     assert {one["label"] for one in own["mistakes"]} == set(sweep_store.validation_labels[:7].tolist())

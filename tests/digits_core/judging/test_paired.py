@@ -52,3 +52,16 @@ def test_p_values_are_corrected_for_the_number_of_rows() -> None:
     assert (first.to_leader.p_value, first.to_leader.corrected_p_value) == pytest.approx((2 / 2**8, 4 / 2**8))
     assert (second.to_leader.p_value, second.to_leader.corrected_p_value) == pytest.approx((0.25, 0.25))
     assert (first.to_leader.verdict, second.to_leader.verdict) == ("more mistakes", "tied")
+
+
+def test_resamples_with_as_many_mistakes_leave_the_rank_open() -> None:
+    """One model makes two mistakes, the other the same two and one more: in a third of resamples they are equal."""
+    wrong = np.zeros((2, 1, 60), bool)
+    wrong[:, 0, :2] = wrong[1, 0, 2] = True
+    by_errors = compared([answers_of(one) for one in wrong], by="error_rate")
+    assert [row.ranks for row in by_errors] == [(1, 2), (1, 2)]
+    apart = np.zeros((2, 1, 60), bool)
+    apart[1, 0, :30] = True  # never equal
+    assert [row.ranks for row in compared([answers_of(one) for one in apart], by="error_rate")] == [(1, 1), (2, 2)]
+    same = compared([answers_of(wrong[0]), answers_of(wrong[0])])
+    assert [row.ranks for row in same] == [(1, 2), (1, 2)]
