@@ -2,7 +2,7 @@
 
 delivering.py   export and transfer
 entry.py        where `digits` starts
-finishing.py    what every command that trains does at the end
+finishing.py    what commands that train have in common: trials with progress, then the finish and the page
 judging.py      leaderboard, confirm, ensemble and doubts
 looking.py      ls, show, watch and rm
 moving.py       push and pull

@@ -1,6 +1,5 @@
 """`digits leaderboard`, `confirm`, `ensemble` and `doubts`: which model is better, and which labels are doubtful."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -157,18 +156,13 @@ def _confirm(config: "ConfirmConfig", push: str | None, *, take_over: bool, as_j
 
 
 def _run_confirmation(planned: "Confirmation", *, refit: bool, folds: int, as_json: bool) -> None:
-    from digits_cli.finishing import finished
+    from digits_cli.finishing import finished, ran
     from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
     from digits_cli.printed.refit import refit_document, refit_lines
     from digits_core.judging.leaderboard import leaderboard as judge
     from digits_core.runs.run import Run
-    from sweeps.view.progress import progress_console, view_of
 
-    if planned.left:
-        from sweeps.running.runner import run_trials
-
-        run_trials(planned.plan, view_of(planned.plan.header, planned.plan.folder, progress_console(sys.stderr)))
-    with finished(Run(planned.folder)) as (run, report):
+    with finished(ran(planned.plan) if planned.left else Run(planned.folder)) as (run, report):
         outcome = ConfirmationOutcome(run=run)
         if refit:
             emit(refit_document(outcome, report), refit_lines(outcome, report), as_json=as_json)

@@ -5,15 +5,15 @@ The commands use the same functions. Nothing here prints a result; a search show
 
 import html
 import os
-import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 from digits_core import DEFAULT_RUNS
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 from digits_core.recipe import Scalar
+from digits_core.runs.ensemble_records import Part
 from digits_core.runs.run import Run, runs_in
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from reports.rows.tables import ReportData
 
 SHOWN_ROWS = 10
-PARTS = ("validation", "test")
 SHOWN_COLUMNS = ("rank", "trial", "label", "runs", "accuracy", "accuracy_low", "accuracy_high", "nll", "verdict")
 
 
@@ -69,9 +68,7 @@ class OpenRun:
 
         return candidates_frame(self.board)
 
-    def predictions(
-        self, trial: int | None = None, part: Literal["validation", "test"] = "validation"
-    ) -> "pd.DataFrame":
+    def predictions(self, trial: int | None = None, part: Part = "validation") -> "pd.DataFrame":
         """One row per image: index, label, prediction and p0 to p9.
 
         trial: one of this run's own trials; None for the leader's network, which in a confirmed sweep is that of its
@@ -80,8 +77,8 @@ class OpenRun:
         from digits_core.judging.candidates import leader
         from reports.rows.frames import predictions_frame
 
-        if part not in PARTS:
-            raise unknown_name("part", part, PARTS)
+        if part not in get_args(Part):
+            raise unknown_name("part", part, get_args(Part))
         if trial is not None:
             return predictions_frame(self.run, trial, part)
         leads = leader(self.run)
@@ -104,17 +101,18 @@ class OpenRun:
 
         return build_ensemble(self.run, EnsembleConfig(top=top, method=method, pool=pool, calibrate=calibrate))
 
-    def figures(self) -> list[str]:
-        """The names of the charts that `figure` can draw of this run."""
+    def _figures(self) -> "dict[str, Figure]":
         from reports.charts.page import all_figures
 
-        return [name for name, figure in all_figures(self._data).items() if figure is not None]
+        return {name: figure for name, figure in all_figures(self._data).items() if figure is not None}
+
+    def figures(self) -> list[str]:
+        """The names of the charts that `figure` can draw of this run."""
+        return list(self._figures())
 
     def figure(self, name: str) -> "Figure":
         """A chart of the run's page, as a Plotly figure: "history", "curves", "parallel", ..."""
-        from reports.charts.page import all_figures
-
-        found = {key: figure for key, figure in all_figures(self._data).items() if figure is not None}
+        found = self._figures()
         if name not in found:
             raise unknown_name("chart of this run", name, found)
         return found[name]
@@ -174,13 +172,12 @@ def sweep(
     The arguments are the command's options; `fix` is {"model.name": "lenet"}. Raises UsageError for wrong ones,
     EnvironmentFailure if the search fails, KeyboardInterrupt after a Ctrl-C, which keeps what has finished.
     """
-    from digits_cli.finishing import finished
+    from digits_cli.finishing import finished, ran
+    from digits_cli.printed.sweep import SweepOutcome
     from digits_cli.shell import default_name
     from digits_core.data.datasets import absolute
     from sweeps.plans.config import SweepConfig
     from sweeps.plans.planning import plan_sweep
-    from sweeps.running.runner import run_trials
-    from sweeps.view.progress import progress_console, view_of
     from sweeps.words import optional_seconds_of
 
     plan = plan_sweep(
@@ -198,10 +195,9 @@ def sweep(
             fixed=dict(fix or {}),
         )
     )
-    with finished(run_trials(plan, view_of(plan.header, plan.folder, progress_console(sys.stderr)))) as (run, _):
-        summary = run.summary
-    if summary is not None and summary.error:
-        raise EnvironmentFailure(summary.error)
-    if summary is not None and summary.interrupted:
+    with finished(ran(plan)) as (run, report):
+        outcome = SweepOutcome(run=run, report=report)
+        outcome.raise_if_failed()
+    if outcome.summary.interrupted:
         raise KeyboardInterrupt
     return OpenRun(run)

@@ -10,8 +10,10 @@ from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from digits_core.data.digits import Digits
+    from digits_core.errors import EnvironmentFailure
     from digits_core.judging.leaderboard import Leaderboard
     from digits_core.outside.images import Images
+    from digits_core.outside.judged import Judged
     from digits_core.outside.predictions import HandedIn
     from digits_core.runs.run import Run
 
@@ -55,7 +57,8 @@ def judge(
 
     """
     from digits_cli.printed.judge import JudgeOutcome, judge_document, judge_lines
-    from digits_core.errors import EnvironmentFailure, UsageError, check_count
+    from digits_core.errors import UsageError, check_count
+    from digits_core.outside.images import SEALED
     from digits_core.outside.judged import entries_of, entries_of_run, judged, together
     from digits_core.outside.predictions import read_predictions
     from digits_core.stored import MOST_TRIALS
@@ -71,19 +74,10 @@ def judge(
     images, run, board, digits = _judged_on(handed, runs, against, dataset, labels, top)
     entries = entries_of(handed, images)
     if run is not None and board is not None:
-        entries += entries_of_run(run, board, top, on_test=images.part == "sealed test")
+        entries += entries_of_run(run, board, top, on_test=images.part == SEALED)
     combined = together(entries, images)
     result = judged([*entries, *([combined] if combined else [])], images)
-    page, failure = None, None
-    if output is not None:
-        from reports.pages.plain import write_judged_page
-        from reports.rows.judged import judged_page
-
-        rows = judged_page(result, run.name if run else "", len(run.ledger) if run else 0, digits)
-        try:
-            page = write_judged_page(rows, output)
-        except EnvironmentFailure as error:
-            failure = error
+    page, failure = _page(result, run, digits, output)
     asked = [("--dataset", dataset), ("--labels", labels), ("--top", top if run and top != DEFAULT_TOP else None)]
     words = [str(word) for name, value in asked if value is not None for word in (name, value)]
     outcome = JudgeOutcome(files=files, judged=result, run=run, board=board, page=page, words=words)
@@ -93,11 +87,29 @@ def judge(
         raise failure  # after the result, which may have cost an opening
 
 
+def _page(
+    result: "Judged", run: "Run | None", digits: "Digits | None", output: Path | None
+) -> "tuple[Path | None, EnvironmentFailure | None]":
+    """The page that was written, if one was asked for, or why it could not be: the result is printed first."""
+    from digits_core.errors import EnvironmentFailure
+
+    if output is None:
+        return None, None
+    from reports.pages.plain import write_judged_page
+    from reports.rows.judged import judged_page
+
+    rows = judged_page(result, run.name if run else "", len(run.ledger) if run else 0, digits)
+    try:
+        return write_judged_page(rows, output), None
+    except EnvironmentFailure as error:
+        return None, error
+
+
 def _judged_on(
     handed: "list[HandedIn]", runs: Path, against: str | None, dataset: str | None, labels: Path | None, top: int
 ) -> "tuple[Images, Run | None, Leaderboard | None, Digits | None]":
     """The images, the run that the models are judged against with its leaderboard, and the data set, where known."""
-    from digits_core.data.datasets import absolute, load_digits
+    from digits_core.data.datasets import absolute, digits_at_hand, load_digits
     from digits_core.judging.leaderboard import leaderboard as judge_run
     from digits_core.outside import images as on
     from digits_core.outside.judged import entries_of, entries_of_run
@@ -111,7 +123,7 @@ def _judged_on(
     if against is None:
         return on.images_of_handed(handed), None, None, None
     run = Run.open(runs, against)
-    board, known = judge_run(run), on.digits_of(run)
+    board, (known, _) = judge_run(run), digits_at_hand(run.header.dataset, run.header.data_checksum)
     on_test = on.are_for_test(handed, run, known)
     if on_test and known is not None:
         entries_of(handed, on.unopened_test_images(handed, run, known))  # what does not fit opens nothing
@@ -120,7 +132,6 @@ def _judged_on(
         from sweeps.words import counted
 
         run = open_test_labels(run, f"judging {counted(len({one.model for one in handed}), 'model')} made elsewhere")
-        board = judge_run(run)
         say(f"opened the sealed test set of {run.name}: {counted(len(run.ledger), 'time')} so far")
     return on.images_of_run(run, on_test=on_test), run, board, known
 

@@ -1,6 +1,5 @@
 """`digits sweep`, `digits space` and `digits resume`: start a search, print its default space, continue it."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -217,14 +216,11 @@ def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
 
 def run_search(plan: "RunPlan", *, as_json: bool) -> None:
     """Run a planned sweep, finish it and print the result."""
-    from digits_cli.finishing import finished
+    from digits_cli.finishing import finished, ran
     from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
-    from sweeps.running.runner import run_trials
-    from sweeps.view.progress import progress_console, view_of
 
     say(plan.line)
-    view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
-    with finished(run_trials(plan, view)) as (run, report):
+    with finished(ran(plan)) as (run, report):
         outcome = SweepOutcome(run=run, report=report)
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
         outcome.raise_if_failed()  # so that it comes before a failure to write the report

@@ -221,14 +221,11 @@ def run_comparisons(plans: "list[RunPlan]", *, as_json: bool) -> None:
 
 
 def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
-    from digits_cli.finishing import finished
+    from digits_cli.finishing import finished, ran
     from digits_cli.printed.comparison import ComparisonOutcome
-    from sweeps.running.runner import run_trials
-    from sweeps.view.progress import progress_console, view_of
 
     say(plan.line)
-    view = view_of(plan.header, plan.folder, progress_console(sys.stderr))
-    with finished(run_trials(plan, view)) as (run, report):
+    with finished(ran(plan)) as (run, report):
         return ComparisonOutcome(run=run, report=report)
 
 

@@ -11,11 +11,12 @@ from digits_cli.printed.leaderboard import answers_text, to_leader_text
 from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.leaderboard_document import (
     answers_document,
-    leaderboard_document,
+    leader_selected_document,
     selected_document,
     to_leader_document,
 )
-from digits_core.metrics import confusion_matrix
+from digits_core.metrics import confusion_matrix, wrong_margin
+from digits_core.outside.images import SEALED
 from digits_core.outside.judged import Judged, JudgedRow
 from digits_core.runs.command_line import digits_command, open_command, runs_option
 from digits_core.runs.run import Run
@@ -44,10 +45,9 @@ class JudgeOutcome:
     @property
     def run_selected(self) -> dict[str, Any] | None:
         """What the run's leader is worth, corrected for having been picked on these images."""
-        if self.run is None or self.board is None or self.judged.images.part != "validation":
+        if self.board is None or self.judged.images.part != "validation":
             return None
-        found: dict[str, Any] | None = leaderboard_document(self.run, self.board)["selection_corrected"]
-        return found
+        return leader_selected_document(self.board)
 
 
 def judge_document(outcome: JudgeOutcome) -> dict[str, Any]:
@@ -80,8 +80,8 @@ def _row_document(row: JudgedRow, judged: Judged) -> dict[str, Any]:
     entry, labels = row.entry, judged.images.labels
     wrong = np.flatnonzero(entry.predicted != labels)
     if entry.probabilities is not None:
-        sure = entry.probabilities[wrong].max(axis=1) - entry.probabilities[wrong, labels[wrong]]
-        wrong = wrong[np.argsort(-sure, kind="stable")]
+        margins = wrong_margin(labels[wrong], entry.probabilities[wrong])
+        wrong = wrong[np.argsort(-margins, kind="stable")]
     indices = judged.images.indices
     return {
         "name": entry.name,
@@ -122,7 +122,7 @@ def judge_lines(outcome: JudgeOutcome, document: dict[str, Any]) -> list[tuple[s
         lines.append(
             ("too small", f"a true difference below {points} between the first two would usually go undetected")
         )
-    if judged.images.part == "sealed test":
+    if judged.images.part == SEALED:
         times = counted(outcome.openings or 0, "time")
         lines.append(("sealed test", f"opened {times} for this run; choose nothing by it"))
     by = "NLL" if judged.ranked_by == "nll" else "error rate, because a model came without probabilities"
@@ -131,7 +131,7 @@ def judge_lines(outcome: JudgeOutcome, document: dict[str, Any]) -> list[tuple[s
         return [*lines, ("page", str(outcome.page)), ("next", open_command(outcome.page))]
     run = outcome.run
     options = runs_option(run.folder) if run else []
-    if run and judged.images.part == "sealed test":  # the same again would open it once more
+    if run and judged.images.part == SEALED:  # the same again would open it once more
         return [*lines, ("next", digits_command("leaderboard", run.name, *options))]
     words = [*map(str, outcome.files), *(("--against", run.name) if run else ()), *outcome.words, *options]
     return [*lines, ("next", digits_command("judge", *words, "--output", "judged.html"))]

@@ -9,7 +9,7 @@ import re
 import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -209,15 +209,24 @@ def arrays_of(path: Path) -> dict[str, Array]:
     raise UsageError(f"{path} unpacks to more than {LARGEST_BYTE_COUNT // 2**30} GB")
 
 
+def npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it is in Fortran's order, and type of an .npy file's array; the stream then stands at the array.
+
+    numpy evaluates the header as Python: it raises a dozen kinds of errors.
+    """
+    read = np.lib.format.read_array_header_1_0
+    if np.lib.format.read_magic(stream) != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, is_transposed, dtype = read(stream)
+    return shape, is_transposed, dtype
+
+
 def _check_stated_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     """Raise ValueError if a header promises more than follows: numpy makes room for all of it before it reads."""
     if not entry.filename.endswith(".npy"):
         return
     with archive.open(entry) as stream:
-        read = np.lib.format.read_array_header_1_0
-        if np.lib.format.read_magic(stream) != (1, 0):
-            read = np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
+        shape, _, dtype = npy_header(stream)
     if not dtype.hasobject and math.prod(shape) * dtype.itemsize > entry.file_size:
         raise ValueError("an array is cut off")
 

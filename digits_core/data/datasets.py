@@ -12,7 +12,7 @@ from digits_core.data import further as further_data
 from digits_core.data.digits import Digits, Images, mixed
 from digits_core.data.files import DataFile, PackedFile, is_at_hand, read_checked
 from digits_core.data.own import KINDS, check_own, is_own, load_own
-from digits_core.errors import UsageError, unknown_name
+from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 
 
 def _mnist_file(name: str, sha256: str, byte_count: int, packed_md5: str) -> DataFile:
@@ -274,3 +274,19 @@ def load_digits(name: str) -> Digits:
     if len(set(components_of(name))) < len(loaded):
         raise UsageError(f"{name} lists the same data set twice; list it once")
     return mixed(name, loaded)
+
+
+def digits_at_hand(name: str, checksum: str) -> tuple[Digits | None, str]:
+    """The data set that a run was trained on, or the reason why it is not here. Nothing is downloaded.
+
+    checksum: as the run's header has it.
+    """
+    if not is_loadable(name):
+        return None, f"the data set {name!r} is not in the data folder on this machine"
+    try:
+        digits = load_digits(name)
+    except (EnvironmentFailure, UsageError) as error:
+        return None, str(error)
+    if digits.checksum != checksum:
+        return None, f"the data set {name!r} on this machine is not the one this run was trained on"
+    return digits, ""

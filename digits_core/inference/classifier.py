@@ -11,6 +11,7 @@ from torch import nn
 
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.stored_model import stored_model, stored_precision
+from digits_core.judging.candidates import leader
 from digits_core.judging.ensemble import Stack, combine, fit_stack, majority, scaled
 from digits_core.records import RunHeader, RunRecord
 from digits_core.runs.ensemble_records import EnsembleRecord
@@ -128,8 +129,6 @@ def _latest_combined(runs: Path) -> Run:
 
 
 def _leader(run: Run) -> Classifier:
-    from digits_core.judging.candidates import leader  # its statistics take half a second to import
-
     leads = leader(run)
     if leads is None:
         raise UsageError(f"{run.header.name!r} has no validated trial yet; see `digits show {run.header.name}`")

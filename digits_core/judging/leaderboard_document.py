@@ -19,13 +19,14 @@ def leaderboard_document(run: Run, board: Leaderboard) -> dict[str, Any]:
         "n": board.n,
         "part": board.part,
         "test_openings": board.test_openings,
-        "selection_corrected": _selected_document(board),
+        "selection_corrected": leader_selected_document(board),
         "detectable_difference": board.detectable,
         "rows": [_row_document(run, row) for row in board.rows],
     }
 
 
-def _selected_document(board: Leaderboard) -> dict[str, Any] | None:
+def leader_selected_document(board: Leaderboard) -> dict[str, Any] | None:
+    """What the best of the sweep's own runs is worth; None if nothing was picked."""
     if board.selected is None:
         return None
     return {**selected_document(board.selected, board.picked_from), "trial": board.picked_trial}

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from digits_core.data.datasets import is_loadable, load_digits
 from digits_core.data.digits import Digits
-from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.errors import UsageError
 from digits_core.outside.predictions import HandedIn, aligned, read_labels_file
 from digits_core.runs.run import Run
 
 Labels = npt.NDArray[np.int64]  # (N,)
 Indices = npt.NDArray[np.int64]  # (N,): positions in the data set
-SEALED = "sealed test"
+Part = Literal["validation", "out of fold", "sealed test", "labels"]  # "labels": they were handed in
+SEALED: Literal["sealed test"] = "sealed test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Images:
 
     labels: Labels
     indices: npt.NDArray[np.int64] | None
-    part: str  # "validation", "sealed test", or "labels" if they were handed in
+    part: Part
     what: str  # in words, such as "the validation set of mnist"
     dataset: str | None = None
 
@@ -38,16 +39,6 @@ def in_order(one: HandedIn, images: Images) -> HandedIn:
             f"{one.source}: {one.name} has indices, but the labels have none; hand in both with indices or both without"
         )
     return aligned(one, np.arange(len(images.labels)), images.labels, images.what)
-
-
-def digits_of(run: Run) -> Digits | None:
-    """The run's data set, if it is on this machine and is the one that the run was trained on."""
-    header = run.header
-    try:
-        digits = load_digits(header.dataset) if is_loadable(header.dataset) else None
-    except (EnvironmentFailure, UsageError):
-        return None
-    return digits if digits is not None and digits.checksum == header.data_checksum else None
 
 
 def are_for_test(handed: Sequence[HandedIn], run: Run, digits: Digits | None) -> bool:
@@ -93,7 +84,7 @@ def images_of_run(run: Run, *, on_test: bool) -> Images:
     if on_test:
         what = f"the test set of {run.name}"
         return Images(labels=run.test_labels, indices=run.test_indices, part=SEALED, what=what, dataset=dataset)
-    part = "out of fold" if run.header.fold_count else "validation"
+    part: Part = "out of fold" if run.header.fold_count else "validation"
     what = f"the images of {run.name}" if run.header.fold_count else f"the validation set of {run.name}"
     return Images(labels=run.validation_labels, indices=run.validation_indices, part=part, what=what, dataset=dataset)
 

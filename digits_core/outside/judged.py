@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.errors import UsageError
-from digits_core.judging.answers import Answers
+from digits_core.judging.answers import Answers, Probabilities
 from digits_core.judging.ensemble import cross_fitted, fit_greedy, greedy_weights
 from digits_core.judging.leaderboard import Leaderboard
 from digits_core.judging.paired import FIGURES, Figure, ToLeader, by_image, compared, detectable
 from digits_core.judging.resampling import DRAWS, Selected, selection_corrected
 from digits_core.metrics import Score
-from digits_core.outside.images import Images, Labels, in_order
+from digits_core.outside.images import SEALED, Images, Labels, in_order
 from digits_core.outside.predictions import HandedIn
 from digits_core.runs.ensemble_records import share_text
 from digits_core.runs.run import Run
@@ -37,7 +37,7 @@ class Entry:
     origin: Origin
     answers: Answers
     predicted: npt.NDArray[np.int64]  # (N,), of its first seed
-    probabilities: npt.NDArray[np.floating] | None  # (N, 10), of its first seed; None if only digits were handed in
+    probabilities: Probabilities | None  # (N, 10), of its first seed; None if only digits were handed in
     seeds: tuple[str, ...] = ()
     detail: str = ""
 
@@ -97,14 +97,17 @@ def _entry(name: str, seeds: Sequence[HandedIn], labels: Labels) -> Entry:
     with_probabilities = [one.probabilities for one in seeds if one.probabilities is not None]
     if with_probabilities and len(with_probabilities) < len(seeds):
         raise UsageError(f"{name} has probabilities from some seeds and digits from others; hand in one kind")
-    answers = Answers.of(labels, with_probabilities) if with_probabilities else digits_only(labels, seeds)
     named = tuple(one.seed for one in seeds if one.seed)
+    if first.probabilities is not None:
+        return _with_probabilities(
+            name, "handed in", Answers.of(labels, with_probabilities), first.probabilities, seeds=named
+        )
     return Entry(
         name=name,
         origin="handed in",
-        answers=answers,
-        predicted=first.predicted if first.probabilities is None else first.probabilities.argmax(axis=1),
-        probabilities=first.probabilities,
+        answers=digits_only(labels, seeds),
+        predicted=first.predicted,
+        probabilities=None,
         seeds=named,
     )
 
@@ -136,33 +139,24 @@ def entries_of_run(run: Run, board: Leaderboard, top: int, *, on_test: bool) -> 
         if answers is not None:
             home, first = one.home, one.runs[0].trial
             said = home.test_probabilities(first) if on_test else home.validation_probabilities(first)
-            name = f"{run.name}/{one.record.label or one.trial}"
-            seeds = tuple(map(str, one.seeds))
-            found.append(
-                Entry(
-                    name=name,
-                    origin="run",
-                    answers=answers,
-                    predicted=said.argmax(axis=1),
-                    probabilities=said,
-                    seeds=seeds,
-                )
-            )
+            name, seeds = f"{run.name}/{one.record.label or one.trial}", tuple(map(str, one.seeds))
+            found.append(_with_probabilities(name, "run", answers, said, seeds=seeds))
     record = run.ensemble
     if record is not None:
         said = run.ensemble_test_probabilities if on_test else run.ensemble_validation_probabilities
-        labels = run.test_labels if on_test else run.validation_labels
-        found.append(
-            Entry(
-                name=f"{run.name}/ensemble",
-                origin="ensemble",
-                answers=Answers.of(labels, [said]),
-                predicted=said.argmax(axis=1),
-                probabilities=said,
-                detail=f"{record.method} of {len(record.chosen.weights)}",
-            )
-        )
+        answers = Answers.of(run.test_labels if on_test else run.validation_labels, [said])
+        detail = f"{record.method} of {len(record.chosen.weights)}"
+        found.append(_with_probabilities(f"{run.name}/ensemble", "ensemble", answers, said, detail=detail))
     return found
+
+
+def _with_probabilities(
+    name: str, origin: Origin, answers: Answers, said: Probabilities, *, seeds: tuple[str, ...] = (), detail: str = ""
+) -> Entry:
+    predicted = said.argmax(axis=1)
+    return Entry(
+        name=name, origin=origin, answers=answers, predicted=predicted, probabilities=said, seeds=seeds, detail=detail
+    )
 
 
 def together(entries: Sequence[Entry], images: Images) -> Entry | None:
@@ -172,7 +166,7 @@ def together(entries: Sequence[Entry], images: Images) -> Entry | None:
     """
     members = [one for one in entries if one.probabilities is not None and one.origin != "ensemble"]
     few = len(members) < 2 or len(images.labels) < FEWEST_TO_FIT or min(np.bincount(images.labels, minlength=10)) < 2
-    if few or images.part == "sealed test" or not any(one.origin == "handed in" for one in members):
+    if few or images.part == SEALED or not any(one.origin == "handed in" for one in members):
         return None
     said = np.stack([np.asarray(one.probabilities, np.float32) for one in members])
     honest = cross_fitted(images.labels, said, fit_greedy).astype(np.float32)
@@ -180,14 +174,8 @@ def together(entries: Sequence[Entry], images: Images) -> Entry | None:
     shares = ", ".join(
         f"{one.name} ({share_text(float(weight))})" for one, weight in zip(members, weights, strict=True) if weight > 0
     )
-    return Entry(
-        name="greedy ensemble",
-        origin="ensemble",
-        answers=Answers.of(images.labels, [honest]),
-        predicted=honest.argmax(axis=1),
-        probabilities=honest,
-        detail=shares,
-    )
+    answers = Answers.of(images.labels, [honest])
+    return _with_probabilities("greedy ensemble", "ensemble", answers, honest, detail=shares)
 
 
 def judged(entries: Sequence[Entry], images: Images, draws: int = DRAWS) -> Judged:

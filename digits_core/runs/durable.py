@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from packaging.version import Version
 
+from digits_core.data.arrays import npy_header
 from digits_core.data.digits import CLASS_COUNT
 from digits_core.errors import EnvironmentFailure, shortened
 from digits_core.stored import UnknownField, from_json
@@ -33,7 +34,6 @@ os.umask(UMASK)
 PART = ".digits-part"  # ends the name of a file that is being written
 SECONDS_TO_LOCK = 1.0  # from making a file to locking it
 MOST_IMAGES = 2**40  # in a data set: no position is larger
-NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 LARGEST_GAP = 1e-3  # how far an image's probabilities may sum from one; single precision stays well below
 
 
@@ -136,8 +136,7 @@ def read_array(path: Path, expected: str | None = None) -> npt.NDArray[Any]:
     content = read_vouched(path, expected)
     try:
         stream = io.BytesIO(content)
-        read_header = NPY_HEADERS[np.lib.format.read_magic(stream)]
-        shape, is_transposed, dtype = read_header(stream)
+        shape, is_transposed, dtype = npy_header(stream)
         if min(shape, default=0) < 0:
             raise ValueError("a negative length")  # noqa: TRY301 - reported like what numpy raises
         # Fails for objects, and where the header claims more than there is.

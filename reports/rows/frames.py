@@ -4,13 +4,14 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digits_core.judging.answers import Answers
 from digits_core.judging.leaderboard import Leaderboard, Row
 from digits_core.records import RunRecord
+from digits_core.runs.ensemble_records import Part
 from digits_core.runs.run import Run
 from reports.rows.tables import LeaderboardRow
 from reports.rows.views import Result
@@ -76,7 +77,7 @@ def curves_frame(records: Sequence[RunRecord]) -> "pd.DataFrame":
     )
 
 
-def predictions_frame(run: Run, trial: int, part: Literal["validation", "test"] = "validation") -> "pd.DataFrame":
+def predictions_frame(run: Run, trial: int, part: Part = "validation") -> "pd.DataFrame":
     """One row per image: its number in the data set, its label, what the trial predicted, and p0 to p9.
 
     Raises EnvironmentFailure if the test set was never opened for this trial.

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from digits_core.data.digits import Digits
 from digits_core.judging.answers import Answers
 from digits_core.outside.judged import Judged, JudgedRow
-from reports.rows.views import CalibrationBin, Part, View, calibration_bins, view_of
+from reports.rows.verdict import mean_errors_text
+from reports.rows.views import CalibrationBin, View, calibration_bins, view_of
 
 MOST_MODELS = 12  # with their confusion and mistakes: those handed in first
 MOST_PICTURES = 16
@@ -60,9 +61,7 @@ class JudgedPage:
         """Who leads, and whether the others are significantly different."""
         first, *others = self.judged.rows
         answers = first.entry.answers
-        mean = float(np.mean(answers.error_counts))
-        wrong = f"{mean:.0f}" if mean == round(mean) else f"{mean:.1f}"
-        text = f"{first.entry.name} leads with {wrong} of {answers.n:,} wrong."
+        text = f"{first.entry.name} leads with {mean_errors_text(answers)} of {answers.n:,} wrong."
         tied = [row.entry.name for row in others if row.to_leader and row.to_leader.tied]
         if not others:
             return text
@@ -101,14 +100,10 @@ def _model(row: JudgedRow, judged: Judged, digits: Digits | None) -> JudgedModel
     entry, images = row.entry, judged.images
     said = entry.probabilities
     indices = images.indices if images.indices is not None else np.arange(len(images.labels))
-    part: Part = "labels"
-    for known in ("validation", "sealed test", "out of fold"):
-        if images.part == known:
-            part = known
     view = view_of(
         f"model-{row.rank}",
         entry.name,
-        part,
+        images.part,
         images.labels,
         np.eye(10)[entry.predicted] if said is None else said,
         indices,

@@ -7,9 +7,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from digits_core.data.datasets import is_loadable, load_digits
-from digits_core.data.digits import Digits
-from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.data.datasets import digits_at_hand
+from digits_core.errors import UsageError
 from digits_core.judging.candidates import candidates
 from digits_core.judging.leaderboard import Leaderboard, Row, leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
@@ -152,7 +151,7 @@ def collect(run: Run) -> ReportData:
     ensemble = run.ensemble
     with threadpool_limits(1):  # the other processor has the importances to compute
         board = leaderboard(run)
-    digits, images_missing = _images(header)
+    digits, images_missing = digits_at_hand(header.dataset, header.data_checksum)
     leader = board.rows[0].candidate
     found = answered(run, leader, ensemble, digits)
     rows = _leaderboard_rows(ranked, board, found.test_results, searched=header.kind == RunKind.SWEEP)
@@ -235,19 +234,6 @@ def _compared(board: Leaderboard) -> tuple[ComparedLine, ...]:
         for row in board.rows
         for named in [published_as(row.candidate)]
     )
-
-
-def _images(header: RunHeader) -> tuple[Digits | None, str]:
-    """The data set if it is available (a report never downloads), else the reason why not."""
-    if not is_loadable(header.dataset):
-        return None, f"the data set {header.dataset!r} is not in the data folder on this machine"
-    try:
-        digits = load_digits(header.dataset)
-    except (EnvironmentFailure, UsageError) as error:
-        return None, str(error)
-    if digits.checksum != header.data_checksum:
-        return None, f"the data set {header.dataset!r} on this machine is not the one this run was trained on"
-    return digits, ""
 
 
 def _ensemble_rows(ensemble: EnsembleRecord | None) -> tuple[EnsembleRow, ...]:

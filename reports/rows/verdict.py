@@ -47,9 +47,13 @@ def _model_text(record: RunRecord) -> str:
 
 def answers_text(answers: Answers) -> str:
     """Accuracy and the mean error count."""
+    return f"{100 * answers.accuracy.mean:.2f}\u202f% accuracy ({mean_errors_text(answers)} wrong)"
+
+
+def mean_errors_text(answers: Answers) -> str:
+    """The mean error count, with a decimal if it has one."""
     mean = sum(answers.error_counts) / len(answers.error_counts)
-    count = f"{mean:.0f}" if mean == round(mean) else f"{mean:.1f}"
-    return f"{100 * answers.accuracy.mean:.2f}\u202f% accuracy ({count} wrong)"
+    return f"{mean:.0f}" if mean == round(mean) else f"{mean:.1f}"
 
 
 def _tie(board: Leaderboard) -> str:

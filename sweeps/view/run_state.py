@@ -80,7 +80,7 @@ def trial_of(run: Run, number: int) -> RunRecord:
 
 
 def check_removable(runs: Path, name: str) -> Run:
-    """The run's run. Raises UsageError if the run is running or its folder is a link."""
+    """The run, opened. Raises UsageError if it is running or its folder is a link."""
     run = Run.open(runs, check_name(name))
     if run.folder.is_symlink():
         raise UsageError(f"{run.folder} is a link; remove it, or the folder that it points to, by hand")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digits_core.data.datasets import digits_at_hand
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import UsageError
 from digits_core.inference.ensembling import build_ensemble
@@ -13,7 +14,6 @@ from digits_core.judging.leaderboard import leaderboard
 from digits_core.outside.images import (
     Images,
     are_for_test,
-    digits_of,
     images_of_dataset,
     images_of_handed,
     images_of_run,
@@ -24,7 +24,7 @@ from digits_core.outside.predictions import HandedIn
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
 from tests.helpers.models import answers
-from tests.helpers.runs import opened_for, reread, spoil
+from tests.helpers.runs import opened_for, reread
 
 N = 200
 LABELS = np.arange(N) % 10
@@ -151,7 +151,7 @@ def test_the_images_are_a_run_s_or_a_data_set_s(sweep_store: Run, digits: Digits
 
 
 def test_predictions_of_the_test_set_are_told_by_their_indices_or_number(sweep_store: Run, digits: Digits) -> None:
-    known = digits_of(sweep_store)
+    known, _ = digits_at_hand(sweep_store.header.dataset, sweep_store.header.data_checksum)
     assert known is not None
     _, validation, test = digits.parts
 
@@ -169,8 +169,7 @@ def test_predictions_of_the_test_set_are_told_by_their_indices_or_number(sweep_s
         entries_of([on(validation, 360)], unopened_test_images([], sweep_store, known))
     with pytest.raises(UsageError, match="test set is sealed; hand in the predictions without them"):
         unopened_test_images([replace(on(test, 359), labels=np.zeros(359, int))], sweep_store, known)
-    spoil(sweep_store.folder / "sweep.json", data_checksum="0" * 64)
-    assert digits_of(reread(sweep_store)) is None
+    assert digits_at_hand("sklearn-digits", "0" * 64)[0] is None
 
 
 def test_indices_need_labels_with_indices() -> None:
