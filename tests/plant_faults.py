@@ -68,7 +68,7 @@ FAULTS = (
     Fault("ties for the best epoch go to the later one", "digits_core/training/engine.py",
           "nll < self.best.validation.nll", "nll <= self.best.validation.nll", f"{CORE}/training"),
     Fault("McNemar's test is one-sided", "digits_core/judging/stats.py",
-          "only_a + only_b, 0.5).pvalue", "only_a + only_b, 0.5, 'less').pvalue", f"{CORE}/judging"),
+          "2 * float(special.bdtr(", "float(special.bdtr(", f"{CORE}/judging"),
     Fault("many tests are not corrected", "digits_core/judging/stats.py",
           "corrected.tolist()", "p_values", f"{CORE}/judging"),
     Fault("an interval of 90 % is called 95 %", "digits_core/judging/stats.py",
