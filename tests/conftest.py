@@ -46,6 +46,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _few_points() -> Iterator[None]:
+    # t-SNE of 600 took a tenth of the whole test run. The projections themselves: inference/test_projection.py.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweeps.finishing.insight.POINTS", 60)
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits() -> Digits:
     """The images of scikit-learn."""

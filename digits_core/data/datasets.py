@@ -1,9 +1,11 @@
 """The data sets by name: where each comes from, and how it is loaded as a `Digits` value."""
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,10 +75,15 @@ def _sixteenths_to_bytes(values: npt.NDArray[np.generic]) -> Images:
     return np.rint(values.astype(np.float64) * (255 / 16)).astype(np.uint8)
 
 
-def _load_sklearn_digits() -> Digits:
+@functools.cache
+def _sklearn_bunch() -> Any:
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    return load_digits()  # parses text for a tenth of a second
+
+
+def _load_sklearn_digits() -> Digits:
+    bunch = _sklearn_bunch()
     return Digits(
         name="sklearn-digits",
         images=_sixteenths_to_bytes(bunch.images),

@@ -50,27 +50,41 @@ def test_ray_and_this_process_train_the_same(
     assert read_journal(here.folder).trials.keys() == read_journal(run.folder).trials.keys()
 
 
-class Killer(Recorder):
-    """Kills the worker of the first trial when it reports its first epoch, and again once it has begun again."""
+class Stopper(Recorder):
+    """Stops the first worker at its first epoch, as Ctrl-Z would."""
 
     def trial_advanced(self, trial: int, epoch: int) -> None:
         super().trial_advanced(trial, epoch)
-        if trial == 0:
+        if len(self.started) == 1:
+            (worker,) = own_workers()
+            os.kill(worker, signal.SIGSTOP)
+
+
+class StopperAndKiller(Stopper):
+    """Kills the second worker once it has taken a step further than the first."""
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        super().trial_advanced(trial, epoch)
+        if len(self.started) == 2 and epoch == 3:
             (worker,) = own_workers()
             os.kill(worker, signal.SIGKILL)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
-def test_a_killed_worker_s_trial_begins_again_until_it_has_failed_too_often(tmp_path: Path) -> None:
-    view = Killer()
-    run = run_trials(plan_sweep(config(tmp_path, trials=2, max_failures=1, concurrency=1)), view)
-    summary = run.summary
-    failed, other = run.records
-    assert view.retried == [0]
-    assert view.started == [0, 0, 1]
-    assert not summary.interrupted
-    assert (failed.status, other.counts) == ("failed", True)
-    assert "died" in str(failed.error).lower()
+def test_a_trial_goes_on_in_another_process_until_it_has_failed_too_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.running.on_ray.SECONDS_OF_SILENCE", 0.5)
+    asked, view = {"trials": 1, "max_epochs": 6, "concurrency": 1, "scheduler": "none"}, StopperAndKiller()
+    run = run_trials(plan_sweep(config(tmp_path, max_failures=1, **asked)), view)
+    (record,) = run.records
+    assert not run.summary.interrupted
+    assert (view.started, view.retried) == ([0, 0], [0])
+    assert any(
+        "the process of trial 0 (" in note and "is stopped: going on in another one" in note for note in view.notes
+    )
+    assert (record.status, len(record.curve)) == ("failed", 3)
+    assert "died" in str(record.error).lower()
     assert read_journal(run.folder).trials[0].retries == 1
 
 
@@ -85,31 +99,6 @@ def test_a_trial_that_takes_too_long_is_ended_and_says_where_it_stood(tmp_path: 
     assert record.failure == "the trial took longer than 0.001 s (--trial-timeout)"
     assert "Thread 0x" in str(record.error)
     assert not (run.trial(0).folder / "timeout.txt").exists()
-
-
-class Stopper(Recorder):
-    """Stops the worker at its first epoch, as Ctrl-Z would."""
-
-    def trial_advanced(self, trial: int, epoch: int) -> None:
-        super().trial_advanced(trial, epoch)
-        if self.started == [0]:
-            (worker,) = own_workers()
-            os.kill(worker, signal.SIGSTOP)
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
-def test_a_trial_whose_process_was_stopped_goes_on_in_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.running.on_ray.SECONDS_OF_SILENCE", 0.5)
-    asked, view = {"trials": 1, "max_epochs": 6, "concurrency": 1, "scheduler": "none"}, Stopper()
-    run = run_trials(plan_sweep(config(tmp_path, max_failures=1, **asked)), view)
-    summary = run.summary
-    (record,) = run.records
-    assert not summary.interrupted
-    assert view.retried == [0]
-    assert any(
-        "the process of trial 0 (" in note and "is stopped: going on in another one" in note for note in view.notes
-    )
-    assert (record.status, len(record.curve)) == ("finished", 6)
 
 
 @pytest.mark.slow
