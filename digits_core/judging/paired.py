@@ -180,7 +180,7 @@ def _to_leader(found: _Differences, corrected: float, resampled: dict[Figure, Pa
     intervals = found.intervals or {figure: resampled[figure].to_leader[place] for figure in FIGURES}
     return ToLeader(
         error_rate=found.means["error_rate"],
-        error_rate_interval=intervals["error_rate"],
+        error_rate_interval=intervals["error_rate"].within(-1, 1),
         nll=found.means["nll"],
         nll_interval=intervals["nll"],
         p_value=found.p_value,
@@ -224,7 +224,7 @@ def duel(first: Answers, second: Answers) -> Duel:
         p_value = mcnemar_p_value(second.wrong[0], first.wrong[0])
     else:
         difference = seed_mean_difference(theirs, ours)
-        interval, p_value = difference.interval, difference.p_value
+        interval, p_value = difference.interval.within(-1, 1), difference.p_value
     return Duel(
         n=first.n,
         first_accuracy=first.accuracy.mean,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 NORMAL = NormalDist()
 CONFIDENCE = 0.95
 POWER = 0.8  # of a test to find the smallest difference that counts as detectable
+MANY_IMAGES = 1_000  # from here on, a percentage has two decimals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,10 @@ class Interval:
 
     low: float
     high: float
+
+    def within(self, least: float, most: float) -> "Interval":
+        """Without what cannot be: a few images or seeds can make it wider than what is possible."""
+        return Interval(low=max(self.low, least), high=min(self.high, most))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +197,17 @@ def p_value_text(p_value: float) -> str:
     return f"{p_value:.2g}" if p_value >= 0.001 else "<0.001"
 
 
-def points_text(error_rate: float) -> str:
+def points_text(error_rate: float, n: int = MANY_IMAGES) -> str:
     """A difference in error rate as one in accuracy, in percentage points; `+0.00` rather than `-0.00`."""
-    return f"{round(-100 * error_rate, 2) + 0.0:+.2f}"
+    places = decimals(n)
+    return f"{round(-100 * error_rate, places) + 0.0:+.{places}f}"
+
+
+def percent_text(share: float, n: int = MANY_IMAGES) -> str:
+    """`99.72 %`, with a narrow no-break space, to the decimals that n images carry."""
+    return f"{100 * share:.{decimals(n)}f}\u202f%"
+
+
+def decimals(n: int) -> int:
+    """Decimals of a percentage of n images: one image of a thousand is a tenth of a percent."""
+    return 2 if n >= MANY_IMAGES else 1

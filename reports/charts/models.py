@@ -6,9 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from digits_core.judging.stats import decimals
 from digits_core.records import RunRecord
 from digits_core.runs.ensemble_records import EnsembleRecord
-from reports.charts.style import DIGIT_COLOURS, GREEN, SERIES_COLOURS, laid_out, log_axis, plain
+from reports.charts.style import DIGIT_COLOURS, GREEN, SEQUENTIAL, SERIES_COLOURS, laid_out, log_axis, plain
 from reports.rows.inside import InsideModel, Scatter
 from reports.rows.views import View
 
@@ -167,11 +168,12 @@ def disagreement_chart(ensemble: EnsembleRecord) -> go.Figure:
         first, second = (trials.index(trial) for trial in pair.trials)
         shares[first, second] = shares[second, first] = 100 * pair.disagreement
     figure = go.Figure()
-    texts = [["" if np.isnan(value) else f"{value:.2f}" for value in row] for row in shares]
+    places = decimals(ensemble.members[0].validation.n) if ensemble.members else 2
+    texts = [["" if np.isnan(value) else f"{value:.{places}f}" for value in row] for row in shares]
     figure.add_heatmap(
         z=shares, x=names, y=names, text=texts,
         texttemplate="%{text}" if len(trials) <= MOST_NUMBERED_MEMBERS else None,
-        colorscale="Cividis", reversescale=True, colorbar={"title": "%", "thickness": 12}, hoverongaps=False,
+        colorscale=SEQUENTIAL, colorbar={"title": "%", "thickness": 12}, hoverongaps=False,
         hovertemplate="%{y} and %{x}: %{z:.2f} % of images<extra></extra>",
     )  # fmt: skip
     laid_out(figure, "", "", height=min(180 + 24 * len(trials), 640))

@@ -17,7 +17,6 @@ from reports.charts.search import (
     importance_chart,
     objectives_chart,
     optimisation_history,
-    parallel_coordinates,
     rung_chart,
     slice_chart,
     time_line,
@@ -25,8 +24,6 @@ from reports.charts.search import (
 from reports.rows.answers import trial_title
 from reports.rows.search import Dimension
 from reports.rows.tables import ReportData
-
-FEWEST_FOR_PARALLEL = 2  # both fields and trials
 
 
 def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
@@ -66,10 +63,8 @@ def sliced(data: ReportData) -> list[Dimension]:
 
 def _search_figures(data: ReportData) -> dict[str, go.Figure | None]:
     search, records = data.search, [row.record for row in data.leaderboard]
-    nlls, trials = [record.nll for record in records], [record.trial for record in records]
     fields = sliced(data)
     numeric = [dimension for dimension in fields if dimension.numeric]
-    enough = len(fields) >= FEWEST_FOR_PARALLEL and len(records) >= FEWEST_FOR_PARALLEL
     contours = (
         contour_chart(first, second, search.footing_nlls)
         for place, first in enumerate(numeric)
@@ -80,7 +75,6 @@ def _search_figures(data: ReportData) -> dict[str, go.Figure | None]:
         "lanes": time_line(search.lanes),
         "rungs": rung_chart(search.rungs) if search.rungs else None,
         "importance": None if isinstance(search.importances, str) else importance_chart(search.importances),
-        "parallel": parallel_coordinates(fields, nlls, trials) if enough else None,
         **{f"slice-{place}": slice_chart(field, records, search.footing_nlls) for place, field in enumerate(fields)},
         "contour": next((figure for figure in contours if figure is not None), None),
     }

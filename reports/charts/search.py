@@ -9,17 +9,25 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from digits_core.judging.objectives import OBJECTIVES, values_of
-from digits_core.recipe import Scalar
 from digits_core.records import RunRecord
-from reports.charts.style import BLUE, GREEN, ORANGE, SERIES_COLOURS, SKY, STATUS_STYLE, laid_out, log_axis, plain
+from reports.charts.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    SEQUENTIAL,
+    SERIES_COLOURS,
+    SKY,
+    STATUS_STYLE,
+    laid_out,
+    log_axis,
+    plain,
+)
 from reports.rows.importance import Importances
 from reports.rows.search import CostPoint, Dimension, HistoryPoint, LaneBar, Rung
 from reports.rows.tables import Front
 from reports.rows.versus import RunColumn
 
 T = TypeVar("T")
-MOST_DIMENSIONS = 8
-COLOUR_STEPS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#B0B0B0")  # best fifth to worst
 CONTOUR_GRID = 40
 FEWEST_CONTOUR_POINTS = 10
 
@@ -156,66 +164,6 @@ def by_importance(dimensions: Sequence[Dimension], found: Importances | str) -> 
     return sorted(dimensions, key=lambda dimension: places[dimension.name])
 
 
-def parallel_coordinates(dimensions: Sequence[Dimension], nlls: Sequence[float], trials: Sequence[int]) -> go.Figure:
-    """One line per trial across the fields, coloured by fifth of the leaderboard; the worst are drawn first."""
-    shown = list(dimensions)[:MOST_DIMENSIONS]
-    scales = [_scale(dimension) for dimension in shown]
-    heights = [[scale.get(value) for value in dimension.values] for dimension, scale in zip(shown, scales, strict=True)]
-    figure = go.Figure()
-    fifths = np.minimum(np.arange(len(nlls)) * len(COLOUR_STEPS) // max(len(nlls), 1), len(COLOUR_STEPS) - 1)
-    names = ("best fifth", "second", "third", "fourth", "worst fifth")
-    for fifth in range(len(COLOUR_STEPS) - 1, -1, -1):
-        x: list[float | None] = []
-        y: list[float | None] = []
-        text: list[str] = []
-        for place in np.flatnonzero(fifths == fifth).tolist():
-            x += [*range(len(shown)), None]
-            y += [*(column[place] for column in heights), None]
-            label = f"trial {trials[place]}, NLL {nlls[place]:.4f}"
-            text += [f"{label}<br>{dimension.name}: {_text(dimension.values[place])}" for dimension in shown] + [""]
-        figure.add_scatter(
-            x=x, y=y, text=text, mode="lines+markers", name=names[fifth], connectgaps=False, hoverinfo="text",
-            marker={"color": COLOUR_STEPS[fifth], "size": 5}, line={"color": COLOUR_STEPS[fifth], "width": 1},
-            opacity=0.8 if fifth == 0 else 0.45,
-        )  # fmt: skip
-    laid_out(figure, "", "", height=460)
-    figure.update_layout(legend={"traceorder": "reversed"})
-    figure.update_xaxes(
-        tickmode="array", tickvals=list(range(len(shown))), range=[-0.3, len(shown) - 0.3],
-        ticktext=[dimension.name.replace(".", ".<br>").replace("_", " ") for dimension in shown],
-    )  # fmt: skip
-    figure.update_yaxes(showticklabels=False, range=[-0.08, 1.08], showgrid=False)
-    for column, (dimension, scale) in enumerate(zip(shown, scales, strict=True)):
-        for value, height in _ticks(dimension, scale):
-            figure.add_annotation(x=column, y=height, text=value, showarrow=False, xanchor="left", xshift=6)
-    return figure
-
-
-def _scale(dimension: Dimension) -> dict[Scalar | None, float]:
-    """Each value's height, 0..1: logarithmic for a log-scale field, evenly spaced for names."""
-    present = sorted({value for value in dimension.values if value is not None}, key=lambda v: (str(type(v)), v))
-    if dimension.numeric:
-        numbers = np.array([float(value) for value in present])
-        heights = np.log(numbers) if dimension.log and numbers.min() > 0 else numbers
-        heights = (heights - heights.min()) / (float(np.ptp(heights)) or 1.0)
-    else:
-        heights = np.linspace(0, 1, len(present))
-    return dict(zip(present, heights.tolist(), strict=True))
-
-
-def _ticks(dimension: Dimension, scale: dict[Scalar | None, float]) -> list[tuple[str, float]]:
-    values = list(scale)
-    if dimension.numeric and len(values) > 6:
-        values = [min(values, key=lambda v: scale[v]), max(values, key=lambda v: scale[v])]
-    return [(_text(value), scale[value]) for value in values]
-
-
-def _text(value: Scalar | None) -> str:
-    if value is None:
-        return "does not apply"
-    return f"{value:.3g}" if isinstance(value, float) else plain(str(value))
-
-
 def slice_chart(dimension: Dimension, records: Sequence[RunRecord], nlls: Sequence[float]) -> go.Figure:
     """NLL of every trial against one field. Records and NLLs are in the order of the field's values."""
     figure = go.Figure()
@@ -256,7 +204,7 @@ def contour_chart(first: Dimension, second: Dimension, nlls: Sequence[float]) ->
     grids = [_ungridded(steps, axis, log=d.log) for axis, d in zip(axes, (first, second), strict=True)]
     figure = go.Figure()
     figure.add_contour(
-        x=grids[0], y=grids[1], z=np.round(surface, 3), colorscale="Cividis", ncontours=12,
+        x=grids[0], y=grids[1], z=np.round(surface, 3), colorscale=SEQUENTIAL, reversescale=True, ncontours=12,
         colorbar={"title": "log10 NLL", "thickness": 12}, hovertemplate="log10 NLL %{z:.2f}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(

@@ -8,7 +8,9 @@ Figure = go.Figure
 
 # The Okabe-Ito palette: colour-blind readers can distinguish these.
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-SERIES_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY)
+# Apart by lightness as well (CIE L* of 20, 36, 46, 59 and 65); in the dark the page swaps them for its --series.
+SERIES_COLOURS = ("#1B2A6B", "#8C2D70", BLUE, "#D9730D", "#5AAE7A")
+SEQUENTIAL = [[0.0, "#F4F7FB"], [0.5, "#9DB9D9"], [1.0, "#2F5D94"]]  # light to dark
 STATUS_STYLE = {"finished": (BLUE, "circle"), "stopped": (ORANGE, "circle-open"), "failed": (VERMILION, "x")}
 DIGIT_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, "#8C8C8C", "#7A5195", "#B8A800", "#5D4A3A")
 """No palette keeps ten colours distinct, so the chart labels each digit's points as well."""

@@ -15,22 +15,22 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.judging.answers import Answers
 from digits_core.judging.objectives import OBJECTIVES
-from digits_core.judging.resampling import Selected
-from digits_core.judging.stats import p_value_text, points_text
+from digits_core.judging.stats import Interval, decimals, p_value_text, percent_text, points_text
 from digits_core.runs.durable import as_utf8, write_atomically
 from digits_core.runs.run import Run
 from reports.charts.page import all_figures, sliced
 from reports.charts.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
-from reports.rows.document import report_document
+from reports.rows.document import fields_document, finite, report_document
 from reports.rows.frames import leaderboard_csv
+from reports.rows.glance import glance_at
 from reports.rows.pictures import png_uri
 from reports.rows.tables import ReportData, collect
-from reports.rows.verdict import sweep_headline
-from reports.rows.views import CalibrationBin, Result
 
-SCRIPTS = ("helpers", "data", "tables", "leaderboard", "matrices", "gallery", "charts", "main")
+SCRIPTS = (
+    "helpers", "data", "address", "tables", "leaderboard", "matrices", "gallery", "charts", "sections", "selection",
+    "parallel", "panel", "main",
+)  # fmt: skip
 
 
 def write_report(
@@ -112,7 +112,8 @@ def page_environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent,
+        percent=percent_text,
+        chance=chance,
         points=points_text,
         interval=interval,
         png=png_uri,
@@ -130,15 +131,17 @@ def page_style() -> Markup:
 def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int | None = None) -> str:
     """The whole page as text. With `refresh_seconds` the browser reloads it at that interval."""
     assets, template = page_assets(plotly, SCRIPTS), page_environment().get_template("page.html.j2")
-    document = htmlsafe_json_dumps(report_document(data), separators=(",", ":"))
+    document = embedded(report_document(data))
     # Last, because they have to wait for what is computed beside the rest.
     figures = {name: figure for name, figure in all_figures(data).items() if figure is not None}
+    fields = fields_document(data, sliced(data)) if data.searched else []
     return template.render(
         data=data,
         objectives=OBJECTIVES,
         figures=set(figures),
         figures_text=figures_text(figures),
-        headline=_headline(data),
+        glance=glance_at(data),
+        fields=embedded(fields) if fields else "",
         slice_names=[dimension.name for dimension in sliced(data)],
         shown_name=data.answered.name_of(data.inside.shown_index) if data.inside else "",
         document=document,
@@ -147,11 +150,9 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
     )
 
 
-def _headline(data: ReportData) -> str:
-    if not data.searched:
-        return ""
-    began_with = 0 if data.header.plan is not None else None  # trial 0 of every search is the default recipe
-    return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value, began_with)
+def embedded(value: Any) -> Markup:
+    """JSON that is safe inside a script element; NaN and infinity become null."""
+    return htmlsafe_json_dumps(finite(value), separators=(",", ":"))
 
 
 def page_assets(plotly: PlotlyMode, scripts: Sequence[str]) -> dict[str, Any]:
@@ -179,14 +180,15 @@ def figures_text(figures: Mapping[str, Any]) -> Markup:
     return Markup(f"{{{text}}}")  # noqa: S704 - every < is escaped
 
 
-def percent(share: float) -> str:
-    """`99.72 %`, with a narrow no-break space."""
-    return f"{100 * share:.2f}\u202f%"
+def interval(found: Interval, n: int) -> str:
+    """`98.44 - 99.95`, in percent to the decimals that n images carry, with spaces that do not break."""
+    places = decimals(n)
+    return f"{100 * found.low:.{places}f}\u202f\u2013\u202f{100 * found.high:.{places}f}"
 
 
-def interval(result: Result | Answers | Selected | CalibrationBin) -> str:
-    """`98.44 - 99.95`, in percent, with spaces that do not break."""
-    return f"{100 * result.interval.low:.2f}\u202f\u2013\u202f{100 * result.interval.high:.2f}"
+def chance(probability: float) -> str:
+    """A probability to two decimals; a network's confidence in one image carries no more."""
+    return "<0.01" if probability < 0.005 else ">0.99" if 0.995 <= probability < 1 else f"{probability:.2f}"
 
 
 def day(seconds: float) -> str:

@@ -8,9 +8,10 @@ from digits_core.runs.run import Run
 from reports.charts.plotly_library import PlotlyMode
 from reports.charts.search import incumbents_chart
 from reports.pages.report import checked_output, figures_text, page_assets, page_environment, write_page
+from reports.rows.spans import Spans, span_of
 from reports.rows.versus import SHOWN, VersusData, collect_versus
 
-SCRIPTS = ("helpers", "charts", "versus")
+SCRIPTS = ("helpers", "charts", "sections", "versus")
 LONGEST_NAME = 120
 
 
@@ -31,4 +32,12 @@ def render_versus(data: VersusData, plotly: PlotlyMode = "inline") -> str:
     """The whole page as text."""
     figures = figures_text({"incumbents": incumbents_chart(data.columns)})
     template = page_environment().get_template("versus.html.j2")
-    return template.render(data=data, shown=SHOWN, figures_text=figures, **page_assets(plotly, SCRIPTS))
+    accuracies = Spans.of(
+        [
+            span_of(one.leader, f"{one.header.name}, trial {one.leader.trial}", "#leaderboards", one.board.part)
+            for one in data.columns
+        ]
+    )
+    return template.render(
+        data=data, accuracies=accuracies, shown=SHOWN, figures_text=figures, **page_assets(plotly, SCRIPTS)
+    )

@@ -3,21 +3,27 @@
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
+from digits_core.runs.command_line import digits_command, runs_option
 from reports.rows.answers import Answered
 from reports.rows.frames import leaderboard_rows
 from reports.rows.pictures import Sheet
+from reports.rows.search import Dimension
 from reports.rows.tables import ReportData
 from reports.rows.views import View
 
 SCHEMA = "digits-report/1"
 ELEMENT = "digits-data"
+MOST_FIELDS = 8
+FEWEST_TRIALS = 2
 HEADER_FIELDS = (
     "name", "kind", "dataset", "side", "created_at", "train_n", "validation_n", "fold_count", "trial_count",
     "max_epochs", "seed", "concurrency", "device", "hardware", "versions", "data_checksum", "split_id", "space",
@@ -34,14 +40,43 @@ def report_document(data: ReportData) -> dict[str, Any]:
             "openings": [dataclasses.asdict(opening) for opening in data.openings],
             "leaderboard": data.board_document,
             "trials": _columns(data),
-            "failures": [{"trial": record.trial, "error": record.failure} for record in data.failures],
+            "failures": [
+                {"trial": record.trial, "error": record.failure, "recipe": record.recipe.as_overrides()}
+                for record in data.failures
+            ],
             "curves": {str(row.record.trial): _curve(row.record) for row in data.leaderboard},
+            "defaults": Recipe().as_overrides(),
+            "commands": _commands(data),
             "ensemble": data.ensemble and dataclasses.asdict(data.ensemble),
             "sheet": {"columns": data.sheet.columns, "rows": data.sheet.rows},
             "images": _images(data.answered, data.sheet),
             "views": _views(data.answered),
         }
     )
+    return found
+
+
+def fields_document(data: ReportData, fields: Sequence[Dimension]) -> list[dict[str, Any]]:
+    """The searched fields, then the NLL; values in leaderboard order, null where a field does not apply."""
+    found = [
+        {"name": field.name, "numeric": field.numeric, "log": field.log, "values": list(field.values)}
+        for field in fields[:MOST_FIELDS]
+    ]
+    nlls = [row.record.nll for row in data.leaderboard]
+    enough = found and len(nlls) >= FEWEST_TRIALS
+    figure = {"name": "validation_nll", "numeric": True, "log": min(nlls) > 0, "values": nlls}
+    return [*found, figure] if enough else []
+
+
+def _commands(data: ReportData) -> dict[str, str]:
+    """Commands for one trial or the first few; the last 0 in each stands for the number."""
+    name, options = data.folder.name, runs_option(data.folder)
+    found = {
+        "replay": digits_command("replay", name, *options, "--trial", 0),
+        "export": digits_command("export", *options, "--model", f"{name}/0"),
+    }
+    if data.searched:
+        found["confirm"] = digits_command("confirm", "--sweep", name, *options, "--top", 0)
     return found
 
 

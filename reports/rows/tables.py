@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -16,7 +17,6 @@ from digits_core.judging.objectives import pareto_front
 from digits_core.judging.published import published_as, reached
 from digits_core.judging.stats import mcnemar_p_value
 from digits_core.records import Opening, RunHeader, RunKind, RunRecord, RunSummary
-from digits_core.runs.command_line import digits_command
 from digits_core.runs.ensemble_records import EnsembleRecord
 from digits_core.runs.run import Run
 from digits_core.runs.transfer_records import Transfer
@@ -103,6 +103,7 @@ class ReportData:
     """Everything on the page."""
 
     header: RunHeader
+    folder: Path  # the run's
     summary: RunSummary | None
     openings: tuple[Opening, ...]
     leaderboard: tuple[LeaderboardRow, ...]
@@ -129,11 +130,6 @@ class ReportData:
         return self.begun_search()
 
     @property
-    def ensemble_command(self) -> str:
-        """The command that builds an ensemble from the runs on fresh seeds."""
-        return digits_command("ensemble", "--pool", "confirmed", "--sweep", self.header.name)
-
-    @property
     def searched(self) -> bool:
         """Whether this run searched for recipes instead of being given them."""
         return self.header.kind == RunKind.SWEEP
@@ -157,6 +153,7 @@ def collect(run: Run) -> ReportData:
     rows = _leaderboard_rows(ranked, board, found.test_results, searched=header.kind == RunKind.SWEEP)
     return ReportData(
         header=header,
+        folder=run.folder,
         summary=run.summary,
         openings=run.ledger,
         leaderboard=rows,

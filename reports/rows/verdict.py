@@ -1,53 +1,93 @@
-"""The page's first sentence: who leads, by how much, and whether that is significant. Rows in, text out."""
+"""What a page says in words: its title, its verdict in two sentences, and whether it is real. Rows in, text out."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from digits_core.judging.answers import Answers
-from digits_core.judging.leaderboard import Leaderboard
-from digits_core.judging.stats import p_value_text
-from digits_core.records import RunRecord
+from digits_core.judging.leaderboard import Leaderboard, Row
+from digits_core.judging.stats import p_value_text, percent_text
+from digits_core.records import RunHeader, RunKind, RunRecord
+from digits_core.runs.command_line import digits_command, runs_option
 from digits_core.runs.ensemble_records import EnsembleRecord
 from reports.rows.answers import Answered
 from reports.rows.views import View
 
 CHANCE = 0.05
+PATIENCE_FOR_OPENINGS = 3
 
 
-def sweep_headline(
-    board: Leaderboard,
-    answered: Answered,
-    ensemble: EnsembleRecord | None,
-    p: float | None,
-    began_with: int | None = None,
-) -> str:
-    """Sum up a sweep: its leader, which others are tied with it, and what the ensemble gains.
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One row of "Is it real?". `command`: what would answer it, if it is still open."""
 
-    p: McNemar's p-value of the ensemble against its best member; began_with: the trial of the default recipe.
+    against: str
+    said: str
+    command: str = ""
+
+
+def title_of(header: RunHeader, board: Leaderboard) -> str:
+    """What was done and on which data: "30 trials on mnist"."""
+    if header.kind == RunKind.SWEEP:
+        what = f"{header.trial_count:,} trial{'' if header.trial_count == 1 else 's'}"
+    elif len(board.rows) > 1:
+        what = f"{len(board.rows)} recipes compared"
+    else:
+        what = _recipe_text(board.rows[0].candidate.record)
+    folds = f", {header.fold_count} folds" if header.fold_count else ""
+    return f"{what} on {header.dataset}{folds}"
+
+
+def date_of(seconds: float) -> str:
+    """`27 November 2026`, local time."""
+    return time.strftime("%d %B %Y", time.localtime(seconds)).lstrip("0")
+
+
+def sweep_verdict(board: Leaderboard, answered: Answered, ensemble: EnsembleRecord | None, p: float | None) -> str:
+    """Two sentences: who leads and who is tied with it, and what the ensemble gains.
+
+    p: McNemar's p-value of the ensemble against its best member.
     """
-    parts = [_leader(board), _tie(board)]
-    if len(board.rows) > 1 and began_with == board.rows[0].candidate.trial:
-        parts.append("It is the recipe that the search started from: no sampled recipe beat it.")
+    said = f"{_leader(board)}{_tie(board)}."
     if ensemble is not None and len(answered.featured) > 1:
-        parts.append(_gain(answered.featured[1], ensemble, p))
-    return " ".join(parts)
+        said += f" {_gain(answered.featured[1], ensemble, p)}"
+    return said
+
+
+def comparison_verdict(board: Leaderboard) -> str:
+    """Which recipe comes first, and whether the others are significantly worse."""
+    first = board.rows[0].candidate
+    answers = first.test or first.validation
+    part = "sealed test" if first.test else board.part
+    seeds = f", mean of {len(first.runs)} seeds" if len(first.runs) > 1 else ""
+    right = percent_text(answers.accuracy.mean, answers.n)
+    start = f"{first.record.label} comes first with {right} of {answers.n:,} {part} images right"
+    return f"{start} ({mean_errors_text(answers)} wrong{seeds}){_tie(board)}."
+
+
+def training_verdict(view: View) -> str:
+    """What a single network scores."""
+    score = view.result.score
+    right = percent_text(score.accuracy, score.n)
+    return f"{right} of {score.n:,} {view.part} images are read correctly; {score.error_count} are not."
 
 
 def _leader(board: Leaderboard) -> str:
     leader = board.rows[0].candidate
     part = "sealed test" if leader.test else board.part
     answers = leader.test or leader.validation
-    seeds = f", averaged over {len(leader.runs)} fresh seeds" if leader.confirmed else ""
-    images = f"{answers.n:,} {part} images{seeds}"
-    return f"Trial {leader.trial} ({_model_text(leader.record)}) leads with {answers_text(answers)} on {images}."
+    seeds = f", mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""
+    return (
+        f"Trial {leader.trial} ({_recipe_text(leader.record)}, {leader.record.parameter_count:,} parameters) leads with"
+        f" {percent_text(answers.accuracy.mean, answers.n)} of {answers.n:,} {part} images right"
+        f" ({mean_errors_text(answers)} wrong{seeds})"
+    )
 
 
-def _model_text(record: RunRecord) -> str:
+def _recipe_text(record: RunRecord) -> str:
     model = record.recipe.model
     size = f" {model.width}" if model.name in ("cnn", "resnet") else ""
-    return f"{record.label or model.name + size}, {record.parameter_count:,} parameters"
-
-
-def answers_text(answers: Answers) -> str:
-    """Accuracy and the mean error count."""
-    return f"{100 * answers.accuracy.mean:.2f}\u202f% accuracy ({mean_errors_text(answers)} wrong)"
+    return record.label or model.name + size
 
 
 def mean_errors_text(answers: Answers) -> str:
@@ -59,26 +99,29 @@ def mean_errors_text(answers: Answers) -> str:
 def _tie(board: Leaderboard) -> str:
     others, tied = len(board.rows) - 1, len(board.tie) - 1
     if not others:
-        return "No other trial was validated, so there is nothing to compare it with."
+        return ", with nothing to compare it with"
     if not tied:
-        return (
-            "It differs significantly in error rate from"
-            f" {'the other trial' if others == 1 else f'all {others} others'}."
-        )
+        return f", significantly ahead of {'the other' if others == 1 else f'all {others} others'}{_fewer(board)}"
     if tied == others:
-        return (
-            "But it is statistically tied with the other trial."
-            if others == 1
-            else f"But none of the {others} others is significantly different."
-        )
-    return f"But it is statistically tied with {tied} of the {others} others."
+        return f", but {'the other is' if others == 1 else f'all {others} others are'} statistically tied with it"
+    return f", statistically tied with {tied} of the {others} others"
+
+
+def _fewer(board: Leaderboard) -> str:
+    """A row that is not tied may be so because it makes fewer mistakes."""
+    return " in NLL, not in mistakes" if fewer_mistakes(board) else ""
+
+
+def fewer_mistakes(board: Leaderboard) -> list[Row]:
+    """The rows that make significantly fewer mistakes than the leader: their NLL is worse."""
+    return [row for row in board.rows if row.to_leader and row.to_leader.verdict == "fewer mistakes"]
 
 
 def _gain(view: View, ensemble: EnsembleRecord, p: float | None) -> str:
     ours, single = view.result.score, ensemble.best_single.test
     fewer = single.error_count - ours.error_count
     change = f"{abs(fewer)} {'fewer' if fewer > 0 else 'more'} than" if fewer else "as many as"
-    said = f"The ensemble gets {ours.error_count} of {ours.n:,} wrong, {change} its best member"
+    said = f"The ensemble of {len(ensemble.chosen.weights)} gets {ours.error_count} wrong, {change} its best member"
     if p is None or not fewer:
         return f"{said}."
     sure = "the difference may be chance" if p >= CHANCE else "the difference is significant"
@@ -88,3 +131,94 @@ def _gain(view: View, ensemble: EnsembleRecord, p: float | None) -> str:
 def _equals(p: float) -> str:
     text = p_value_text(p)
     return text if text.startswith("<") else f"= {text}"
+
+
+def checks_of(
+    header: RunHeader, folder: Path, board: Leaderboard, ensemble: EnsembleRecord | None, p: float | None
+) -> list[Check]:
+    """Is it real? Three short answers. p: as for `sweep_verdict`; folder: the run's."""
+    if header.kind != RunKind.SWEEP:
+        return [_against_seeds(board), *([_against_runner_up(board)] if len(board.rows) > 1 else [])]
+    return [
+        _against_luck(header, folder, board),
+        _against_runner_up(board),
+        _ensemble_against_member(folder, board, ensemble, p),
+    ]
+
+
+def _against_luck(header: RunHeader, folder: Path, board: Leaderboard) -> Check:
+    """Whether the leader was only lucky. Trial 0 of every search is the default recipe."""
+    name, leader = "Against luck", board.rows[0].candidate
+    began = len(board.rows) > 1 and leader.trial == 0 and header.plan is not None
+    unbeaten = " It is the recipe that the search started from: no sampled recipe beat it." if began else ""
+    if leader.confirmed:
+        return Check(against=name, said=_over_seeds(leader.validation, board.part, "fresh seeds") + unbeaten)
+    command = digits_command("confirm", "--sweep", folder.name, *runs_option(folder))
+    if board.selected is None:
+        return Check(against=name, said="Only one trial was validated: it was not picked." + unbeaten, command=command)
+    shown, corrected = (percent_text(each, board.n) for each in (board.selected.shown, board.selected.accuracy))
+    picked = "" if board.picked_trial == leader.trial else f"Trial {board.picked_trial}: "
+    said = (
+        f"{picked}{shown} on {board.part}, {corrected} corrected for being picked as the best of {board.picked_from}."
+    )
+    return Check(against=name, said=said + unbeaten, command=command)
+
+
+def _over_seeds(answers: Answers, part: str, seeds: str) -> str:
+    counts = ", ".join(map(str, answers.error_counts))
+    if len(answers.error_counts) == 1:
+        return f"{counts} of {answers.n:,} wrong on {part}, one run on a {seeds.removesuffix('s')}."
+    return f"{counts} of {answers.n:,} wrong on {part}, with {len(answers.error_counts)} {seeds}."
+
+
+def _against_seeds(board: Leaderboard) -> Check:
+    first = board.rows[0].candidate
+    if len(first.runs) == 1:
+        return Check(against="Against another seed", said="One run: another seed would give another figure.")
+    answers, part = (first.test, "sealed test") if first.test else (first.validation, board.part)
+    return Check(against="Over the seeds", said=_over_seeds(answers, part, "seeds"))
+
+
+def _against_runner_up(board: Leaderboard) -> Check:
+    name = "Against the runner-up"
+    if len(board.rows) == 1:
+        return Check(against=name, said="There is none.")
+    row = board.rows[1]
+    assert row.to_leader is not None
+    who = row.candidate.record.label or f"trial {row.candidate.trial}"
+    more = row.to_leader.error_rate * board.n
+    difference = f"{abs(more):.0f}" if abs(more - round(more)) < 0.05 else f"{abs(more):.1f}"
+    count = f"{difference} {'more' if more > 0 else 'fewer'} wrong" if round(more, 1) else "as many wrong"
+    sure = "a tie" if row.to_leader.tied else "significant"
+    said = f"{who}: {count} of {board.n:,} on {board.part}, p {_equals(row.to_leader.corrected_p_value)}: {sure}."
+    fewer = fewer_mistakes(board)
+    if fewer:
+        said += f" {len(fewer)} of the others make{'s' if len(fewer) == 1 else ''} significantly fewer mistakes."
+    return Check(against=name, said=said[0].upper() + said[1:])
+
+
+def _ensemble_against_member(
+    folder: Path, board: Leaderboard, ensemble: EnsembleRecord | None, p: float | None
+) -> Check:
+    name, options = "Ensemble against its best member", runs_option(folder)
+    if ensemble is None:
+        command = digits_command("ensemble", "--top", 5, "--sweep", folder.name, *options)
+        return Check(against=name, said="There is no ensemble yet.", command=command if len(board.rows) > 1 else "")
+    single = ensemble.name_of(next(iter(ensemble.best_single.weights)))
+    moved = ensemble.against_single
+    said = f"{len(moved.rescued)} rescued, {len(moved.broken)} broken compared with {single}" if moved else single
+    if p is not None:
+        said += f", p {_equals(p)}: {'may be chance' if p >= CHANCE else 'significant'}"
+    if board.rows[0].candidate.confirmed and ensemble.pool != "confirmed":
+        command = digits_command("ensemble", "--pool", "confirmed", "--sweep", folder.name, *options)
+        said += ". It combines the search's own runs, not those on fresh seeds"
+        return Check(against=name, said=f"{said}.", command=command)
+    return Check(against=name, said=f"{said}.")
+
+
+def openings_text(count: int) -> str:
+    """How often the sealed test set was opened, and what that means."""
+    said = f"The sealed test set was opened {count} time{'' if count == 1 else 's'}."
+    if count > PATIENCE_FOR_OPENINGS:
+        said += " A choice made after one opening cannot be judged fairly by the next."
+    return said

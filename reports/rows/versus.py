@@ -10,7 +10,7 @@ from digits_core.judging.answers import Answers
 from digits_core.judging.candidates import Candidate
 from digits_core.judging.leaderboard import Leaderboard, leaderboard
 from digits_core.judging.paired import Duel, duel
-from digits_core.judging.stats import holm
+from digits_core.judging.stats import holm, p_value_text
 from digits_core.records import RunHeader, RunSummary, status_counts
 from digits_core.runs.run import Run
 from reports.rows.search import HistoryPoint, history, search_clock, sessions_of
@@ -58,6 +58,15 @@ class LeaderTest:
         if self.corrected_p_value >= 0.05:
             return "not significantly different"
         return f"{self.first if self.duel.error_rate > 0 else self.second} makes fewer mistakes"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for people."""
+        if self.duel is None or self.corrected_p_value is None:
+            return f"{self.first} and {self.second} on {self.part}: {self.reason}."
+        p = p_value_text(self.corrected_p_value)
+        said = f"{self.verdict} on {self.duel.n:,} {self.part} images (p {'' if p.startswith('<') else '= '}{p})."
+        return f"The leaders of {self.first} and {self.second} are {said}" if said.startswith("not") else said
 
 
 @dataclass(frozen=True, kw_only=True)

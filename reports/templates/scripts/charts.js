@@ -28,10 +28,40 @@ const themed = (layout) => {
   return made;
 };
 
+// The figures have the colours of a light page; in the dark, the series take those of the style sheet.
+const coloured = (data) => {
+  const style = getComputedStyle(document.documentElement);
+  const [light, now] = ["--series-in-light", "--series"].map((name) => style.getPropertyValue(name).split(",").map((colour) => colour.trim()));
+  const swap = (colour) => (light.includes(colour) ? now[light.indexOf(colour)] : colour);
+  return data.map((trace) => {
+    const made = { ...trace };
+    for (const part of ["marker", "line"]) if (typeof trace[part]?.color === "string") made[part] = { ...trace[part], color: swap(trace[part].color) };
+    return made;
+  });
+};
+
+let chosenTrials = null;
+const FAINT = { marker: { opacity: 0.1 } };
+
+// Trials that are not chosen are faint.
+const showChosen = (chart) => {
+  const traces = chart._fullData ?? [];
+  const places = [];
+  const selected = [];
+  traces.forEach((trace, place) => {
+    if (!trace.customdata) return;
+    places.push(place);
+    const trials = Array.from(trace.customdata, (one) => [one].flat()[0] ?? one[0]);
+    selected.push(chosenTrials ? trials.flatMap((trial, at) => (chosenTrials.has(trial) ? [at] : [])) : null);
+  });
+  if (places.length) window.Plotly.restyle(chart, { selectedpoints: selected, unselected: places.map(() => FAINT) }, places);
+};
+
 const drawChart = (chart) => {
   const figure = figures[chart.dataset.figure.replace("figure-", "")];
   if (!figure) return;
-  window.Plotly.react(chart, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+  window.Plotly.react(chart, coloured(figure.data), themed(figure.layout), { responsive: true, displayModeBar: false });
+  if (chosenTrials && chart.dataset.trials !== undefined) showChosen(chart);
   if (chart.dataset.trials !== undefined && !chart.dataset.listens) {
     chart.dataset.listens = "yes";
     chart.on("plotly_click", (event) => {
@@ -41,7 +71,8 @@ const drawChart = (chart) => {
   }
 };
 
-const charts = async () => {
+// onSelection: takes a listener for the chosen trials, on pages that have a selection.
+const charts = async (onSelection) => {
   const places = findAll("[data-figure]");
   if (!(await unpackPlotly())) {
     for (const place of places) place.replaceChildren(element("p", { class: "quiet" }, "This chart could not be drawn: Plotly is missing, or the browser is older than 2023."));
@@ -65,5 +96,19 @@ const charts = async () => {
   window.addEventListener("afterprint", () => {
     for (const place of places) if (place.layout) window.Plotly.relayout(place, { width: null, autosize: true });
   });
+  let waiting = 0;
+  const showAll = (kept, delay) => {
+    if (!kept && !chosenTrials) return;
+    chosenTrials = kept;
+    clearTimeout(waiting);
+    const left = places.filter((place) => place.dataset.trials !== undefined && place.layout);
+    const next = () => {
+      if (!left.length) return;
+      showChosen(left.shift());
+      waiting = setTimeout(next);
+    };
+    waiting = setTimeout(next, delay);
+  };
+  onSelection?.((kept) => showAll(kept, 120)); // while an axis is dragged, the charts wait
   document.documentElement.dataset.drawn = "yes";
 };

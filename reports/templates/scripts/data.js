@@ -3,7 +3,10 @@
 const report = JSON.parse(document.getElementById("digits-data").textContent);
 const views = new Map(report.views.map((view) => [view.key, view]));
 
-const percentText = (share) => `${(100 * share).toFixed(2)}\u202f%`;
+// To the decimals that n images carry, as `percent_text` in Python.
+const decimals = (n) => (n >= 1000 ? 2 : 1);
+const percentText = (share, n) => `${(100 * share).toFixed(decimals(n))}\u202f%`;
+const chanceText = (p) => (p < 0.005 ? "<0.01" : p >= 0.995 && p < 1 ? ">0.99" : p.toFixed(2));
 
 const confusionOf = (view) => {
   const counts = Array.from({ length: 10 }, () => new Array(10).fill(0));

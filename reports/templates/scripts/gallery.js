@@ -23,10 +23,10 @@ const mistakeItem = (mistake) => {
   const lines = [];
   let known = false;
   for (let at = 0; at < likeliest.length; at += 2) {
-    lines.push(`${likeliest[at]}: ${likeliest[at + 1].toFixed(4)}`);
+    lines.push(`${likeliest[at]}: ${chanceText(likeliest[at + 1])}`);
     known ||= likeliest[at] === label;
   }
-  if (!known) lines.push(`p(${label}) = ${pTrue.toFixed(4)}`);
+  if (!known) lines.push(`${label}: ${chanceText(pTrue)}`);
   const { missed_by: missedBy, models, name } = report.images;
   const quiet = element("span", { class: "quiet" }, `image ${name[image]}`, element("br"), `missed by ${missedBy[image]} of ${models[image]} models`);
   const item = element("li", {}, pictureOf(image, `A ${label}, read as ${predicted}`), title, element("br"));

@@ -1,4 +1,4 @@
-// The leaderboard: filter, details of a trial, downloads.
+// The leaderboard: filter, selection, downloads.
 
 // Further rows are added on request: sorting is slow in proportion to the rows that are laid out.
 const FEWEST_ROWS = 100;
@@ -11,13 +11,18 @@ const leaderboardRows = () => {
   const said = find("[data-count]");
   const more = find("[data-more]");
   const texts = new Map(sorter.rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const trialOf = new Map(sorter.rows.map((row) => [row, Number(row.id.slice("trial=".length))]));
   let limit = FEWEST_ROWS;
+  let chosen = null;
+  let fitting = sorter.rows;
 
   sorter.show = () => {
     const wanted = words.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-    const fitting = sorter.rows.filter(
+    fitting = sorter.rows.filter(
       (row) =>
-        wanted.every((word) => texts.get(row).includes(word)) && !(tied?.checked && !row.classList.contains("chosen")),
+        wanted.every((word) => texts.get(row).includes(word)) &&
+        !(tied?.checked && !row.classList.contains("chosen")) &&
+        (!chosen || chosen.has(trialOf.get(row))),
     );
     body.replaceChildren(...fitting.filter((row, place) => place < limit || row.classList.contains("asked")));
     said.textContent = fitting.length === texts.size ? "" : `${fitting.length} of ${texts.size} rows`;
@@ -35,31 +40,14 @@ const leaderboardRows = () => {
   words.addEventListener("input", () => sorter.show());
   tied?.addEventListener("change", () => sorter.show());
   more.addEventListener("click", () => { limit = Infinity; sorter.show(); });
+  // A click anywhere in a row opens its trial, unless text was selected.
+  body.addEventListener("click", (event) => {
+    const row = event.target.closest("tr");
+    if (!event.target.closest("a") && row?.id && getSelection().isCollapsed) location.hash = row.id;
+  });
+  selection.listen((kept) => { chosen = kept; sorter.show(); });
   sorter.show();
-  return { mark };
-};
-
-// Details of one trial, below the table: its whole recipe and how to reproduce it.
-const showTrial = (trial) => {
-  const place = find("[data-asked]");
-  const row = report.leaderboard.rows.find((one) => String(one.trial) === trial);
-  if (!row) {
-    place.replaceChildren(element("p", {}, `This leaderboard has no trial ${trial}.`));
-    return;
-  }
-  const list = element("dl", { class: "recipe" });
-  for (const [part, fields] of Object.entries(row.recipe)) {
-    for (const [name, value] of Object.entries(fields)) {
-      list.append(element("div", {}, element("dt", {}, `${part}.${name}`), element("dd", {}, String(value))));
-    }
-  }
-  const { nll, brier, ece } = row.validation;
-  const told = [`validation NLL ${nll.toFixed(4)}`, `Brier ${brier.toFixed(4)}`, `ECE ${ece.toFixed(4)}`];
-  if (row.image_seconds !== null) told.push(`${(1e6 * row.image_seconds).toFixed(0)} microseconds per image`);
-  told.push(`${row.seeds.length > 1 ? "seeds" : "seed"} ${row.seeds.join(", ")}`);
-  const said = element("p", {}, told.join(", "));
-  const again = element("p", {}, "To reproduce: ", element("code", {}, row.reproduce));
-  place.replaceChildren(element("h3", {}, `Trial ${row.trial}`), said, again, list);
+  return { mark, order: () => fitting.map((row) => trialOf.get(row)) };
 };
 
 const recipeFile = (row) => ({

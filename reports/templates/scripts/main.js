@@ -1,4 +1,4 @@
-// Sets up the page, and links like #trial=17&cell=4-9 that lead back to the same view.
+// Sets up the page, and links like #trial=17 or #view=ensemble&cell=4-9 that lead back to the same view.
 
 document.documentElement.classList.add("js");
 for (const tools of findAll("[data-tools]")) tools.hidden = false;
@@ -7,12 +7,11 @@ const table = leaderboardRows();
 offerDownloads();
 
 const remember = (key, row, column) => {
-  const parts = [];
-  const view = views.get(key);
-  if (key === `trial-${view.trial}`) parts.push(`trial=${view.trial}`);
-  else if (key !== "leader") parts.push(`view=${key}`);
-  if (row !== "" || column !== "") parts.push(`cell=${row}-${column}`);
-  history.replaceState(null, "", `#${parts.join("&") || "mistakes"}`);
+  const parts = new Map();
+  if (key !== "leader") parts.set("view", key);
+  if (row !== "" || column !== "") parts.set("cell", `${row}-${column}`);
+  if (!parts.size) parts.set("mistakes", "");
+  address.write(parts);
 };
 
 const images = gallery(remember);
@@ -21,22 +20,41 @@ const grids = matrices((key, row, column) => {
   remember(key, row, column);
   document.getElementById("mistakes").scrollIntoView();
 }, (key) => images.show(key));
+const panel = trialPanel(table.order);
 
 const follow = () => {
-  const asked = new Map(location.hash.slice(1).split("&").map((part) => part.split("=", 2)));
+  const asked = address.read();
+  selection.follow(asked.get("where"));
   const trial = asked.get("trial");
   const cell = /^(\d?)-(\d?)$/.exec(asked.get("cell") ?? "");
   if (trial === undefined && !cell && !asked.has("view")) return;
   const key = trial === undefined ? asked.get("view") ?? "leader" : `trial-${trial}`;
   const row = table.mark(trial);
-  if (trial !== undefined) showTrial(trial);
-  if (!views.has(key)) return;
-  grids.show(key);
-  images.show(key, ...(cell ? cell.slice(1) : []));
+  if (trial !== undefined && !cell) panel.show(trial);
+  if (views.has(key)) {
+    grids.show(key);
+    images.show(key, ...(cell ? cell.slice(1) : []));
+  }
   if (cell) document.getElementById("mistakes").scrollIntoView();
-  else row?.scrollIntoView({ block: "center" });
+  else if (row) row.scrollIntoView({ block: "nearest" });
 };
 
+sections();
+keys({
+  Escape: panel.hide,
+  ArrowLeft: () => panel.step(-1),
+  ArrowRight: () => panel.step(1),
+  "/": () => find("[data-filter]").focus(),
+  f: () => {
+    const choose = find("[data-choose]");
+    if (!choose) return false;
+    choose.open = true;
+    find("[data-choices] input")?.focus();
+    return true;
+  },
+  r: () => selection.clear(),
+});
+parallel();
 window.addEventListener("hashchange", follow);
 follow();
-setTimeout(charts);
+setTimeout(() => charts((listener) => { selection.listen(listener); listener(selection.kept()); }));

@@ -81,7 +81,7 @@ const matrices = (onCell, onModel) => {
   const draw = () => {
     const [left, right] = chosen.map((key) => views.get(key));
     const captionOf = (view) =>
-      `${view.error_count} of ${view.n.toLocaleString("en")} wrong, ${percentText(view.accuracy)}`;
+      `${view.error_count} of ${view.n.toLocaleString("en")} wrong, ${percentText(view.accuracy, view.n)}`;
     panels[0].select.value = left.key;
     panels[1].select.value = right.key;
     fill(panels[0], confusionOf(left), captionOf(left), () => left.key, false);

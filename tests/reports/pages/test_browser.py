@@ -226,9 +226,11 @@ def test_a_deep_link_leads_back(full: Written, opened: Open) -> None:
     assert page.locator("[data-gallery-view]").input_value() == "trial-3"
     assert page.locator("[data-gallery] li").count() == min(full.view("trial-3").confusion[true_digit, predicted], 48)
     assert page.locator("tr.asked").get_attribute("id") == "trial=3"
+    assert page.locator("[data-panel]").is_hidden()  # it would lie over the images that were asked for
     page.evaluate("location.hash = '#trial=2'")
     page.wait_for_function("document.querySelector('tr.asked').id === 'trial=2'")
     assert page.locator("[data-matrices] > div:first-child select").input_value() == "trial-2"
+    page.keyboard.press("Escape")
     page.locator("[data-matrices] > div:first-child select").select_option("trial-2-test")
     cell = page.locator("[data-matrices] > div:first-child .cell").first
     cell.click()
@@ -236,14 +238,128 @@ def test_a_deep_link_leads_back(full: Written, opened: Open) -> None:
     again = opened(full.page, page.evaluate("location.hash")).page
     assert again.locator("[data-gallery-view]").input_value() == "trial-2-test"
     assert again.locator("[data-gallery] li").count() == page.locator("[data-gallery] li").count() > 0
+
+
+def test_a_trial_has_a_panel(full: Written, opened: Open) -> None:
+    rows = {row["trial"]: row for row in full.data.board_document["rows"]}
+    order = [row.record.trial for row in full.data.leaderboard]
+    found = opened(full.page)
+    page, panel = found.page, found.page.locator("[data-panel]")
+
+    def told() -> str:
+        return " ".join(panel.inner_text().split())
+
+    link = page.locator("[data-leaderboard] a").first
+    link.press("Enter")
+    panel.wait_for(state="visible")
+    leader = rows[order[0]]
+    assert told().startswith(f"Trial {order[0]} \u2039 \u203a \u00d7 Rank 1, the leader.")
+    assert leader["reproduce"] in told()
+    assert f"digits export --runs {full.store.folder.parent} --model tiny/{order[0]}" in told()
+    assert f"--runs {full.store.folder.parent} --top 1" in told()
+    assert f"NLL {leader['validation']['nll']:.4f}, Brier {leader['validation']['brier']:.4f}" in told()
+    bold = {
+        item.locator("dt").inner_text(): item.locator("b").inner_text()
+        for item in panel.locator(".recipe div:has(b)").all()
+    }
+    assert bold == {"model.width": "8", "model.name": "mlp", "training.epochs": "3"}
+    assert panel.locator(".mini td.wrong").count() == sum(
+        bool(full.view(f"trial-{order[0]}").confusion[i, j]) for i in range(10) for j in range(10) if i != j
+    )
+
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"document.querySelector('#panel-title').textContent === 'Trial {order[1]}'")
+    mine, other = (full.view(f"trial-{trial}").mistakes.images.tolist() for trial in (order[1], order[2]))
+    panel.locator("select").select_option(f"trial-{order[2]}")
+    only = [image for image in mine if image not in other]
+    assert f"{len(only)} that trial {order[2]} gets right; both miss {len(mine) - len(only)}." in told()
+    assert panel.locator(".mistakes li").count() == min(len(only), 48)
+    page.keyboard.press("Escape")
+    assert panel.is_hidden()
+    assert page.evaluate("location.hash") == ""
+    assert page.evaluate("document.activeElement.getAttribute('href')") == f"#trial={order[0]}"
+
+    page.evaluate("location.hash = '#trial=4'")  # it failed
+    panel.wait_for(state="visible")
+    assert f"It failed: RuntimeError: {HOSTILE}" in told()
+    assert "Traceback" in panel.locator("pre").inner_text()
     page.evaluate("location.hash = '#trial=99'")
-    page.wait_for_function("document.querySelector('[data-asked]').innerText.includes('no trial 99')")
-    page.evaluate("location.hash = '#trial=1'")
-    page.wait_for_selector("[data-asked] dl")
-    told = page.locator("[data-asked]").inner_text().replace("\n", " ")
-    row = next(row for row in full.data.board_document["rows"] if row["trial"] == 1)
-    assert "digits replay tiny --trial 1" in told
-    assert f"NLL {row['validation']['nll']:.4f}, Brier {row['validation']['brier']:.4f}" in told
+    page.wait_for_function("document.querySelector('[data-panel]').innerText.includes('no trial 99')")
+    page.locator("[data-leaderboard] tbody tr").nth(2).locator("td").nth(3).click()  # anywhere in the row
+    page.wait_for_function(f"document.querySelector('#panel-title').textContent === 'Trial {order[2]}'")
+    assert found.console == []
+
+
+@pytest.fixture(scope="module")
+def long_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A sweep of more trials than the table shows at first, searched, and its page."""
+    store = made_up_sweep(tmp_path_factory.mktemp("long"), 130, 60)
+    return store, write_report(store)
+
+
+def test_a_drag_along_an_axis_chooses_trials_everywhere(long_sweep: tuple[Run, Path], opened: Open) -> None:
+    store, path = long_sweep
+    found = opened(path).drawn()
+    page, bar = found.page, found.page.locator("[data-selection]")
+    rates = {record.trial: record.recipe.optimizer.learning_rate for record in store.records}
+    axis = page.locator(".axis-of-field", has=page.locator("title", has_text="optimizer.learning_rate"))
+    axis.scroll_into_view_if_needed()
+    grip = axis.locator(".grip").bounding_box()
+    assert grip is not None
+    x, top, length = grip["x"] + 16, grip["y"] + 8, grip["height"] - 16
+    page.mouse.move(x, top + 0.25 * length)
+    page.mouse.down()
+    page.mouse.move(x, top + 0.6 * length)
+    page.mouse.move(x, top + 0.75 * length)
+    page.mouse.up()
+    low, high = (float(end) for end in page.evaluate("location.hash").split(":")[1].split("~"))
+    assert min(rates.values()) < low < high < max(rates.values())
+    chosen = {trial for trial, rate in rates.items() if low <= rate <= high}
+    assert 0 < len(chosen) < 130
+    assert bar.inner_text().startswith(f"{len(chosen)} of 130 trials learning rate ")
+    page.locator("[data-more]").evaluate("button => button.hidden || button.click()")
+    ids = page.locator("[data-leaderboard] tbody tr").evaluate_all("rows => rows.map((row) => row.id)")
+    assert {int(one.removeprefix("trial=")) for one in ids} == chosen
+    assert page.locator(".line:not(.out)").count() == len(chosen)
+    page.wait_for_function(
+        "count => document.querySelector('[data-figure=figure-history]')._fullData"
+        ".reduce((sum, trace) => sum + (trace.selectedpoints?.length ?? 0), 0) === count",
+        arg=len(chosen),
+    )
+
+    linked = opened(path, page.evaluate("location.hash")).drawn().page
+    assert linked.locator("[data-selection]").inner_text() == bar.inner_text()
+    linked.locator("nav a[href='#curves']").click()  # another link keeps the selection
+    assert "where=optimizer.learning_rate" in linked.evaluate("location.hash")
+    linked.locator("[data-selection] button").click()
+    assert linked.locator("[data-selection]").is_hidden()
+    assert linked.locator(".line.out").count() == 0
+    assert "where" not in linked.evaluate("location.hash")
+    assert found.console == []
+
+
+def test_values_are_chosen_from_the_keyboard(long_sweep: tuple[Run, Path], opened: Open) -> None:
+    store, path = long_sweep
+    found = opened(path, "#where=nothing:1~2;model.name:none;optimizer.learning_rate:a~b;%E0%A4%A:1")
+    page, bar = found.page, found.page.locator("[data-selection]")
+    assert bar.is_hidden()  # nothing in that link is a field with such a value
+    page.keyboard.press("f")
+    page.locator("[data-choices] input[value=lenet]").check()
+    of_lenet = sum(record.recipe.model.name == "lenet" for record in store.records)
+    assert bar.inner_text().startswith(f"{of_lenet} of 130 trials model lenet")
+    page.locator("[data-choices] input[aria-label='model.dropout to']").fill("0.2")
+    page.locator("[data-choices] input[aria-label='model.dropout to']").press("Tab")
+    both = sum(record.recipe.model.name == "lenet" and record.recipe.model.dropout <= 0.2 for record in store.records)
+    assert 0 < both < of_lenet
+    assert bar.inner_text().startswith(f"{both} of 130 trials")
+    page.locator("h1").click()
+    page.keyboard.press("r")
+    assert bar.is_hidden()
+    page.keyboard.press("?")
+    assert page.locator("[data-keys-dialog]").is_visible()
+    page.keyboard.press("Escape")
+    assert page.locator("[data-keys-dialog]").is_hidden()
+    assert found.console == []
 
 
 def test_a_link_that_leads_nowhere_harms_nothing(full: Written, opened: Open) -> None:
@@ -258,7 +374,7 @@ def test_without_javascript_tables_and_pictures_are_there(full: Written, opened:
     data = full.data
     page = opened(full.page, java_script_enabled=False).page
     assert page.locator("[data-leaderboard] tbody tr").count() == len(data.leaderboard)
-    assert page.locator(".confusion tbody tr").count() == 10 * len(data.answered.featured)
+    assert page.locator(".confusion:not(.mini) tbody tr").count() == 10 * len(data.answered.featured)
     assert page.locator("[data-tools]").first.is_hidden()
     picture = page.locator(".mistakes .digit").first
     assert picture.bounding_box() is not None
@@ -310,9 +426,10 @@ def test_the_library_beside_the_page_is_found(sweep_store: Run, opened: Open, tm
     assert found.requests == [path.as_uri(), path.with_name("plotly.min.js").as_uri()]
 
 
-def test_a_long_leaderboard_shows_its_first_hundred_rows_until_asked(opened: Open, tmp_path: Path) -> None:
-    store = made_up_sweep(tmp_path, 130, 60)
-    path = write_report(store)
+def test_a_long_leaderboard_shows_its_first_hundred_rows_until_asked(
+    long_sweep: tuple[Run, Path], opened: Open
+) -> None:
+    store, path = long_sweep
     last = store.ranked[-1].trial
     page = opened(path).page
     rows = page.locator("[data-leaderboard] tbody tr")

@@ -9,7 +9,8 @@ from digits_core.inference.ensembling import build_ensemble
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
 from reports.pages.report import write_report
-from reports.rows.document import SCHEMA, is_report, read_report, report_document
+from reports.rows.document import SCHEMA, fields_document, is_report, read_report, report_document
+from reports.rows.search import Dimension
 from reports.rows.tables import collect
 
 SCHEMA_TEXT = (Path(__file__).parents[3] / "docs" / "report-data.md").read_text()
@@ -50,10 +51,33 @@ def test_every_key_is_documented(sweep_store: Run) -> None:
     document = report_document(collect(sweep_store))
     for name, part in document.items():
         assert f"`{name}`" in SCHEMA_TEXT
-        inner = part[0] if name == "views" else part
-        if isinstance(inner, dict) and name not in ("curves", "trials", "ensemble", "leaderboard"):
+        inner = part[0] if name in ("views", "failures") else part
+        if isinstance(inner, dict) and name not in ("curves", "trials", "ensemble", "leaderboard", "defaults"):
             for key in inner:
                 assert f"`{key}`" in SCHEMA_TEXT, (name, key)
+
+
+def test_the_searched_fields_come_with_the_nll_in_leaderboard_order(sweep_store: Run) -> None:
+    data = collect(sweep_store)
+    count = len(data.leaderboard)
+    values = [None, *range(1, count)]
+    field = Dimension(name="optimizer.momentum", numeric=True, log=False, values=tuple(values))
+    first, last = fields_document(data, [field])
+    assert (first["name"], first["values"]) == ("optimizer.momentum", values)
+    assert last["name"] == "validation_nll"
+    assert last["values"] == [row.record.nll for row in data.leaderboard]
+    assert len(fields_document(data, [field] * 20)) == 9
+    assert fields_document(data, []) == []
+
+
+def test_commands_end_in_the_number_that_a_trial_puts_there(sweep_store: Run) -> None:
+    commands = report_document(collect(sweep_store))["commands"]
+    runs = sweep_store.folder.parent
+    assert commands == {
+        "replay": f"digits replay tiny --runs {runs} --trial 0",
+        "export": f"digits export --runs {runs} --model tiny/0",
+        "confirm": f"digits confirm --sweep tiny --runs {runs} --top 0",
+    }
 
 
 def test_a_damaged_or_foreign_page_is_refused(sweep_store: Run, tmp_path: Path) -> None:

@@ -1,63 +1,74 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from digits_core.inference.ensembling import build_ensemble
-from digits_core.judging.leaderboard import leaderboard
+from digits_core.judging.leaderboard import Leaderboard
+from digits_core.recipe import Recipe
+from digits_core.records import SearchPlan
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
 from reports.pages.report import render
 from reports.rows.tables import ReportData, collect
-from reports.rows.verdict import _model_text, sweep_headline
+from reports.rows.verdict import checks_of, sweep_verdict, title_of
 from tests.helpers.pages import Page
 
 
-def headline(data: ReportData) -> str:
-    return sweep_headline(data.board, data.answered, data.ensemble, data.ensemble_p_value)
+def verdict(data: ReportData) -> str:
+    return sweep_verdict(data.board, data.answered, data.ensemble, data.ensemble_p_value)
+
+
+def checks(data: ReportData) -> dict[str, str]:
+    found = checks_of(data.header, data.folder, data.board, data.ensemble, data.ensemble_p_value)
+    return {check.against: check.said for check in found}
+
+
+def with_p_values(data: ReportData, p_values: tuple[float, ...], *, rate: float | None = None) -> Leaderboard:
+    others = []
+    for row, p_value in zip(data.board.rows[1:], p_values, strict=False):
+        assert row.to_leader is not None
+        difference = replace(row.to_leader, corrected_p_value=p_value)
+        others.append(replace(row, to_leader=difference if rate is None else replace(difference, error_rate=rate)))
+    return replace(data.board, rows=(data.board.rows[0], *others))
 
 
 def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: Run) -> None:
     build_ensemble(sweep_store, EnsembleConfig(top=3))
     data = collect(sweep_store)
     leader, ensemble = (view.result.score for view in data.answered.featured)
-    said = headline(data)
-    trial = sweep_store.ranked[0].trial
-    named = f"Trial {trial} ({_model_text(sweep_store.ranked[0])})"
+    first = sweep_store.ranked[0]
+    said = verdict(data)
     assert said.startswith(
-        f"{named} leads with {100 * leader.accuracy:.2f}\u202f% accuracy ({leader.error_count} wrong)"
+        f"Trial {first.trial} (mlp, {first.parameter_count:,} parameters) leads with"
+        f" {100 * leader.accuracy:.1f}\u202f% of 359 sealed test images right ({leader.error_count} wrong)"
     )
-    assert "on 359 sealed test images." in said
-    assert f"The ensemble gets {ensemble.error_count} of 359 wrong" in said
+    assert f"The ensemble of 3 gets {ensemble.error_count} wrong" in said
+    assert said.count(". ") == 1  # two sentences
     assert " ".join(said.split()) in " ".join(Page(render(data)).text.split())
 
 
 @pytest.mark.parametrize(
     ("p_values", "said"),
     [
-        ((0.5, 0.2, 0.01), "But it is statistically tied with 2 of the 3 others."),
-        ((0.5, 0.2), "But none of the 2 others is significantly different."),
-        ((0.5,), "But it is statistically tied with the other trial."),
-        ((0.01,), "It differs significantly in error rate from the other trial."),
-        ((0.01, 0.02, 0.03), "It differs significantly in error rate from all 3 others."),
+        ((0.5, 0.2, 0.01), ", statistically tied with 2 of the 3 others."),
+        ((0.5, 0.2), ", but all 2 others are statistically tied with it."),
+        ((0.5,), ", but the other is statistically tied with it."),
+        ((0.01,), ", significantly ahead of the other."),
+        ((0.01, 0.02, 0.03), ", significantly ahead of all 3 others."),
+        ((), ", with nothing to compare it with."),
     ],
 )
 def test_ties_are_counted(sweep_store: Run, p_values: tuple[float, ...], said: str) -> None:
     data = collect(sweep_store)
-    others = []
-    for row, p_value in zip(data.board.rows[1:], p_values, strict=False):
-        assert row.to_leader is not None
-        others.append(replace(row, to_leader=replace(row.to_leader, corrected_p_value=p_value)))
-    board = replace(data.board, rows=(data.board.rows[0], *others))
-    assert headline(replace(data, board=board)).endswith(said)
+    assert verdict(replace(data, board=with_p_values(data, p_values, rate=0.1))).endswith(said)
 
 
-def test_a_single_trial_has_nothing_to_compare_with(sweep_store: Run) -> None:
-    for trial in (1, 2, 3):
-        (sweep_store.trial(trial).folder / "record.json").unlink()
-    assert len(leaderboard(sweep_store).rows) == 1
-    assert headline(collect(sweep_store)).endswith(
-        "No other trial was validated, so there is nothing to compare it with."
-    )
+def test_a_leader_that_makes_more_mistakes_than_another_is_not_called_ahead_in_mistakes(sweep_store: Run) -> None:
+    data = collect(sweep_store)
+    data = replace(data, board=with_p_values(data, (0.01, 0.01, 0.01), rate=-0.05))
+    assert verdict(data).endswith("significantly ahead of all 3 others in NLL, not in mistakes.")
+    assert checks(data)["Against the runner-up"].endswith("3 of the others make significantly fewer mistakes.")
 
 
 @pytest.mark.parametrize(
@@ -80,11 +91,56 @@ def test_a_gain_that_may_be_chance_is_called_so(sweep_store: Run, single: int, p
     best = data.ensemble.contenders[0]
     contenders = (replace(best, test=replace(best.test, error_count=single)), *data.ensemble.contenders[1:])
     ensemble = replace(data.ensemble, contenders=contenders)
-    assert sweep_headline(data.board, answered, ensemble, p).endswith(f"The ensemble gets 5 of 359 wrong, {said}")
+    assert sweep_verdict(data.board, answered, ensemble, p).endswith(f"The ensemble of 3 gets 5 wrong, {said}")
 
 
 def test_a_search_that_beat_nothing_says_so(sweep_store: Run) -> None:
     data = collect(sweep_store)
-    leader = data.board.rows[0].candidate.trial
-    assert "no sampled recipe beat it" in sweep_headline(data.board, data.answered, None, None, leader)
-    assert "no sampled recipe" not in sweep_headline(data.board, data.answered, None, None, leader + 1)
+    plan = SearchPlan(search="tpe", scheduler="asha", space={}, base=Recipe(), first=())
+    searched = replace(data, header=replace(data.header, plan=plan))
+    leads = data.board.rows[0].candidate
+    assert leads.trial != 0
+    assert "no sampled recipe beat it" not in checks(searched)["Against luck"]
+    renamed = replace(leads, trial=0)
+    board = replace(data.board, rows=(replace(data.board.rows[0], candidate=renamed), *data.board.rows[1:]))
+    assert checks(replace(searched, board=board))["Against luck"].endswith("no sampled recipe beat it.")
+    assert "no sampled recipe" not in checks(replace(data, board=board))["Against luck"]
+
+
+def test_is_it_real_has_three_short_rows_each_with_what_would_answer_it(sweep_store: Run) -> None:
+    data = collect(sweep_store)
+    found = checks_of(data.header, data.folder, data.board, None, None)
+    assert [check.against for check in found] == [
+        "Against luck", "Against the runner-up", "Ensemble against its best member",
+    ]  # fmt: skip
+    luck, runner_up, ensemble = found
+    assert data.board.selected is not None
+    assert f"{100 * data.board.selected.accuracy:.1f}\u202f% corrected for being picked as the best of 4." in luck.said
+    assert luck.command == f"digits confirm --sweep tiny --runs {sweep_store.folder.parent}"
+    second = data.board.rows[1]
+    assert second.to_leader is not None
+    more = round(second.to_leader.error_rate * 360)
+    assert runner_up.said.startswith(f"Trial {second.candidate.trial}: {more} more wrong of 360 on validation, p ")
+    assert (runner_up.command, ensemble.said) == ("", "There is no ensemble yet.")
+    assert ensemble.command.startswith("digits ensemble --top 5 --sweep tiny")
+
+
+def test_an_ensemble_says_what_it_moved(sweep_store: Run) -> None:
+    build_ensemble(sweep_store, EnsembleConfig(top=3))
+    data = collect(sweep_store)
+    assert data.ensemble is not None
+    assert data.ensemble.against_single is not None
+    moved = data.ensemble.against_single
+    said = checks(data)["Ensemble against its best member"]
+    assert said.startswith(f"{len(moved.rescued)} rescued, {len(moved.broken)} broken compared with trial ")
+
+
+def test_the_title_is_for_people(sweep_store: Run) -> None:
+    data = collect(sweep_store)
+    assert title_of(data.header, data.board) == "5 trials on sklearn-digits"
+    for kind, rows, said in (("comparison", 4, "4 recipes compared on"), ("training", 1, "mlp on")):
+        board = replace(data.board, rows=data.board.rows[:rows])
+        assert title_of(replace(data.header, kind=kind), board) == f"{said} sklearn-digits"
+    folded = replace(data.header, fold_count=4)
+    assert title_of(folded, data.board) == "5 trials on sklearn-digits, 4 folds"
+    assert Path(data.folder).name == "tiny"

@@ -95,7 +95,7 @@ def test_page_and_lines_say_the_same(sweep_store: Run, other_store: Run, tmp_pat
     assert data.tests[0].verdict in text
     assert data.tests[0].verdict in lines["other vs tiny"]
     for column in data.columns:
-        assert f"{100 * column.leader.validation.accuracy.mean:.2f} %" in text.replace("\u202f", " ")
+        assert f"{100 * column.leader.validation.accuracy.mean:.1f} %" in text.replace("\u202f", " ")
     seconds, epochs = (
         [trace for trace in incumbents_chart(data.columns).data if trace.xaxis == axis] for axis in ("x", "x2")
     )

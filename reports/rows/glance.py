@@ -1,0 +1,177 @@
+"""What the first screen of a run's page shows: accuracies as intervals, a curve, mistakes, a small confusion matrix."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from digits_core.records import RunKind
+from reports.rows.answers import WorstImage
+from reports.rows.spans import Span, Spans, span_of
+from reports.rows.tables import ReportData
+from reports.rows.verdict import (
+    Check,
+    checks_of,
+    comparison_verdict,
+    date_of,
+    openings_text,
+    sweep_verdict,
+    title_of,
+    training_verdict,
+)
+from reports.rows.views import Result, View
+
+MOST_SPANS = 5
+SHOWN_MISTAKES = 8
+SHOWN_CELLS = 3
+MOST_CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A figure that should fall, in the unit square: x to the right, y upwards."""
+
+    link: str
+    title: str
+    points: tuple[tuple[float, float], ...]
+    steps: bool  # it stays at a value until the next point
+    first: str
+    last: str
+    passed: str  # what the x axis covers
+
+    @property
+    def path(self) -> str:
+        """As the `d` of an SVG path in a box of 300 by 100, y downwards, with room for the line's width."""
+        placed = [(300 * x, 96 - 92 * y) for x, y in self.points]
+        start = f"M{placed[0][0]:.1f} {placed[0][1]:.1f}"
+        if self.steps:
+            return start + "".join(f"H{x:.1f}V{y:.1f}" for x, y in placed[1:])
+        return start + "".join(f"L{x:.1f} {y:.1f}" for x, y in placed[1:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """The first screen."""
+
+    title: str
+    date: str
+    verdict: str
+    accuracies: Spans
+    tie: str
+    checks: tuple[Check, ...]
+    openings: str
+    curve: Curve | None
+    view: View  # whose mistakes and confusion are shown: the ensemble's if there is one
+    mistakes: tuple[WorstImage, ...]
+    cells: tuple[tuple[int, int, int], ...]  # true digit, predicted digit, count: the most frequent confusions
+
+
+def glance_at(data: ReportData) -> Glance:
+    """Pick what the first screen shows from what the page has."""
+    view = data.answered.featured[-1]
+    return Glance(
+        title=title_of(data.header, data.board),
+        date=date_of(data.header.created_at),
+        verdict=_verdict(data),
+        accuracies=Spans.of(_spans(data)),
+        tie=_tie_text(data),
+        checks=tuple(checks_of(data.header, data.folder, data.board, data.ensemble, data.ensemble_p_value)),
+        openings="" if data.header.fold_count else openings_text(len(data.openings)),
+        curve=_curve(data),
+        view=view,
+        mistakes=tuple(data.answered.worst(view, SHOWN_MISTAKES)),
+        cells=tuple(_cells(view)),
+    )
+
+
+def _verdict(data: ReportData) -> str:
+    if data.header.kind == RunKind.COMPARISON:
+        return comparison_verdict(data.board)
+    if not data.searched:
+        return training_verdict(data.answered.featured[0])
+    return sweep_verdict(data.board, data.answered, data.ensemble, data.ensemble_p_value)
+
+
+def _spans(data: ReportData) -> list[Span]:
+    if data.compared:
+        rows = [line.row.candidate for line in data.compared[:MOST_SPANS]]
+        return [span_of(one, one.record.label, "#comparison", data.board.part) for one in rows]
+    if not data.searched:
+        view = data.answered.featured[0]
+        return [_single("This network", "#confusion", view.part, view.result)]
+    leader = data.board.rows[0].candidate
+    found = [span_of(leader, f"Leader, trial {leader.trial}", f"#trial={leader.trial}", data.board.part)]
+    for view in data.answered.featured[1:]:
+        members = len(data.ensemble.chosen.weights) if data.ensemble else 0
+        found.append(_single(f"Ensemble of {members}", "#ensemble", view.part, view.result))
+    return found
+
+
+def _single(name: str, link: str, part: str, result: Result) -> Span:
+    score = result.score
+    return Span(
+        name=name,
+        link=link,
+        part=part,
+        n=score.n,
+        wrong=str(score.error_count),
+        accuracy=score.accuracy,
+        interval=result.interval,
+    )
+
+
+def _tie_text(data: ReportData) -> str:
+    others, tied = len(data.board.rows) - 1, len(data.board.tie) - 1
+    if not others or not (data.searched or data.compared):
+        return ""
+    return f"Tie group: the leader and {tied} of {others} others" if tied else f"None of {others} others is tied"
+
+
+def _curve(data: ReportData) -> Curve | None:
+    if data.searched:
+        history = data.search.history
+        seconds = [point.ended_seconds for point in history]
+        return curve_of(
+            "#search", "Best NLL so far", seconds, [point.incumbent_nll for point in history],
+            passed=f"{len(history):,} trials, {_duration(seconds[-1])}", steps=True,
+        )  # fmt: skip
+    record = data.board.rows[0].candidate.runs[0]
+    epochs = [float(row.epoch) for row in record.curve]
+    losses = [row.validation_nll for row in record.curve]
+    passed = f"{len(epochs)} epoch{'' if len(epochs) == 1 else 's'}"
+    return curve_of("#curves", "Validation NLL by epoch", epochs, losses, passed=passed, steps=False)
+
+
+def curve_of(
+    link: str, title: str, across: Sequence[float], nlls: Sequence[float], *, passed: str, steps: bool
+) -> Curve | None:
+    """A curve of NLLs on a log scale; None if there are not two values to draw."""
+    pairs = [(x, nll) for x, nll in zip(across, nlls, strict=True) if math.isfinite(nll) and nll > 0]
+    if len(pairs) < 2:
+        return None
+    kept = [pairs[place] for place in np.unique(np.linspace(0, len(pairs) - 1, MOST_CURVE_POINTS).astype(int))]
+    x, y = np.array([pair[0] for pair in kept]), np.log([pair[1] for pair in kept])
+    points = zip(_unit(x).round(4).tolist(), _unit(y).round(4).tolist(), strict=True)
+    first, last = (f"{nll:.3g}" for nll in (pairs[0][1], pairs[-1][1]))
+    return Curve(link=link, title=title, points=tuple(points), steps=steps, first=first, last=last, passed=passed)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = (values - values.min()) / (float(np.ptp(values)) or 1.0)
+    return scaled
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _cells(view: View) -> list[tuple[int, int, int]]:
+    """The most frequent confusions, the most frequent first."""
+    wrong = view.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:SHOWN_CELLS]
+    cells = [(int(place // 10), int(place % 10)) for place in order]
+    return [(true, predicted, int(wrong[true, predicted])) for true, predicted in cells if wrong[true, predicted]]
