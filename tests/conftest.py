@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,10 @@ from tests.helpers.command_line import run
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 from tests.helpers.once import made_once
 from tests.helpers.runs import HOSTILE, make_header, train_into
+
+# An example's wall time says nothing about the code: on a busy machine any of them may take long.
+hypothesis.settings.register_profile("digits", deadline=None)
+hypothesis.settings.load_profile("digits")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from digits_core.runs.run import Run
 from reports.charts.plotly_library import PlotlyMode
 from reports.charts.search import incumbents_chart
 from reports.pages.report import checked_output, figures_text, page_assets, page_environment, write_page
-from reports.rows.spans import Spans, span_of
+from reports.rows.glance import Spans, span_of
 from reports.rows.versus import SHOWN, VersusData, collect_versus
 
 SCRIPTS = ("helpers", "charts", "sections", "versus")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digits_core.judging.candidates import Candidate
+from digits_core.judging.stats import Interval
 from digits_core.records import RunKind
 from reports.rows.answers import WorstImage
-from reports.rows.spans import Span, Spans, span_of
 from reports.rows.tables import ReportData
 from reports.rows.verdict import (
     Check,
@@ -23,9 +24,49 @@ from reports.rows.verdict import (
 from reports.rows.views import Result, View
 
 MOST_SPANS = 5
+MARGIN = 0.06  # of the axis, on either side of the widest interval
 SHOWN_MISTAKES = 8
 SHOWN_CELLS = 3
 MOST_CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """An accuracy with its interval, on the axis that all spans share."""
+
+    name: str
+    link: str
+    part: str
+    n: int
+    wrong: str  # the error count; a mean over several runs
+    accuracy: float
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spans:
+    """Accuracies one below the other, on one axis."""
+
+    spans: tuple[Span, ...]
+    axis: tuple[float, float]  # accuracy at the left and right end
+    ticks: tuple[float, ...]
+
+    @staticmethod
+    def of(spans: Sequence[Span]) -> "Spans":
+        """On an axis that holds them all."""
+        axis, ticks = axis_of([span.interval for span in spans])
+        return Spans(spans=tuple(spans), axis=axis, ticks=ticks)
+
+    def place(self, accuracy: float) -> float:
+        """Where on the axis an accuracy is, in percent of its length."""
+        low, high = self.axis
+        return 100 * (accuracy - low) / (high - low)
+
+    @property
+    def part(self) -> str:
+        """What all of them were scored on; empty if that differs."""
+        parts = {span.part for span in self.spans}
+        return parts.pop() if len(parts) == 1 else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +149,33 @@ def _spans(data: ReportData) -> list[Span]:
     return found
 
 
+def span_of(candidate: Candidate, name: str, link: str, part: str) -> Span:
+    """A candidate's accuracy, on the sealed test set where it was opened for it; part: what it was ranked on."""
+    answers = candidate.test or candidate.validation
+    seeds = len(answers.error_counts)
+    return Span(
+        name=f"{name}, {seeds} seeds" if seeds > 1 else name,
+        link=link,
+        part="sealed test" if candidate.test else part,
+        n=answers.n,
+        wrong=mean_errors_text(answers),
+        accuracy=answers.accuracy.mean,
+        interval=answers.interval,
+    )
+
+
+def axis_of(intervals: Sequence[Interval]) -> tuple[tuple[float, float], tuple[float, ...]]:
+    """An axis that holds all intervals, not beyond 0 and 1, and three to six round ticks on it."""
+    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
+    margin = MARGIN * ((high - low) or 0.01)
+    low, high = max(low - margin, 0.0), min(high + margin, 1.0)
+    power = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step = next(power * factor for factor in (5, 2, 1) if (high - low) / (power * factor) >= 2.5)
+    first = math.ceil(low / step - 1e-9)
+    ticks = [round(count * step, 12) for count in range(first, math.floor(high / step + 1e-9) + 1)]
+    return (low, high), tuple(ticks)
+
+
 def _single(name: str, link: str, part: str, result: Result) -> Span:
     score = result.score
     return Span(
@@ -129,8 +197,8 @@ def _tie_text(data: ReportData) -> str:
 
 
 def _curve(data: ReportData) -> Curve | None:
-    if data.searched:
-        history = data.search.history
+    history = data.search.history if data.searched else ()
+    if len(history) > 1:
         seconds = [point.ended_seconds for point in history]
         return curve_of(
             "#search", "Best NLL so far", seconds, [point.incumbent_nll for point in history],
@@ -153,7 +221,7 @@ def curve_of(
     kept = [pairs[place] for place in np.unique(np.linspace(0, len(pairs) - 1, MOST_CURVE_POINTS).astype(int))]
     x, y = np.array([pair[0] for pair in kept]), np.log([pair[1] for pair in kept])
     points = zip(_unit(x).round(4).tolist(), _unit(y).round(4).tolist(), strict=True)
-    first, last = (f"{nll:.3g}" for nll in (pairs[0][1], pairs[-1][1]))
+    first, last = (f"{nll:#.3g}" for nll in (pairs[0][1], pairs[-1][1]))
     return Curve(link=link, title=title, points=tuple(points), steps=steps, first=first, last=last, passed=passed)
 
 

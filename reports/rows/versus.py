@@ -66,7 +66,7 @@ class LeaderTest:
             return f"{self.first} and {self.second} on {self.part}: {self.reason}."
         p = p_value_text(self.corrected_p_value)
         said = f"{self.verdict} on {self.duel.n:,} {self.part} images (p {'' if p.startswith('<') else '= '}{p})."
-        return f"The leaders of {self.first} and {self.second} are {said}" if said.startswith("not") else said
+        return f"The leader{f's of {self.first} and {self.second} are' if said.startswith('not') else ' of'} {said}"
 
 
 @dataclass(frozen=True, kw_only=True)

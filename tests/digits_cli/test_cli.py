@@ -229,7 +229,7 @@ def test_train_prints_one_document_and_its_report(tmp_path: Path) -> None:
     assert (document["validation"]["n"], document["test"]["n"], document["test_openings"]) == (360, 359, 1)
     page = Path(document["report"]).read_text()
     assert "improved-net, sealed test" in page
-    assert "One run on one seed" in page
+    assert "One run: another seed would give another figure." in page
     assert "Ray Tune ran" not in page
     assert "epoch 1 of 1" in err
     code, out, _ = run("replay", "mine", "--runs", str(tmp_path), "--json")

@@ -9,7 +9,7 @@ from digits_core.data.folds import fold_digits
 from digits_core.errors import UsageError
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(count=st.integers(min_value=2, max_value=20))
 def test_every_image_is_held_out_exactly_once(digits: Digits, count: int) -> None:
     folds = fold_digits(digits, count)

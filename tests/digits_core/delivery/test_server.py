@@ -202,7 +202,7 @@ def test_the_endpoint_matches_its_openapi_schema(address: str) -> None:
         paths.add(operation.path)
 
         @hypothesis.given(case=operation.as_strategy())
-        @hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+        @hypothesis.settings(max_examples=40, suppress_health_check=list(hypothesis.HealthCheck))
         def check(case: schemathesis.Case) -> None:
             # A schema cannot say which bytes are a picture with a digit in it, so valid requests may be refused.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])

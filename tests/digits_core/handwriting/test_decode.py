@@ -100,7 +100,7 @@ def test_a_missing_or_too_large_file(tmp_path: Path) -> None:
 VALID = [encoded(Image.fromarray(np.dstack([GREY] * 3)), kind) for kind in FORMATS]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_file_is_decoded_or_refused_in_one_line(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(VALID)))
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_decoded_or_refused_in_one_line(data: st.DataObject) -
     assert len(lines) == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_not_a_picture(content: bytes) -> None:
     with pytest.raises(UnreadablePicture):

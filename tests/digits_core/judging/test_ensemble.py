@@ -105,7 +105,7 @@ def test_greedy_starts_with_the_best_few_models_together() -> None:
     assert greedy_weights(labels, probabilities) == pytest.approx([0.5, 0.5])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_a_stack_gives_probabilities(seed: int, models: int) -> None:
     labels, probabilities = random_models(seed, models)

@@ -43,7 +43,7 @@ def test_ranks_of_models_that_are_far_apart_or_nearly_equal() -> None:
     assert ranks == ((1, 2), (1, 2), (3, 3), (4, 4))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 6), st.integers(2, 40), st.integers(0, 2**31))
 def test_ranks_and_accuracies_stay_in_bounds(models: int, n: int, seed: int) -> None:
     stream = np.random.default_rng(seed)

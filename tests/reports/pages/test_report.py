@@ -142,7 +142,7 @@ def test_page_shows_significance_and_selection_bias(sweep_store: Run, split: Spl
     confirmed = opened_for(confirmed, reread(confirmed).ranked, "confirmation")
     data = collect(reread(sweep_store))
     text = " ".join(Page(render(data)).text.split())
-    assert f"Leader, trial {second.trial}, mean of 2 seeds" in text
+    assert f"Leader, trial {second.trial}, 2 seeds" in text
     assert "with 2 fresh seeds." in text
     assert "corrected for being picked" not in text  # fresh seeds make the correction unnecessary
     assert "digits replay tiny --runs" in text  # without a number: the leader's network, on a fresh seed

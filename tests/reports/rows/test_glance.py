@@ -7,8 +7,7 @@ from digits_core.inference.ensembling import build_ensemble
 from digits_core.judging.stats import Interval
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
-from reports.rows.glance import _cells, curve_of, glance_at
-from reports.rows.spans import axis_of
+from reports.rows.glance import _cells, axis_of, curve_of, glance_at
 from reports.rows.tables import collect
 
 
@@ -58,7 +57,7 @@ def test_a_curve_falls_in_the_unit_square_and_leaves_out_what_is_no_number() -> 
     found = curve_of("#search", "a", [1, 2, 3, 4], [1.0, float("nan"), 0.1, 0.01], passed="4", steps=True)
     assert found is not None
     assert found.points == ((0.0, 1.0), (0.6667, 0.5), (1.0, 0.0))
-    assert (found.first, found.last) == ("1", "0.01")
+    assert (found.first, found.last) == ("1.00", "0.0100")
     assert found.path == "M0.0 4.0H200.0V50.0H300.0V96.0"
     assert replace(found, steps=False).path == "M0.0 4.0L200.0 50.0L300.0 96.0"
     assert curve_of("#search", "a", [1], [1.0], passed="", steps=True) is None

@@ -116,7 +116,7 @@ def test_a_stopped_trial_that_is_trained_again_from_the_start_stops_where_it_did
 
 
 @given(st.lists(st.lists(st.floats(0.01, 2.0), min_size=8, max_size=8), min_size=2, max_size=12), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_resumed_scheduler_decides_like_an_undisturbed_one(
     name: str, curves: list[list[float]], data: st.DataObject
