@@ -16,6 +16,7 @@ from reports.rows.verdict import (
     checks_of,
     comparison_verdict,
     date_of,
+    mean_errors_text,
     openings_text,
     sweep_verdict,
     title_of,
