@@ -150,7 +150,7 @@ def importance_chart(found: Importances) -> go.Figure:
         marker={"color": BLUE},
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
-    laid_out(figure, "explained variance of log NLL lost by shuffling the field", "", height=80 + 24 * len(rows))
+    laid_out(figure, "explained variance lost by shuffling", "", height=80 + 24 * len(rows))
     figure.update_layout(showlegend=False)
     figure.update_yaxes(automargin=True)
     return figure

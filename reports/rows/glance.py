@@ -202,8 +202,8 @@ def _curve(data: ReportData) -> Curve | None:
     if len(history) > 1:
         seconds = [point.ended_seconds for point in history]
         return curve_of(
-            "#search", "Best NLL so far", seconds, [point.incumbent_nll for point in history],
-            passed=f"{len(history):,} trials, {_duration(seconds[-1])}", steps=True,
+            "#search", "Best validation NLL so far", seconds, [point.incumbent_nll for point in history],
+            passed=f"{len(history):,} trials, {_duration(seconds[-1])} of search", steps=True,
         )  # fmt: skip
     record = data.board.rows[0].candidate.runs[0]
     epochs = [float(row.epoch) for row in record.curve]
@@ -227,7 +227,9 @@ def curve_of(
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
-    scaled: np.ndarray = (values - values.min()) / (float(np.ptp(values)) or 1.0)
+    if not np.ptp(values):
+        return np.full(len(values), 0.5)  # a flat line, in the middle
+    scaled: np.ndarray = (values - values.min()) / np.ptp(values)
     return scaled
 
 

@@ -23,6 +23,7 @@ class Check:
 
     against: str
     said: str
+    advice: str = ""  # what the command is for
     command: str = ""
 
 
@@ -77,8 +78,9 @@ def _leader(board: Leaderboard) -> str:
     part = "sealed test" if leader.test else board.part
     answers = leader.test or leader.validation
     seeds = f", mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""
+    leads = "leads on validation and gets" if leader.test else "leads with"
     return (
-        f"Trial {leader.trial} ({_recipe_text(leader.record)}, {leader.record.parameter_count:,} parameters) leads with"
+        f"Trial {leader.trial} ({_recipe_text(leader.record)}, {leader.record.parameter_count:,} parameters) {leads}"
         f" {percent_text(answers.accuracy.mean, answers.n)} of {answers.n:,} {part} images right"
         f" ({mean_errors_text(answers)} wrong{seeds})"
     )
@@ -101,10 +103,14 @@ def _tie(board: Leaderboard) -> str:
     if not others:
         return ", with nothing to compare it with"
     if not tied:
-        return f", significantly ahead of {'the other' if others == 1 else f'all {others} others'}{_fewer(board)}"
+        return f", significantly ahead of {_all(others)}{_fewer(board)}"
     if tied == others:
-        return f", but {'the other is' if others == 1 else f'all {others} others are'} statistically tied with it"
+        return f", but {_all(others)} {'is' if others == 1 else 'are'} statistically tied with it"
     return f", statistically tied with {tied} of the {others} others"
+
+
+def _all(others: int) -> str:
+    return {1: "the other", 2: "both others"}.get(others, f"all {others} others")
 
 
 def _fewer(board: Leaderboard) -> str:
@@ -121,16 +127,18 @@ def _gain(view: View, ensemble: EnsembleRecord, p: float | None) -> str:
     ours, single = view.result.score, ensemble.best_single.test
     fewer = single.error_count - ours.error_count
     change = f"{abs(fewer)} {'fewer' if fewer > 0 else 'more'} than" if fewer else "as many as"
-    said = f"The ensemble of {len(ensemble.chosen.weights)} gets {ours.error_count} wrong, {change} its best member"
+    count = len(ensemble.chosen.weights)
+    than = f"{change} the member that is best on validation"
+    said = f"The ensemble of {count} gets {ours.error_count} wrong, {than}"
     if p is None or not fewer:
         return f"{said}."
     sure = "the difference may be chance" if p >= CHANCE else "the difference is significant"
-    return f"{said}: {sure} (McNemar p {_equals(p)})."
+    return f"{said}: {sure} (McNemar {_equals(p)})."
 
 
 def _equals(p: float) -> str:
     text = p_value_text(p)
-    return text if text.startswith("<") else f"= {text}"
+    return f"p\u00a0{text}" if text.startswith("<") else f"p\u00a0=\u00a0{text}"
 
 
 def checks_of(
@@ -139,11 +147,10 @@ def checks_of(
     """Is it real? Three short answers. p: as for `sweep_verdict`; folder: the run's."""
     if header.kind != RunKind.SWEEP:
         return [_against_seeds(board), *([_against_runner_up(board)] if len(board.rows) > 1 else [])]
-    return [
-        _against_luck(header, folder, board),
-        _against_runner_up(board),
-        _ensemble_against_member(folder, board, ensemble, p),
-    ]
+    luck = _against_luck(header, folder, board)
+    if len(board.rows) == 1:
+        return [luck]
+    return [luck, _against_runner_up(board), _ensemble_against_member(folder, board, ensemble, p)]
 
 
 def _against_luck(header: RunHeader, folder: Path, board: Leaderboard) -> Check:
@@ -152,16 +159,19 @@ def _against_luck(header: RunHeader, folder: Path, board: Leaderboard) -> Check:
     began = len(board.rows) > 1 and leader.trial == 0 and header.plan is not None
     unbeaten = " It is the recipe that the search started from: no sampled recipe beat it." if began else ""
     if leader.confirmed:
-        return Check(against=name, said=_over_seeds(leader.validation, board.part, "fresh seeds") + unbeaten)
+        said = f"Trained again: {_over_seeds(leader.validation, board.part, 'fresh seeds')}"
+        return Check(against=name, said=said + unbeaten)
     command = digits_command("confirm", "--sweep", folder.name, *runs_option(folder))
+    advice = "To train it again on fresh seeds:"
     if board.selected is None:
-        return Check(against=name, said="Only one trial was validated: it was not picked." + unbeaten, command=command)
+        said = "Not checked: one run on one seed."
+        return Check(against=name, said=said, advice=advice, command=command)
     shown, corrected = (percent_text(each, board.n) for each in (board.selected.shown, board.selected.accuracy))
-    picked = "" if board.picked_trial == leader.trial else f"Trial {board.picked_trial}: "
+    picked = "" if board.picked_trial == leader.trial else f"trial {board.picked_trial} has "
     said = (
         f"{picked}{shown} on {board.part}, {corrected} corrected for being picked as the best of {board.picked_from}."
     )
-    return Check(against=name, said=said + unbeaten, command=command)
+    return Check(against=name, said=f"Not checked yet: {said}{unbeaten}", advice=advice, command=command)
 
 
 def _over_seeds(answers: Answers, part: str, seeds: str) -> str:
@@ -180,21 +190,19 @@ def _against_seeds(board: Leaderboard) -> Check:
 
 
 def _against_runner_up(board: Leaderboard) -> Check:
-    name = "Against the runner-up"
-    if len(board.rows) == 1:
-        return Check(against=name, said="There is none.")
     row = board.rows[1]
     assert row.to_leader is not None
     who = row.candidate.record.label or f"trial {row.candidate.trial}"
     more = row.to_leader.error_rate * board.n
     difference = f"{abs(more):.0f}" if abs(more - round(more)) < 0.05 else f"{abs(more):.1f}"
     count = f"{difference} {'more' if more > 0 else 'fewer'} wrong" if round(more, 1) else "as many wrong"
-    sure = "a tie" if row.to_leader.tied else "significant"
-    said = f"{who}: {count} of {board.n:,} on {board.part}, p {_equals(row.to_leader.corrected_p_value)}: {sure}."
+    sure = "A tie" if row.to_leader.tied else "Significant"
+    p = _equals(row.to_leader.corrected_p_value)
+    said = f"{sure}: {who} gets {count} of {board.n:,} on {board.part} (corrected {p})."
     fewer = fewer_mistakes(board)
     if fewer:
         said += f" {len(fewer)} of the others make{'s' if len(fewer) == 1 else ''} significantly fewer mistakes."
-    return Check(against=name, said=said[0].upper() + said[1:])
+    return Check(against="Against the runner-up", said=said)
 
 
 def _ensemble_against_member(
@@ -203,16 +211,19 @@ def _ensemble_against_member(
     name, options = "Ensemble against its best member", runs_option(folder)
     if ensemble is None:
         command = digits_command("ensemble", "--top", 5, "--sweep", folder.name, *options)
-        return Check(against=name, said="There is no ensemble yet.", command=command if len(board.rows) > 1 else "")
+        return Check(against=name, said="There is no ensemble yet.", advice="To build one:", command=command)
     single = ensemble.name_of(next(iter(ensemble.best_single.weights)))
     moved = ensemble.against_single
-    said = f"{len(moved.rescued)} rescued, {len(moved.broken)} broken compared with {single}" if moved else single
+    sure = "" if p is None else "May be chance: " if p >= CHANCE else "Significant: "
+    said = f"{sure}compared with {single}"
+    if moved:
+        said = f"{sure}{len(moved.rescued)} right that {single} gets wrong, {len(moved.broken)} the other way round"
     if p is not None:
-        said += f", p {_equals(p)}: {'may be chance' if p >= CHANCE else 'significant'}"
+        said += f" ({_equals(p)})"
     if board.rows[0].candidate.confirmed and ensemble.pool != "confirmed":
         command = digits_command("ensemble", "--pool", "confirmed", "--sweep", folder.name, *options)
         said += ". It combines the search's own runs, not those on fresh seeds"
-        return Check(against=name, said=f"{said}.", command=command)
+        return Check(against=name, said=f"{said}.", advice="To combine those:", command=command)
     return Check(against=name, said=f"{said}.")
 
 

@@ -77,6 +77,13 @@ class VersusData:
     tests: tuple[LeaderTest, ...]
 
     @property
+    def verdict(self) -> str:
+        """Each pair's test, on the sealed test set where there is one; of many pairs the first."""
+        pairs = {(test.first, test.second): test for test in self.tests}  # the test set comes after validation
+        first, *others = pairs.values()
+        return first.sentence + (f" {len(others)} more pair{'' if len(others) == 1 else 's'} below." if others else "")
+
+    @property
     def same_recipe(self) -> bool:
         """Whether all leaders have the same recipe, seeds aside."""
         return len({column.leader.record.recipe.recipe_id for column in self.columns}) == 1

@@ -21,6 +21,7 @@ const curveOf = (curve) => {
     const path = points.length === 1 ? `M${points[0]}h.1` : `M${points.join("L")}`;
     svg.append(drawn("path", { d: path, class: name === "training loss" ? "train" : "validation" }, drawn("title", {}, name)));
   }
+  if (epochs === 1) return element("p", {}, `One epoch: training loss ${curve.train_loss[0]}, validation NLL ${curve.validation_nll[0]}.`);
   const lowest = Math.min(...curve.validation_nll.filter((value) => value !== null));
   return element("figure", {}, svg, element("figcaption", { class: "quiet" }, `${epochs} epoch${epochs === 1 ? "" : "s"}; validation NLL down to ${lowest.toFixed(4)} (solid), training loss on augmented images (dotted), log scale`));
 };
@@ -33,7 +34,8 @@ const smallMatrix = (view) => {
     const total = cells.reduce((sum, count) => sum + count, 0);
     const line = element("tr", {}, element("th", { scope: "row" }, String(row)));
     cells.forEach((count, column) => {
-      const cell = element("td", { class: count === 0 ? "none" : row === column ? "right" : "wrong" }, count && row !== column ? String(count) : "");
+      const cell = element("td", { class: count === 0 ? "none" : row === column ? "right" : "wrong" });
+      if (count && row !== column) cell.append(count > 99 ? element("small", {}, String(count)) : String(count));
       cell.style.setProperty("--strength", strengthOf(count, total).toFixed(2));
       line.append(cell);
     });
@@ -45,7 +47,7 @@ const smallMatrix = (view) => {
 // What this model misses and another does not: the question behind most looks at a trial.
 const missedBeside = (view) => {
   const others = report.views.filter((one) => one.key !== view.key && one.part === view.part && one.mistakes.length && one.trial !== view.trial);
-  const select = element("select", {}, element("option", { value: "" }, "anybody"));
+  const select = element("select", {}, element("option", { value: "" }, "(no comparison)"));
   for (const one of others) select.append(element("option", { value: one.key }, one.title));
   const list = element("ol", { class: "mistakes" });
   const said = element("p", { class: "quiet", role: "status" });
@@ -57,11 +59,11 @@ const missedBeside = (view) => {
     const all = view.error_count > view.mistakes.length || (other && other.error_count > other.mistakes.length) ? " of those that the page holds" : "";
     said.textContent = other
       ? `${mine.length}${all} that ${other.title} gets right; both miss ${view.mistakes.length - mine.length}.`
-      : `${view.error_count} of ${view.n.toLocaleString("en")}, ${view.part}; ${view.mistakes.length} on this page.`;
+      : `${view.error_count} of ${view.n.toLocaleString("en")}, ${view.part}${view.mistakes.length < view.error_count ? `; the ${view.mistakes.length} most confident are on this page` : ""}.`;
   };
   select.addEventListener("change", draw);
   draw();
-  return [element("h3", {}, "Missed images"), element("p", {}, element("label", {}, "Missed by this model, but not by ", select)), said, list];
+  return [element("h3", {}, "Missed images"), element("p", {}, element("label", {}, "Missed here, but not by ", select)), said, list];
 };
 
 const recipeList = (recipe) => {
@@ -97,9 +99,9 @@ const trialPanel = (order) => {
       const trace = find(`[id="trial=${trial}"] pre`)?.textContent ?? "";
       return [
         element("p", {}, element("strong", {}, "It failed: "), failure.error),
-        ...(trace ? [element("pre", {}, trace)] : []),
         ...commandList([["Try it again", commandOf("replay", trial)]]),
         ...recipeList(failure.recipe),
+        ...(trace ? [element("h3", {}, "Traceback"), element("pre", {}, trace)] : []),
       ];
     }
     const candidate = report.leaderboard.rows.find((one) => (searched ? one.trial === trial : one.trials.includes(trial)));
@@ -116,7 +118,7 @@ const trialPanel = (order) => {
     } else {
       told.push(`Validation: ${columns.validation_error_count[row]} of ${columns.validation_n[row].toLocaleString("en")} wrong, NLL ${columns.validation_nll[row].toFixed(4)}. Seed ${columns["training.seed"][row]}.`);
     }
-    const cost = [`${columns.train_seconds[row].toFixed(1)} s for ${columns.epochs[row]} epochs`, `${columns.parameters[row].toLocaleString("en")} parameters`];
+    const cost = [`${columns.train_seconds[row].toFixed(1)} s for ${columns.epochs[row]} epoch${columns.epochs[row] === 1 ? "" : "s"}`, `${columns.parameters[row].toLocaleString("en")} parameters`];
     if (candidate?.image_seconds) cost.push(`${(1e6 * candidate.image_seconds).toFixed(0)} microseconds an image`);
     told.push(`Cost: ${cost.join(", ")}.`);
     const view = views.get(`trial-${trial}`);

@@ -37,16 +37,18 @@ const parallel = () => {
   const y = (share) => top + length * (1 - share);
   let lines = [];
 
-  const lineOf = (row, x) => {
-    let path = "";
-    let joined = false;
+  // The line's parts where neighbouring fields apply, and those that pass a field that does not.
+  const pathsOf = (row, x) => {
+    let [solid, gaps, last] = ["", "", null];
     fields.forEach((field, axis) => {
       const value = field.values[row];
-      if (value === null) { joined = false; return; }
-      path += `${joined ? "L" : "M"}${x(axis).toFixed(1)} ${y(scales[axis].height(value)).toFixed(1)}`;
-      joined = true;
+      if (value === null) return;
+      const here = `${x(axis).toFixed(1)} ${y(scales[axis].height(value)).toFixed(1)}`;
+      if (last && axis - last.axis > 1) gaps += `M${last.here}L${here}`;
+      solid += `${last && axis - last.axis === 1 ? "L" : "M"}${here}`;
+      last = { axis, here };
     });
-    return path;
+    return [solid, gaps];
   };
 
   const drag = (field, scale, target, brush) => {
@@ -81,8 +83,9 @@ const parallel = () => {
     const x = (axis) => 14 + (axis * (width - 110)) / Math.max(fields.length - 1, 1);
     const svg = drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${trials.length} trials across ${fields.length} fields` });
     lines = trials.map((trial, row) => {
-      const line = drawn("path", { d: lineOf(row, x), class: `line fifth-${Math.min(4, Math.floor((5 * row) / trials.length))}` });
-      line.append(drawn("title", {}, `trial ${trial}`));
+      const [solid, gaps] = pathsOf(row, x);
+      const line = drawn("g", { class: `line fifth-${Math.min(4, Math.floor((5 * row) / trials.length))}` }, drawn("title", {}, `trial ${trial}`), drawn("path", { d: solid }));
+      if (gaps) line.append(drawn("path", { d: gaps, class: "gap" }));
       line.addEventListener("click", () => { location.hash = `trial=${trial}`; });
       return line;
     });

@@ -72,7 +72,7 @@ def test_page_shows_the_rows(sweep_store: Run) -> None:
     for view in data.answered.featured:
         assert f"{view.title}, {view.part}, n = 359" in text
     assert "The sealed test set was opened 1 time." in text
-    assert "broken compared with trial" in text
+    assert "the other way round (p" in text
     assert data.ensemble is not None
     doubles = [pair.double_fault for pair in data.ensemble.pairs]
     assert f"both are wrong on {100 * sum(doubles) / len(doubles):.2f} %" in text.replace("\u202f", " ")

@@ -14,6 +14,8 @@ from reports.rows.tables import ReportData, collect
 from reports.rows.verdict import checks_of, sweep_verdict, title_of
 from tests.helpers.pages import Page
 
+BEST = "the member that is best on validation"
+
 
 def verdict(data: ReportData) -> str:
     return sweep_verdict(data.board, data.answered, data.ensemble, data.ensemble_p_value)
@@ -40,7 +42,7 @@ def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: Run) -> None
     first = sweep_store.ranked[0]
     said = verdict(data)
     assert said.startswith(
-        f"Trial {first.trial} (mlp, {first.parameter_count:,} parameters) leads with"
+        f"Trial {first.trial} (mlp, {first.parameter_count:,} parameters) leads on validation and gets"
         f" {100 * leader.accuracy:.1f}\u202f% of 359 sealed test images right ({leader.error_count} wrong)"
     )
     assert f"The ensemble of 3 gets {ensemble.error_count} wrong" in said
@@ -52,11 +54,12 @@ def test_it_says_who_leads_and_what_the_ensemble_gains(sweep_store: Run) -> None
     ("p_values", "said"),
     [
         ((0.5, 0.2, 0.01), ", statistically tied with 2 of the 3 others."),
-        ((0.5, 0.2), ", but all 2 others are statistically tied with it."),
+        ((0.5, 0.2), ", but both others are statistically tied with it."),
         ((0.5,), ", but the other is statistically tied with it."),
         ((0.01,), ", significantly ahead of the other."),
         ((0.01, 0.02, 0.03), ", significantly ahead of all 3 others."),
         ((), ", with nothing to compare it with."),
+        ((0.01, 0.02), ", significantly ahead of both others."),
     ],
 )
 def test_ties_are_counted(sweep_store: Run, p_values: tuple[float, ...], said: str) -> None:
@@ -74,11 +77,23 @@ def test_a_leader_that_makes_more_mistakes_than_another_is_not_called_ahead_in_m
 @pytest.mark.parametrize(
     ("single", "p", "said"),
     [
-        (9, 0.2, "4 fewer than its best member: the difference may be chance (McNemar p = 0.2)."),
-        (9, 0.0001, "4 fewer than its best member: the difference is significant (McNemar p <0.001)."),
-        (3, 0.5, "2 more than its best member: the difference may be chance (McNemar p = 0.5)."),
-        (5, 1.0, "as many as its best member."),
-        (9, None, "4 fewer than its best member."),
+        (
+            9,
+            0.2,
+            "4 fewer than {BEST}: the difference may be chance (McNemar p\u00a0=\u00a00.2).",
+        ),
+        (
+            9,
+            0.0001,
+            "4 fewer than {BEST}: the difference is significant (McNemar p\u00a0<0.001).",
+        ),
+        (
+            3,
+            0.5,
+            "2 more than {BEST}: the difference may be chance (McNemar p\u00a0=\u00a00.5).",
+        ),
+        (5, 1.0, "as many as {BEST}."),
+        (9, None, "4 fewer than {BEST}."),
     ],
 )
 def test_a_gain_that_may_be_chance_is_called_so(sweep_store: Run, single: int, p: float | None, said: str) -> None:
@@ -91,7 +106,7 @@ def test_a_gain_that_may_be_chance_is_called_so(sweep_store: Run, single: int, p
     best = data.ensemble.contenders[0]
     contenders = (replace(best, test=replace(best.test, error_count=single)), *data.ensemble.contenders[1:])
     ensemble = replace(data.ensemble, contenders=contenders)
-    assert sweep_verdict(data.board, answered, ensemble, p).endswith(f"The ensemble of 3 gets 5 wrong, {said}")
+    assert sweep_verdict(data.board, answered, ensemble, p).endswith(said.format(BEST=BEST))
 
 
 def test_a_search_that_beat_nothing_says_so(sweep_store: Run) -> None:
@@ -116,11 +131,16 @@ def test_is_it_real_has_three_short_rows_each_with_what_would_answer_it(sweep_st
     luck, runner_up, ensemble = found
     assert data.board.selected is not None
     assert f"{100 * data.board.selected.accuracy:.1f}\u202f% corrected for being picked as the best of 4." in luck.said
+    assert luck.said.startswith("Not checked yet: ")
+    assert luck.advice == "To train it again on fresh seeds:"
     assert luck.command == f"digits confirm --sweep tiny --runs {sweep_store.folder.parent}"
     second = data.board.rows[1]
     assert second.to_leader is not None
     more = round(second.to_leader.error_rate * 360)
-    assert runner_up.said.startswith(f"Trial {second.candidate.trial}: {more} more wrong of 360 on validation, p ")
+    sure = "A tie" if second.tied_with_leader else "Significant"
+    assert runner_up.said.startswith(
+        f"{sure}: trial {second.candidate.trial} gets {more} more wrong of 360 on validation (corrected p"
+    )
     assert (runner_up.command, ensemble.said) == ("", "There is no ensemble yet.")
     assert ensemble.command.startswith("digits ensemble --top 5 --sweep tiny")
 
@@ -132,7 +152,10 @@ def test_an_ensemble_says_what_it_moved(sweep_store: Run) -> None:
     assert data.ensemble.against_single is not None
     moved = data.ensemble.against_single
     said = checks(data)["Ensemble against its best member"]
-    assert said.startswith(f"{len(moved.rescued)} rescued, {len(moved.broken)} broken compared with trial ")
+    assert moved.p_value >= 0.05
+    single = data.ensemble.name_of(next(iter(data.ensemble.best_single.weights)))
+    rescued, broken = len(moved.rescued), len(moved.broken)
+    assert said.startswith(f"May be chance: {rescued} right that {single} gets wrong, {broken} the other way round (p")
 
 
 def test_the_title_is_for_people(sweep_store: Run) -> None:
