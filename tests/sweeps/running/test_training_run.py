@@ -322,7 +322,7 @@ def test_folds_are_as_published_by_default_and_the_test_set_stays_sealed(
     assert replay(run, record, lambda row: None).same_bits
     page = render(collect(run))
     assert "4 folds over 1,438 images" in page
-    assert "No sealed test set: the figure covers all folds." in page
+    assert "There is no sealed test set: the figures cover all folds." in page
 
 
 @pytest.mark.parametrize("folds", [-1, 1])
