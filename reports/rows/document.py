@@ -47,6 +47,7 @@ def report_document(data: ReportData) -> dict[str, Any]:
             "curves": {str(row.record.trial): _curve(row.record) for row in data.leaderboard},
             "defaults": Recipe().as_overrides(),
             "commands": _commands(data),
+            "exportable": list(data.exportable),
             "ensemble": data.ensemble and dataclasses.asdict(data.ensemble),
             "sheet": {"columns": data.sheet.columns, "rows": data.sheet.rows},
             "images": _images(data.answered, data.sheet),

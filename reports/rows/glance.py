@@ -141,7 +141,9 @@ def _spans(data: ReportData) -> list[Span]:
         return [span_of(one, one.record.label, "#comparison", data.board.part) for one in rows]
     if not data.searched:
         view = data.answered.featured[0]
-        return [_single("This network", "#confusion", view.part, view.result)]
+        folds = data.header.fold_count
+        name = f"{folds} networks, one per fold" if folds else "This network"
+        return [_single(name, "#confusion", view.part, view.result)]
     leader = data.board.rows[0].candidate
     found = [span_of(leader, f"Leader, trial {leader.trial}", f"#trial={leader.trial}", data.board.part)]
     for view in data.answered.featured[1:]:
@@ -184,7 +186,7 @@ def _single(name: str, link: str, part: str, result: Result) -> Span:
         link=link,
         part=part,
         n=score.n,
-        wrong=str(score.error_count),
+        wrong=f"{score.error_count:,}",
         accuracy=score.accuracy,
         interval=result.interval,
     )
@@ -194,7 +196,9 @@ def _tie_text(data: ReportData) -> str:
     others, tied = len(data.board.rows) - 1, len(data.board.tie) - 1
     if not others or not (data.searched or data.compared):
         return ""
-    return f"Tie group: the leader and {tied} of {others} others" if tied else f"None of {others} others is tied"
+    if tied:
+        return f"Tie group: the leader and {'the other' if others == 1 else f'{tied} of {others} others'}"
+    return "The other is not tied" if others == 1 else f"None of {others} others is tied"
 
 
 def _curve(data: ReportData) -> Curve | None:

@@ -110,6 +110,7 @@ class ReportData:
     board: Leaderboard  # with the significance of each difference from the leader
     board_document: dict[str, Any]  # what `digits leaderboard --json` prints
     failures: tuple[RunRecord, ...]
+    exportable: tuple[int, ...]  # trials that `digits export` takes: they kept their weights, and are one network
     begun_search: Callable[[], SearchRows]  # what takes longest is computed beside the rest
     costs: tuple[CostPoint, ...]
     ensemble: EnsembleRecord | None
@@ -160,6 +161,7 @@ def collect(run: Run) -> ReportData:
         board=board,
         board_document=leaderboard_document(run, board),
         failures=tuple(record for record in records if record.status == "failed"),
+        exportable=() if header.fold_count else tuple(one.trial for one in ranked if run.trial(one.trial).has_weights),
         begun_search=search,
         costs=costs(records),
         ensemble=ensemble,

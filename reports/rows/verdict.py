@@ -70,7 +70,7 @@ def training_verdict(view: View) -> str:
     """What a single network scores."""
     score = view.result.score
     right = percent_text(score.accuracy, score.n)
-    return f"{right} of {score.n:,} {view.part} images are read correctly; {score.error_count} are not."
+    return f"{right} of {score.n:,} {view.part} images are read correctly; {score.error_count:,} are not."
 
 
 def _leader(board: Leaderboard) -> str:
@@ -95,7 +95,7 @@ def _recipe_text(record: RunRecord) -> str:
 def mean_errors_text(answers: Answers) -> str:
     """The mean error count, with a decimal if it has one."""
     mean = sum(answers.error_counts) / len(answers.error_counts)
-    return f"{mean:.0f}" if mean == round(mean) else f"{mean:.1f}"
+    return f"{mean:,.0f}" if mean == round(mean) else f"{mean:,.1f}"
 
 
 def _tie(board: Leaderboard) -> str:
@@ -103,7 +103,12 @@ def _tie(board: Leaderboard) -> str:
     if not others:
         return ", with nothing to compare it with"
     if not tied:
-        return f", significantly ahead of {_all(others)}{_fewer(board)}"
+        fewer = len(fewer_mistakes(board))
+        if not fewer:
+            return f", significantly ahead of {_all(others)}"
+        more = f", {others - fewer} more" if others > fewer else ""
+        who = "the other makes" if others == 1 else f"{fewer} of the {others} others make{'s' if fewer == 1 else ''}"
+        return f", but {who} significantly fewer mistakes{more}"
     if tied == others:
         return f", but {_all(others)} {'is' if others == 1 else 'are'} statistically tied with it"
     return f", statistically tied with {tied} of the {others} others"
@@ -111,11 +116,6 @@ def _tie(board: Leaderboard) -> str:
 
 def _all(others: int) -> str:
     return {1: "the other", 2: "both others"}.get(others, f"all {others} others")
-
-
-def _fewer(board: Leaderboard) -> str:
-    """A row that is not tied may be so because it makes fewer mistakes."""
-    return " in NLL, not in mistakes" if fewer_mistakes(board) else ""
 
 
 def fewer_mistakes(board: Leaderboard) -> list[Row]:

@@ -40,6 +40,9 @@ const coloured = (data) => {
   });
 };
 
+// A point's trial: its custom data, or the first of several.
+const trialAt = (custom) => (custom?.length ? custom[0] : custom);
+
 let chosenTrials = null;
 const FAINT = { marker: { opacity: 0.1 } };
 
@@ -51,7 +54,7 @@ const showChosen = (chart) => {
   traces.forEach((trace, place) => {
     if (!trace.customdata) return;
     places.push(place);
-    const trials = Array.from(trace.customdata, (one) => [one].flat()[0] ?? one[0]);
+    const trials = Array.from(trace.customdata, trialAt);
     selected.push(chosenTrials ? trials.flatMap((trial, at) => (chosenTrials.has(trial) ? [at] : [])) : null);
   });
   if (places.length) window.Plotly.restyle(chart, { selectedpoints: selected, unselected: places.map(() => FAINT) }, places);
@@ -65,7 +68,7 @@ const drawChart = (chart) => {
   if (chart.dataset.trials !== undefined && !chart.dataset.listens) {
     chart.dataset.listens = "yes";
     chart.on("plotly_click", (event) => {
-      const [trial] = [event.points[0].customdata].flat();
+      const trial = trialAt(event.points[0].customdata);
       if (trial !== undefined) location.hash = `trial=${trial}`;
     });
   }

@@ -11,6 +11,7 @@ const remember = (key, row, column) => {
   if (key !== "leader") parts.set("view", key);
   if (row !== "" || column !== "") parts.set("cell", `${row}-${column}`);
   if (!parts.size) parts.set("mistakes", "");
+  panel.close(); // it would lie over the images
   address.write(parts);
 };
 
@@ -27,7 +28,13 @@ const follow = () => {
   selection.follow(asked.get("where"));
   const trial = asked.get("trial");
   const cell = /^(\d?)-(\d?)$/.exec(asked.get("cell") ?? "");
-  if (trial === undefined && !cell && !asked.has("view")) return;
+  if (trial === undefined || cell) panel.close();
+  if (trial === undefined && !cell && !asked.has("view")) {
+    table.mark(undefined);
+    const [section] = [...asked].filter(([, value]) => value === "").map(([name]) => document.getElementById(name));
+    if (section && asked.has("where")) section.scrollIntoView(); // no browser finds it by such an address
+    return;
+  }
   const key = trial === undefined ? asked.get("view") ?? "leader" : `trial-${trial}`;
   const row = table.mark(trial);
   if (trial !== undefined && !cell) panel.show(trial);

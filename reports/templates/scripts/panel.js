@@ -51,26 +51,30 @@ const missedBeside = (view) => {
   for (const one of others) select.append(element("option", { value: one.key }, one.title));
   const list = element("ol", { class: "mistakes" });
   const said = element("p", { class: "quiet", role: "status" });
-  const draw = () => {
+  const more = element("button", { type: "button" });
+  const draw = (limit = STEP) => {
     const other = views.get(select.value);
     const theirs = new Set(other ? other.mistakes.map(([image]) => image) : []);
     const mine = view.mistakes.filter(([image]) => !theirs.has(image));
-    list.replaceChildren(...mine.slice(0, STEP).map(mistakeItem));
+    list.replaceChildren(...mine.slice(0, limit).map(mistakeItem));
+    more.hidden = mine.length <= limit;
+    more.textContent = `show all ${mine.length}`;
     const all = view.error_count > view.mistakes.length || (other && other.error_count > other.mistakes.length) ? " of those that the page holds" : "";
     said.textContent = other
       ? `${mine.length}${all} that ${other.title} gets right; both miss ${view.mistakes.length - mine.length}.`
       : `${view.error_count} of ${view.n.toLocaleString("en")}, ${view.part}${view.mistakes.length < view.error_count ? `; the ${view.mistakes.length} most confident are on this page` : ""}.`;
   };
-  select.addEventListener("change", draw);
+  select.addEventListener("change", () => draw());
+  more.addEventListener("click", () => draw(Infinity));
   draw();
-  return [element("h3", {}, "Missed images"), element("p", {}, element("label", {}, "Missed here, but not by ", select)), said, list];
+  return [element("h3", {}, "Missed images"), element("p", {}, element("label", {}, "Missed here, but not by ", select)), said, list, more];
 };
 
 const recipeList = (recipe) => {
   const list = element("dl", { class: "recipe" });
   for (const [name, value] of Object.entries(recipe)) {
     const differs = String(report.defaults[name]) !== String(value) && name !== "training.seed";
-    const said = element(differs ? "b" : "span", {}, typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value));
+    const said = element(differs ? "b" : "span", {}, typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value));
     list.append(element("div", {}, element("dt", {}, name), element("dd", {}, said)));
   }
   return [element("h3", {}, "Recipe"), element("p", { class: "quiet" }, "Bold: not the default."), list];
@@ -116,15 +120,18 @@ const trialPanel = (order) => {
       const several = candidate.seeds.length > 1;
       told.push(`${several ? "Seeds" : "Seed"} ${candidate.seeds.join(", ")}${candidate.confirmed ? `, fresh ${several ? "ones" : "one"}` : ""}.`);
     } else {
-      told.push(`Validation: ${columns.validation_error_count[row]} of ${columns.validation_n[row].toLocaleString("en")} wrong, NLL ${columns.validation_nll[row].toFixed(4)}. Seed ${columns["training.seed"][row]}.`);
+      const part = report.leaderboard.part;
+      told.push(`${part[0].toUpperCase()}${part.slice(1)}: ${columns.validation_error_count[row].toLocaleString("en")} of ${columns.validation_n[row].toLocaleString("en")} wrong, NLL ${columns.validation_nll[row].toFixed(4)}. Seed ${columns["training.seed"][row]}.`);
     }
     const cost = [`${columns.train_seconds[row].toFixed(1)} s for ${columns.epochs[row]} epoch${columns.epochs[row] === 1 ? "" : "s"}`, `${columns.parameters[row].toLocaleString("en")} parameters`];
     if (candidate?.image_seconds) cost.push(`${(1e6 * candidate.image_seconds).toFixed(0)} microseconds an image`);
     told.push(`Cost: ${cost.join(", ")}.`);
     const view = views.get(`trial-${trial}`);
-    const commands = [["Repeat", searched && candidate ? candidate.reproduce : commandOf("replay", trial)], ["Export", commandOf("export", trial)]];
+    const commands = [["Repeat", searched && candidate ? candidate.reproduce : commandOf("replay", trial)]];
+    if (report.exportable.includes(trial)) commands.push(["Export", commandOf("export", trial)]);
     if (searched && candidate) commands.push([candidate.rank === 1 ? "Train it again on fresh seeds" : `Train the first ${candidate.rank} again on fresh seeds`, commandOf("confirm", candidate.rank)]);
     const curve = report.curves[trial];
+    if (searched && candidate?.confirmed) told.push("The curve, the confusion matrix and the missed images below are those of the search\u2019s own run.");
     return [
       ...told.map((line) => element("p", {}, line)),
       element("div", { class: "beside-curve" }, ...(curve ? [curveOf(curve)] : []), ...(view ? [smallMatrix(view)] : [])),
@@ -140,15 +147,18 @@ const trialPanel = (order) => {
     return made;
   };
 
-  const hide = () => {
-    if (place.hidden) return false;
+  const close = () => {
     place.hidden = true;
     document.documentElement.classList.remove("with-panel");
+    shown = null;
+  };
+  const hide = () => {
+    if (place.hidden) return false;
+    close();
     const parts = address.read();
     parts.delete("trial");
     address.write(parts);
     from?.focus({ preventScroll: true });
-    shown = null;
     return true;
   };
   const step = (by) => {
@@ -171,5 +181,5 @@ const trialPanel = (order) => {
     place.focus({ preventScroll: true });
     shown = trial;
   };
-  return { show, hide, step };
+  return { show, hide, close, step };
 };

@@ -20,10 +20,14 @@ const scaleOf = (field) => {
   const back = onAxis === Math.log ? Math.exp : (value) => value;
   const [least, most] = [Math.min(...present), Math.max(...present)].map(onAxis);
   const span = most - least || 1;
-  const height = (value) => (onAxis(value) - least) / span;
+  const height = (value) => (onAxis === Math.log && value <= 0 ? 0 : (onAxis(value) - least) / span);
   const ticks = present.length <= 6 ? present : [back(least), back((least + most) / 2), back(most)];
-  const rounded = (value) => Number(value.toPrecision(4));
-  const within = (low, high) => ({ low: low <= 0 ? back(least) : rounded(back(least + low * span)), high: high >= 1 ? back(most) : rounded(back(least + high * span)) });
+  const rounded = (value) => Number(value.toPrecision(6));
+  // The ends are the values themselves: a logarithm and back may miss them by a bit.
+  const within = (low, high) => ({
+    low: low <= 0 ? Math.min(...present) : rounded(back(least + low * span)),
+    high: high >= 1 ? Math.max(...present) : rounded(back(least + high * span)),
+  });
   return { height, ticks: ticks.map((value) => [fieldText(value), height(value)]), within };
 };
 
@@ -75,7 +79,7 @@ const parallel = () => {
     const wanted = selection.get(field.name);
     const scale = scales[axis];
     if (!wanted) return brushes[axis](null);
-    const heights = wanted instanceof Set ? [...wanted].map(scale.height) : [wanted.low, wanted.high].map((value) => (value > 0 || !field.log ? scale.height(value) : 0));
+    const heights = (wanted instanceof Set ? [...wanted] : [wanted.low, wanted.high]).map(scale.height);
     brushes[axis](Math.max(0, Math.min(...heights) - 0.02), Math.min(1, Math.max(...heights) + 0.02));
   });
 
@@ -129,7 +133,7 @@ const parallel = () => {
       high.addEventListener("change", change);
       return { box, show: () => {
         const wanted = selection.get(field.name);
-        for (const [input, end] of [[low, "low"], [high, "high"]]) if (document.activeElement !== input) input.value = wanted ? fieldText(wanted[end]) : "";
+        for (const [input, end] of [[low, "low"], [high, "high"]]) if (document.activeElement !== input) input.value = wanted ? String(wanted[end]) : "";
       } };
     }
     const boxes = present.map(String).sort().map((value) => {

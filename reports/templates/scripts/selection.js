@@ -2,7 +2,7 @@
 
 const fields = JSON.parse(find("#digits-fields")?.textContent || "[]");
 
-const fieldText = (value) => (typeof value === "number" ? String(Number(value.toPrecision(3))) : value === null ? "\u2013" : String(value));
+const fieldText = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(3))) : value === null ? "\u2013" : String(value));
 const fieldTitle = (name) => {
   if (name === "validation_nll") return "val. NLL";
   const [part, field] = name.split(".");
@@ -78,6 +78,7 @@ const selection = (() => {
     changed();
   };
   const clear = () => {
+    if (!chosen.size) return;
     chosen.clear();
     changed();
   };

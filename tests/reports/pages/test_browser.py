@@ -279,6 +279,10 @@ def test_a_trial_has_a_panel(full: Written, opened: Open) -> None:
     assert page.evaluate("location.hash") == ""
     assert page.evaluate("document.activeElement.getAttribute('href')") == f"#trial={order[0]}"
 
+    page.evaluate("location.hash = '#trial=3'")
+    page.wait_for_function("document.querySelector('#panel-title')?.textContent === 'Trial 3'")
+    page.go_back()
+    page.wait_for_function("document.querySelector('[data-panel]').hidden")
     page.evaluate("location.hash = '#trial=4'")  # it failed
     panel.wait_for(state="visible")
     assert f"It failed: RuntimeError: {HOSTILE}" in told()
@@ -287,6 +291,10 @@ def test_a_trial_has_a_panel(full: Written, opened: Open) -> None:
     page.wait_for_function("document.querySelector('[data-panel]').innerText.includes('no trial 99')")
     page.locator("[data-leaderboard] tbody tr").nth(2).locator("td").nth(3).click()  # anywhere in the row
     page.wait_for_function(f"document.querySelector('#panel-title').textContent === 'Trial {order[2]}'")
+    drawn = found.drawn().page
+    click = "{points: [{customdata: Float64Array.of(3, 0.5)}]}"  # as Plotly reports a bar of the timeline
+    drawn.evaluate(f"document.querySelector('[data-figure=figure-lanes]').emit('plotly_click', {click})")
+    drawn.wait_for_function("document.querySelector('#panel-title').textContent === 'Trial 3'")
     assert found.console == []
 
 
@@ -317,20 +325,33 @@ def test_a_drag_along_an_axis_chooses_trials_everywhere(long_sweep: tuple[Run, P
     chosen = {trial for trial, rate in rates.items() if low <= rate <= high}
     assert 0 < len(chosen) < 130
     assert bar.inner_text().startswith(f"{len(chosen)} of 130 trials learning rate ")
+    link, said = page.evaluate("location.hash"), bar.inner_text()
     page.locator("[data-more]").evaluate("button => button.hidden || button.click()")
     ids = page.locator("[data-leaderboard] tbody tr").evaluate_all("rows => rows.map((row) => row.id)")
     assert {int(one.removeprefix("trial=")) for one in ids} == chosen
     assert page.locator(".line:not(.out)").count() == len(chosen)
-    page.wait_for_function(
-        "count => document.querySelector('[data-figure=figure-history]')._fullData"
-        ".reduce((sum, trace) => sum + (trace.selectedpoints?.length ?? 0), 0) === count",
-        arg=len(chosen),
-    )
+    for chart in ("history", "lanes"):
+        page.wait_for_function(
+            "([name, count]) => document.querySelector(`[data-figure=figure-${name}]`)._fullData"
+            ".reduce((sum, trace) => sum + (trace.selectedpoints?.length ?? 0), 0) === count",
+            arg=[chart, len(chosen)],
+        )
+    page.locator("[data-selection] button").click()
+    nll = page.locator(".axis-of-field").last.locator(".grip").bounding_box()
+    assert nll is not None
+    page.mouse.move(nll["x"] + 16, nll["y"] + nll["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(nll["x"] + 16, nll["y"] + nll["height"])
+    page.mouse.up()
+    first = page.locator("[data-leaderboard] tbody tr").first
+    assert first.get_attribute("id") == f"trial={store.ranked[0].trial}"  # the very lowest is within the brush
 
-    linked = opened(path, page.evaluate("location.hash")).drawn().page
-    assert linked.locator("[data-selection]").inner_text() == bar.inner_text()
+    linked = opened(path, link).drawn().page
+    assert linked.locator("[data-selection]").inner_text() == said
     linked.locator("nav a[href='#curves']").click()  # another link keeps the selection
-    assert "where=optimizer.learning_rate" in linked.evaluate("location.hash")
+    linked.wait_for_function("location.hash.startsWith('#curves&where=optimizer.learning_rate')")
+    section = opened(path, linked.evaluate("location.hash")).page  # and leads to its section
+    assert section.locator("#curves").evaluate("head => head.getBoundingClientRect().top") < 900
     linked.locator("[data-selection] button").click()
     assert linked.locator("[data-selection]").is_hidden()
     assert linked.locator(".line.out").count() == 0

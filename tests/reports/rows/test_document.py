@@ -8,10 +8,12 @@ from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.inference.ensembling import build_ensemble
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
 from reports.pages.report import write_report
 from reports.rows.document import SCHEMA, fields_document, is_report, read_report, report_document
 from reports.rows.search import Dimension
 from reports.rows.tables import collect
+from tests.helpers.runs import reread
 
 SCHEMA_TEXT = (Path(__file__).parents[3] / "docs" / "report-data.md").read_text()
 
@@ -78,6 +80,12 @@ def test_commands_end_in_the_number_that_a_trial_puts_there(sweep_store: Run) ->
         "export": f"digits export --runs {runs} --model tiny/0",
         "confirm": f"digits confirm --sweep tiny --runs {runs} --top 0",
     }
+
+
+def test_only_trials_that_kept_their_weights_are_offered_for_export(sweep_store: Run) -> None:
+    assert report_document(collect(sweep_store))["exportable"] == [record.trial for record in sweep_store.ranked]
+    RunWriter(sweep_store.folder).trial(2).drop_weights()
+    assert sorted(report_document(collect(reread(sweep_store)))["exportable"]) == [0, 1, 3]
 
 
 def test_a_damaged_or_foreign_page_is_refused(sweep_store: Run, tmp_path: Path) -> None:

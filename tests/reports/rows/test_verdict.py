@@ -67,10 +67,10 @@ def test_ties_are_counted(sweep_store: Run, p_values: tuple[float, ...], said: s
     assert verdict(replace(data, board=with_p_values(data, p_values, rate=0.1))).endswith(said)
 
 
-def test_a_leader_that_makes_more_mistakes_than_another_is_not_called_ahead_in_mistakes(sweep_store: Run) -> None:
+def test_a_leader_in_nll_that_makes_more_mistakes_than_another_is_not_called_ahead(sweep_store: Run) -> None:
     data = collect(sweep_store)
     data = replace(data, board=with_p_values(data, (0.01, 0.01, 0.01), rate=-0.05))
-    assert verdict(data).endswith("significantly ahead of all 3 others in NLL, not in mistakes.")
+    assert verdict(data).endswith(", but 3 of the 3 others make significantly fewer mistakes.")
     assert checks(data)["Against the runner-up"].endswith("3 of the others make significantly fewer mistakes.")
 
 
