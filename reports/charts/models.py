@@ -1,6 +1,7 @@
 """Rows about models -> Plotly figures: learning curves, calibration, embeddings, disagreement of members."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,67 +20,77 @@ FEW_ANSWERS = 10  # a calibration bin with fewer says little and is drawn faintl
 MOST_NUMBERED_MEMBERS = 16
 
 
-def learning_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
+@dataclass(frozen=True, kw_only=True)
+class ShownRun:
+    """A run whose curves are drawn. trial: its number on the page, also where the run is one on a fresh seed."""
+
+    trial: int
+    title: str
+    record: RunRecord
+
+
+def learning_curves(runs: Sequence[ShownRun]) -> go.Figure:
     """Training and validation loss by epoch of the first few runs; a star marks the epoch that counts."""
     figure = go.Figure()
-    for (name, record), colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
+    for run, colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
+        curve = run.record.curve
         _add_curve(
-            figure, name, record, colour,
-            validation=[row.validation_nll for row in record.curve], train=[row.train_loss for row in record.curve],
+            figure, run, colour,
+            validation=[row.validation_nll for row in curve], train=[row.train_loss for row in curve],
         )  # fmt: skip
     laid_out(figure, "epoch", "loss, nats (log scale)")
-    shown = [row for _, record in runs[:CURVE_COUNT] for row in record.curve]
+    shown = [row for run in runs[:CURVE_COUNT] for row in run.record.curve]
     _epoch_ticks(figure, runs)
     losses = [loss for row in shown for loss in (row.train_loss, row.validation_nll)]
     log_axis(figure, losses)
     return figure
 
 
-def accuracy_curves(runs: Sequence[tuple[str, RunRecord]]) -> go.Figure:
+def accuracy_curves(runs: Sequence[ShownRun]) -> go.Figure:
     """Training and validation error rate by epoch, drawn like the losses; both fit on one log scale."""
     figure = go.Figure()
-    for (name, record), colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
+    for run, colour in zip(runs[:CURVE_COUNT], SERIES_COLOURS, strict=False):
+        curve = run.record.curve
         _add_curve(
-            figure, name, record, colour,
-            validation=[100 * row.validation_error_count / max(row.validation_n, 1) for row in record.curve],
-            train=[100 * row.train_error_count / max(row.train_n, 1) for row in record.curve],
+            figure, run, colour,
+            validation=[100 * row.validation_error_count / max(row.validation_n, 1) for row in curve],
+            train=[100 * row.train_error_count / max(row.train_n, 1) for row in curve],
         )  # fmt: skip
     laid_out(figure, "epoch", "error rate, % (log scale)")
     _epoch_ticks(figure, runs)
-    shown = [row for _, record in runs[:CURVE_COUNT] for row in record.curve]
+    shown = [row for run in runs[:CURVE_COUNT] for row in run.record.curve]
     counts = [(row.train_error_count, row.train_n) for row in shown]
     counts += [(row.validation_error_count, row.validation_n) for row in shown]
     log_axis(figure, [100 * wrong / max(n, 1) for wrong, n in counts])
     return figure
 
 
-def _add_curve(
-    figure: go.Figure, name: str, record: RunRecord, colour: str, *, validation: list[float], train: list[float]
-) -> None:
+def _add_curve(figure: go.Figure, run: ShownRun, colour: str, *, validation: list[float], train: list[float]) -> None:
+    record, name = run.record, plain(run.title)
     epochs = np.array([row.epoch for row in record.curve])
-    name = plain(name)
-    group = name
+    group, trials = name, np.full(len(epochs), run.trial)
     figure.add_scatter(
-        x=epochs, y=np.array(validation), mode="lines", name=name, legendgroup=group,
+        x=epochs, y=np.array(validation), customdata=trials, mode="lines", name=name, legendgroup=group,
         line={"color": colour, "width": 2},
         hovertemplate=f"{name}, validation<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
-        x=epochs, y=np.array(train), showlegend=False, legendgroup=group,
+        x=epochs, y=np.array(train), customdata=trials, showlegend=False, legendgroup=group,
         mode="lines" if len(epochs) > 1 else "markers", marker={"symbol": "circle-open"},
         line={"color": colour, "width": 1, "dash": "dot"},
         hovertemplate=f"{name}, training (augmented)<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
     chosen = epochs == record.best_epoch
     figure.add_scatter(
-        x=epochs[chosen], y=np.array(validation)[chosen], mode="markers", showlegend=False, legendgroup=group,
+        x=epochs[chosen], y=np.array(validation)[chosen], customdata=trials[chosen], mode="markers", showlegend=False,
+        legendgroup=group,
         marker={"color": colour, "size": 11, "symbol": "star"},
         hovertemplate=f"{name}, chosen epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
 
 
-def _epoch_ticks(figure: go.Figure, runs: Sequence[tuple[str, RunRecord]]) -> None:
-    longest = max((row.epoch for _, record in runs[:CURVE_COUNT] for row in record.curve), default=0)
+def _epoch_ticks(figure: go.Figure, runs: Sequence[ShownRun]) -> None:
+    longest = max((row.epoch for run in runs[:CURVE_COUNT] for row in run.record.curve), default=0)
     if longest <= MOST_EPOCH_TICKS:
         figure.update_xaxes(dtick=1)
 

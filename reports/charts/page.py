@@ -2,8 +2,8 @@
 
 import plotly.graph_objects as go
 
-from digits_core.records import RunRecord
 from reports.charts.models import (
+    ShownRun,
     accuracy_curves,
     calibration_chart,
     disagreement_chart,
@@ -43,16 +43,17 @@ def all_figures(data: ReportData) -> dict[str, go.Figure | None]:
     return {**(_search_figures(data) if data.searched else {}), **found}
 
 
-def _shown_runs(data: ReportData) -> list[tuple[str, RunRecord]]:
+def _shown_runs(data: ReportData) -> list[ShownRun]:
     """Each leaderboard row's run with its title; for a confirmed recipe, its first run on a fresh seed."""
     shown = []
     for row in data.leaderboard:
         standing = row.standing
         if standing is not None and standing.candidate.confirmed:
             run = standing.candidate.runs[0]
-            shown.append((f"trial {row.record.trial}, seed {run.recipe.training.seed}", run))
+            title = f"trial {row.record.trial}, seed {run.recipe.training.seed}"
         else:
-            shown.append((trial_title(row.record), row.record))
+            run, title = row.record, trial_title(row.record)
+        shown.append(ShownRun(trial=row.record.trial, title=title, record=run))
     return shown
 
 
@@ -66,7 +67,7 @@ def _search_figures(data: ReportData) -> dict[str, go.Figure | None]:
     fields = sliced(data)
     numeric = [dimension for dimension in fields if dimension.numeric]
     contours = (
-        contour_chart(first, second, search.footing_nlls)
+        contour_chart(first, second, search.footing_nlls, [record.trial for record in records])
         for place, first in enumerate(numeric)
         for second in numeric[place + 1 :]
     )

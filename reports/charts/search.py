@@ -189,7 +189,9 @@ def slice_chart(dimension: Dimension, records: Sequence[RunRecord], nlls: Sequen
     return figure
 
 
-def contour_chart(first: Dimension, second: Dimension, nlls: Sequence[float]) -> go.Figure | None:
+def contour_chart(
+    first: Dimension, second: Dimension, nlls: Sequence[float], trials: Sequence[int]
+) -> go.Figure | None:
     """log10 NLL over two numeric fields, interpolated linearly between the trials; None if there are too few."""
     from scipy.interpolate import griddata  # takes a quarter of a second
 
@@ -208,7 +210,8 @@ def contour_chart(first: Dimension, second: Dimension, nlls: Sequence[float]) ->
         colorbar={"title": "log10 NLL", "thickness": 12}, hovertemplate="log10 NLL %{z:.2f}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
-        x=axes[0], y=axes[1], mode="markers", name="trials", hoverinfo="skip",
+        x=axes[0], y=axes[1], mode="markers", name="trials", customdata=np.array([trials[place] for place in kept]),
+        hovertemplate="trial %{customdata}<extra></extra>",
         marker={"color": "white", "size": 6, "line": {"color": "black", "width": 1}},
     )  # fmt: skip
     laid_out(figure, first.name, second.name)

@@ -21,7 +21,7 @@ const curveOf = (curve) => {
     const path = points.length === 1 ? `M${points[0]}h.1` : `M${points.join("L")}`;
     svg.append(drawn("path", { d: path, class: name === "training loss" ? "train" : "validation" }, drawn("title", {}, name)));
   }
-  if (epochs === 1) return element("p", {}, `One epoch: training loss ${curve.train_loss[0]}, validation NLL ${curve.validation_nll[0]}.`);
+  if (epochs === 1) return element("p", {}, `One epoch: training loss ${fieldText(curve.train_loss[0])}, validation NLL ${fieldText(curve.validation_nll[0])}.`);
   const lowest = Math.min(...curve.validation_nll.filter((value) => value !== null));
   return element("figure", {}, svg, element("figcaption", { class: "quiet" }, `${epochs} epoch${epochs === 1 ? "" : "s"}; validation NLL down to ${lowest.toFixed(4)} (solid), training loss on augmented images (dotted), log scale`));
 };

@@ -6,6 +6,7 @@ from digits_core.inference.ensembling import build_ensemble
 from digits_core.runs.ensemble_records import EnsembleConfig, PairOfMembers
 from digits_core.runs.run import Run
 from reports.charts.models import (
+    ShownRun,
     accuracy_curves,
     calibration_chart,
     disagreement_chart,
@@ -18,7 +19,7 @@ from reports.rows.views import view_of
 
 def test_curves_mark_the_epoch_that_counts(sweep_store: Run) -> None:
     records = sweep_store.ranked
-    runs = [(f"trial {record.trial}", record) for record in records]
+    runs = [ShownRun(trial=record.trial, title=f"trial {record.trial}", record=record) for record in records]
     for figure, of_row in (
         (learning_curves(runs), lambda row: (row.validation_nll, row.train_loss)),
         (
@@ -34,6 +35,7 @@ def test_curves_mark_the_epoch_that_counts(sweep_store: Run) -> None:
             records, figure.data[::3], figure.data[1::3], figure.data[2::3], strict=True
         ):
             assert validation.name == f"trial {record.trial}"
+            assert set(validation.customdata) == set(chosen.customdata) == {record.trial}  # a click opens its panel
             assert list(zip(validation.y, training.y, strict=True)) == [of_row(row) for row in record.curve]
             assert list(chosen.x) == [record.best_epoch]
             assert list(chosen.y) == [validation.y[record.best_epoch - 1]]
@@ -42,7 +44,7 @@ def test_curves_mark_the_epoch_that_counts(sweep_store: Run) -> None:
 def test_nan_is_drawn_as_a_gap(sweep_store: Run) -> None:
     record = sweep_store.ranked[0]
     spoilt = replace(record, curve=tuple(replace(row, train_loss=float("nan")) for row in record.curve))
-    figure = learning_curves([("<b>a", spoilt)])
+    figure = learning_curves([ShownRun(trial=0, title="<b>a", record=spoilt)])
     assert '"y":[null,null,null]' in figure.to_json() or np.isnan(figure.data[1].y).all()
     assert figure.data[0].name == "ba"  # Plotly would interpret <b> as a tag
 

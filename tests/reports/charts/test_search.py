@@ -88,18 +88,18 @@ def test_the_contour_interpolates_the_trials() -> None:
     first = Dimension(name="a", numeric=True, log=True, values=tuple(rates.tolist()))
     second = Dimension(name="b", numeric=True, log=False, values=tuple(others.tolist()))
     nlls = 10 ** (np.log10(rates) + others)  # a plane: linear between the trials is exact
-    figure = contour_chart(first, second, nlls.tolist())
+    figure = contour_chart(first, second, nlls.tolist(), range(100, 160))
     assert figure is not None
     surface, points = figure.data
     x, y = np.meshgrid(np.array(surface.x), np.array(surface.y))
     inside = ~np.isnan(np.array(surface.z, dtype=float))
     assert 0.5 < inside.mean() < 1
     assert np.allclose(np.array(surface.z, dtype=float)[inside], (np.log10(x) + y)[inside], atol=2e-3)
-    assert len(points.x) == 60
+    assert (len(points.x), list(points.customdata)) == (60, list(range(100, 160)))
     assert surface.reversescale  # the scale begins light, so that darker is better
     assert surface.colorscale[0][1] == "#F4F7FB"
     few = Dimension(name="a", numeric=True, log=False, values=(1, 2, 3))
-    assert contour_chart(few, few, [0.1, 0.2, 0.3]) is None
+    assert contour_chart(few, few, [0.1, 0.2, 0.3], [1, 2, 3]) is None
 
 
 def test_costs_are_shown_in_four_ways(sweep_store: Run) -> None:
