@@ -106,6 +106,20 @@ FAULTS = (
           "LONG_DOWN, LONG_ACROSS = 3.0, 2.0", "LONG_DOWN, LONG_ACROSS = 0.5, 0.5", f"{CORE}/handwriting"),
     Fault("a page in a class folder is judged as one digit", "digits_core/handwriting/reading.py",
           "self.width > 0 and not self.several", "self.width > 0", "tests/digits_cli/test_predicting.py"),
+    Fault("a worker that was stopped keeps its trial", "sweeps/running/on_ray.py",
+          "                _kill(trial)\n            elif", "                pass\n            elif",
+          f"{SWEEPS}/running/test_on_ray.py"),
+    Fault("a tie is called a lead", "reports/rows/verdict.py",
+          "    if not tied:\n", "    if tied:\n", "tests/reports/rows"),
+    Fault("an interval is drawn from the wrong end", "reports/rows/glance.py",
+          "return 100 * (accuracy - low) / (high - low)", "return 100 * (high - accuracy) / (high - low)",
+          "tests/reports/rows"),
+    Fault("the timeline does not know its trials", "reports/templates/scripts/charts.js",
+          "custom?.length ? custom[0] : custom", "[custom].flat()[0]", "tests/reports/pages"),
+    Fault("the end of an axis loses its value", "reports/templates/scripts/parallel.js",
+          "low <= 0 ? Math.min(...present) :", "low <= 0 ? back(least) * 1.0000001 :", "tests/reports/pages"),
+    Fault("a selection is lost by following a link", "reports/templates/scripts/selection.js",
+          "if (chosen.size) address.write(address.read(), asText());", "", "tests/reports/pages"),
 )  # fmt: skip
 
 

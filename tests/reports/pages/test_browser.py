@@ -416,6 +416,17 @@ def accessible_in_light_and_dark(page: Page) -> None:
 def test_the_page_is_accessible_and_fits_phones_and_large_screens(full: Written, opened: Open) -> None:
     page = opened(full.page).drawn().page
     accessible_in_light_and_dark(page)
+    page.locator("[data-leaderboard] a").first.click()
+    accessible_in_light_and_dark(page)  # with a trial's panel
+    page.keyboard.press("Escape")
+    for width, height in ((390, 844), (1440, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("scrollTo(0, 0)")
+        assert page.locator(".glance").evaluate("glance => glance.getBoundingClientRect().bottom") <= height
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1047})  # what the margins leave of A4, at 96 pixels an inch
+    assert page.locator(".again").evaluate("line => line.getBoundingClientRect().bottom + scrollY") <= 1047
+    page.emulate_media(media="screen")
     for width in (390, 2560):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)  # charts follow
