@@ -112,7 +112,7 @@ FAULTS = (
     Fault("a tie is called a lead", "reports/rows/verdict.py",
           "    if not tied:\n", "    if tied:\n", "tests/reports/rows"),
     Fault("an interval is drawn from the wrong end", "reports/rows/glance.py",
-          "return 100 * (accuracy - low) / (high - low)", "return 100 * (high - accuracy) / (high - low)",
+          "return 100 * (accuracy - self.low)", "return 100 * (self.high - accuracy)",
           "tests/reports/rows"),
     Fault("the timeline does not know its trials", "reports/templates/scripts/charts.js",
           "custom?.length ? custom[0] : custom", "[custom].flat()[0]", "tests/reports/pages"),

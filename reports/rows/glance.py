@@ -45,23 +45,40 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Axis:
+    """Where accuracies are drawn, one below the other."""
+
+    low: float  # accuracy at its left end
+    high: float
+    ticks: tuple[float, ...]
+
+    @staticmethod
+    def over(intervals: Sequence[Interval]) -> "Axis":
+        """One that holds all intervals, not beyond 0 and 1, with three to six round ticks."""
+        low, high = min(one.low for one in intervals), max(one.high for one in intervals)
+        margin = MARGIN * ((high - low) or 0.01)
+        low, high = max(low - margin, 0.0), min(high + margin, 1.0)
+        power = 10.0 ** math.floor(math.log10((high - low) / 3))
+        step = next(power * factor for factor in (5, 2, 1) if (high - low) / (power * factor) >= 2.5)
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        return Axis(low=low, high=high, ticks=tuple(round(count * step, 12) for count in range(first, last + 1)))
+
+    def place(self, accuracy: float) -> float:
+        """Where an accuracy is, in percent of the length."""
+        return 100 * (accuracy - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spans:
-    """Accuracies one below the other, on one axis."""
+    """Accuracies with their intervals on one axis, so that a reader sees which overlap."""
 
     spans: tuple[Span, ...]
-    axis: tuple[float, float]  # accuracy at the left and right end
-    ticks: tuple[float, ...]
+    axis: Axis
 
     @staticmethod
     def of(spans: Sequence[Span]) -> "Spans":
         """On an axis that holds them all."""
-        axis, ticks = axis_of([span.interval for span in spans])
-        return Spans(spans=tuple(spans), axis=axis, ticks=ticks)
-
-    def place(self, accuracy: float) -> float:
-        """Where on the axis an accuracy is, in percent of its length."""
-        low, high = self.axis
-        return 100 * (accuracy - low) / (high - low)
+        return Spans(spans=tuple(spans), axis=Axis.over([span.interval for span in spans]))
 
     @property
     def part(self) -> str:
@@ -165,18 +182,6 @@ def span_of(candidate: Candidate, name: str, link: str, part: str) -> Span:
         accuracy=answers.accuracy.mean,
         interval=answers.interval,
     )
-
-
-def axis_of(intervals: Sequence[Interval]) -> tuple[tuple[float, float], tuple[float, ...]]:
-    """An axis that holds all intervals, not beyond 0 and 1, and three to six round ticks on it."""
-    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
-    margin = MARGIN * ((high - low) or 0.01)
-    low, high = max(low - margin, 0.0), min(high + margin, 1.0)
-    power = 10.0 ** math.floor(math.log10((high - low) / 3))
-    step = next(power * factor for factor in (5, 2, 1) if (high - low) / (power * factor) >= 2.5)
-    first = math.ceil(low / step - 1e-9)
-    ticks = [round(count * step, 12) for count in range(first, math.floor(high / step + 1e-9) + 1)]
-    return (low, high), tuple(ticks)
 
 
 def _single(name: str, link: str, part: str, result: Result) -> Span:

@@ -6,22 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.data.digits import Digits
-from digits_core.judging.answers import Answers
 from digits_core.outside.judged import Judged, JudgedRow
+from reports.rows.glance import Axis
 from reports.rows.verdict import mean_errors_text
 from reports.rows.views import CalibrationBin, View, calibration_bins, view_of
 
 MOST_MODELS = 12  # with their confusion and mistakes: those handed in first
 MOST_PICTURES = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """Where an interval and its middle lie on the axis that all rows share, 0..1."""
-
-    low: float
-    high: float
-    middle: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +43,7 @@ class JudgedPage:
     judged: Judged
     against: str
     openings: int
-    spans: tuple[Span, ...]  # in the order of the rows
-    axis: tuple[float, float]  # accuracies at its ends
+    axis: Axis
     models: tuple[JudgedModel, ...]
 
     @property
@@ -73,26 +63,13 @@ class JudgedPage:
 
 def judged_page(judged: Judged, against: str, openings: int, digits: Digits | None) -> JudgedPage:
     """Collect the page. digits: the data set, for the pictures, if it is known."""
-    intervals = [row.entry.answers.interval for row in judged.rows]
-    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
-    width = max(high - low, 1e-9)
     shown = sorted(judged.rows, key=lambda row: (row.entry.origin != "handed in", row.rank))[:MOST_MODELS]
     return JudgedPage(
         judged=judged,
         against=against,
         openings=openings,
-        spans=tuple(_span(row.entry.answers, low, width) for row in judged.rows),
-        axis=(low, high),
+        axis=Axis.over([row.entry.answers.interval for row in judged.rows]),
         models=tuple(_model(row, judged, digits) for row in sorted(shown, key=lambda row: row.rank)),
-    )
-
-
-def _span(answers: Answers, low: float, width: float) -> Span:
-    interval = answers.interval
-    return Span(
-        low=(interval.low - low) / width,
-        high=(interval.high - low) / width,
-        middle=(answers.accuracy.mean - low) / width,
     )
 
 

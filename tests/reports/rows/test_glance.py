@@ -7,7 +7,7 @@ from digits_core.inference.ensembling import build_ensemble
 from digits_core.judging.stats import Interval
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
-from reports.rows.glance import _cells, axis_of, curve_of, glance_at
+from reports.rows.glance import Axis, _cells, curve_of, glance_at
 from reports.rows.tables import collect
 
 
@@ -20,7 +20,9 @@ def test_leader_and_ensemble_are_on_one_axis(sweep_store: Run) -> None:
     for span, view in zip((leader, ensemble), data.answered.featured, strict=True):
         assert (span.wrong, span.n) == (str(view.result.score.error_count), 359)
         assert span.interval == view.result.interval
-        assert 0 < found.accuracies.place(span.interval.low) < found.accuracies.place(span.interval.high) <= 100
+        assert (
+            0 < found.accuracies.axis.place(span.interval.low) < found.accuracies.axis.place(span.interval.high) <= 100
+        )
     assert found.accuracies.part == "sealed test"
     assert found.view.key == "ensemble"
     assert [one.picture.index for one in found.mistakes] == found.view.mistakes.images[:8].tolist()
@@ -45,12 +47,13 @@ def test_without_an_ensemble_the_leader_s_mistakes_are_shown(sweep_store: Run) -
 def test_an_axis_holds_all_intervals_and_has_round_ticks(
     low: float, high: float, ticks: tuple[float, ...] | None
 ) -> None:
-    (start, end), found = axis_of([Interval(low=low, high=high), Interval(low=high, high=high)])
-    assert 0 <= start <= low <= high <= end <= 1
-    assert all(start <= tick <= end for tick in found)
-    assert len(found) >= 2
+    axis = Axis.over([Interval(low=low, high=high), Interval(low=high, high=high)])
+    assert 0 <= axis.low <= low <= high <= axis.high <= 1
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert (axis.place(axis.low), axis.place(axis.high)) == (0, 100)
+    assert len(axis.ticks) >= 2
     if ticks:
-        assert found == ticks
+        assert axis.ticks == ticks
 
 
 def test_a_curve_falls_in_the_unit_square_and_leaves_out_what_is_no_number() -> None:
