@@ -15,7 +15,7 @@ import numpy.typing as npt
 NORMAL = NormalDist()
 CONFIDENCE = 0.95
 POWER = 0.8  # of a test to find the smallest difference that counts as detectable
-MANY_IMAGES = 1_000  # from here on, a percentage has two decimals
+FEW_IMAGES, MANY_IMAGES = 100, 1_000  # below, a percentage has no decimals; from there on, two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,5 +209,5 @@ def percent_text(share: float, n: int = MANY_IMAGES) -> str:
 
 
 def decimals(n: int) -> int:
-    """Decimals of a percentage of n images: one image of a thousand is a tenth of a percent."""
-    return 2 if n >= MANY_IMAGES else 1
+    """Decimals of a percentage of n images: one of a thousand is a tenth of a percent, one of fifty is two percent."""
+    return 2 if n >= MANY_IMAGES else 1 if n >= FEW_IMAGES else 0

@@ -4,7 +4,7 @@ const report = JSON.parse(document.getElementById("digits-data").textContent);
 const views = new Map(report.views.map((view) => [view.key, view]));
 
 // To the decimals that n images carry, as `percent_text` in Python.
-const decimals = (n) => (n >= 1000 ? 2 : 1);
+const decimals = (n) => (n >= 1000 ? 2 : n >= 100 ? 1 : 0);
 const percentText = (share, n) => `${(100 * share).toFixed(decimals(n))}\u202f%`;
 const chanceText = (p) => (p < 0.005 ? "<0.01" : p >= 0.995 && p < 1 ? ">0.99" : p.toFixed(2));
 

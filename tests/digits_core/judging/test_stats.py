@@ -8,6 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from digits_core.judging.stats import (
+    Interval,
     accuracy_interval,
     detectable_difference,
     fold_mean_difference,
@@ -16,6 +17,8 @@ from digits_core.judging.stats import (
     mean_accuracy_interval,
     p_value_text,
     paired_mean_interval,
+    percent_text,
+    points_text,
     seed_mean_difference,
     spread_of,
 )
@@ -220,3 +223,16 @@ def test_false_alarms_of_mcnemar_and_coverage_of_wilson() -> None:
 
 def test_p_value_text() -> None:
     assert [p_value_text(p) for p in (1.0, 0.0312, 0.001, 8e-100)] == ["1", "0.031", "0.001", "<0.001"]
+
+
+@pytest.mark.parametrize(
+    ("n", "percent", "points"),
+    [(40, "97\u202f%", "+1"), (359, "97.2\u202f%", "+0.9"), (1_000, "97.21\u202f%", "+0.88")],
+)
+def test_a_percentage_has_the_decimals_that_its_images_carry(n: int, percent: str, points: str) -> None:
+    assert (percent_text(0.97214, n), points_text(-0.00881, n)) == (percent, points)
+    assert points_text(0.000001, n) == f"+{0:.{len(points.partition('.')[2])}f}"  # not -0.00
+
+
+def test_nothing_is_beyond_what_can_be() -> None:
+    assert Interval(low=-1.4, high=0.3).within(-1, 1) == Interval(low=-1, high=0.3)
