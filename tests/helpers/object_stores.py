@@ -2,10 +2,15 @@
 
 import itertools
 import logging
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from moto.server import ThreadedMotoServer
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "made-up",
@@ -26,6 +31,7 @@ def s3_address() -> Iterator[str]:
 
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
+        _one_at_a_time(server)
         host, port = server.get_host_and_port()
         client = boto3.client(
             "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1",
@@ -36,6 +42,18 @@ def s3_address() -> Iterator[str]:
         client.close()
         yield f"{host}:{port}"
         server.stop()
+
+
+def _one_at_a_time(server: "ThreadedMotoServer") -> None:
+    """Make a write that asks for a condition atomic, as S3's are: moto looks first and writes a moment later."""
+    assert server._server is not None
+    app, lock = server._server.app, threading.Lock()
+
+    def locked(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        with lock:
+            return list(app(environ, start_response))
+
+    server._server.app = locked
 
 
 @pytest.fixture
