@@ -415,7 +415,6 @@ def accessible_in_light_and_dark(page: Page) -> None:
 
 def test_the_page_is_accessible_and_fits_phones_and_large_screens(full: Written, opened: Open) -> None:
     page = opened(full.page).drawn().page
-    accessible_in_light_and_dark(page)
     page.locator("[data-leaderboard] a").first.click()
     accessible_in_light_and_dark(page)  # with a trial's panel
     page.keyboard.press("Escape")
