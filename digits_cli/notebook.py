@@ -111,7 +111,7 @@ class OpenRun:
         return list(self._figures())
 
     def figure(self, name: str) -> "Figure":
-        """A chart of the run's page, as a Plotly figure: "history", "curves", "parallel", ..."""
+        """A chart of the run's page, as a Plotly figure: "history", "curves", "importance", ..."""
         found = self._figures()
         if name not in found:
             raise unknown_name("chart of this run", name, found)

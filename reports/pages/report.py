@@ -21,7 +21,7 @@ from digits_core.runs.durable import as_utf8, write_atomically
 from digits_core.runs.run import Run
 from reports.charts.page import all_figures, sliced
 from reports.charts.plotly_library import LIBRARY_FILE, PlotlyMode, library_source, plotly_library, source_hash
-from reports.rows.document import fields_document, finite, report_document
+from reports.rows.document import fields_document, report_document
 from reports.rows.frames import leaderboard_csv
 from reports.rows.glance import glance_at
 from reports.rows.pictures import png_uri
@@ -151,8 +151,8 @@ def render(data: ReportData, plotly: PlotlyMode = "inline", refresh_seconds: int
 
 
 def embedded(value: Any) -> Markup:
-    """JSON that is safe inside a script element; NaN and infinity become null."""
-    return htmlsafe_json_dumps(finite(value), separators=(",", ":"))
+    """JSON that is safe inside a script element."""
+    return htmlsafe_json_dumps(value, separators=(",", ":"))
 
 
 def page_assets(plotly: PlotlyMode, scripts: Sequence[str]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def report_document(data: ReportData) -> dict[str, Any]:
 
 
 def fields_document(data: ReportData, fields: Sequence[Dimension]) -> list[dict[str, Any]]:
-    """The searched fields, then the NLL; values in leaderboard order, null where a field does not apply."""
+    """The searched fields, then the NLL, as plain JSON; values in leaderboard order, null if a field does not apply."""
     found = [
         {"name": field.name, "numeric": field.numeric, "log": field.log, "values": list(field.values)}
         for field in fields[:MOST_FIELDS]
@@ -66,7 +66,7 @@ def fields_document(data: ReportData, fields: Sequence[Dimension]) -> list[dict[
     nlls = [row.record.nll for row in data.leaderboard]
     enough = found and len(nlls) >= FEWEST_TRIALS
     figure = {"name": "validation_nll", "numeric": True, "log": min(nlls) > 0, "values": nlls}
-    return [*found, figure] if enough else []
+    return [finite(field) for field in (*found, figure)] if enough else []
 
 
 def _commands(data: ReportData) -> dict[str, str]:

@@ -19,6 +19,7 @@ from reports.rows.verdict import (
     mean_errors_text,
     openings_text,
     sweep_verdict,
+    tie_text,
     title_of,
     training_verdict,
 )
@@ -134,7 +135,7 @@ def glance_at(data: ReportData) -> Glance:
         date=date_of(data.header.created_at),
         verdict=_verdict(data),
         accuracies=Spans.of(_spans(data)),
-        tie=_tie_text(data),
+        tie=tie_text(data.board) if data.searched or data.compared else "",
         checks=tuple(checks_of(data.header, data.folder, data.board, data.ensemble, data.ensemble_p_value)),
         openings="" if data.header.fold_count else openings_text(len(data.openings)),
         curve=_curve(data),
@@ -195,15 +196,6 @@ def _single(name: str, link: str, part: str, result: Result) -> Span:
         accuracy=score.accuracy,
         interval=result.interval,
     )
-
-
-def _tie_text(data: ReportData) -> str:
-    others, tied = len(data.board.rows) - 1, len(data.board.tie) - 1
-    if not others or not (data.searched or data.compared):
-        return ""
-    if tied:
-        return f"Tie group: the leader and {'the other' if others == 1 else f'{tied} of {others} others'}"
-    return "The other is not tied" if others == 1 else f"None of {others} others is tied"
 
 
 def _curve(data: ReportData) -> Curve | None:

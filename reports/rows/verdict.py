@@ -98,8 +98,23 @@ def mean_errors_text(answers: Answers) -> str:
     return f"{mean:,.0f}" if mean == round(mean) else f"{mean:,.1f}"
 
 
+def _counts(board: Leaderboard) -> tuple[int, int]:
+    """How many rows there are beside the leader, and how many of them are tied with it."""
+    return len(board.rows) - 1, len(board.tie) - 1
+
+
+def tie_text(board: Leaderboard) -> str:
+    """The tie group in one line; empty if there is only the leader."""
+    others, tied = _counts(board)
+    if not others:
+        return ""
+    if tied:
+        return f"Tie group: the leader and {'the other' if others == 1 else f'{tied} of {others} others'}"
+    return "The other is not tied" if others == 1 else f"None of {others} others is tied"
+
+
 def _tie(board: Leaderboard) -> str:
-    others, tied = len(board.rows) - 1, len(board.tie) - 1
+    others, tied = _counts(board)
     if not others:
         return ", with nothing to compare it with"
     if not tied:

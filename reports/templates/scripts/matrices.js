@@ -13,6 +13,12 @@ const viewOptions = (chosen) =>
     return option;
   });
 
+const digitsHead = () => {
+  const row = element("tr", {}, element("th", { "aria-label": "true digit, predicted digit" }));
+  for (let digit = 0; digit < 10; digit += 1) row.append(element("th", { scope: "col" }, String(digit)));
+  return element("thead", {}, row);
+};
+
 const matrices = (onCell, onModel) => {
   const place = find("[data-matrices]");
   const percent = find("[data-percent]");
@@ -36,12 +42,6 @@ const matrices = (onCell, onModel) => {
     });
     return { box: element("div", {}, select, caption, scroll), select, caption, table };
   });
-
-  const head = () => {
-    const row = element("tr", {}, element("th", { "aria-label": "true digit, predicted digit" }));
-    for (let digit = 0; digit < 10; digit += 1) row.append(element("th", { scope: "col" }, String(digit)));
-    return element("thead", {}, row);
-  };
 
   const cellOf = (key, row, column, value, text, most, kind) => {
     const cell = element("td", { class: kind });
@@ -75,7 +75,7 @@ const matrices = (onCell, onModel) => {
       body.append(line);
     });
     panel.caption.textContent = caption;
-    panel.table.replaceChildren(head(), body);
+    panel.table.replaceChildren(digitsHead(), body);
   };
 
   const draw = () => {

@@ -13,23 +13,21 @@ const curveOf = (curve) => {
   if (!values.length) return "";
   const [low, high] = [Math.log(Math.min(...values)), Math.log(Math.max(...values))];
   const epochs = curve.validation_nll.length;
+  if (epochs === 1) return element("p", {}, `One epoch: training loss ${fieldText(curve.train_loss[0])}, validation NLL ${fieldText(curve.validation_nll[0])}.`);
   const x = (epoch) => margin + ((width - 2 * margin) * epoch) / Math.max(epochs - 1, 1);
   const y = (value) => margin + ((height - 2 * margin) * (high - Math.log(value))) / (high - low || 1);
   const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, class: "curves", role: "img", "aria-label": `Loss over ${epochs} epochs` });
   for (const [name, list] of series) {
     const points = list.map((value, epoch) => [epoch, value]).filter(([, value]) => value > 0).map(([epoch, value]) => `${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`);
-    const path = points.length === 1 ? `M${points[0]}h.1` : `M${points.join("L")}`;
+    const path = points.length === 1 ? `M${points[0]}h.1` : `M${points.join("L")}`; // the other epochs have no number
     svg.append(drawn("path", { d: path, class: name === "training loss" ? "train" : "validation" }, drawn("title", {}, name)));
   }
-  if (epochs === 1) return element("p", {}, `One epoch: training loss ${fieldText(curve.train_loss[0])}, validation NLL ${fieldText(curve.validation_nll[0])}.`);
   const lowest = Math.min(...curve.validation_nll.filter((value) => value !== null));
-  return element("figure", {}, svg, element("figcaption", { class: "quiet" }, `${epochs} epoch${epochs === 1 ? "" : "s"}; validation NLL down to ${lowest.toFixed(4)} (solid), training loss on augmented images (dotted), log scale`));
+  return element("figure", {}, svg, element("figcaption", { class: "quiet" }, `${epochs} epochs; validation NLL down to ${lowest.toFixed(4)} (solid), training loss on augmented images (dotted), log scale`));
 };
 
 const smallMatrix = (view) => {
   const body = element("tbody");
-  const head = element("tr", {}, element("td"));
-  for (let digit = 0; digit < 10; digit += 1) head.append(element("th", { scope: "col" }, String(digit)));
   confusionOf(view).forEach((cells, row) => {
     const total = cells.reduce((sum, count) => sum + count, 0);
     const line = element("tr", {}, element("th", { scope: "row" }, String(row)));
@@ -41,7 +39,7 @@ const smallMatrix = (view) => {
     });
     body.append(line);
   });
-  return element("table", { class: "confusion mini", "aria-label": "Confusion matrix" }, element("thead", {}, head), body);
+  return element("table", { class: "confusion mini", "aria-label": "Confusion matrix" }, digitsHead(), body);
 };
 
 // What this model misses and another does not: the question behind most looks at a trial.
@@ -86,6 +84,8 @@ const commandList = (commands) => {
   return [element("h3", {}, "Commands"), list];
 };
 
+const capitalised = (text) => text[0].toUpperCase() + text.slice(1);
+
 const trialPanel = (order) => {
   const place = find("[data-panel]");
   const columns = report.trials;
@@ -115,13 +115,12 @@ const trialPanel = (order) => {
       for (const [part, answers] of [[report.leaderboard.part, candidate.validation], ["sealed test", candidate.test]]) {
         if (!answers) continue;
         const [low, high] = answers.accuracy_interval.map((end) => (100 * end).toFixed(decimals(answers.n)));
-        told.push(`${part[0].toUpperCase()}${part.slice(1)}: ${answers.error_counts.join(", ")} of ${answers.n.toLocaleString("en")} wrong, ${percentText(answers.accuracy, answers.n)} (${low} to ${high}), NLL ${answers.nll.toFixed(4)}, Brier ${answers.brier.toFixed(4)}, ECE ${answers.ece.toFixed(4)}.`);
+        told.push(`${capitalised(part)}: ${answers.error_counts.join(", ")} of ${answers.n.toLocaleString("en")} wrong, ${percentText(answers.accuracy, answers.n)} (${low} to ${high}), NLL ${answers.nll.toFixed(4)}, Brier ${answers.brier.toFixed(4)}, ECE ${answers.ece.toFixed(4)}.`);
       }
       const several = candidate.seeds.length > 1;
       told.push(`${several ? "Seeds" : "Seed"} ${candidate.seeds.join(", ")}${candidate.confirmed ? `, fresh ${several ? "ones" : "one"}` : ""}.`);
     } else {
-      const part = report.leaderboard.part;
-      told.push(`${part[0].toUpperCase()}${part.slice(1)}: ${columns.validation_error_count[row].toLocaleString("en")} of ${columns.validation_n[row].toLocaleString("en")} wrong, NLL ${columns.validation_nll[row].toFixed(4)}. Seed ${columns["training.seed"][row]}.`);
+      told.push(`${capitalised(report.leaderboard.part)}: ${columns.validation_error_count[row].toLocaleString("en")} of ${columns.validation_n[row].toLocaleString("en")} wrong, NLL ${columns.validation_nll[row].toFixed(4)}. Seed ${columns["training.seed"][row]}.`);
     }
     const cost = [`${columns.train_seconds[row].toFixed(1)} s for ${columns.epochs[row]} epoch${columns.epochs[row] === 1 ? "" : "s"}`, `${columns.parameters[row].toLocaleString("en")} parameters`];
     if (candidate?.image_seconds) cost.push(`${(1e6 * candidate.image_seconds).toFixed(0)} microseconds an image`);

@@ -1,34 +1,27 @@
 // Parallel coordinates: a line per trial, an axis per field. Dragging along an axis chooses trials.
 
-const SVG = "http://www.w3.org/2000/svg";
-const drawn = (tag, attributes = {}, ...children) => {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-};
-
 // Heights of a field's values on its axis, 0 at the bottom: even steps for names, otherwise as on a (log) scale.
 const scaleOf = (field) => {
   const present = [...new Set(field.values.filter((value) => value !== null))];
   if (!field.numeric) {
     const names = present.map(String).sort();
     const height = (value) => (names.length > 1 ? names.indexOf(String(value)) / (names.length - 1) : 0.5);
-    return { height, ticks: names.map((name) => [name, height(name)]), within: (low, high) => new Set(names.filter((name) => height(name) >= low && height(name) <= high)) };
+    return { names, height, ticks: names.map((name) => [name, height(name)]), within: (low, high) => new Set(names.filter((name) => height(name) >= low && height(name) <= high)) };
   }
-  const onAxis = field.log && Math.min(...present) > 0 ? Math.log : (value) => value;
+  const [lowest, highest] = [Math.min(...present), Math.max(...present)];
+  const onAxis = field.log && lowest > 0 ? Math.log : (value) => value;
   const back = onAxis === Math.log ? Math.exp : (value) => value;
-  const [least, most] = [Math.min(...present), Math.max(...present)].map(onAxis);
+  const [least, most] = [lowest, highest].map(onAxis);
   const span = most - least || 1;
   const height = (value) => (onAxis === Math.log && value <= 0 ? 0 : (onAxis(value) - least) / span);
   const ticks = present.length <= 6 ? present : [back(least), back((least + most) / 2), back(most)];
   const rounded = (value) => Number(value.toPrecision(6));
   // The ends are the values themselves: a logarithm and back may miss them by a bit.
   const within = (low, high) => ({
-    low: low <= 0 ? Math.min(...present) : rounded(back(least + low * span)),
-    high: high >= 1 ? Math.max(...present) : rounded(back(least + high * span)),
+    low: low <= 0 ? lowest : rounded(back(least + low * span)),
+    high: high >= 1 ? highest : rounded(back(least + high * span)),
   });
-  return { height, ticks: ticks.map((value) => [fieldText(value), height(value)]), within };
+  return { lowest, highest, height, ticks: ticks.map((value) => [fieldText(value), height(value)]), within };
 };
 
 const parallel = () => {
@@ -116,17 +109,17 @@ const parallel = () => {
   };
 
   const choices = find("[data-choices]");
-  const choicesOf = (field) => {
+  const choicesOf = (field, axis) => {
     const box = element("fieldset", {}, element("legend", {}, fieldTitle(field.name)));
-    const present = [...new Set(field.values.filter((value) => value !== null))];
+    const { names, lowest, highest } = scales[axis];
     if (field.numeric) {
-      const [low, high] = ["from", "to"].map((word, end) => {
-        const input = element("input", { type: "number", step: "any", placeholder: fieldText(Math[end ? "max" : "min"](...present)), "aria-label": `${field.name} ${word}` });
+      const [low, high] = [["from", lowest], ["to", highest]].map(([word, end]) => {
+        const input = element("input", { type: "number", step: "any", placeholder: fieldText(end), "aria-label": `${field.name} ${word}` });
         box.append(element("label", {}, `${word} `, input));
         return input;
       });
       const change = () => {
-        const wanted = { low: low.value === "" ? Math.min(...present) : Number(low.value), high: high.value === "" ? Math.max(...present) : Number(high.value) };
+        const wanted = { low: low.value === "" ? lowest : Number(low.value), high: high.value === "" ? highest : Number(high.value) };
         selection.choose(field.name, low.value === "" && high.value === "" ? null : wanted);
       };
       low.addEventListener("change", change);
@@ -136,7 +129,7 @@ const parallel = () => {
         for (const [input, end] of [[low, "low"], [high, "high"]]) if (document.activeElement !== input) input.value = wanted ? String(wanted[end]) : "";
       } };
     }
-    const boxes = present.map(String).sort().map((value) => {
+    const boxes = names.map((value) => {
       const input = element("input", { type: "checkbox", value });
       box.append(element("label", {}, input, ` ${value}`));
       input.addEventListener("change", () => {

@@ -17,7 +17,6 @@ const selection = (() => {
 
   const fits = (field, value) => {
     const wanted = chosen.get(field.name);
-    if (!wanted) return true;
     if (value === null) return false;
     return wanted instanceof Set ? wanted.has(String(value)) : value >= wanted.low && value <= wanted.high;
   };
