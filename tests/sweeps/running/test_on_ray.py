@@ -75,7 +75,9 @@ def test_a_trial_goes_on_in_another_process_until_it_has_failed_too_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeps.running.on_ray.SECONDS_OF_SILENCE", 0.5)
-    asked, view = {"trials": 1, "max_epochs": 6, "concurrency": 1, "scheduler": "none"}, StopperAndKiller()
+    # The limit is only for a driver that does not notice: this test must then fail, not wait.
+    asked = {"trials": 1, "max_epochs": 6, "concurrency": 1, "scheduler": "none", "trial_timeout_seconds": 120.0}
+    view = StopperAndKiller()
     run = run_trials(plan_sweep(config(tmp_path, max_failures=1, **asked)), view)
     (record,) = run.records
     assert not run.summary.interrupted
