@@ -4,10 +4,14 @@
 #                 a full disk, a sweep on MNIST, the published figures, simulations at full size
 # make check   lint, types, import contracts
 # make bench   measured ratios, side by side in one run
+#
+# Without a GPU, TORCH_BACKEND=cpu leaves CUDA out: make sweep TORCH_BACKEND=cpu. It needs uv, which knows where PyTorch
+# keeps its builds (cpu, cu130, auto and so on).
 PYTHON ?= python3
+TORCH_BACKEND ?=
 VENV := .venv
 TESTS := --numprocesses 2 --dist worksteal --durations 10
-INSTALLED := $(VENV)/.installed
+INSTALLED := $(VENV)/.installed$(addprefix -,$(TORCH_BACKEND))
 
 .PHONY: setup sweep test test-all test-running check bench clean
 
@@ -16,8 +20,19 @@ setup: $(INSTALLED)
 # Installed again only when what is to be installed changed.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "digits needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"'
+ifeq ($(TORCH_BACKEND),)
+	@echo "installing into $(VENV): 6.9 GB, of which 4.6 GB are for NVIDIA GPUs; without one: make $(or $(MAKECMDGOALS),setup) TORCH_BACKEND=cpu"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' || \
+		{ echo "not installed: see above; if a package could not be downloaded, check the network or pip's index, and run make again" >&2; exit 1; }
+else
+	@command -v uv >/dev/null || { echo "TORCH_BACKEND needs uv, which picks the build of torch: pip install uv, then run make again; or leave TORCH_BACKEND out" >&2; exit 1; }
+	@echo "installing into $(VENV), with torch for $(TORCH_BACKEND)"
+	uv venv --quiet --clear --python $(PYTHON) $(VENV)
+	@uv pip install --quiet --python $(VENV)/bin/python --torch-backend $(TORCH_BACKEND) --constraint constraints.txt --editable '.[dev]' || \
+		{ echo "not installed: see above; if PyTorch's own index cannot be reached from here, leave TORCH_BACKEND out" >&2; exit 1; }
+endif
+	rm -f $(VENV)/.installed*
 	touch $@
 
 sweep: setup

@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4)
     asked = parser.parse_args()
     reader = Reader(open_classifier(asked.runs, asked.model))
-    print(reader.classifier.name, len(reader.classifier.records), "networks", flush=True)
+    print(reader.model.name, reader.model.member_count, "networks", flush=True)
     # Not the test set, so that the ink detection may be tuned on these images.
     single_digits(reader, split_digits(load_digits("mnist")).validation, asked.repeats)
     lines_of_digits(reader, max(1, asked.repeats // 2))

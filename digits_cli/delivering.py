@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from digits_cli.predicting import Model
+from digits_cli.predicting import StoredModel
 from digits_cli.shell import AsJson, Runs, emit, errors_in_one_line, safe_name, say
 from digits_core import DEFAULT_RUNS
 
 
 @errors_in_one_line
 def export(
-    model: Model = None,
+    model: StoredModel = None,
     format_: Annotated[str, typer.Option("--format", help="File format: onnx, torchscript or c.")] = "onnx",
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Export the ensemble of --model, or the latest one.")
@@ -29,6 +29,9 @@ def export(
         str | None,
         typer.Option(help="With --format c: fail if it needs more flash than this, e.g. 64k.", show_default="no limit"),
     ] = None,
+    licence: Annotated[
+        str, typer.Option("--license", help="Licence of the weights, for the model card: apache-2.0, mit, cc-by-4.0...")
+    ] = "unknown",
     output: Annotated[
         Path | None, typer.Option(help="Folder to write to.", show_default="exports/ in the runs folder")
     ] = None,
@@ -38,8 +41,9 @@ def export(
     """Export a model for other programs.
 
     Writes ONNX (the default), TorchScript, or C99 without malloc for a microcontroller, together with a model card, to
-    exports/ in the runs folder. Before anything is written, the exported model is run beside torch on every test
-    image, and their predictions must agree; with --int8 the loss of accuracy is printed instead.
+    exports/ in the runs folder. That folder can be uploaded to the Hugging Face hub as it is. Before anything is
+    written, the exported model is run beside torch on every test image, and their predictions must agree; with --int8
+    the loss of accuracy is printed instead.
 
     Examples:
 
@@ -54,7 +58,11 @@ def export(
     from digits_core.errors import UsageError
 
     config = ExportConfig(
-        format=format_, int8=int8, takes_bytes=preprocess, max_flash=None if max_flash is None else _bytes_of(max_flash)
+        format=format_,
+        int8=int8,
+        takes_bytes=preprocess,
+        max_flash=None if max_flash is None else _bytes_of(max_flash),
+        licence=licence,
     )
     if ensemble and model is not None and "/" in model:
         raise UsageError(f"--ensemble takes a sweep, not a trial; write --model {model.partition('/')[0]} --ensemble")

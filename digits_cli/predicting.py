@@ -13,12 +13,21 @@ from digits_core import DEFAULT_RUNS
 if TYPE_CHECKING:
     from digits_core.handwriting.folders import LeftOut
 
-Model = Annotated[
+DEFAULT_MODEL = "the latest run's ensemble, or its leader"
+StoredModel = Annotated[
     str | None,
     typer.Option(
         "--model",
         help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, or ensemble (the latest one).",
-        show_default="the latest run's ensemble, or its leader",
+        show_default=DEFAULT_MODEL,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, ensemble (the latest one), or an ONNX file.",
+        show_default=DEFAULT_MODEL,
     ),
 ]
 
@@ -76,6 +85,8 @@ def predict(
 
         digits predict 'mine/*.png' --labels-from-name --model first/17 --json
 
+        digits predict seven.jpg --model runs/exports/first-onnx/model.onnx
+
         digits predict test.csv --output submission.csv
 
     """
@@ -92,10 +103,9 @@ def predict(
 
     inputs = inputs_of(images, labels_from_name=labels_from_name)
     from digits_cli.printed.predict import predict_document, reading_lines, summary_lines
-    from digits_core.delivery.reader import Reader
-    from digits_core.inference.classifier import open_classifier
+    from digits_core.delivery.reader import Reader, open_model
 
-    reader = Reader(open_classifier(runs, model))
+    reader = Reader(open_model(runs, model))
     readings = []
     lines = []
     for reading in reader.read_files(inputs.pictures, one_digit=one_digit):
@@ -104,19 +114,20 @@ def predict(
             say(f"error: {reading.picture.name}: {reading.error}")
         else:
             lines += reading_lines(reading)
-    lines += summary_lines(reader.classifier, readings)
+    lines += summary_lines(reader.model, readings)
     _say_left_out(inputs.left_out)
     page = None
     if explain:
         from digits_core.runs.command_line import open_command
         from reports.pages.plain import write_reading_page
 
+        used = reader.model
         page = write_reading_page(
-            readings, reader.classifier.name, reader.classifier.header, output or runs / "predictions.html"
+            readings, used.name, used.dataset, used.data_checksum, output or runs / "predictions.html"
         )
         lines += [("page", str(page)), ("next", open_command(page))]
     emit(
-        predict_document(reader.classifier, readings, inputs.left_out, str(page) if page else None),
+        predict_document(reader.model, readings, inputs.left_out, str(page) if page else None),
         lines,
         as_json=as_json,
     )
@@ -133,14 +144,14 @@ def _say_left_out(left_out: Sequence["LeftOut"]) -> None:
 
 def _predict_table(table: str, model: str | None, output: Path, runs: Path, *, as_json: bool) -> None:
     from digits_cli.printed.predict import table_document, table_lines
+    from digits_core.delivery.reader import open_model
     from digits_core.delivery.submission import check_output, read_table, write_submission
-    from digits_core.inference.classifier import open_classifier
 
     check_output(table, output)
-    classifier = open_classifier(runs, model)
-    digits = read_table(classifier, table)
+    opened = open_model(runs, model)
+    digits = read_table(opened, table)
     write_submission(output, digits)
-    emit(table_document(classifier, digits, output), table_lines(classifier, digits, output), as_json=as_json)
+    emit(table_document(opened, digits, output), table_lines(opened, digits, output), as_json=as_json)
 
 
 @errors_in_one_line
@@ -168,19 +179,18 @@ def serve(
         curl --data-binary @seven.png -H 'Content-Type: image/png' http://127.0.0.1:8000/predict
 
     """
-    from digits_core.delivery.reader import Reader
+    from digits_core.delivery.reader import Reader, open_model
     from digits_core.delivery.server import is_loopback, listen, url_of
     from digits_core.delivery.server import serve as answer
-    from digits_core.inference.classifier import open_classifier
 
     with listen(host, port) as opened:
-        reader = Reader(open_classifier(runs, model))
+        reader = Reader(open_model(runs, model))
         url = url_of(opened)
         if not is_loopback(opened):
             say("anyone who can reach this machine can use this page; there is no password")
         emit(
-            {"url": url, "model": reader.classifier.name},
-            [("model", reader.classifier.name), ("stop", "Ctrl-C"), ("next", f"open {url} in a browser")],
+            {"url": url, "model": reader.model.name},
+            [("model", reader.model.name), ("stop", "Ctrl-C"), ("next", f"open {url} in a browser")],
             as_json=as_json,
         )
         sys.stdout.flush()

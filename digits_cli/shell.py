@@ -67,6 +67,12 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
         except EnvironmentFailure as error:
             say(f"error: {shortened(str(error), LONGEST_MESSAGE)}")
             raise typer.Exit(FAILED) from None
+        except ModuleNotFoundError as error:
+            missing = _left_out(error.name or "")
+            if missing is None:
+                raise
+            say(f"error: {missing}")
+            raise typer.Exit(FAILED) from None
         except OSError as error:  # e.g. a full disk: a traceback would not help
             where = error.filename or "the result"
             fix = "; make room and run it again" if error.errno in FULL else ""
@@ -79,6 +85,17 @@ def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded
+
+
+def _left_out(module: str) -> str | None:
+    """What to install for a module that this install leaves out; None if it should be there."""
+    from digits_core.environment import extra_with, how_to_install, is_installed
+
+    extra = extra_with(module)
+    if extra is None or is_installed(module.partition(".")[0]):
+        return None
+    what = "searching, training and stored networks need" if extra == "train" else "this needs"
+    return f"{what} {module.partition('.')[0]}, which this install leaves out; run: {how_to_install(extra)}"
 
 
 def at_home(value: Any) -> Any:

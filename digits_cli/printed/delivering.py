@@ -3,7 +3,9 @@
 import dataclasses
 from typing import Any
 
-from digits_core.delivery.exports import Export
+from digits_core.delivery.exports import CARD, Export
+from digits_core.delivery.onnx_model import FILE_NAME
+from digits_core.runs.command_line import digits_command
 from digits_core.runs.transfer_records import Transfer, TransferCell
 
 
@@ -41,8 +43,17 @@ def export_lines(result: Export) -> list[tuple[str, str]]:
         size = result.footprint
         sizes = f"{size.flash / 1024:.1f} KB of flash, {size.ram / 1024:.1f} KB of RAM"
         lines.append(("footprint", f"{sizes} (compiled for {size.compiler})"))
-    lines.append(("next", f"cat {result.folder / 'README.md'}"))
+    lines.append(
+        ("card", f"{result.folder / CARD} (to share it: hf upload YOUR-NAME/{result.folder.name} {result.folder})")
+    )
+    lines.append(("next", _next(result)))
     return lines
+
+
+def _next(result: Export) -> str:
+    if result.config.format == "onnx":
+        return digits_command("predict", "PICTURE.png", "--model", result.folder / FILE_NAME)
+    return f"cat {result.folder / CARD}"
 
 
 def transfer_document(transfer: Transfer, page: str) -> dict[str, Any]:

@@ -5,14 +5,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from digits_core import environment
 from digits_core.data.datasets import DATASETS
 from digits_core.data.files import data_folder, is_at_hand
-from digits_core.environment import package_versions, processor_count, processor_name
+from digits_core.environment import EXTRAS, how_to_install, is_installed, missing_of
 from digits_core.runs.command_line import digits_command
 from digits_core.runs.run import runs_in
-from digits_core.training.device import accelerator_count, default_device, gpu_names, has_native_bfloat16
 from sweeps.space.spaces import default_space, dimension
 from sweeps.words import counted
+
+BFLOAT16 = {True: "in hardware", False: "not in hardware; float32 is used", None: "not known without torch"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,32 +25,41 @@ class Diagnosis:
     processor: str
     processor_count: int  # those this process may use
     gpus: list[str]
-    native_bfloat16: bool
+    native_bfloat16: bool | None  # None: not known without torch
     datasets: dict[str, str]  # name -> "available (...)", or what is missing
     data_folder: str
     runs_folder: str
     runs_writable: bool
     sweep_count: int
     would_use: str
+    left_out: dict[str, list[str]]  # extra -> those of its packages that are not installed
 
 
 def examine(runs: Path) -> Diagnosis:
     """Collect the findings; change nothing."""
-    device, processors = default_device(), processor_count()
-    at_a_time = counted(accelerator_count() or processors, "trial")
-    space_name, space = default_space(device.type, DATASETS["mnist"].side)
+    processors, gpus, native_bfloat16 = environment.processor_count(), [], None
+    would_use = f"nothing: searching and training need torch; run: {how_to_install('train')}"
+    if is_installed("torch"):
+        from digits_core.training.device import accelerator_count, default_device, gpu_names, has_native_bfloat16
+
+        device = default_device()
+        gpus, native_bfloat16 = gpu_names(), has_native_bfloat16(device)
+        at_a_time = counted(accelerator_count() or processors, "trial")
+        space_name, space = default_space(device.type, DATASETS["mnist"].side)
+        would_use = f"{at_a_time} at a time on {device.type}, the {space_name} space ({dimension(space)})"
     return Diagnosis(
-        versions=package_versions(),
-        processor=processor_name(),
+        versions=environment.package_versions(),
+        processor=environment.processor_name(),
         processor_count=processors,
-        gpus=gpu_names(),
-        native_bfloat16=has_native_bfloat16(device),
+        gpus=gpus,
+        native_bfloat16=native_bfloat16,
         datasets={name: _availability(name) for name in DATASETS},
         data_folder=str(data_folder()),
         runs_folder=str(runs.absolute()),
         runs_writable=_is_writable(runs.absolute()),
         sweep_count=len(runs_in(runs)) if runs.is_dir() else 0,
-        would_use=f"{at_a_time} at a time on {device.type}, the {space_name} space ({dimension(space)})",
+        would_use=would_use,
+        left_out={extra: missing for extra in EXTRAS if (missing := missing_of(extra))},
     )
 
 
@@ -74,10 +85,11 @@ def doctor_lines(found: Diagnosis) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{package} {version}" for package, version in found.versions.items())),
         ("processors", f"{found.processor_count} ({found.processor})"),
         ("GPUs", ", ".join(found.gpus) or "none"),
-        ("bfloat16", "in hardware" if found.native_bfloat16 else "not in hardware; float32 is used"),
+        ("bfloat16", BFLOAT16[found.native_bfloat16]),
         *((f"data: {name}", availability) for name, availability in found.datasets.items()),
         ("data folder", f"{found.data_folder} (set DIGITS_DATA_DIR to change it)"),
         ("runs folder", f"{found.runs_folder}, {counted(found.sweep_count, 'run')}{writable}"),
         ("would use", found.would_use),
-        ("next", digits_command("sweep", "--trials", 100)),
+        *([("left out", f"{', '.join(found.left_out)}; run: {how_to_install('NAME')}")] if found.left_out else []),
+        ("next", how_to_install("train") if "train" in found.left_out else digits_command("sweep", "--trials", 100)),
     ]

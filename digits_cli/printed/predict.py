@@ -19,17 +19,17 @@ from digits_core.handwriting.reading import (
 )
 
 if TYPE_CHECKING:
-    from digits_core.inference.classifier import Classifier
+    from digits_core.delivery.reader import Model
     from digits_core.judging.stats import Interval
 
 Lines = list[tuple[str, str]]
 
 
 def predict_document(
-    classifier: "Classifier", readings: Sequence[Reading], left_out: Sequence[LeftOut], page: str | None
+    model: "Model", readings: Sequence[Reading], left_out: Sequence[LeftOut], page: str | None
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
-        **_model_document(classifier),
+        **_model_document(model),
         "images": [image_document(reading) for reading in readings],
         "failed": sum(bool(reading.error) for reading in readings),
         "left_out": [asdict(one) for one in left_out],
@@ -50,11 +50,11 @@ def predict_document(
     return document
 
 
-def _model_document(classifier: "Classifier") -> dict[str, Any]:
+def _model_document(model: "Model") -> dict[str, Any]:
     return {
-        "model": classifier.name,
-        "trained_on": classifier.dataset,
-        "members": len(classifier.records),
+        "model": model.name,
+        "trained_on": model.dataset,
+        "members": model.member_count,
     }
 
 
@@ -97,21 +97,21 @@ def reading_lines(reading: Reading) -> Lines:
     return lines
 
 
-def table_document(classifier: "Classifier", digits: np.ndarray, output: Path) -> dict[str, Any]:
+def table_document(model: "Model", digits: np.ndarray, output: Path) -> dict[str, Any]:
     counts = np.bincount(digits, minlength=CLASS_COUNT)
     return {
-        **_model_document(classifier),
+        **_model_document(model),
         "n": len(digits),
         "counts": {str(digit): int(count) for digit, count in enumerate(counts)},
         "output": str(output),
     }
 
 
-def table_lines(classifier: "Classifier", digits: np.ndarray, output: Path) -> Lines:
+def table_lines(model: "Model", digits: np.ndarray, output: Path) -> Lines:
     """How many images were read as which digit, and where that is written."""
     counts = np.bincount(digits, minlength=CLASS_COUNT)
     said = ", ".join(f"{digit}: {count:,}" for digit, count in enumerate(counts))
-    return [("images", f"{len(digits):,}"), ("read as", said), *summary_lines(classifier, []), ("written", str(output))]
+    return [("images", f"{len(digits):,}"), ("read as", said), *summary_lines(model, []), ("written", str(output))]
 
 
 def unsure_text(digit: ReadDigit) -> str:
@@ -125,11 +125,11 @@ def percent(share: float) -> str:
     return ">99.9 %" if share > 0.9995 else f"{100 * share:.1f} %"
 
 
-def summary_lines(classifier: "Classifier", readings: Sequence[Reading]) -> Lines:
+def summary_lines(model: "Model", readings: Sequence[Reading]) -> Lines:
     """The model and, if labels are known, its accuracy and confusion matrix."""
-    count = len(classifier.records)
-    what = f"{classifier.name}, " + (f"{count} networks" if count > 1 else "one network")
-    lines = [("model", f"{what} trained on {classifier.dataset}")]
+    count = model.member_count
+    what = f"{model.name}, " + (f"{count} networks" if count > 1 else "one network")
+    lines = [("model", f"{what} trained on {model.dataset}")]
     known = _judged(readings)
     if not known:
         return lines

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from digits_cli.printed.sweep import score_document, score_text, spread_text
 from digits_core.data.datasets import DATASETS
+from digits_core.environment import how_to_install, is_installed
 from digits_core.judging.published import is_as_published, our_figures
 from digits_core.judging.stats import spread_of
 from digits_core.metrics import Score, score
@@ -127,7 +128,9 @@ def _recipe_document(name: str) -> dict[str, Any]:
 
 
 def one_recipe_document(name: str) -> dict[str, Any]:
-    return _recipe_document(name) | {"layers": [dataclasses.asdict(row) for row in _layers(name)]}
+    """`layers` is null without torch, which builds the network."""
+    rows = _layers(name)
+    return _recipe_document(name) | {"layers": None if rows is None else [dataclasses.asdict(row) for row in rows]}
 
 
 def one_recipe_lines(name: str) -> list[tuple[str, str]]:
@@ -137,6 +140,8 @@ def one_recipe_lines(name: str) -> list[tuple[str, str]]:
     lines.append(("about", " ".join((inspect.getdoc(named.build) or "").split())))
     lines += [(field, str(value)) for field, value in named.build().changes().items()]
     rows = _layers(name)
+    if rows is None:
+        return [*lines, ("layers", f"not shown without torch; run: {how_to_install('train')}")]
     for row in rows:
         shape = " x ".join(map(str, row.output))
         lines.append((f"layer {row.name}", f"{row.kind:<18} {shape:<14} {row.parameter_count:>9,}".rstrip()))
@@ -144,8 +149,10 @@ def one_recipe_lines(name: str) -> list[tuple[str, str]]:
     return [*lines, ("next", digits_command("train", name))]
 
 
-def _layers(name: str) -> tuple["LayerRow", ...]:
+def _layers(name: str) -> tuple["LayerRow", ...] | None:
     named = RECIPES[name]
+    if not is_installed("torch"):
+        return None
     from digits_core.inference.inside import layer_rows
 
     return layer_rows(named.build(), DATASETS[named.dataset].side)

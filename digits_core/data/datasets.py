@@ -131,6 +131,7 @@ class DataSource:
     family: str  # data sets of the same family share images
     files: tuple[DataFile | PackedFile, ...] = ()
     published_train_count: int = 0  # images before the published test set; 0 if there isn't one
+    hub_name: str = ""  # on the Hugging Face hub, where its name there is known to us
     contested: tuple[int, ...] = ()  # numbers of images whose published label is disputed in the literature
 
 
@@ -152,6 +153,7 @@ DATASETS: dict[str, DataSource] = {
         files=MNIST_FILES,
         description="60,000 + 10,000 images of 28x28",
         published_train_count=60_000,
+        hub_name="ylecun/mnist",
         contested=tuple(60_000 + place for place in MNIST_CONTESTED_TESTS),
     ),
     "optdigits": DataSource(
@@ -225,6 +227,15 @@ def absolute(name: str) -> str:
     for component in components_of(name):
         kind, _, place = component.partition(":")
         pieces.append(f"{kind}:{Path(place).expanduser().absolute()}" if is_own(component) and place else component)
+    return "+".join(pieces)
+
+
+def public_name(name: str) -> str:
+    """The same name for other people to read: of your own data only the last part of its path."""
+    pieces = []
+    for component in components_of(name):
+        kind, _, place = component.partition(":")
+        pieces.append(f"{kind}:{Path(place).name}" if is_own(component) else component)
     return "+".join(pieces)
 
 

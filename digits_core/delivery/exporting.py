@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from digits_core.data.datasets import load_digits
+from digits_core.data.datasets import load_digits, public_name
 from digits_core.data.digits import LabelledImages
-from digits_core.delivery import c_source, onnx_file
+from digits_core.delivery import c_source, onnx_file, onnx_model
 from digits_core.delivery.c_source import Footprint
-from digits_core.delivery.card import model_card
+from digits_core.delivery.card import Subject, model_card
 from digits_core.delivery.deployed import Deployed, as_input, in_chunks
-from digits_core.delivery.exports import Export, ExportConfig, Parity
+from digits_core.delivery.exports import CARD, Export, ExportConfig, Parity
 from digits_core.errors import EnvironmentFailure
 from digits_core.inference.classifier import Classifier
 from digits_core.inference.sealed import open_test_images
@@ -50,7 +50,7 @@ def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Call
     result = Export(
         model=name, config=config, folder=folder, files=(), parity=parity, seconds=seconds, footprint=footprint
     )
-    contents["README.md"] = as_utf8(model_card(classifier, result))
+    contents[CARD] = as_utf8(model_card(_subject(classifier), result, config.licence))
     files = _written(folder, contents)
     return Export(**{**vars(result), "files": files})
 
@@ -68,10 +68,35 @@ def _converted(classifier: Classifier, model: Deployed, config: ExportConfig) ->
         digits = load_digits(classifier.dataset)
         graph = onnx_file.quantised(graph, digits.images[digits.parts[0]], batch=batch)
     if config.format == "onnx":
-        return {"model.onnx": graph}, lambda images: onnx_file.answers(graph, images, takes_bytes=config.takes_bytes)
+        graph = onnx_file.labelled(graph, _label(classifier))
+        ready = onnx_model.session(graph)
+        return {onnx_model.FILE_NAME: graph}, lambda images: onnx_model.probabilities(
+            ready, images, takes_bytes=config.takes_bytes
+        )
     source, side = c_source.to_c(graph), classifier.side
     files = {"digits_model.c": source.encode(), "digits_model.h": c_source.header(side).encode()}
     return files, lambda images: c_source.answers(source, side, images)
+
+
+def _subject(classifier: Classifier) -> Subject:
+    together = classifier.ensemble
+    return Subject(
+        name=classifier.name,
+        header=classifier.header,
+        records=classifier.records,
+        weights=tuple(classifier.combine.weights.tolist()),
+        validation=together.chosen.validation if together else classifier.records[0].validation,
+    )
+
+
+def _label(classifier: Classifier) -> onnx_model.Label:
+    return onnx_model.Label(
+        model=classifier.name,
+        dataset=public_name(classifier.dataset),
+        data_checksum=classifier.header.data_checksum,
+        side=classifier.side,
+        members=len(classifier.records),
+    )
 
 
 def _as_torchscript(model: Deployed) -> Converted:

@@ -1,12 +1,15 @@
 """The options and the result of an export, as plain values."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from digits_core.delivery.c_source import Footprint
 from digits_core.errors import UsageError, unknown_name
 
+CARD = "README.md"  # the model card, by the name under which the hub shows it
 FORMATS = ("onnx", "torchscript", "c")
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.\-]{0,59}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +20,11 @@ class ExportConfig:
     int8: bool = False
     takes_bytes: bool = False  # preprocessing is part of the model
     max_flash: int | None = None  # bytes
+    licence: str = "unknown"  # as the hub names it; for the model card
 
     def __post_init__(self) -> None:
+        if not LICENCE.fullmatch(self.licence):
+            raise UsageError(f"--license takes a name such as apache-2.0, mit or cc-by-4.0, got {self.licence!r}")
         if self.format not in FORMATS:
             raise unknown_name("format", self.format, FORMATS)
         if self.int8 and self.format == "torchscript":

@@ -1,4 +1,4 @@
-"""A classifier as an ONNX file, in float32 or int8, and its predictions in onnxruntime."""
+"""A classifier made into an ONNX file, in float32 or int8. onnx_model.py reads it again, without torch."""
 
 import contextlib
 import io
@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from digits_core.delivery.deployed import Deployed, as_input, in_chunks
+from digits_core.delivery.deployed import Deployed, as_input
+from digits_core.delivery.onnx_model import INPUT, OUTPUT, Label
 
-INPUT, OUTPUT = "image", "probabilities"
 CALIBRATION_COUNT = 512  # training images that calibrate the int8 ranges
 QUANTISED = [
     "Conv",
@@ -67,18 +66,11 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """An onnxruntime session on the CPU; with `threads` 0 onnxruntime chooses how many."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def answers(content: bytes, images: npt.NDArray[np.uint8], *, takes_bytes: bool) -> npt.NDArray[np.float32]:
-    """Probabilities, (N, 10), for images, uint8 (N, side, side)."""
-    ready = session(content)
-    return in_chunks(lambda x: torch.from_numpy(ready.run([OUTPUT], {INPUT: x.numpy()})[0]), images, takes_bytes)
+def labelled(content: bytes, label: Label) -> bytes:
+    """The graph with a label among its metadata, so that it can be used without its run."""
+    graph = onnx.load_model_from_string(content)
+    onnx.helper.set_model_props(graph, label.as_metadata())
+    return bytes(graph.SerializeToString())
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types

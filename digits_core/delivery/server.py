@@ -162,8 +162,8 @@ def make_app(reader: Reader, *, hosts: list[str] | None = None, bucket: Bucket |
     @app.get("/model", response_model=ModelAnswer)
     async def model() -> ModelAnswer:
         """The model that is served."""
-        one = reader.classifier
-        return ModelAnswer(model=one.name, trained_on=one.dataset, networks=len(one.records))
+        one = reader.model
+        return ModelAnswer(model=one.name, trained_on=one.dataset, networks=one.member_count)
 
     for path in PAGES:
         app.add_api_route(path, _page_of(path), include_in_schema=False)
@@ -232,7 +232,7 @@ def _answer(reader: Reader, reading: Reading) -> PictureAnswer:
         seen = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
         digits.append(DigitAnswer(**digit_document(digit), seen=seen))
     return PictureAnswer(
-        model=reader.classifier.name, text=reading.text, width=reading.width, height=reading.height, digits=digits,
+        model=reader.model.name, text=reading.text, width=reading.width, height=reading.height, digits=digits,
         left_out=[NoDigitAnswer(**left_out_document(one)) for one in reading.left_out],
     )  # fmt: skip
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from digits_core.data.arrays import images_of_table, split_range
+from digits_core.delivery.reader import Model
 from digits_core.errors import UsageError
 from digits_core.handwriting.framing import frame_for, reframed
-from digits_core.inference.classifier import Classifier
 from digits_core.runs.durable import write_output
 
 
@@ -19,12 +19,12 @@ def check_output(place: str, output: Path) -> None:
         raise UsageError(f"--output {output} is the table itself; name another file")
 
 
-def read_table(classifier: Classifier, place: str) -> npt.NDArray[np.intp]:
+def read_table(model: Model, place: str) -> npt.NDArray[np.intp]:
     """The likeliest digit of every image, (N,). Images of another size than the model's are converted first."""
     images = images_of_table(place)
-    if images.shape[1] != classifier.side:
-        images = reframed(images, frame_for(classifier.side))
-    digits: npt.NDArray[np.intp] = classifier.finite(images).argmax(axis=1)
+    if images.shape[1] != model.side:
+        images = reframed(images, frame_for(model.side))
+    digits: npt.NDArray[np.intp] = model.finite(images).argmax(axis=1)
     return digits
 
 

@@ -1,6 +1,7 @@
 """A stored network, or an ensemble exactly as it was combined, that predicts images which no run has seen."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,26 @@ class Classifier:
     def dataset(self) -> str:
         """The data set it was trained on."""
         return self.header.dataset
+
+    @property
+    def data_checksum(self) -> str:
+        """The checksum of that data set."""
+        return self.header.data_checksum
+
+    @property
+    def member_count(self) -> int:
+        """How many networks vote."""
+        return len(self.records)
+
+    @contextlib.contextmanager
+    def on_one_thread(self) -> Iterator["Classifier"]:
+        """The same model on one thread, for as long as the context lasts."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield self
+        finally:
+            torch.set_num_threads(before)
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> Combined:
         """(N, 10). images: uint8 (N, side, side), bright ink on a dark background."""

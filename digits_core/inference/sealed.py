@@ -8,12 +8,9 @@ import numpy.typing as npt
 from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Digits, LabelledImages, refit_split_id, sealed_test_part
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.inference.stored_model import stored_model, stored_precision
 from digits_core.records import RunRecord
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
-from digits_core.training.device import default_device
-from digits_core.training.evaluate import as_tensor, predict
 
 
 def open_test_images(run: Run, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
@@ -69,6 +66,11 @@ def open_test(run: Run, records: Sequence[RunRecord], purpose: str) -> npt.NDArr
     Raises EnvironmentFailure if weights are missing or the data set is not the one the run was trained on, UsageError
     for a cross-validation.
     """
+    # Imported here, because opening labels or images for predictions made elsewhere needs no torch.
+    from digits_core.inference.stored_model import stored_model, stored_precision
+    from digits_core.training.device import default_device
+    from digits_core.training.evaluate import as_tensor, predict
+
     header = run.header
     if header.fold_count:
         raise UsageError(

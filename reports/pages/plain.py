@@ -13,7 +13,6 @@ from digits_core.data.datasets import load_digits
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.reading import Reading, left_out_text
 from digits_core.judging.stats import accuracy_interval
-from digits_core.records import RunHeader
 from digits_core.runs.durable import as_utf8, write_output
 from digits_core.runs.transfer_records import Transfer
 from reports.pages.report import checked_output, page_environment, page_style
@@ -24,17 +23,23 @@ from reports.rows.reading import ReadingPage, reading_page
 JPEG_QUALITY = 80
 
 
-def write_reading_page(readings: Sequence[Reading], model: str, header: RunHeader, output: Path) -> Path:
-    """Write the page of the pictures that a run's model read; return its absolute path."""
+def write_reading_page(
+    readings: Sequence[Reading], model: str, dataset: str, data_checksum: str | None, output: Path
+) -> Path:
+    """Write the page of the pictures that a model read; return its absolute path.
+
+    dataset, data_checksum: what the model was trained on; the checksum is None for a model made elsewhere.
+    """
     checked_output(output)  # fail before the slow search for neighbours
-    digits, why_not = None, ""
+    digits, why_not = None, "the file does not say which images it was trained on"
     try:
-        digits = load_digits(header.dataset)
-        if digits.checksum != header.data_checksum:
-            digits, why_not = None, f"the data set {header.dataset} on this machine is not the one it was trained on"
+        if data_checksum is not None:
+            digits, why_not = load_digits(dataset), ""
+            if digits.checksum != data_checksum:
+                digits, why_not = None, f"the data set {dataset} on this machine is not the one it was trained on"
     except (EnvironmentFailure, UsageError) as error:
         why_not = str(error)
-    page = render_reading_page(reading_page(readings, model, header.dataset, digits, why_not))
+    page = render_reading_page(reading_page(readings, model, dataset, digits, why_not))
     return write_plain_page(page, output)
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from huggingface_hub import ModelCard
 
 from digits_core.data.digits import Digits
 from digits_core.delivery.deployed import Deployed
+from digits_core.delivery.onnx_model import open_onnx
 from digits_core.inference.classifier import open_classifier
 from digits_core.inference.ensembling import build_ensemble
 from digits_core.runs.ensemble_records import EnsembleConfig
@@ -36,7 +38,7 @@ def test_one_module_predicts_as_the_ensemble_does(sweep_store: Run, digits: Digi
 
 
 def test_onnx_predicts_as_torch_does(sweep_store: Run, tmp_path: Path, digits: Digits) -> None:
-    document = exported(sweep_store, tmp_path / "out", "--model", "tiny/0")
+    document = exported(sweep_store, tmp_path / "out", "--model", "tiny/0", "--license", "mit")
     assert document["parity"]["disagreements"] == 0
     assert document["parity"]["n"] == 359
     assert document["parity"]["largest_difference"] < 1e-4
@@ -44,11 +46,24 @@ def test_onnx_predicts_as_torch_does(sweep_store: Run, tmp_path: Path, digits: D
     session = onnxruntime.InferenceSession((tmp_path / "out" / "model.onnx").read_bytes())
     said = session.run(None, {"image": images[:, np.newaxis].astype(np.float32) / 255})[0]
     assert np.abs(said - sweep_store.validation_probabilities(0)).max() < 5e-3
-    assert "/" not in str(onnx.load(tmp_path / "out" / "model.onnx").metadata_props)  # no path of this machine
+    graph = onnx.load(tmp_path / "out" / "model.onnx")
+    assert "/" not in str([node.metadata_props for node in graph.graph.node])  # no path of this machine
+    assert {one.key: one.value for one in graph.metadata_props}["digits.model"] == "tiny/0"
+    as_file, as_run = open_onnx(tmp_path / "out" / "model.onnx"), open_classifier(sweep_store.folder.parent, "tiny/0")
+    assert np.abs(as_file.finite(images) - as_run.finite(images)).max() < 5e-3
+    assert (as_file.dataset, as_file.data_checksum, as_file.side) == ("sklearn-digits", digits.checksum, 8)
     assert [opening.purpose for opening in sweep_store.ledger] == ["export of tiny/0 as onnx"]
     card = (tmp_path / "out" / "README.md").read_text()
     for word in ("tiny/0", "sklearn-digits", "seed 0", "Wilson", "0 of 359 predictions differ", "Limits"):
         assert word in card
+    read = ModelCard(card)  # the hub library's own reader: raises for results that it does not understand
+    on_test, on_validation = read.data.eval_results
+    assert (on_test.metric_type, on_test.dataset_split) == ("accuracy", "test")
+    assert on_test.metric_value == pytest.approx(1 - document["parity"]["error_count"] / 359, abs=1e-6)
+    assert (on_validation.dataset_name, on_validation.dataset_split) == ("sklearn-digits, validation set", "validation")
+    assert read.data.license == "mit"
+    assert read.data.library_name == "onnx"
+    assert {"handwritten-digits", "onnx"} <= set(read.data.tags)
 
 
 def test_preprocessing_inside_takes_any_size_and_polarity(sweep_store: Run, tmp_path: Path, digits: Digits) -> None:
@@ -110,6 +125,7 @@ def test_c_without_malloc_predicts_the_same(sweep_store: Run, tmp_path: Path, in
         (("--model", "tiny/0", "--ensemble"), 2, "write --model tiny --ensemble"),
         (("--model", "tiny/4"), 1, "the weights of trial 4 are missing"),
         (("--ensemble",), 2, "has an ensemble yet"),
+        (("--license", "my own: #"), 2, "--license takes a name such as apache-2.0"),
         (("--model", "tiny/0", "--output", "/proc/x"), 1, "cannot write"),
     ],
 )
