@@ -6,6 +6,7 @@ import typer
 
 from digits_cli import delivering, judging, looking, moving, outside, searching, showing, training
 from digits_cli import predicting as reading
+from digits_cli.agents import command as agents
 
 app = typer.Typer(
     help="Search, combine and honestly compare classifiers of handwritten digits.\n\n"
@@ -70,6 +71,7 @@ for command in (
     training.compare,
     training.replay,
     showing.recipes,
+    agents.mcp,
     showing.doctor,
 ):
     app.command()(command)

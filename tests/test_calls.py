@@ -19,6 +19,7 @@ COMMANDS = (
     ("report",),
     ("datasets", "check", "sklearn-digits"),
     ("doctor",),
+    ("mcp",),  # ends with its stdin
 )
 ADDRESS = re.compile(r"sin6?_addr\w*[=(].*?\"([^\"]+)\"|inet_pton\(AF_INET6, \"([^\"]+)\"")
 
@@ -36,6 +37,7 @@ def test_no_command_connects_to_another_machine(tmp_path: Path) -> None:
             ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-e", "signal=none", "-o", trace,
              Path(sys.executable).with_name("digits"), *command],
             cwd=tmp_path, env={**environment, "HOME": str(home)}, check=True, capture_output=True,
+            stdin=subprocess.DEVNULL,
         )  # fmt: skip
         called = {
             found.group(1) or found.group(2)

@@ -54,24 +54,26 @@ def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run,
         "transfer": ["transfer"],
         "space": ["space"],
     }
-    refused = ["predict", tmp_path / "seven.png", "--model", "tiny/0"]
+    refused = [["predict", tmp_path / "seven.png", "--model", "tiny/0"], ["mcp"]]
     lines = [
         [*map(str, words), *(() if words[0] in ("datasets", "space") else ("--runs", str(runs)))]
-        for words in (*works.values(), *lacks.values(), refused)
+        for words in (*works.values(), *lacks.values(), *refused)
     ]
     done = subprocess.run(
         [sys.executable, "-m", "tests.helpers.lean", json.dumps(lines)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    *results, last = json.loads(done.stdout)
+    *results, stored, protocol = json.loads(done.stdout)
     printed = dict(zip([*works, *lacks], results, strict=True))
     assert {name: printed[name] for name in works if printed[name][0] != 0} == {}
     assert {name: printed[name][2] for name in lacks if INSTALL not in printed[name][2]} == {}
     assert {printed[name][0] for name in lacks} == {1}
     assert {len(printed[name][2].splitlines()) for name in lacks} == {1}
-    assert last[0] == 1
-    assert "predict with --model FOLDER/model.onnx" in last[2]
+    assert stored[0] == 1
+    assert "predict with --model FOLDER/model.onnx" in stored[2]
+    assert protocol[0] == 1
+    assert protocol[2].splitlines()[-1].endswith("which this install leaves out; run: pip install 'digits[mcp]'")
     assert "not shown without torch; run: pip install 'digits[train]'" in printed["recipe"][1]
     assert json.loads(printed["doctor"][1])["would_use"].startswith("nothing: searching and training need torch")
     (picture,) = json.loads(printed["predict"][1])["images"]

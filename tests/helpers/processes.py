@@ -16,3 +16,12 @@ def children_of(parent: int) -> list[int]:
             if parent_of(int(path.name)) == parent:
                 found.append(int(path.name))
     return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs: one that has ended and that nobody has asked about does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return state.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
