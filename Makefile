@@ -42,8 +42,14 @@ sweep: setup
 test: setup
 	$(VENV)/bin/python -m pytest $(TESTS) -m "not slow"
 
-test-all: setup
+# MLflow's server has an environment of its own: it wants other versions than we do.
+test-all: setup $(VENV)-mlflow/.installed
 	$(VENV)/bin/python -m pytest $(TESTS)
+
+$(VENV)-mlflow/.installed:
+	$(PYTHON) -m venv $(VENV)-mlflow
+	$(VENV)-mlflow/bin/python -m pip install --quiet --disable-pip-version-check mlflow==3.17.2
+	touch $@
 
 # The slow tests of running and keeping trials.
 test-running: setup
@@ -65,4 +71,4 @@ bench: setup
 	$(VENV)/bin/python -m benchmarks.search_quality --replays 10
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-mlflow build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

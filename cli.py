@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from digits_cli import delivering, judging, looking, moving, outside, searching, showing, training
+from digits_cli import delivering, judging, looking, moving, outside, searching, showing, tracking, training
 from digits_cli import predicting as reading
 from digits_cli.agents import command as agents
 
@@ -67,6 +67,7 @@ for command in (
     looking.rm,
     moving.push,
     moving.pull,
+    tracking.track,
     training.train,
     training.compare,
     training.replay,

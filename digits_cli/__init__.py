@@ -12,6 +12,7 @@ predicting.py   predict and serve
 searching.py    sweep, space and resume
 shell.py        what all commands share: options, exit codes, errors in one line, stdout and stderr
 showing.py      recipes, datasets, report and doctor
+tracking.py     track
 training.py     train, compare and replay
 agents/         `digits mcp`, for programs that use digits
 printed/        what the commands print

@@ -8,6 +8,7 @@ recipes.py      the named recipes, and best-parameters files
 records.py      what is stored of a run and its trials, as plain values
 stored.py       builds such values from JSON, checked by the types of their fields
 data/           data sets as arrays, with their splits
+tracking/       stored runs told to TensorBoard, MLflow and W&B
 delivery/       trained models in use: reading pictures, exports, the server
 handwriting/    from a picture to framed digits
 inference/      stored models that predict; the only opener of the sealed test set

@@ -5,7 +5,7 @@ import importlib.util
 import platform
 from pathlib import Path
 
-EXTRAS = ("train", "mcp", "postgres")
+EXTRAS = ("train", "mcp", "tensorboard", "mlflow", "wandb", "postgres")
 """What a base install leaves out; pyproject.toml lists what each brings."""
 
 RECORDED_PACKAGES = ("digits", "torch", "ray", "optuna", "numpy", "scikit-learn", "plotly")

@@ -54,7 +54,7 @@ def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run,
         "transfer": ["transfer"],
         "space": ["space"],
     }
-    refused = [["predict", tmp_path / "seven.png", "--model", "tiny/0"], ["mcp"]]
+    refused = [["predict", tmp_path / "seven.png", "--model", "tiny/0"], ["mcp"], ["track", "tiny"]]
     lines = [
         [*map(str, words), *(() if words[0] in ("datasets", "space") else ("--runs", str(runs)))]
         for words in (*works.values(), *lacks.values(), *refused)
@@ -64,7 +64,7 @@ def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run,
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    *results, stored, protocol = json.loads(done.stdout)
+    *results, stored, protocol, tracked = json.loads(done.stdout)
     printed = dict(zip([*works, *lacks], results, strict=True))
     assert {name: printed[name] for name in works if printed[name][0] != 0} == {}
     assert {name: printed[name][2] for name in lacks if INSTALL not in printed[name][2]} == {}
@@ -74,6 +74,7 @@ def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run,
     assert "predict with --model FOLDER/model.onnx" in stored[2]
     assert protocol[0] == 1
     assert protocol[2].splitlines()[-1].endswith("which this install leaves out; run: pip install 'digits[mcp]'")
+    assert "tensorboard, which this install leaves out; run: pip install 'digits[tensorboard]'" in tracked[2]
     assert "not shown without torch; run: pip install 'digits[train]'" in printed["recipe"][1]
     assert json.loads(printed["doctor"][1])["would_use"].startswith("nothing: searching and training need torch")
     (picture,) = json.loads(printed["predict"][1])["images"]

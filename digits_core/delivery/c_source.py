@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import onnx
 from emx_onnx_cgen.compiler import Compiler, CompilerOptions
 
+from digits_core.delivery.exports import Footprint
 from digits_core.errors import EnvironmentFailure
 
 NAME = "digits_model"
@@ -40,15 +40,6 @@ int main(void) {{
     return 0;
 }}
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Footprint:
-    """Size of the compiled model in bytes. `compiler`: the target that it was compiled for."""
-
-    flash: int  # code and constants
-    ram: int  # static variables and the largest stack use
-    compiler: str
 
 
 def to_c(content: bytes) -> str:

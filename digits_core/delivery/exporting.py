@@ -11,10 +11,9 @@ import torch
 from digits_core.data.datasets import load_digits, public_name
 from digits_core.data.digits import LabelledImages
 from digits_core.delivery import c_source, onnx_file, onnx_model
-from digits_core.delivery.c_source import Footprint
 from digits_core.delivery.card import Subject, model_card
 from digits_core.delivery.deployed import Deployed, as_input, in_chunks
-from digits_core.delivery.exports import CARD, Export, ExportConfig, Parity
+from digits_core.delivery.exports import CARD, Export, ExportConfig, Footprint, Parity
 from digits_core.errors import EnvironmentFailure
 from digits_core.inference.classifier import Classifier
 from digits_core.inference.sealed import open_test_images

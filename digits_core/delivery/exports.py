@@ -4,12 +4,20 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits_core.delivery.c_source import Footprint
 from digits_core.errors import UsageError, unknown_name
 
 CARD = "README.md"  # the model card, by the name under which the hub shows it
 FORMATS = ("onnx", "torchscript", "c")
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.\-]{0,59}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Size of the compiled model in bytes. `compiler`: the target that it was compiled for."""
+
+    flash: int  # code and constants
+    ram: int  # static variables and the largest stack use
+    compiler: str
 
 
 @dataclass(frozen=True, kw_only=True)

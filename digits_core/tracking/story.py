@@ -1,0 +1,268 @@
+"""A run as a tracker keeps it: one entry for the run, one for each trial that has ended, one for its ensemble."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from digits_core.data.datasets import public_name
+from digits_core.delivery.card import Subject, model_card
+from digits_core.delivery.exports import CARD
+from digits_core.judging.answers import Answers
+from digits_core.judging.candidates import Candidate, leader
+from digits_core.metrics import Score, score
+from digits_core.recipe import Scalar
+from digits_core.records import EpochRow, RunRecord
+from digits_core.runs.durable import checksum
+from digits_core.runs.run import Run
+from digits_core.runs.trial_folder import WEIGHTS
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file to keep with an entry: one of the run's, or text. checksum: of its content."""
+
+    name: str
+    checksum: str
+    path: Path | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What a tracker keeps under one name. figures and parameters are by name; curve is empty but for trials."""
+
+    key: str  # `first`, `first/17`, `first/confirmed/3`, `first/ensemble`
+    name: str  # within its run; the run's own name for the run
+    status: str  # finished, stopped, failed or running
+    parameters: dict[str, Scalar]
+    figures: dict[str, float]
+    facts: dict[str, str]
+    started_at: float
+    ended_at: float | None
+    curve: tuple[EpochRow, ...] = ()
+    files: tuple[File, ...] = ()
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is the run itself, and not one of its trials."""
+        return "/" not in self.key
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when anything about the entry does."""
+        told = asdict(replace(self, files=()))
+        told["files"] = [(one.name, one.checksum) for one in self.files]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def identifier(self) -> str:
+        """Sixteen hexadecimal digits that stay the same for this entry of this run, whatever is added to it."""
+        return hashlib.sha256(f"{self.facts['digits.run_started']} {self.key}".encode()).hexdigest()[:16]
+
+
+class Tracker(Protocol):
+    """One of the tools. where: an address or folder, to print. next_command: how to look at what was sent."""
+
+    where: str
+    next_command: str
+
+    def send(self, entry: Entry, of: Entry) -> bool:
+        """Keep an entry, below its run's (`of`), which is sent first. Returns whether anything was new.
+
+        Raises EnvironmentFailure, in one line, if the tool cannot be reached or refuses.
+        """
+
+    def close(self) -> None:
+        """Finish what is still being sent."""
+
+
+def story(run: Run) -> Iterator[Entry]:
+    """The run, then its trials, those of the runs in its folder, and its ensemble. Reads each record once."""
+    first = _run_entry(run)
+    yield first
+    shared = {name: first.facts[name] for name in ("digits.run_started", "data set", "split")}
+    for one in (run, *_inner_runs(run)):
+        for record in one.records:
+            yield _trial_entry(run, one, record, shared)
+    if run.ensemble is not None:
+        yield _ensemble_entry(run, shared)
+
+
+def _inner_runs(run: Run) -> list[Run]:
+    return [inner for folder in run.inner_folders if (inner := run.inner(folder.name)) is not None]
+
+
+def _run_entry(run: Run) -> Entry:
+    header, summary = run.header, run.summary
+    best = None if header.kind == "refit" else leader(run)
+    files = [_file(run.folder / PAGE, PAGE), _file(run.folder / "leaderboard.csv", "leaderboard.csv")]
+    if best is not None:
+        files.append(_text(CARD, model_card(_subject(run, best))))
+    figures: dict[str, float] = {"trials": float(len(run.records)), "test openings": float(len(run.ledger))}
+    if summary is not None:
+        figures |= {"seconds": summary.seconds, "training share": summary.training_share}
+    facts = {
+        "digits.run_started": f"{header.created_at:.3f}",
+        "kind": str(header.kind),
+        "data set": public_name(header.dataset),
+        "split": header.split_id,
+        "hardware": header.hardware,
+        **{f"version of {package}": version for package, version in header.versions.items()},
+    }
+    if best is not None:
+        facts["leader"] = best.name
+        figures |= _answers("leader validation", best.validation)
+        if best.test is not None:
+            figures |= _answers("leader test", best.test)
+    ended = max((record.ended_at for record in run.records), default=None) if summary else None
+    plan = header.plan
+    return Entry(
+        key=run.name,
+        name=run.name,
+        status="running" if summary is None else "stopped" if summary.interrupted else "finished",
+        parameters={
+            "seed": header.seed,
+            "trials asked for": header.trial_count,
+            "epochs at most": header.max_epochs,
+            **({"search": plan.search, "scheduler": plan.scheduler} if plan else {}),
+        },
+        figures=figures,
+        facts=facts,
+        started_at=header.created_at,
+        ended_at=ended,
+        files=tuple(one for one in files if one is not None),
+    )
+
+
+def _subject(run: Run, best: Candidate) -> Subject:
+    first, test = best.runs[0], best.test
+    return Subject(
+        name=f"{run.name}/{best.trial}",
+        header=best.home.header,
+        records=(first,),
+        validation=first.validation,
+        test=None if test is None else _test_score(best.home, first),
+    )
+
+
+def _test_score(run: Run, record: RunRecord) -> Score:
+    return score(run.test_labels, run.test_probabilities(record.trial))
+
+
+def _trial_entry(run: Run, home: Run, record: RunRecord, shared: dict[str, str]) -> Entry:
+    within = "" if home is run else f"{home.folder.name}/"
+    folder = home.trial(record.trial)
+    figures: dict[str, float] = {"parameters": float(record.parameter_count), "train seconds": record.train_seconds}
+    if record.counts and record.validation is not None:
+        figures |= _figures("validation", record.validation) | {"best epoch": float(record.best_epoch or 0)}
+    if record.counts and home.has_opened_test(record.trial):
+        figures |= _figures("test", _test_score(home, record))
+    files: tuple[File, ...] = ()
+    if folder.has_weights and WEIGHTS in record.files:
+        files = (File(name=WEIGHTS, checksum=record.files[WEIGHTS], path=folder.folder / WEIGHTS),)
+    facts = {**shared, "device": record.device, "precision": record.precision, "recipe": record.recipe.recipe_id}
+    if record.label:
+        facts["label"] = record.label
+    if record.failure:
+        facts["error"] = record.failure
+    return Entry(
+        key=f"{run.name}/{within}{record.trial}",
+        name=f"{within}trial {record.trial}",
+        status=record.status,
+        parameters=record.recipe.as_overrides(),
+        figures=figures,
+        facts=facts,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        curve=record.curve,
+        files=files,
+    )
+
+
+def _ensemble_entry(run: Run, shared: dict[str, str]) -> Entry:
+    record = run.ensemble
+    assert record is not None
+    chosen = record.chosen
+    described = _file(run.folder / "ensemble.json", "ensemble.json")
+    return Entry(
+        key=f"{run.name}/ensemble",
+        name="ensemble",
+        status="finished",
+        parameters={"method": record.method, "pool": record.pool, "members": len(chosen.weights)},
+        figures={
+            **_figures("validation", chosen.validation),
+            **_figures("test", chosen.test),
+            "parameters": float(record.parameter_count),
+        },
+        facts={**shared, "reason": record.reason},
+        started_at=record.created_at,
+        ended_at=record.created_at,
+        files=(described,) if described else (),
+    )
+
+
+def _figures(part: str, said: Score) -> dict[str, float]:
+    return {
+        f"{part} accuracy": said.accuracy,
+        f"{part} errors": float(said.error_count),
+        f"{part} n": float(said.n),
+        f"{part} nll": said.nll,
+        f"{part} ece": said.ece,
+    }
+
+
+def _answers(part: str, said: Answers) -> dict[str, float]:
+    """Means over the runs of a recipe, with Wilson's 95 % interval of the accuracy."""
+    return {
+        f"{part} accuracy": said.accuracy.mean,
+        f"{part} accuracy low": said.interval.low,
+        f"{part} accuracy high": said.interval.high,
+        f"{part} nll": said.mean_nll,
+        f"{part} n": float(said.n),
+        f"{part} runs": float(len(said.scores)),
+    }
+
+
+def _file(path: Path, name: str) -> File | None:
+    if path.is_symlink() or not path.is_file():
+        return None
+    return File(name=name, checksum=checksum(path.read_bytes()), path=path)
+
+
+def _text(name: str, text: str) -> File:
+    return File(name=name, checksum=checksum(text.encode()), text=text)
+
+
+def curve_figures(row: EpochRow) -> dict[str, float]:
+    """An epoch of a learning curve, by name."""
+    return {
+        "train loss": row.train_loss,
+        "train accuracy": 1 - row.train_error_count / row.train_n,
+        "validation nll": row.validation_nll,
+        "validation accuracy": 1 - row.validation_error_count / row.validation_n,
+    }
+
+
+def clock(entry: Entry) -> Iterator[tuple[EpochRow, float]]:
+    """Each epoch with the time at which it ended, in seconds since 1970."""
+    at = entry.started_at
+    for row in entry.curve:
+        at += row.seconds
+        yield row, at
+
+
+def slug(name: str) -> str:
+    """A name as all trackers take it: letters, digits, dots, dashes, slashes and underscores."""
+    return re.sub(r"[^A-Za-z0-9._/-]+", "_", name)
+
+
+def fits(value: Any) -> bool:
+    """Whether a figure is a finite number, as trackers want it."""
+    return isinstance(value, int | float) and abs(value) < float("inf")
