@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +48,7 @@ class Entry:
     ended_at: float | None
     curve: tuple[EpochRow, ...] = ()
     files: tuple[File, ...] = ()
+    varied: dict[str, tuple[Scalar, ...]] = field(default_factory=dict)  # of a run: its trials' differing parameters
 
     @property
     def is_run(self) -> bool:
@@ -138,7 +139,22 @@ def _run_entry(run: Run) -> Entry:
         started_at=header.created_at,
         ended_at=ended,
         files=tuple(one for one in files if one is not None),
+        varied=_varied(run),
     )
+
+
+def _varied(run: Run) -> dict[str, tuple[Scalar, ...]]:
+    """The fields of the recipe that differ between trials, with their values in order. Not the seed: it always does."""
+    recipes = [record.recipe.as_overrides() for record in run.records]
+    found = {
+        name: sorted({recipe[name] for recipe in recipes}, key=_in_order) for name in (recipes[0] if recipes else ())
+    }
+    return {name: tuple(values) for name, values in found.items() if len(values) > 1 and name != "training.seed"}
+
+
+def _in_order(value: Scalar) -> tuple[bool, float, str]:
+    """Numbers by size, then text."""
+    return (True, 0.0, value) if isinstance(value, str) else (False, float(value), "")
 
 
 def _subject(run: Run, best: Candidate) -> Subject:

@@ -2,7 +2,7 @@
 
 import io
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -14,6 +14,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from digits_core.delivery.exports import CARD
 from digits_core.errors import EnvironmentFailure
+from digits_core.recipe import Scalar
 from digits_core.runs.durable import write_atomically
 from digits_core.tracking.story import PAGE, Entry, clock, curve_figures, fits
 
@@ -65,7 +66,8 @@ def _events(entry: Entry) -> Iterator[Event]:
     yield Event(wall_time=at, file_version=VERSION)
     if entry.is_run:
         metrics = [hparams.Metric(name) for name in CHOSEN_BY]
-        yield _event(at, 0, hparams.hparams_config_pb(hparams=[], metrics=metrics))
+        settings = [hparams.HParam(name, _domain(values)) for name, values in entry.varied.items()]
+        yield _event(at, 0, hparams.hparams_config_pb(hparams=settings, metrics=metrics))
     else:
         yield _event(at, 0, hparams.hparams_pb(_settings(entry), trial_id=entry.key, start_time_secs=at))
     for row, time in clock(entry):
@@ -78,6 +80,13 @@ def _events(entry: Entry) -> Iterator[Event]:
             yield _event(ended, 0, scalars.scalar_pb(name, value))
     for name, text in _texts(entry):
         yield _event(ended, 0, texts.text_pb(name, text))
+
+
+def _domain(values: Sequence[Scalar]) -> hparams.Domain:
+    """The values of a setting, as TensorBoard asks for them to offer filters."""
+    if any(isinstance(value, bool | str) for value in values):
+        return hparams.Discrete(values)
+    return hparams.RealInterval(float(min(values)), float(max(values)))
 
 
 def _settings(entry: Entry) -> dict[str, bool | float | str]:

@@ -50,6 +50,12 @@ def test_the_run_has_its_card_and_is_replaced_when_it_grows(sweep_store: Run, tm
     found = read(tmp_path / "tb" / "tiny")
     (card,) = found.Tensors("model card")
     assert b"## Evaluation" in card.tensor_proto.string_val[0]
+    content = found.summary_metadata["_hparams_/experiment"].plugin_data.content
+    offered = {one.name: one for one in metadata.parse_experiment_plugin_data(content).hparam_infos}
+    names = {record.recipe.model.name for record in sweep_store.records}
+    assert {value.string_value for value in offered["model.name"].domain_discrete.values} == names
+    assert "training.seed" not in offered
+    assert "optimizer.name" not in offered  # the same in all trials
     assert found.Tensors("test openings")[0].tensor_proto.float_val[0] == 1
 
 
