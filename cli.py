@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from digits_cli import delivering, judging, looking, moving, outside, searching, showing, tracking, training
+from digits_cli import delivering, explaining, judging, looking, moving, outside, searching, showing, training
 from digits_cli import predicting as reading
 from digits_cli.agents import command as agents
 
@@ -15,7 +15,6 @@ app = typer.Typer(
     "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.\n\n"
     "Examples:\n\n    digits sweep --trials 100\n\n    digits ensemble --top 5\n\n    digits leaderboard",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -67,7 +66,7 @@ for command in (
     looking.rm,
     moving.push,
     moving.pull,
-    tracking.track,
+    moving.track,
     training.train,
     training.compare,
     training.replay,
@@ -76,6 +75,7 @@ for command in (
     showing.doctor,
 ):
     app.command()(command)
+app.command("help")(explaining.help_about)
 app.add_typer(datasets, name="datasets")
 
 

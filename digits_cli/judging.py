@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digits_cli import completing
 from digits_cli.shell import (
     INTERRUPTED,
     AsJson,
@@ -26,9 +27,19 @@ if TYPE_CHECKING:
     from sweeps.plans.config import ConfirmConfig
     from sweeps.plans.confirming import Confirmation
 
-RunName = Annotated[str | None, typer.Argument(help="Name of a sweep or comparison.", show_default="the latest")]
+RunName = Annotated[
+    str | None,
+    typer.Argument(
+        help="Name of a sweep or comparison.", show_default="the latest", autocompletion=completing.run_names
+    ),
+]
 RunOrPage = Annotated[
-    str | None, typer.Argument(help="Name of a sweep or comparison, or its report page.", show_default="the latest")
+    str | None,
+    typer.Argument(
+        help="Name of a sweep or comparison, or its report page.",
+        show_default="the latest",
+        autocompletion=completing.run_names,
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from digits_cli import completing
 from digits_cli.shell import AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
@@ -49,7 +50,10 @@ def ls(at: At = None, runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) 
 
 @errors_in_one_line
 def show(
-    run: Annotated[str, typer.Argument(help="Name of a run, or NAME/TRIAL for one of its trials.")],
+    run: Annotated[
+        str,
+        typer.Argument(help="Name of a run, or NAME/TRIAL for one of its trials.", autocompletion=completing.run_names),
+    ],
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +88,7 @@ def show(
 
 @errors_in_one_line
 def watch(
-    run: Annotated[str, typer.Argument(help="Name of a sweep or comparison.")],
+    run: Annotated[str, typer.Argument(help="Name of a sweep or comparison.", autocompletion=completing.run_names)],
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -125,7 +129,7 @@ def watch(
 
 @errors_in_one_line
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Names of runs.")],
+    names: Annotated[list[str], typer.Argument(help="Names of runs.", autocompletion=completing.run_names)],
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     at: At = None,
     runs: Runs = Path(DEFAULT_RUNS),

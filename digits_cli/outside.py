@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digits_cli import completing
 from digits_cli.shell import DATASET_HELP, AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
@@ -24,7 +25,10 @@ DEFAULT_TOP = 5
 def judge(
     files: Annotated[list[Path], typer.Argument(help="Predictions made elsewhere: .npz, .csv or .parquet files.")],
     against: Annotated[
-        str | None, typer.Option(help="Run to judge them against, on its images.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Run to judge them against, on its images.", show_default=False, autocompletion=completing.run_names
+        ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set whose validation set they predict.", show_default=False)
@@ -138,7 +142,7 @@ def _judged_on(
 
 @errors_in_one_line
 def split_dataset(
-    name: Annotated[str, typer.Argument(help=DATASET_HELP)],
+    name: Annotated[str, typer.Argument(help=DATASET_HELP, autocompletion=completing.dataset_names)],
     output: Annotated[Path, typer.Option(help="NPZ file to write.")] = Path("split.npz"),
     as_json: AsJson = False,
 ) -> None:

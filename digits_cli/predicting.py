@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digits_cli import completing
 from digits_cli.shell import FAILED, AsJson, Runs, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
@@ -20,6 +21,7 @@ StoredModel = Annotated[
         "--model",
         help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, or ensemble (the latest one).",
         show_default=DEFAULT_MODEL,
+        autocompletion=completing.model_names,
     ),
 ]
 Model = Annotated[
@@ -28,6 +30,7 @@ Model = Annotated[
         "--model",
         help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, ensemble (the latest one), or an ONNX file.",
         show_default=DEFAULT_MODEL,
+        autocompletion=completing.model_names,
     ),
 ]
 

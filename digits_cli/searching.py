@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digits_cli import completing
 from digits_cli.shell import (
     DATASET_HELP,
     INTERRUPTED,
@@ -92,7 +93,9 @@ Keep = Annotated[int, typer.Option(help="How many of the best trials keep their 
 @errors_in_one_line
 def sweep(
     trials: Annotated[int | None, typer.Option(help="Number of recipes to try.", show_default="100")] = None,
-    dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "sklearn-digits",
+    dataset: Annotated[
+        str, typer.Option(help=DATASET_HELP, autocompletion=completing.dataset_names)
+    ] = "sklearn-digits",
     name: Annotated[str | None, typer.Option(help="Name of the sweep.", show_default="data set and time")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     seed: Annotated[int, typer.Option(help="Seed of the search; trial i trains from seed + i.")] = 0,
@@ -264,7 +267,7 @@ def space(
 
 @errors_in_one_line
 def resume(
-    run: Annotated[str, typer.Argument(help="Name of the run.")],
+    run: Annotated[str, typer.Argument(help="Name of the run.", autocompletion=completing.run_names)],
     trials: Annotated[
         int | None, typer.Option(help="Number of recipes to try in total.", show_default="as before")
     ] = None,

@@ -13,6 +13,8 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
+from digits_cli import completing
+
 CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 P = ParamSpec("P")
@@ -39,8 +41,16 @@ Concurrency = Annotated[
     int | None, typer.Option(help="Trials to run at a time.", show_default="one per processor, or per GPU")
 ]
 OwnEpochs = Annotated[int | None, typer.Option("--epochs", help="Epochs to train.", show_default="the recipe's own")]
-OwnDataset = Annotated[str | None, typer.Option("--dataset", help="Data set.", show_default="the recipe's own")]
-SweepName = Annotated[str | None, typer.Option("--sweep", help="Name of the sweep.", show_default="the latest")]
+OwnDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", help="Data set.", show_default="the recipe's own", autocompletion=completing.dataset_names
+    ),
+]
+SweepName = Annotated[
+    str | None,
+    typer.Option("--sweep", help="Name of the sweep.", show_default="the latest", autocompletion=completing.run_names),
+]
 
 
 def errors_in_one_line(function: Callable[P, None]) -> Callable[P, None]:

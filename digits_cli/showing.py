@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digits_cli import completing
 from digits_cli.shell import DATASET_HELP, FAILED, AsJson, Runs, emit, errors_in_one_line, safe_name, say
 from digits_core import DEFAULT_RUNS
 
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from reports.charts.plotly_library import PlotlyMode
 
 
-DatasetName = Annotated[str, typer.Argument(help=DATASET_HELP)]
+DatasetName = Annotated[str, typer.Argument(help=DATASET_HELP, autocompletion=completing.dataset_names)]
 
 
 @errors_in_one_line
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Name of a recipe.", show_default="list all")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name of a recipe.", show_default="list all", autocompletion=completing.recipe_names),
+    ] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -121,7 +125,10 @@ class Plotly(StrEnum):
 
 @errors_in_one_line
 def report(
-    sweeps: Annotated[list[str] | None, typer.Argument(help="Names of runs.", show_default="the latest")] = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of runs.", show_default="the latest", autocompletion=completing.run_names),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="report.html in the run's folder")
     ] = None,

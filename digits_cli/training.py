@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digits_cli import completing
 from digits_cli.shell import (
     INTERRUPTED,
     AsJson,
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 
 
 RecipeNames = Annotated[
-    list[str] | None, typer.Argument(help="Names of recipes; `digits recipes` lists them.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        help="Names of recipes; `digits recipes` lists them.",
+        show_default=False,
+        autocompletion=completing.recipe_names,
+    ),
 ]
 Variations = Annotated[
     list[str] | None,
@@ -44,7 +50,10 @@ Variations = Annotated[
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(help="Name of a recipe (`digits recipes` lists them), or a file such as best_parameters.json."),
+        typer.Argument(
+            help="Name of a recipe (`digits recipes` lists them), or a file such as best_parameters.json.",
+            autocompletion=completing.recipe_names,
+        ),
     ],
     assignments: Assignments = None,
     dataset: OwnDataset = None,
@@ -231,7 +240,7 @@ def _run_comparison(plan: "RunPlan") -> "ComparisonOutcome":
 
 @errors_in_one_line
 def replay(
-    run: Annotated[str, typer.Argument(help="Name of a sweep or training run.")],
+    run: Annotated[str, typer.Argument(help="Name of a sweep or training run.", autocompletion=completing.run_names)],
     trial: Annotated[int | None, typer.Option(help="Number of the trial.", show_default="the leader")] = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,

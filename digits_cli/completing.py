@@ -1,0 +1,61 @@
+"""What a shell completes: the names of runs, models, recipes and data sets.
+
+`digits --install-completion` sets it up for bash, zsh and fish. Nothing heavy is imported: it runs at every Tab.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from digits_core import DEFAULT_RUNS
+
+
+def _runs_folder(context: typer.Context) -> Path:
+    """The folder that --runs names, where it was typed already; else that of DIGITS_RUNS, or ./runs."""
+    import os
+
+    asked = context.params.get("runs")
+    return Path(asked or os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS).expanduser()
+
+
+def _runs(context: typer.Context) -> Iterator[Path]:
+    try:
+        yield from sorted(path.parent for path in _runs_folder(context).glob("*/sweep.json"))
+    except OSError:
+        return
+
+
+def run_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The runs in the runs folder."""
+    return [folder.name for folder in _runs(context) if folder.name.startswith(incomplete)]
+
+
+def model_names(context: typer.Context, incomplete: str) -> list[str]:
+    """What --model takes: runs, and below a run that is typed already its trials with weights and its ensemble."""
+    name, slash, _ = incomplete.partition("/")
+    if not slash:
+        return ["ensemble"] * "ensemble".startswith(incomplete) + run_names(context, incomplete)
+    folder = _runs_folder(context) / name
+    try:
+        kept = sorted(path.parent.name for path in folder.glob("trials/*/weights.safetensors"))
+    except OSError:
+        return []
+    numbers = [str(int(each)) for each in kept if each.isascii() and each.isdigit()]
+    found = [*numbers, *(["ensemble"] if (folder / "ensemble.json").exists() else [])]
+    return [f"{name}/{each}" for each in found if f"{name}/{each}".startswith(incomplete)]
+
+
+def recipe_names(incomplete: str) -> list[str]:
+    """The named recipes."""
+    from digits_core.recipes import RECIPES
+
+    return [name for name in RECIPES if name.startswith(incomplete)]
+
+
+def dataset_names(incomplete: str) -> list[str]:
+    """The published data sets, and how to name your own."""
+    from digits_core.data.datasets import DATASETS
+    from digits_core.data.own import KINDS
+
+    return [name for name in (*DATASETS, *(f"{kind}:" for kind in KINDS)) if name.startswith(incomplete)]
