@@ -8,9 +8,12 @@
 # Without a GPU, TORCH_BACKEND=cpu leaves CUDA out: make sweep TORCH_BACKEND=cpu. It needs uv, which knows where PyTorch
 # keeps its builds (cpu, cu130, auto and so on).
 PYTHON ?= python3
-TORCH_BACKEND ?=
 VENV := .venv
 TESTS := --numprocesses 2 --dist worksteal --durations 10
+# What was asked for once holds until it is asked for otherwise: `make test` after `make sweep TORCH_BACKEND=cpu` stays with cpu.
+TORCH_BACKEND ?= $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*))
+# The tests start hundreds of processes; each would compile the same files again.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed$(addprefix -,$(TORCH_BACKEND))
 
 .PHONY: setup sweep test test-all test-running check bench clean

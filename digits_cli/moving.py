@@ -148,12 +148,14 @@ def track(
     opened = Run.open(runs, run)
     tracker = _tracker(to, at, runs)
     sent = kept = 0
+    is_first = True
     while True:
         is_over = _is_over(opened)
         if is_over:
             _with_page(opened)
-        new, old = _send(opened, tracker)
-        sent, kept = sent + new, old + new
+        # Of a run that grows, its own entry changes all the time: it is sent at the beginning and at the end.
+        new, old = _send(opened, tracker, with_run=is_first or is_over)
+        sent, kept, is_first = sent + new, old + new, False
         if is_over or not follow:
             break
         time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -216,7 +218,7 @@ def _with_page(run: "Run") -> None:
             say(f"its page is left out: {error}")
 
 
-def _send(run: "Run", tracker: "Tracker") -> tuple[int, int]:
+def _send(run: "Run", tracker: "Tracker", *, with_run: bool) -> tuple[int, int]:
     """How many of the run's entries were new, and how many were there already."""
     from digits_core.tracking.story import story
 
@@ -224,7 +226,7 @@ def _send(run: "Run", tracker: "Tracker") -> tuple[int, int]:
     first = None
     for entry in story(run):
         first = first or entry
-        is_new = tracker.send(entry, first)
+        is_new = (with_run or not entry.is_run) and tracker.send(entry, first)
         new, old = new + is_new, old + (not is_new)
         if is_new and (new + old) % 20 == 0:
             say(f"{new + old:,} entries")

@@ -109,9 +109,11 @@ def _run_entry(run: Run) -> Entry:
     figures: dict[str, float] = {"trials": float(len(run.records)), "test openings": float(len(run.ledger))}
     if summary is not None:
         figures |= {"seconds": summary.seconds, "training share": summary.training_share}
+    status = "running" if summary is None else "stopped" if summary.interrupted else "finished"
     facts = {
         "digits.run_started": f"{header.created_at:.3f}",
         "kind": str(header.kind),
+        "status": status,
         "data set": public_name(header.dataset),
         "split": header.split_id,
         "hardware": header.hardware,
@@ -127,7 +129,7 @@ def _run_entry(run: Run) -> Entry:
     return Entry(
         key=run.name,
         name=run.name,
-        status="running" if summary is None else "stopped" if summary.interrupted else "finished",
+        status=status,
         parameters={
             "seed": header.seed,
             "trials asked for": header.trial_count,
@@ -183,7 +185,13 @@ def _trial_entry(run: Run, home: Run, record: RunRecord, shared: dict[str, str])
     files: tuple[File, ...] = ()
     if folder.has_weights and WEIGHTS in record.files:
         files = (File(name=WEIGHTS, checksum=record.files[WEIGHTS], path=folder.folder / WEIGHTS),)
-    facts = {**shared, "device": record.device, "precision": record.precision, "recipe": record.recipe.recipe_id}
+    facts = {
+        **shared,
+        "status": record.status,
+        "device": record.device,
+        "precision": record.precision,
+        "recipe": record.recipe.recipe_id,
+    }
     if record.label:
         facts["label"] = record.label
     if record.failure:

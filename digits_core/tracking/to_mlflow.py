@@ -21,7 +21,7 @@ from digits_core.errors import EnvironmentFailure, shortened
 from digits_core.tracking.story import Entry, clock, curve_figures, fits, slug
 
 EXPERIMENT = "digits"
-STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "running": "RUNNING"}
+STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}  # stopped early is no failure
 KEY, FINGERPRINT, EPOCHS = "digits.key", "digits.fingerprint", "digits.epochs"
 MOST_AT_ONCE = 100  # parameters or tags in one request; metrics: 1,000
 LONGEST_TAG = 4_000

@@ -95,8 +95,7 @@ def _settings(entry: Entry) -> dict[str, bool | float | str]:
 
 def _texts(entry: Entry) -> Iterator[tuple[str, str]]:
     """Markdown: the facts as a table, and the model card."""
-    facts = {"status": entry.status, **entry.facts}
-    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts.items())
+    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in entry.facts.items())
     yield "facts", f"| fact | |\n| --- | --- |\n{rows}"
     for file in entry.files:
         if file.name == CARD:

@@ -58,7 +58,7 @@ class WandB:
                 project=self.project, dir=str(self.folder), id=entry.identifier, resume="allow", mode=self.mode,
                 name=entry.name if entry.is_run else f"{of.name} {entry.name}", group=of.name,
                 job_type="run" if entry.is_run else "ensemble" if entry.name == "ensemble" else "trial",
-                config={**entry.parameters, "facts": entry.facts, "status": entry.status},
+                config={**entry.parameters, "facts": entry.facts},
                 tags=[slug(of.facts["kind"])], reinit="create_new", settings=_settings(),
             )  # fmt: skip
             for row, at in list(clock(entry))[known["epochs"] :]:

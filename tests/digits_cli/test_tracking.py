@@ -1,8 +1,12 @@
 """`digits track` through the command line. What arrives where: tests/digits_core/tracking."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from digits_core.runs.ownership import sole_driver
 from digits_core.runs.run import Run
 from tests.helpers.command_line import run
 
@@ -18,6 +22,29 @@ def test_a_run_is_sent_once_with_its_page(sweep_store: Run, tmp_path: Path) -> N
     _, out, _ = run("track", "tiny", *place)
     assert "0 of 6 entries; the others were there already" in out
     assert out.splitlines()[-1].startswith("next")
+
+
+def test_a_run_that_grows_is_followed_to_its_end(
+    sweep_store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, kept_back, seen = sweep_store.folder / "trials/00003", tmp_path / "00003", []
+    late.rename(kept_back)
+    with ExitStack() as driver:
+        driver.enter_context(sole_driver(sweep_store.folder))
+
+        def meanwhile(_: float) -> None:
+            seen.append(len(list((tmp_path / "tb/tiny").glob("trial *"))))
+            if kept_back.exists():
+                kept_back.rename(late)
+            else:
+                driver.close()
+
+        monkeypatch.setattr("digits_cli.moving.time.sleep", meanwhile)
+        place = ("--runs", str(sweep_store.folder.parent), "--at", str(tmp_path / "tb"))
+        document = json.loads(run("track", "tiny", *place, "--follow", "--json")[1])
+    assert seen == [4, 5]
+    assert (document["entries"], document["is_over"]) == (6, True)
+    assert document["sent"] == 7  # the run itself at the beginning and, with its page, at the end
 
 
 def test_bad_input_is_one_line(sweep_store: Run, tmp_path: Path) -> None:

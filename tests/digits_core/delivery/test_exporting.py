@@ -109,9 +109,10 @@ def test_c_without_malloc_predicts_the_same(sweep_store: Run, tmp_path: Path, in
     parameters = sweep_store.trial(0).read_record().parameter_count
     assert parameters * (1 if int8 else 4) <= flash < parameters * (1 if int8 else 4) + 20_000
     assert 0 < document["footprint"]["ram"] < 100_000
-    code, _, err = export(sweep_store, "--model", "tiny/0", "--format", "c", *arguments, "--max-flash", "1k")
-    assert code == 1
-    assert "--max-flash allows 1.0 KB" in err
+    if int8:  # once: it converts and compiles all over again
+        code, _, err = export(sweep_store, "--model", "tiny/0", "--format", "c", *arguments, "--max-flash", "1k")
+        assert code == 1
+        assert "--max-flash allows 1.0 KB" in err
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("every_state")
 def test_a_search_that_is_cut_off_again_and_again_is_the_undisturbed_one(tmp_path: Path) -> None:
     # One at a time, because what TPE draws and ASHA stops depends on the order of the results.
-    asked = {"trials": 12, "max_epochs": 4, "concurrency": 1}
+    asked = {"trials": 9, "max_epochs": 4, "concurrency": 1}
     undisturbed = run_here(plan_sweep(config(tmp_path, name="undisturbed", **asked)))
     summary = undisturbed.summary
     assert not summary.interrupted
@@ -243,7 +243,7 @@ def test_a_time_budget_ends_the_search_and_what_runs_counts_as_stopped(tmp_path:
 
 
 def test_a_target_ends_the_search_and_the_trial_that_reached_it_wins(tmp_path: Path) -> None:
-    run = run_here(plan_sweep(config(tmp_path, trials=50, max_epochs=40, target_accuracy=0.9)))
+    run = run_here(plan_sweep(config(tmp_path, trials=50, max_epochs=40, target_accuracy=0.85)))
     summary = run.summary
     assert summary.limit.endswith("reached the target")
     assert not summary.interrupted
@@ -252,7 +252,7 @@ def test_a_target_ends_the_search_and_the_trial_that_reached_it_wins(tmp_path: P
     reached = int(summary.limit.split()[1])
     (record,) = (record for record in records if record.trial == reached)
     assert record.validation is not None
-    assert record.validation.accuracy >= 0.9
+    assert record.validation.accuracy >= 0.85
     plan = plan_resumption(ResumeConfig(runs=tmp_path, name="test", trials=len(records) + 2))
     run = run_here(plan)
     summary = run.summary
