@@ -24,16 +24,16 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "digits needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"'
 ifeq ($(TORCH_BACKEND),)
-	@echo "installing into $(VENV): 6.9 GB, of which 4.6 GB are for NVIDIA GPUs; without one: make $(or $(MAKECMDGOALS),setup) TORCH_BACKEND=cpu"
+	@echo "installing into $(VENV): 6.9 GB, of which 4.6 GB are for NVIDIA GPUs on Linux; to leave those out (needs uv): make $(or $(MAKECMDGOALS),setup) TORCH_BACKEND=cpu"
 	$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' || \
 		{ echo "not installed: see above; if a package could not be downloaded, check the network or pip's index, and run make again" >&2; exit 1; }
 else
-	@command -v uv >/dev/null || { echo "TORCH_BACKEND needs uv, which picks the build of torch: pip install uv, then run make again; or leave TORCH_BACKEND out" >&2; exit 1; }
+	@command -v uv >/dev/null || { echo "TORCH_BACKEND needs uv, which picks the build of torch: pip install uv, then run make again; or run make with TORCH_BACKEND=" >&2; exit 1; }
 	@echo "installing into $(VENV), with torch for $(TORCH_BACKEND)"
 	uv venv --quiet --clear --python $(PYTHON) $(VENV)
 	@uv pip install --quiet --python $(VENV)/bin/python --torch-backend $(TORCH_BACKEND) --constraint constraints.txt --editable '.[dev]' || \
-		{ echo "not installed: see above; if PyTorch's own index cannot be reached from here, leave TORCH_BACKEND out" >&2; exit 1; }
+		{ echo "not installed: see above; if PyTorch's own index cannot be reached from here, run make with TORCH_BACKEND=" >&2; exit 1; }
 endif
 	rm -f $(VENV)/.installed*
 	touch $@

@@ -41,9 +41,9 @@ def export(
     """Export a model for other programs.
 
     Writes ONNX (the default), TorchScript, or C99 without malloc for a microcontroller, together with a model card, to
-    exports/ in the runs folder. That folder can be uploaded to the Hugging Face hub as it is. Before anything is
-    written, the exported model is run beside torch on every test image, and their predictions must agree; with --int8
-    the loss of accuracy is printed instead.
+    a folder below exports/ in the runs folder, which can be uploaded to the Hugging Face hub as it is. Before anything
+    is written, the sealed test set is opened: the exported model is run beside torch on every test image, and their
+    predictions must agree; with --int8 the loss of accuracy is printed instead.
 
     Examples:
 

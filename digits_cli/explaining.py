@@ -59,7 +59,7 @@ def help_about(
     elif topic in commands:
         text = commands[topic].get_help(typer.Context(commands[topic], info_name=topic, parent=context.parent))
     else:
-        raise unknown_name("topic", topic, [*TOPICS, *commands])
+        raise unknown_name("topic or command", topic, [*TOPICS, *commands])
     if as_json:
         emit({"topic": topic, "text": text}, [], as_json=True)
     else:

@@ -114,12 +114,12 @@ def track(
         str | None,
         typer.Argument(help="Name of a run.", show_default="the latest", autocompletion=completing.run_names),
     ] = None,
-    to: Annotated[Tool, typer.Option(help="The tool to send it to.")] = Tool.tensorboard,
+    to: Annotated[Tool, typer.Option(help="Tracker to send the run to.")] = Tool.tensorboard,
     at: Annotated[
         str | None,
         typer.Option(
             help="Folder for TensorBoard or W&B, address of MLflow.",
-            show_default="tracked/TOOL in the runs folder; MLFLOW_TRACKING_URI",
+            show_default="tracked/TRACKER in the runs folder; for MLflow, MLFLOW_TRACKING_URI",
         ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Keep sending until the run ends.")] = False,
@@ -147,15 +147,15 @@ def track(
 
     opened = Run.open(runs, run)
     tracker = _tracker(to, at, runs)
-    sent = kept = 0
-    is_first = True
+    sent: set[str] = set()
+    kept, is_first = 0, True
     while True:
         is_over = _is_over(opened)
         if is_over:
             _with_page(opened)
         # Of a run that grows, its own entry changes all the time: it is sent at the beginning and at the end.
-        new, old = _send(opened, tracker, with_run=is_first or is_over)
-        sent, kept, is_first = sent + new, old + new, False
+        new, kept = _send(opened, tracker, with_run=is_first or is_over)
+        sent, is_first = sent | new, False
         if is_over or not follow:
             break
         time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -166,7 +166,7 @@ def track(
         "to": to.value,
         "at": tracker.where,
         "entries": kept,
-        "sent": sent,
+        "sent": len(sent),
         "is_over": is_over,
         "next": tracker.next_command,
     }
@@ -174,10 +174,7 @@ def track(
     lines = [
         ("run", opened.name),
         ("sent to", f"{to.value}, {tracker.where}"),
-        (
-            "sent",
-            f"{sent:,} of {kept:,} entries; the others were there already" if sent < kept else f"{sent:,} entries",
-        ),
+        ("sent", f"{len(sent):,} of {kept:,} entries" + ("; the rest was there" if len(sent) < kept else "")),
         *still,
         ("next", tracker.next_command),
     ]
@@ -218,16 +215,16 @@ def _with_page(run: "Run") -> None:
             say(f"its page is left out: {error}")
 
 
-def _send(run: "Run", tracker: "Tracker", *, with_run: bool) -> tuple[int, int]:
-    """How many of the run's entries were new, and how many were there already."""
+def _send(run: "Run", tracker: "Tracker", *, with_run: bool) -> tuple[set[str], int]:
+    """The keys of the run's entries that were new, and how many entries there are."""
     from digits_core.tracking.story import story
 
-    new = old = 0
-    first = None
-    for entry in story(run):
+    new: set[str] = set()
+    count, first = 0, None
+    for count, entry in enumerate(story(run), 1):  # noqa: B007 - how many there were
         first = first or entry
-        is_new = (with_run or not entry.is_run) and tracker.send(entry, first)
-        new, old = new + is_new, old + (not is_new)
-        if is_new and (new + old) % 20 == 0:
-            say(f"{new + old:,} entries")
-    return new, old
+        if (with_run or not entry.is_run) and tracker.send(entry, first):
+            new.add(entry.key)
+            if len(new) % 20 == 0:
+                say(f"{len(new):,} entries sent")
+    return new, count

@@ -49,7 +49,7 @@ def predict(
         bool,
         typer.Option(
             "--labels-from-name",
-            help="Take labels from file names too: a first digit that no other follows.",
+            help="Also take labels from file names that begin with a single digit: 7-ana.png.",
         ),
     ] = False,
     one_digit: Annotated[
@@ -88,7 +88,7 @@ def predict(
 
         digits predict 'mine/*.png' --labels-from-name --model first/17 --json
 
-        digits predict seven.jpg --model runs/exports/first-onnx/model.onnx
+        digits predict seven.jpg --model runs/exports/first-0-onnx/model.onnx
 
         digits predict test.csv --output submission.csv
 

@@ -104,7 +104,7 @@ def _left_out(module: str) -> str | None:
     extra = extra_with(module)
     if extra is None or is_installed(module.partition(".")[0]):
         return None
-    what = "searching, training and stored networks need" if extra == "train" else "this needs"
+    what = "searching, training and stored networks need" if extra == "train" else "this command needs"
     return f"{what} {module.partition('.')[0]}, which this install leaves out; run: {how_to_install(extra)}"
 
 

@@ -21,8 +21,8 @@ def mcp(
 ) -> None:
     """Serve digits to an agent, as a Model Context Protocol server on stdin and stdout.
 
-    An MCP client starts this command by itself; you name it in the client's settings. Its tools are commands of
-    digits, with the documents that --json prints. What only reads answers at once. sweep, compare, train, confirm,
+    Put this command into your MCP client's settings; the client starts it. Its tools are commands of digits, with the
+    documents that --json prints. Tools that only read answer directly. sweep, compare, train, confirm,
     ensemble, export, report and resume are jobs: they return at once and are watched and stopped through tools. Clients
     see one runs folder, cannot delete anything, and cannot open a port. When the client is gone, a running job is
     interrupted as by Ctrl-C. docs/agents.md says more.

@@ -149,7 +149,9 @@ async def answer(arguments: Sequence[str], most_seconds: float) -> Any:
             await process.wait()
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise EnvironmentFailure(f"no answer after {most_seconds:g} s") from error
+            raise EnvironmentFailure(
+                f"the command did not finish within {most_seconds:g} s and was ended; run it on the command line"
+            ) from error
         output.seek(0)
         progress.seek(0)
         document = document_in(output.read(LARGEST_RESULT).decode("utf-8", "replace"))

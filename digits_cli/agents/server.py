@@ -26,14 +26,17 @@ INSTRUCTIONS = """Train, compare and judge classifiers of handwritten digits in 
 sweep, compare, train, confirm, ensemble, export, report and resume start a job and return at once: ask `job` for its
 state and result. One job runs at a time, at most {minutes:g} minutes, with at most {trials:,} trials.
 
-A difference from the leader is real if the leaderboard says so: `tied_with_leader` is false. One run of each recipe
-compares two networks; several seeds compare two recipes. Rank by validation; the test set is opened only for models
-that were already chosen, and the ledger counts how often."""
+A row differs significantly from the leader only if its `tied_with_leader` is false. One run of each recipe compares
+two networks; several seeds compare two recipes. Rank by validation. Choose nothing by the test set; the ledger counts
+how often it was opened."""
 
 JOB_TOOLS = {
     "job": ("The state of a job, its last progress and, once it is over, its result.", True),
     "jobs": ("All jobs of this server, newest last.", True),
-    "stop_job": ("Stop a job. What it has finished is kept; resume continues it.", False),
+    "stop_job": (
+        "Stop a job as Ctrl-C does. What it has finished is kept; resume continues a sweep or a comparison.",
+        False,
+    ),
 }
 JOB_SCHEMA = {
     "type": "object",
@@ -47,7 +50,9 @@ JOB_SCHEMA = {
     "required": ["job"],
     "additionalProperties": False,
 }  # fmt: skip
+STOP_SCHEMA = {**JOB_SCHEMA, "properties": {"job": JOB_SCHEMA["properties"]["job"]}}  # type: ignore[index]
 NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
+SCHEMAS = {"job": JOB_SCHEMA, "jobs": NO_ARGUMENTS, "stop_job": STOP_SCHEMA}
 
 
 class Service:
@@ -71,7 +76,7 @@ class Service:
             types.Tool(
                 name=name,
                 description=text,
-                input_schema=NO_ARGUMENTS if name == "jobs" else JOB_SCHEMA,
+                input_schema=SCHEMAS[name],
                 annotations=_hints(only_reads=only_reads),
             )
             for name, (text, only_reads) in JOB_TOOLS.items()

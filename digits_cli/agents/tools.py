@@ -32,6 +32,7 @@ class Parameter:
     kind: str
     is_list: bool
     is_required: bool
+    default: Any
     help: str
 
     @property
@@ -100,6 +101,7 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
         kind=JSON_TYPES[get_args(kind)[0] if is_list else kind],
         is_list=is_list,
         is_required=default is inspect.Parameter.empty,
+        default=None if default is inspect.Parameter.empty else default,
         help=f"{stated.help or ''}{shown}",
     )
 
@@ -181,7 +183,7 @@ class Limits:
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, str):
                     self._check_text(tool, name, each)
-        self._check_amount(arguments)
+        self._check_amount(tool, arguments)
         allowed = dict(arguments)
         if tool.name == "sweep" and "trials" not in allowed:
             allowed["trials"] = self.most_trials if "time_budget" in allowed else min(100, self.most_trials)
@@ -204,9 +206,7 @@ class Limits:
             if text.lower().endswith(".html"):  # `digits leaderboard` reads pages as well, from any folder
                 raise UsageError(f"{name}: {shortened(text, 60)!r} is a page; give the name of a run")
         elif re.search(r"[/\\\x00-\x1f]", text) or (name == "recipe" and text.lower().endswith(".json")):
-            raise UsageError(
-                f"{name}: {shortened(text, 60)!r} is a path; this server reads and writes only {self.runs}"
-            )
+            raise UsageError(f"{name}: {shortened(text, 60)!r} is a path, which clients may not give here; give a name")
 
     def _check_inside(self, name: str, text: str) -> None:
         try:
@@ -219,9 +219,11 @@ class Limits:
                 " `digits mcp --allow FOLDER` to let clients read it"
             )
 
-    def _check_amount(self, arguments: Mapping[str, Any]) -> None:
-        recipes = len(arguments.get("recipes") or ()) or arguments.get("top", 5)
-        asked = max(arguments.get("trials") or 0, (arguments.get("seeds") or 0) * recipes)
+    def _check_amount(self, tool: Tool, arguments: Mapping[str, Any]) -> None:
+        """What is not given counts as the command's own default."""
+        given = {**{one.name: one.default for one in tool.parameters}, **arguments}
+        recipes = len(given.get("recipes") or ()) or given.get("top") or 1
+        asked = max(arguments.get("trials") or 0, (given.get("seeds") or 0) * recipes)
         if asked > self.most_trials:
             raise UsageError(
                 f"{asked:,} trials are more than the {self.most_trials:,} that this server allows (digits mcp"

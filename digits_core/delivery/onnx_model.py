@@ -139,9 +139,9 @@ def _input_of(ready: onnxruntime.InferenceSession, path: Path, said: Mapping[str
             f"{path} does not take images (N, 1, height, width) and output (N, 10), as files of digits export do"
         )
     if not isinstance(side, int) or not 1 <= side <= LARGEST_SIDE:
-        raise UsageError(f"{path} does not say how large its images are; export it with digits export")
+        raise UsageError(f"{path} does not say how large its images are; use a file from digits export")
     if isinstance(shape[0], int) and shape[0] != 1:
-        raise UsageError(f"{path} takes {shape[0]} images at a time; export it with digits export")
+        raise UsageError(f"{path} takes exactly {shape[0]} images at a time; use a file from digits export")
     return kind, side
 
 

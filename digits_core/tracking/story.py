@@ -18,6 +18,7 @@ from digits_core.metrics import Score, score
 from digits_core.recipe import Scalar
 from digits_core.records import EpochRow, RunRecord
 from digits_core.runs.durable import checksum
+from digits_core.runs.ownership import is_running
 from digits_core.runs.run import Run
 from digits_core.runs.trial_folder import WEIGHTS
 
@@ -40,7 +41,7 @@ class Entry:
 
     key: str  # `first`, `first/17`, `first/confirmed/3`, `first/ensemble`
     name: str  # within its run; the run's own name for the run
-    status: str  # finished, stopped, failed or running
+    status: str  # of a trial as in its record; of a run finished, interrupted or running
     parameters: dict[str, Scalar]
     figures: dict[str, float]
     facts: dict[str, str]
@@ -109,7 +110,8 @@ def _run_entry(run: Run) -> Entry:
     figures: dict[str, float] = {"trials": float(len(run.records)), "test openings": float(len(run.ledger))}
     if summary is not None:
         figures |= {"seconds": summary.seconds, "training share": summary.training_share}
-    status = "running" if summary is None else "stopped" if summary.interrupted else "finished"
+    status = "finished" if summary is not None and not summary.interrupted else "interrupted"
+    status = "running" if is_running(run.folder) else status
     facts = {
         "digits.run_started": f"{header.created_at:.3f}",
         "kind": str(header.kind),

@@ -17,11 +17,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from digits_core.errors import EnvironmentFailure, shortened
+from digits_core.errors import EnvironmentFailure, UsageError, shortened
 from digits_core.tracking.story import Entry, clock, curve_figures, fits, slug
 
 EXPERIMENT = "digits"
-STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}  # stopped early is no failure
+# A trial that was stopped early has not failed.
+STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 KEY, FINGERPRINT, EPOCHS = "digits.key", "digits.fingerprint", "digits.epochs"
 MOST_AT_ONCE = 100  # parameters or tags in one request; metrics: 1,000
 LONGEST_TAG = 4_000
@@ -32,6 +33,8 @@ class MLflow:
     """Tells an MLflow server, or whatever MLflow can open as a store, of one run's entries."""
 
     def __init__(self, address: str | None, experiment: str = EXPERIMENT) -> None:
+        if not address and not os.environ.get("MLFLOW_TRACKING_URI"):  # MLflow would start a database in this folder
+            raise UsageError("say where MLflow is: --at http://127.0.0.1:5000, or set MLFLOW_TRACKING_URI")
         self.where = address or mlflow.get_tracking_uri()
         is_server = self.where.startswith("http")
         self.next_command = f"open {self.where}" if is_server else f"mlflow ui --backend-store-uri {self.where}"
@@ -48,8 +51,8 @@ class MLflow:
         except (MlflowException, OSError, ImportError) as error:
             reason = shortened(str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__, 200)
             raise EnvironmentFailure(
-                f"MLflow at {self.where} does not take it: {reason}; is it running, and is that its address (--at or"
-                " MLFLOW_TRACKING_URI)?"
+                f"MLflow at {self.where} did not accept the run: {reason}; check that a server runs there (--at or"
+                " MLFLOW_TRACKING_URI sets the address)"
             ) from error
 
     def send(self, entry: Entry, of: Entry) -> bool:

@@ -101,7 +101,7 @@ def _texts(entry: Entry) -> Iterator[tuple[str, str]]:
         if file.name == CARD:
             yield "model card", file.text
         elif file.name == PAGE:
-            yield "page", f"The page of this run is {file.path}"
+            yield "page", f"The page of this run is {PAGE} in its folder: TensorBoard keeps no files."
 
 
 def _cell(text: str) -> str:

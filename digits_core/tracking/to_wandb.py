@@ -44,7 +44,7 @@ class WandB:
         except (wandb.Error, OSError) as error:
             reason = shortened(str(error).strip() or type(error).__name__, 200)
             raise EnvironmentFailure(
-                f"Weights & Biases does not take it: {reason}; run wandb login, or set WANDB_MODE=offline"
+                f"Weights & Biases did not accept the run: {reason}; run wandb login, or set WANDB_MODE=offline"
             ) from error
 
     def send(self, entry: Entry, of: Entry) -> bool:

@@ -67,7 +67,7 @@ def test_help_knows_topics_and_commands() -> None:
     assert all(topic in out for topic in TOPICS)
     assert "Search for the best recipe." in run("help", "sweep")[1]
     code, _, err = run("help", "spce")
-    assert (code, err.strip()) == (2, "error: unknown topic 'spce'; did you mean 'space' or 'spaces'?")
+    assert (code, err.strip()) == (2, "error: unknown topic or command 'spce'; did you mean 'space' or 'spaces'?")
     document = json.loads(run("help", "records", "--json")[1])
     assert document["topic"] == "records"
 

@@ -20,7 +20,7 @@ def test_a_run_is_sent_once_with_its_page(sweep_store: Run, tmp_path: Path) -> N
     assert document["at"] == str(sweep_store.folder.parent / "tracked" / "tensorboard")
     assert (sweep_store.folder / "report.html").exists()
     _, out, _ = run("track", "tiny", *place)
-    assert "0 of 6 entries; the others were there already" in out
+    assert "0 of 6 entries; the rest was there" in out
     assert out.splitlines()[-1].startswith("next")
 
 
@@ -44,7 +44,7 @@ def test_a_run_that_grows_is_followed_to_its_end(
         document = json.loads(run("track", "tiny", *place, "--follow", "--json")[1])
     assert seen == [4, 5]
     assert (document["entries"], document["is_over"]) == (6, True)
-    assert document["sent"] == 7  # the run itself at the beginning and, with its page, at the end
+    assert document["sent"] == 6  # the run itself twice: at the beginning and, with its page, at the end
 
 
 def test_bad_input_is_one_line(sweep_store: Run, tmp_path: Path) -> None:
@@ -54,3 +54,9 @@ def test_bad_input_is_one_line(sweep_store: Run, tmp_path: Path) -> None:
     code, _, err = run("track", "tiny", "--at", "/proc/none", *place)
     assert (code, err.count("\n")) == (1, 1)
     assert "name another folder with --at" in err
+
+
+def test_mlflow_needs_an_address(sweep_store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    code, _, err = run("track", "tiny", "--to", "mlflow", "--runs", str(sweep_store.folder.parent))
+    assert (code, err) == (2, "error: say where MLflow is: --at http://127.0.0.1:5000, or set MLFLOW_TRACKING_URI\n")

@@ -63,7 +63,9 @@ def test_a_sweep_has_a_limit_even_if_none_was_asked_for(tmp_path: Path) -> None:
     [
         ("sweep", {"trials": 10_000}, "10,000 trials are more than the 200 that this server allows"),
         ("compare", {"recipes": ["lenet", "lenet-bn-dropout"], "seeds": 101}, "202 trials are more than the 200"),
+        ("compare", {"recipes": ["lenet"] * 100}, "300 trials are more than the 200"),  # three seeds unless told
         ("confirm", {"top": 5, "seeds": 100}, "500 trials are more than the 200"),
+        ("confirm", {"top": 41}, "205 trials are more than the 200"),
         ("sweep", {"trials": "many"}, "trials: 'many' is not of type 'integer'"),
         ("sweep", {"runs": "/"}, "'runs' was unexpected"),
         ("show", {}, "'run' is a required property"),

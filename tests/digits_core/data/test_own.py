@@ -14,6 +14,7 @@ from digits_core.data.datasets import (
     components_of,
     contested_images,
     load_digits,
+    public_name,
     shares_images,
 )
 from digits_core.data.digits import Digits, sealed_test_part, split_digits
@@ -41,6 +42,12 @@ def test_a_folder_of_classes(pictures: Path, digits: Digits) -> None:
     assert loaded.checksum == load_digits(f"folder:{pictures}").checksum  # the second load comes from the cache
     assert [len(part) for part in loaded.parts] == [36, 12, 12]
     assert np.unique(np.concatenate(loaded.parts)).size == 60
+
+
+def test_others_are_told_the_name_of_your_data_and_not_where_it_lies() -> None:
+    assert public_name("mnist") == "mnist"
+    assert public_name("folder:/home/ana/mine") == "folder:mine"
+    assert public_name("mnist+csv:/home/ana/train.csv#0..1") == "mnist+csv:train.csv#0..1"
 
 
 def test_the_cache_is_keyed_by_content_and_verified(pictures: Path, data_folder: Path) -> None:
