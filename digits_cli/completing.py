@@ -31,19 +31,32 @@ def run_names(context: typer.Context, incomplete: str) -> list[str]:
     return [folder.name for folder in _runs(context) if folder.name.startswith(incomplete)]
 
 
+def trial_names(context: typer.Context, incomplete: str) -> list[str]:
+    """What `digits show` takes: runs, and below a run that is typed already its trials."""
+    name, slash, _ = incomplete.partition("/")
+    if not slash:
+        return run_names(context, incomplete)
+    return [each for each in _below(_runs_folder(context) / name, "record.json") if each.startswith(incomplete)]
+
+
+def _below(folder: Path, file: str) -> list[str]:
+    """RUN/17 for the trials of a run that have this file."""
+    try:
+        kept = sorted(path.parent.name for path in folder.glob(f"trials/*/{file}"))
+    except OSError:
+        return []
+    return [f"{folder.name}/{int(each)}" for each in kept if each.isascii() and each.isdigit()]
+
+
 def model_names(context: typer.Context, incomplete: str) -> list[str]:
     """What --model takes: runs, and below a run that is typed already its trials with weights and its ensemble."""
     name, slash, _ = incomplete.partition("/")
     if not slash:
         return ["ensemble"] * "ensemble".startswith(incomplete) + run_names(context, incomplete)
     folder = _runs_folder(context) / name
-    try:
-        kept = sorted(path.parent.name for path in folder.glob("trials/*/weights.safetensors"))
-    except OSError:
-        return []
-    numbers = [str(int(each)) for each in kept if each.isascii() and each.isdigit()]
-    found = [*numbers, *(["ensemble"] if (folder / "ensemble.json").exists() else [])]
-    return [f"{name}/{each}" for each in found if f"{name}/{each}".startswith(incomplete)]
+    found = _below(folder, "weights.safetensors")
+    found += [f"{name}/ensemble"] if (folder / "ensemble.json").exists() else []
+    return [each for each in found if each.startswith(incomplete)]
 
 
 def recipe_names(incomplete: str) -> list[str]:

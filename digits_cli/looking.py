@@ -52,7 +52,9 @@ def ls(at: At = None, runs: Runs = Path(DEFAULT_RUNS), as_json: AsJson = False) 
 def show(
     run: Annotated[
         str,
-        typer.Argument(help="Name of a run, or NAME/TRIAL for one of its trials.", autocompletion=completing.run_names),
+        typer.Argument(
+            help="Name of a run, or NAME/TRIAL for one of its trials.", autocompletion=completing.trial_names
+        ),
     ],
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,

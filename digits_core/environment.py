@@ -3,6 +3,9 @@
 import importlib.metadata
 import importlib.util
 import platform
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 EXTRAS = ("train", "mcp", "tensorboard", "mlflow", "wandb", "postgres")
@@ -59,8 +62,11 @@ def extra_with(module: str) -> str | None:
 
 
 def how_to_install(extra: str) -> str:
-    """The command that adds an extra to this install."""
-    return f"pip install 'digits[{extra}]'"
+    """The command that adds an extra to this install: to the environment of this Python, whichever is active."""
+    ours = Path(sys.executable).parent
+    found = shutil.which("pip")
+    pip = "pip" if found and Path(found).parent == ours else f"{shlex.quote(sys.executable)} -m pip"
+    return f"{pip} install 'digits[{extra}]'"
 
 
 def hardware_name() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digits_core.environment import how_to_install
 from digits_core.runs.run import Run
 from tests.helpers.lean import left_out
 from tests.helpers.models import answers
@@ -14,7 +15,7 @@ from tests.helpers.onnx_files import LABEL, linear_classifier
 from tests.helpers.paths import ROOT
 from tests.helpers.pictures import draw
 
-INSTALL = "which this install leaves out; run: pip install 'digits[train]'"
+INSTALL = f"which this install leaves out; run: {how_to_install('train')}"
 
 
 def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run, tmp_path: Path) -> None:
@@ -73,9 +74,9 @@ def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run,
     assert stored[0] == 1
     assert "predict with --model FOLDER/model.onnx" in stored[2]
     assert protocol[0] == 1
-    assert protocol[2].splitlines()[-1].endswith("which this install leaves out; run: pip install 'digits[mcp]'")
-    assert "tensorboard, which this install leaves out; run: pip install 'digits[tensorboard]'" in tracked[2]
-    assert "not shown without torch; run: pip install 'digits[train]'" in printed["recipe"][1]
+    assert protocol[2].splitlines()[-1].endswith(f"which this install leaves out; run: {how_to_install('mcp')}")
+    assert f"tensorboard, which this install leaves out; run: {how_to_install('tensorboard')}" in tracked[2]
+    assert f"not shown without torch; run: {how_to_install('train')}" in printed["recipe"][1]
     assert json.loads(printed["doctor"][1])["would_use"].startswith("nothing: searching and training need torch")
     (picture,) = json.loads(printed["predict"][1])["images"]
     assert len(picture["text"]) == 1

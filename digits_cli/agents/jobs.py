@@ -52,6 +52,7 @@ class Job:
             "command": ["digits", *self.arguments],
             "seconds": round(seconds, 1),
             "exit_code": code,
+            "error": progress[-1].removeprefix("error: ") if progress and code not in (None, 0, 130) else None,
             "progress": progress[-LAST_LINES:],
             "result": document_in(_text(self.output)) if self.is_over else None,
         }

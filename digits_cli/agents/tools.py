@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from digits_cli import delivering, judging, looking, outside, searching, showing, training
 from digits_core.data.datasets import components_of
 from digits_core.data.own import is_own
-from digits_core.errors import UsageError, shortened
+from digits_core.errors import UsageError, shortened, unknown_name
 from digits_core.runs.run import check_name
 
 JSON_TYPES: dict[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
@@ -176,6 +176,11 @@ class Limits:
     def command_line(self, tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
         """The words of the command. Raises UsageError for what the tool does not take or the server does not allow."""
         wrong = sorted(Draft202012Validator(tool.schema).iter_errors(arguments), key=str)
+        unknown = sorted(set(arguments) - {one.name for one in tool.parameters})
+        if unknown:
+            raise unknown_name(
+                f"argument of {tool.name}", shortened(unknown[0], 60), [one.name for one in tool.parameters]
+            )
         if wrong:
             where = "/".join(map(str, wrong[0].absolute_path))
             raise UsageError(shortened(f"{tool.name}: {where + ': ' if where else ''}{wrong[0].message}"))

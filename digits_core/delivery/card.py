@@ -15,8 +15,8 @@ from digits_core.records import RunHeader, RunRecord
 
 LIMITS = (
     "It predicts a digit whatever it is shown: there is no class for anything else.",
-    "It knows handwriting like that of the data set above. Digits must be cropped, scaled and centred in the"
-    " same way; `digits predict` does that for pictures.",
+    "It knows handwriting like that of the data set above. Digits must be cropped, sized and centred in the same way;"
+    " `digits predict --model FILE` does that for pictures.",
     "It was measured on the data set's own sealed test set; it makes more errors on other people's handwriting.",
 )
 
@@ -45,6 +45,7 @@ def model_card(subject: Subject, export: Export | None = None, licence: str = "u
         "## Training\n\n" + "\n".join(_training(subject)),
         "## Evaluation\n\n" + "\n".join(_worth(subject, export)),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
+        "Made with `digits`, which searches, combines and compares classifiers of handwritten digits.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -60,7 +61,7 @@ def _front_matter(subject: Subject, export: Export | None, licence: str) -> str:
         "tags": ["handwritten-digits", *sorted(architectures), *_format_tags(subject, export)],
         "datasets": [one.hub_name for one in known if one.hub_name],
         "metrics": ["accuracy"],
-        "model-index": [{"name": subject.name, "results": _results(subject, export)}],
+        "model-index": [{"name": subject.name, "results": results}] if (results := _results(subject, export)) else [],
     }
     if export is not None and export.config.format == "onnx":
         facts = {"license": facts.pop("license"), "library_name": "onnx", **facts}
@@ -76,30 +77,32 @@ def _format_tags(subject: Subject, export: Export | None) -> list[str]:
 
 
 def _results(subject: Subject, export: Export | None) -> list[dict[str, Any]]:
-    """Accuracy on the sealed test set, of the exported file where there is one, and on the validation set."""
-    counts = []
+    """Accuracy on the sealed test set, of the exported file where there is one.
+
+    Not on the validation set, which is our own cut and no split that the hub knows.
+    """
     if export is not None:
-        counts.append(("test", "sealed test set", export.parity.error_count, export.parity.n))
+        error_count, n = export.parity.error_count, export.parity.n
     elif subject.test is not None:
-        counts.append(("test", "sealed test set", subject.test.error_count, subject.test.n))
-    if subject.validation is not None:
-        counts.append(("validation", "validation set", subject.validation.error_count, subject.validation.n))
-    name = public_name(subject.header.dataset)
+        error_count, n = subject.test.error_count, subject.test.n
+    else:
+        return []
+    name, interval = public_name(subject.header.dataset), accuracy_interval(error_count, n)
+    ends = f"{interval.low:.2%} to {interval.high:.2%}"
     first = components_of(subject.header.dataset)[0]
     kind = DATASETS[first].hub_name or first if first in DATASETS else name
     return [
         {
             "task": {"type": "image-classification"},
-            "dataset": {"name": f"{name}, {part}", "type": kind, "split": split},
+            "dataset": {"name": f"{name}, sealed test set", "type": kind, "split": "test"},
             "metrics": [
                 {
                     "type": "accuracy",
-                    "name": f"accuracy ({_score_text(error_count, n)})",
+                    "name": f"accuracy, {error_count:,} of {n:,} wrong, 95 % interval {ends}",
                     "value": round(1 - error_count / n, 6),
                 }
             ],
         }
-        for split, part, error_count, n in counts
     ]
 
 
@@ -113,7 +116,23 @@ def _use(subject: Subject, export: Export) -> str:
         takes = "`image`, uint8 (N, 1, height, width) of any size, light on dark or dark on light; the model scales it"
     else:
         takes = f"`image`, float32 (N, 1, {side}, {side}), 0 for paper and 1 for ink"
-    return f"Takes {takes}. Returns `probabilities`, float32 (N, 10), for the digits 0 to 9."
+    text = f"Takes {takes}. Returns `probabilities`, float32 (N, 10), for the digits 0 to 9."
+    return text + (_example(subject, export) if export.config.format == "onnx" else "")
+
+
+def _example(subject: Subject, export: Export) -> str:
+    side = subject.header.side
+    scaled = "images[:, None]" if export.config.takes_bytes else "images[:, None].astype(np.float32) / 255"
+    return f"""
+
+```python
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+images = np.zeros((1, {side}, {side}), np.uint8)  # 0 to 255, bright ink on a dark background
+probabilities = session.run(None, {{"image": {scaled}}})[0]
+```"""
 
 
 def _training(subject: Subject) -> list[str]:

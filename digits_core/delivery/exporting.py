@@ -31,6 +31,7 @@ def export(classifier: Classifier, config: ExportConfig, folder: Path, say: Call
         c_source.compiler_of()  # fail before minutes are spent
     name = classifier.name
     test = open_test_images(classifier.run, classifier.records, f"export of {name} as {config.format}")
+    say(f"opened the sealed test set of {classifier.run.outer.name}, as the ledger records")
     model = Deployed(classifier, takes_bytes=config.takes_bytes).eval()
     say(f"converting {name} to {config.format}{', int8' if config.int8 else ''}")
     contents, answer = _converted(classifier, model, config)

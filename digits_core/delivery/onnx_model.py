@@ -115,7 +115,7 @@ def open_onnx(path: Path) -> OnnxModel:
     takes_bytes, side = _input_of(ready, path, said)
     name = said.get(f"{PREFIX}model", path.stem)
     return OnnxModel(
-        name=f"{name} ({path})",
+        name=f"{name} ({path.parent.name}/{path.name})" if path.parent.name else f"{name} ({path.name})",
         dataset=said.get(f"{PREFIX}dataset", "unknown data"),
         data_checksum=said.get(f"{PREFIX}data_checksum"),
         side=side,

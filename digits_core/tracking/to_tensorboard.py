@@ -32,6 +32,8 @@ class TensorBoard:
 
     def send(self, entry: Entry, of: Entry) -> bool:
         """Write the entry's event file, unless it is there. Raises EnvironmentFailure if that fails."""
+        # One run at a time: TensorBoard takes the settings of one run for all that it is shown.
+        self.next_command = shlex.join(["tensorboard", "--logdir", str(self.folder / of.name)])
         folder = self.folder / of.name if entry.is_run else self.folder / of.name / entry.name
         # "tfevents" is how TensorBoard knows its files; the number orders them.
         path = folder / f"events.out.tfevents.{int(entry.started_at)}.digits.{entry.fingerprint[:12]}"

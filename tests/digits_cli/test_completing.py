@@ -55,6 +55,7 @@ def test_models_are_runs_and_then_trials_with_weights(sweep_store: Run, monkeypa
     assert completed("bash", "digits export --model ") == ["ensemble", "tiny"]
     assert completed("bash", "digits export --model tiny/") == [f"tiny/{trial}" for trial in range(4)]  # 4 failed
     assert completed("bash", "digits export --model absent/") == []
+    assert completed("bash", "digits show tiny/") == [f"tiny/{trial}" for trial in range(5)]
 
 
 def test_a_folder_that_is_not_there_offers_nothing(tmp_path: Path) -> None:

@@ -98,7 +98,10 @@ def test_a_job_is_interrupted_when_its_server_is_gone(sweep_store: Run) -> None:
         )  # fmt: skip
         with pytest.raises(subprocess.TimeoutExpired):
             job.wait(timeout=1.5)
-        _, err = job.communicate()  # closes its stdin
+        try:
+            _, err = job.communicate(timeout=30)  # closes its stdin
+        finally:
+            job.kill()
     assert job.returncode == 130
     assert err.splitlines()[-1] == "interrupted"
 

@@ -55,7 +55,7 @@ def test_a_fingerprint_changes_with_the_entry_and_its_name_does_not(sweep_store:
 def test_an_epoch_has_its_figures_and_its_time(sweep_store: Run) -> None:
     entry = next(one for one in story(sweep_store) if one.curve)
     times = [at for _, at in clock(entry)]
-    assert times[-1] - entry.started_at == pytest.approx(sum(row.seconds for row in entry.curve))
+    assert times[-1] - entry.started_at == pytest.approx(sum(row.seconds for row in entry.curve), abs=1e-4)
     row = replace(entry.curve[0], train_error_count=1, train_n=4, validation_error_count=1, validation_n=5)
     assert curve_figures(row)["train accuracy"] == 0.75
     assert curve_figures(row)["validation accuracy"] == pytest.approx(0.8)
