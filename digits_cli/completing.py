@@ -15,15 +15,22 @@ def _runs_folder(context: typer.Context) -> Path:
     """The folder that --runs names, where it was typed already; else that of DIGITS_RUNS, or ./runs."""
     import os
 
-    asked = context.params.get("runs")
-    return Path(asked or os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS).expanduser()
+    folder = Path(context.params.get("runs") or os.environ.get("DIGITS_RUNS") or DEFAULT_RUNS)
+    try:
+        return folder.expanduser()
+    except RuntimeError:  # a home folder of nobody
+        return folder
 
 
 def _runs(context: typer.Context) -> Iterator[Path]:
+    """Those whose names commands take. Others must not reach a shell, which would evaluate them."""
+    from digits_core.runs.run import NAME_PATTERN
+
     try:
-        yield from sorted(path.parent for path in _runs_folder(context).glob("*/sweep.json"))
+        found = sorted(path.parent for path in _runs_folder(context).glob("*/sweep.json"))
     except OSError:
         return
+    yield from (folder for folder in found if NAME_PATTERN.fullmatch(folder.name))
 
 
 def run_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -45,7 +52,10 @@ def _below(folder: Path, file: str) -> list[str]:
         kept = sorted(path.parent.name for path in folder.glob(f"trials/*/{file}"))
     except OSError:
         return []
-    return [f"{folder.name}/{int(each)}" for each in kept if each.isascii() and each.isdigit()]
+    from digits_core.runs.run import NAME_PATTERN
+
+    known = NAME_PATTERN.fullmatch(folder.name) is not None
+    return [f"{folder.name}/{int(each)}" for each in kept if known and each.isascii() and each.isdigit()]
 
 
 def model_names(context: typer.Context, incomplete: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digits_cli import completing
-from digits_cli.shell import AsJson, Runs, emit, errors_in_one_line, say
+from digits_cli.shell import AsJson, Runs, at_home, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def track(
 
 
 def _tracker(to: Tool, at: str | None, runs: Path) -> "Tracker":
-    folder = Path(at).expanduser() if at else runs / "tracked" / to.value
+    folder = Path(at_home(Path(at))) if at else runs / "tracked" / to.value
     if to is Tool.mlflow:
         from digits_core.tracking.to_mlflow import MLflow
 

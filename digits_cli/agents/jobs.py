@@ -52,7 +52,7 @@ class Job:
             "command": ["digits", *self.arguments],
             "seconds": round(seconds, 1),
             "exit_code": code,
-            "error": progress[-1].removeprefix("error: ") if progress and code not in (None, 0, 130) else None,
+            "error": _reason(progress[-1]) if progress and code not in (None, 0, 130) else None,
             "progress": progress[-LAST_LINES:],
             "result": document_in(_text(self.output)) if self.is_over else None,
         }
@@ -61,6 +61,11 @@ class Job:
 def _text(path: Path) -> str:
     with path.open("rb") as stream:
         return stream.read(LARGEST_RESULT).decode("utf-8", "replace")
+
+
+def _reason(line: str) -> str:
+    """A command's last line without the word that begins an error, ours or Typer's."""
+    return line.removeprefix("error: ").removeprefix("Error: ")
 
 
 def document_in(text: str) -> Any:
@@ -73,11 +78,14 @@ def document_in(text: str) -> Any:
 
 async def start(arguments: Sequence[str], output: int, progress: int) -> asyncio.subprocess.Process:
     """Start `digits` with these arguments in a process that ends with this one."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "digits_cli.agents.process", *arguments,
-        stdin=asyncio.subprocess.PIPE, stdout=output, stderr=progress,
-        start_new_session=True,  # clients end a server together with its process group: a job must end by itself
-    )  # fmt: skip
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "digits_cli.agents.process", *arguments,
+            stdin=asyncio.subprocess.PIPE, stdout=output, stderr=progress,
+            start_new_session=True,  # clients end a server together with its process group: a job must end by itself
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise EnvironmentFailure(f"cannot start the command: {error}") from error
 
 
 class Jobs:
@@ -161,4 +169,4 @@ async def answer(arguments: Sequence[str], most_seconds: float) -> Any:
         ):  # also with an exit code other than 0: a data set that cannot be trained on is an answer
             return document
         lines = progress.read(LARGEST_RESULT).decode("utf-8", "replace").strip().splitlines() or ["nothing was printed"]
-        raise (UsageError if code == 2 else EnvironmentFailure)(lines[-1].removeprefix("error: "))
+        raise (UsageError if code == 2 else EnvironmentFailure)(_reason(lines[-1]))

@@ -15,10 +15,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from jsonschema import Draft202012Validator
 
 from digits_cli import delivering, judging, looking, outside, searching, showing, training
+from digits_core.data.arrays import split_range
 from digits_core.data.datasets import components_of
-from digits_core.data.own import is_own
+from digits_core.data.own import is_own, split_name
 from digits_core.errors import UsageError, shortened, unknown_name
-from digits_core.runs.run import check_name
+from digits_core.runs.run import Run, check_name
 
 JSON_TYPES: dict[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
 
@@ -160,7 +161,9 @@ TOOLS = {
     )
 }  # fmt: skip
 NAMES_A_RUN = ("run", "sweep", "sweeps", "against", "start_from", "model")
+NAMES_A_RECIPE = ("recipe", "recipes", "start_from")  # or, on a command line, a file of one
 FILES = ("files", "labels")
+LONGEST_TEXT = 1_000  # characters of an argument
 DATASETS = {"check_dataset": ("name",)}  # elsewhere a data set is called dataset
 
 
@@ -199,23 +202,27 @@ class Limits:
         return [*tool.command, *options, *runs, "--json", *(["--", *places] if places else [])]
 
     def _check_text(self, tool: Tool, name: str, text: str) -> None:
+        if len(text) > LONGEST_TEXT or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
+            raise UsageError(f"{name}: {shortened(text, 60)!r} is too long or holds control characters")
         if name == "dataset" or name in DATASETS.get(tool.name, ()):
             for component in components_of(text):
                 if is_own(component):
-                    self._check_inside(name, component.partition(":")[2].partition("#")[0])
+                    kind, place = split_name(component)
+                    self._check_inside(name, Path(place) if kind == "folder" else split_range(place)[0])
         elif name in FILES:
-            self._check_inside(name, text)
+            self._check_inside(name, Path(text))
         elif name in NAMES_A_RUN or (name == "name" and tool.is_job):
             for piece in text.split("/"):
                 check_name(piece)
             if text.lower().endswith(".html"):  # `digits leaderboard` reads pages as well, from any folder
                 raise UsageError(f"{name}: {shortened(text, 60)!r} is a page; give the name of a run")
-        elif re.search(r"[/\\\x00-\x1f]", text) or (name == "recipe" and text.lower().endswith(".json")):
+        elif re.search(r"[/\\]", text) or (name in NAMES_A_RECIPE and text.lower().endswith(".json")):
             raise UsageError(f"{name}: {shortened(text, 60)!r} is a path, which clients may not give here; give a name")
 
-    def _check_inside(self, name: str, text: str) -> None:
+    def _check_inside(self, name: str, path: Path) -> None:
+        text = str(path)
         try:
-            place = Path(text).expanduser().resolve()
+            place = path.expanduser().resolve()
         except (OSError, RuntimeError, ValueError):
             raise UsageError(f"{name}: {shortened(text, 60)!r} is not a path") from None
         if not any(place.is_relative_to(folder.resolve()) for folder in (self.runs, *self.folders)):
@@ -228,7 +235,10 @@ class Limits:
         """What is not given counts as the command's own default."""
         given = {**{one.name: one.default for one in tool.parameters}, **arguments}
         recipes = len(given.get("recipes") or ()) or given.get("top") or 1
-        asked = max(arguments.get("trials") or 0, (given.get("seeds") or 0) * recipes)
+        folds = max(1, arguments.get("folds") or 1)
+        asked = max(arguments.get("trials") or 0, (given.get("seeds") or 0) * recipes * folds, folds)
+        if tool.name == "resume" and "trials" not in arguments:
+            asked = Run.open(self.runs, arguments["run"]).header.trial_count
         if asked > self.most_trials:
             raise UsageError(
                 f"{asked:,} trials are more than the {self.most_trials:,} that this server allows (digits mcp"

@@ -231,11 +231,11 @@ def absolute(name: str) -> str:
 
 
 def public_name(name: str) -> str:
-    """The same name for other people to read: of your own data only the last part of its path."""
+    """The same name for other people to read, on one line: of your own data only the last part of its path."""
     pieces = []
     for component in components_of(name):
         kind, _, place = component.partition(":")
-        pieces.append(f"{kind}:{Path(place).name}" if is_own(component) else component)
+        pieces.append(f"{kind}:{' '.join(Path(place).name.split())}" if is_own(component) else component)
     return "+".join(pieces)
 
 

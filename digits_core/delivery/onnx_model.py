@@ -11,12 +11,13 @@ import numpy.typing as npt
 import onnxruntime
 
 from digits_core.data.digits import CLASS_COUNT
-from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.errors import EnvironmentFailure, UsageError, shortened
 
 INPUT, OUTPUT = "image", "probabilities"
 FILE_NAME = "model.onnx"
 CHUNK = 500  # images per batch
 PREFIX = "digits."  # of our keys among the file's metadata
+LARGEST_FILE = 2**30  # bytes
 LARGEST_SIDE = 256  # pixels; a larger one is no digit classifier's
 
 
@@ -53,8 +54,14 @@ class OnnxModel:
 
         Raises EnvironmentFailure if the file does not output probabilities.
         """
-        said = probabilities(self.session, images, takes_bytes=self.takes_bytes)
-        if len(said) and not (said.min() >= -1e-3 and np.abs(said.sum(axis=1) - 1).max() < 1e-2):  # false for NaN
+        try:
+            said = probabilities(self.session, images, takes_bytes=self.takes_bytes)
+        except Exception as error:  # see `open_onnx`
+            raise EnvironmentFailure(f"{self.name} cannot be run on its images: {_first_line(error)}") from error
+        if said.shape != (len(images), CLASS_COUNT):
+            raise EnvironmentFailure(f"{self.name} outputs {said.shape} for {len(images)} images, not ten figures each")
+        # Written so that it fails for NaN.
+        if len(said) and not (said.min() >= -1e-3 and np.abs(said.sum(axis=1) - 1).max() < 1e-2):
             raise EnvironmentFailure(
                 f"{self.name} does not output probabilities of ten digits; export a model with digits export"
             )
@@ -95,28 +102,33 @@ def onnx_path(selector: str | None) -> Path | None:
     if selector is None:
         return None
     if selector.lower().endswith(".onnx"):
-        return Path(selector).expanduser()
-    inside = Path(selector).expanduser() / FILE_NAME
+        return _at_home(selector)
+    inside = _at_home(selector) / FILE_NAME
     return inside if "/" in selector and inside.is_file() else None
 
 
 def open_onnx(path: Path) -> OnnxModel:
     """Raises EnvironmentFailure if the file cannot be read, UsageError if it is no classifier of ten digits."""
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a file")
+        if path.exists() and path.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{path} is larger than {LARGEST_FILE // 2**20:,} MB: no classifier of digits is")
         content = path.read_bytes()
     except OSError as error:
         raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
     try:
         ready = session(content)
     except Exception as error:  # onnxruntime has a dozen kinds, none of them public
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise EnvironmentFailure(f"{path} is not an ONNX file that onnxruntime can run: {reason}") from error
+        raise EnvironmentFailure(
+            f"{path} is not an ONNX file that onnxruntime can run: {_first_line(error)}"
+        ) from error
     said = ready.get_modelmeta().custom_metadata_map
     takes_bytes, side = _input_of(ready, path, said)
-    name = said.get(f"{PREFIX}model", path.stem)
+    name = _one_line(said.get(f"{PREFIX}model", path.stem))
     return OnnxModel(
         name=f"{name} ({path.parent.name}/{path.name})" if path.parent.name else f"{name} ({path.name})",
-        dataset=said.get(f"{PREFIX}dataset", "unknown data"),
+        dataset=_one_line(said.get(f"{PREFIX}dataset", "unknown data")),
         data_checksum=said.get(f"{PREFIX}data_checksum"),
         side=side,
         member_count=_whole(said.get(f"{PREFIX}members")) or 1,
@@ -132,9 +144,11 @@ def _input_of(ready: onnxruntime.InferenceSession, path: Path, said: Mapping[str
     shape: list[Any] = list(inputs[0].shape) if len(inputs) == 1 else []
     kind = {"tensor(float)": False, "tensor(uint8)": True}.get(inputs[0].type if inputs else "")
     known = _whole(said.get(f"{PREFIX}side"))
-    side = known if known else shape[2] if len(shape) == 4 and shape[2] == shape[3] else None
+    fixed = shape[2] if len(shape) == 4 and shape[2] == shape[3] and isinstance(shape[2], int) else None
+    side = fixed or known
     answers = list(outputs[0].shape) if outputs else []
-    if kind is None or len(shape) != 4 or shape[1] != 1 or len(answers) != 2 or answers[1] != CLASS_COUNT:
+    is_float = bool(outputs) and outputs[0].type == "tensor(float)"
+    if kind is None or len(shape) != 4 or shape[1] != 1 or not is_float or answers[1:] != [CLASS_COUNT]:
         raise UsageError(
             f"{path} does not take images (N, 1, height, width) and output (N, 10), as files of digits export do"
         )
@@ -143,6 +157,21 @@ def _input_of(ready: onnxruntime.InferenceSession, path: Path, said: Mapping[str
     if isinstance(shape[0], int) and shape[0] != 1:
         raise UsageError(f"{path} takes exactly {shape[0]} images at a time; use a file from digits export")
     return kind, side
+
+
+def _at_home(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # a home folder of nobody: there is no such file
+        return Path(text)
+
+
+def _first_line(error: Exception) -> str:
+    return _one_line(str(error).partition("\n")[0]) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return shortened(" ".join(text.split()), 200)
 
 
 def _whole(text: str | None) -> int | None:

@@ -37,7 +37,10 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What a tracker keeps under one name. figures and parameters are by name; curve is empty but for trials."""
+    """What a tracker keeps under one name. All but the curve, which only trials have, is by name.
+
+    parameters never change; figures and facts may, when a run grows or its test set is opened.
+    """
 
     key: str  # `first`, `first/17`, `first/confirmed/3`, `first/ensemble`
     name: str  # within its run; the run's own name for the run
@@ -65,8 +68,9 @@ class Entry:
 
     @cached_property
     def identifier(self) -> str:
-        """Sixteen hexadecimal digits that stay the same for this entry of this run, whatever is added to it."""
-        return hashlib.sha256(f"{self.facts['digits.run_started']} {self.key}".encode()).hexdigest()[:16]
+        """Sixteen hexadecimal digits that stay the same for this entry, also if more is known or the run is renamed."""
+        within = self.key.partition("/")[2]
+        return hashlib.sha256(f"{self.facts['digits.run_started']} {within}".encode()).hexdigest()[:16]
 
 
 class Tracker(Protocol):
@@ -119,6 +123,8 @@ def _run_entry(run: Run) -> Entry:
         "data set": public_name(header.dataset),
         "split": header.split_id,
         "hardware": header.hardware,
+        "trials asked for": str(header.trial_count),
+        "epochs at most": str(header.max_epochs),
         **{f"version of {package}": version for package, version in header.versions.items()},
     }
     if best is not None:
@@ -134,8 +140,6 @@ def _run_entry(run: Run) -> Entry:
         status=status,
         parameters={
             "seed": header.seed,
-            "trials asked for": header.trial_count,
-            "epochs at most": header.max_epochs,
             **({"search": plan.search, "scheduler": plan.scheduler} if plan else {}),
         },
         figures=figures,
@@ -221,13 +225,20 @@ def _ensemble_entry(run: Run, shared: dict[str, str]) -> Entry:
         key=f"{run.name}/ensemble",
         name="ensemble",
         status="finished",
-        parameters={"method": record.method, "pool": record.pool, "members": len(chosen.weights)},
+        parameters={},
         figures={
             **_figures("validation", chosen.validation),
             **_figures("test", chosen.test),
             "parameters": float(record.parameter_count),
         },
-        facts={**shared, "reason": record.reason},
+        facts={
+            **shared,
+            "status": "finished",
+            "method": record.method,
+            "pool": record.pool,
+            "members": str(len(chosen.weights)),
+            "reason": record.reason,
+        },
         started_at=record.created_at,
         ended_at=record.created_at,
         files=(described,) if described else (),

@@ -1,7 +1,10 @@
 """MLflow: a run as a parent, its trials and its ensemble as nested runs, in one experiment."""
 
 import os
+import re
+import shlex
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,11 +38,13 @@ class MLflow:
     def __init__(self, address: str | None, experiment: str = EXPERIMENT) -> None:
         if not address and not os.environ.get("MLFLOW_TRACKING_URI"):  # MLflow would start a database in this folder
             raise UsageError("say where MLflow is: --at http://127.0.0.1:5000, or set MLFLOW_TRACKING_URI")
-        self.where = address or mlflow.get_tracking_uri()
+        full = address or mlflow.get_tracking_uri()
+        self.where = re.sub(r"(?<=://)[^/@]*@", "", full)  # without a password
         is_server = self.where.startswith("http")
-        self.next_command = f"open {self.where}" if is_server else f"mlflow ui --backend-store-uri {self.where}"
+        words = ["open", self.where] if is_server else ["mlflow", "ui", "--backend-store-uri", self.where]
+        self.next_command = shlex.join(words)
         with self._told():
-            self.client = MlflowClient(self.where)
+            self.client = MlflowClient(full)
             found = self.client.get_experiment_by_name(experiment)
             self.experiment = found.experiment_id if found else self.client.create_experiment(experiment)
         self.runs: dict[str, Any] = {}
@@ -81,13 +86,17 @@ class MLflow:
         """The fingerprint comes last: what was cut off is sent again, and epochs that arrived are not."""
         identifier, sent = run.info.run_id, int(run.data.tags.get(EPOCHS, 0))
         ended = _milliseconds(entry.ended_at or entry.started_at)
-        for settings in _batches(entry.parameters.items(), MOST_AT_ONCE):
+        # The latest value is the one with the latest time: a figure that has changed must come after the old one.
+        at = max(ended, _milliseconds(time.time())) if run.data.metrics else ended
+        # MLflow never changes a parameter. What can change of an entry is among its facts.
+        missing = {name: value for name, value in entry.parameters.items() if slug(name) not in run.data.params}
+        for settings in _batches(missing.items(), MOST_AT_ONCE):
             self.client.log_batch(identifier, params=[Param(slug(name), str(value)) for name, value in settings])
         figures = {name: value for name, value in entry.figures.items() if _is_new(run, slug(name), value)}
-        metrics = [Metric(slug(name), value, ended, 0) for name, value in figures.items()]
-        for row, at in list(clock(entry))[sent:]:
+        metrics = [Metric(slug(name), value, at, 0) for name, value in figures.items()]
+        for row, when in list(clock(entry))[sent:]:
             metrics += [
-                Metric(f"curve/{slug(name)}", value, _milliseconds(at), row.epoch)
+                Metric(f"curve/{slug(name)}", value, _milliseconds(when), row.epoch)
                 for name, value in curve_figures(row).items()
                 if fits(value)
             ]

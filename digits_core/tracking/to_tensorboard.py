@@ -36,13 +36,16 @@ class TensorBoard:
         self.next_command = shlex.join(["tensorboard", "--logdir", str(self.folder / of.name)])
         folder = self.folder / of.name if entry.is_run else self.folder / of.name / entry.name
         # "tfevents" is how TensorBoard knows its files; the number orders them.
-        path = folder / f"events.out.tfevents.{int(entry.started_at)}.digits.{entry.fingerprint[:12]}"
+        ours = f"digits.{entry.identifier}"
+        path = folder / f"events.out.tfevents.{int(entry.started_at)}.{ours}.{entry.fingerprint[:12]}"
         if path.exists():
             return False
+        if entry.is_run and any(f".{ours}." not in other.name for other in folder.glob("events.*.digits.*")):
+            raise EnvironmentFailure(f"{folder} has another run of that name; name another folder with --at")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, _content(_events(entry)))
-            for other in folder.glob("events.out.tfevents.*.digits.*"):
+            for other in folder.glob(f"events.*.{ours}.*"):
                 if other != path:
                     other.unlink()  # what was known of it before
         except OSError as error:

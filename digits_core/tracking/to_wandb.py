@@ -1,11 +1,13 @@
 """Weights & Biases: a run and its trials as one group, online or, without an account, in a folder to sync later."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 os.environ.setdefault("WANDB_SILENT", "true")
@@ -19,6 +21,15 @@ from digits_core.tracking.story import Entry, clock, curve_figures, fits, slug
 
 PROJECT = "digits"
 SENT = "digits-sent.json"  # in the folder: what was sent already, by the identifier of the entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """What was sent of an entry. files: their checksums by name."""
+
+    fingerprint: str = ""
+    epochs: int = 0
+    files: dict[str, str] = field(default_factory=dict)
 
 
 class WandB:
@@ -35,7 +46,7 @@ class WandB:
         runs = folder / "wandb" / "offline-run-*"
         self.next_command = f"wandb sync {runs}" if self.mode == "offline" else "open https://wandb.ai"
         self.list = folder / "wandb" / SENT
-        self.sent: dict[str, dict[str, Any]] = _read(self.list)
+        self.sent = _read(self.list)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -49,8 +60,8 @@ class WandB:
 
     def send(self, entry: Entry, of: Entry) -> bool:
         """Send the entry, or what is new about it."""
-        known = self.sent.get(entry.identifier, {"fingerprint": "", "epochs": 0, "files": {}})
-        if known["fingerprint"] == entry.fingerprint:
+        known = self.sent.get(entry.identifier, _Sent())
+        if known.fingerprint == entry.fingerprint:
             return False
         with self._told():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -61,17 +72,15 @@ class WandB:
                 config={**entry.parameters, "facts": entry.facts},
                 tags=[slug(of.facts["kind"])], reinit="create_new", settings=_settings(),
             )  # fmt: skip
-            for row, at in list(clock(entry))[known["epochs"] :]:
+            for row, at in list(clock(entry))[known.epochs :]:
                 figures = {name: value for name, value in curve_figures(row).items() if fits(value)}
                 run.log({"epoch": row.epoch, "ended_at": at, **figures}, step=row.epoch)
             run.summary.update({name: value for name, value in entry.figures.items() if fits(value)})
-            self._send_files(run, entry, known["files"])
+            self._send_files(run, entry, known.files)
             run.finish(exit_code=1 if entry.status == "failed" else 0)
             files = {file.name: file.checksum for file in entry.files}
-            self.sent[entry.identifier] = {
-                "fingerprint": entry.fingerprint, "epochs": len(entry.curve), "files": files,
-            }  # fmt: skip
-            write_atomically(self.list, json.dumps(self.sent).encode())
+            self.sent[entry.identifier] = _Sent(fingerprint=entry.fingerprint, epochs=len(entry.curve), files=files)
+            write_atomically(self.list, msgspec.json.encode(self.sent))
         return True
 
     def _send_files(self, run: Any, entry: Entry, known: dict[str, str]) -> None:
@@ -103,9 +112,9 @@ def _settings() -> wandb.Settings:
     )
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read(path: Path) -> dict[str, _Sent]:
+    """What was sent already. A file that is missing or damaged means nothing: it is sent again."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, _Sent])
+    except (OSError, msgspec.DecodeError):
         return {}
-    return found if isinstance(found, dict) else {}

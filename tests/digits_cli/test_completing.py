@@ -58,6 +58,19 @@ def test_models_are_runs_and_then_trials_with_weights(sweep_store: Run, monkeypa
     assert completed("bash", "digits show tiny/") == [f"tiny/{trial}" for trial in range(5)]
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_hostile_name_of_a_folder_does_not_reach_the_shell(tmp_path: Path, shell: str) -> None:
+    for name in ("x\\$(touch pwn)", "a'b", "ends\\", "two\nlines", "$(touch pwn)"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sweep.json").touch()
+    assert completed(shell, f"digits show --runs {tmp_path} ") == []
+
+
+def test_the_home_of_nobody_offers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_RUNS", "~nobody-at-all/runs")
+    assert completed("bash", "digits show ") == []
+
+
 def test_a_folder_that_is_not_there_offers_nothing(tmp_path: Path) -> None:
     assert completed("bash", f"digits show --runs {tmp_path / 'none'} ") == []
 
@@ -80,4 +93,4 @@ def test_topics_say_what_the_code_says() -> None:
     assert "    best_epoch                 whole number, or null" in records
     assert "/ledger.jsonl" in records
     for topic in TOPICS:
-        assert max(map(len, text_of(topic).splitlines())) <= 140, topic
+        assert max(map(len, text_of(topic).splitlines())) <= 130, topic

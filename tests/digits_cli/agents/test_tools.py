@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from digits_cli.agents.tools import TOOLS, Limits
 from digits_core.errors import UsageError
+from digits_core.runs.run import Run
 from tests.helpers.paths import ROOT
 
 NEVER = {"runs", "output", "push", "take_over", "address", "storage", "space", "configs", "open", "host", "port", "at"}
@@ -66,6 +67,10 @@ def test_a_sweep_has_a_limit_even_if_none_was_asked_for(tmp_path: Path) -> None:
         ("compare", {"recipes": ["lenet"] * 100}, "300 trials are more than the 200"),  # three seeds unless told
         ("confirm", {"top": 5, "seeds": 100}, "500 trials are more than the 200"),
         ("confirm", {"top": 41}, "205 trials are more than the 200"),
+        ("train", {"recipe": "lenet", "folds": 201}, "201 trials are more than the 200"),
+        ("compare", {"recipes": ["x.json"]}, "is a path"),
+        ("check_dataset", {"name": "mnist\x00"}, "too long or holds control characters"),
+        ("recipes", {"name": "x" * 200_000}, "too long or holds control characters"),
         ("sweep", {"trials": "many"}, "trials: 'many' is not of type 'integer'"),
         ("sweep", {"runs": "/"}, "unknown argument of sweep 'runs'"),
         ("report", {"run": "first"}, "unknown argument of report 'run'; valid: sweeps"),
@@ -79,7 +84,7 @@ def test_a_sweep_has_a_limit_even_if_none_was_asked_for(tmp_path: Path) -> None:
         ("sweep", {"fix": ["model.name=../x"]}, "is a path"),
         ("export", {"model": "a/../b"}, "cannot be a run's name"),
         ("judge", {"files": ["/etc/passwd"]}, "is not in"),
-        ("judge", {"files": ["\x00"]}, "is not"),
+        ("judge", {"files": ["\x00"]}, "control characters"),
         ("judge", {"files": ["runs/../../x.npz"]}, "is not in"),
         ("sweep", {"dataset": "mnist+folder:/etc"}, "'/etc' is not in"),
         ("check_dataset", {"name": "csv:/etc/passwd#0..1"}, "'/etc/passwd' is not in"),
@@ -89,6 +94,21 @@ def test_what_is_not_allowed_is_one_line(tmp_path: Path, tool: str, arguments: d
     with pytest.raises(UsageError, match=re.escape(message)) as raised:
         limits(tmp_path).command_line(TOOLS[tool], arguments)
     assert "\n" not in str(raised.value)
+
+
+def test_resuming_counts_the_trials_that_the_run_was_asked_for(sweep_store: Run) -> None:
+    count, runs = sweep_store.header.trial_count, sweep_store.folder.parent
+    assert Limits(runs=runs, most_trials=count).command_line(TOOLS["resume"], {"run": "tiny"})
+    with pytest.raises(UsageError, match=f"{count} trials are more than the {count - 1}"):
+        Limits(runs=runs, most_trials=count - 1).command_line(TOOLS["resume"], {"run": "tiny"})
+
+
+def test_a_sharp_sign_in_a_path_belongs_to_it_unless_it_states_a_range(tmp_path: Path) -> None:
+    (tmp_path / "ok").mkdir()
+    few = limits(tmp_path, folders=(tmp_path / "ok",))
+    assert few.command_line(TOOLS["check_dataset"], {"name": f"npz:{tmp_path / 'ok/a.npz'}#0..1"})
+    with pytest.raises(UsageError, match="is not in"):
+        few.command_line(TOOLS["check_dataset"], {"name": f"folder:{tmp_path / 'ok'}#secret"})
 
 
 def test_files_are_read_where_they_really_lie(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """An ONNX file as a model: what digits exported, what others made, and what is neither."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,36 @@ def test_metadata_that_is_no_number_is_not_believed(tmp_path: Path) -> None:
 def test_logits_are_not_probabilities(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match="does not output probabilities of ten digits"):
         opened(tmp_path, linear_classifier(ends_with="Identity")).finite(IMAGES)
+
+
+def test_what_it_says_of_its_size_is_not_believed_against_its_shape(tmp_path: Path) -> None:
+    model = opened(tmp_path, linear_classifier(metadata={**LABEL.as_metadata(), "digits.side": "28"}))
+    assert model.side == 8
+
+
+def test_what_fails_only_when_it_is_run_is_one_line(tmp_path: Path) -> None:
+    model = opened(tmp_path, linear_classifier())
+    with pytest.raises(EnvironmentFailure, match="cannot be run on its images: ") as raised:
+        model.finite(np.zeros((3, 9, 9), np.uint8))
+    assert "\n" not in str(raised.value)
+
+
+def test_names_in_a_file_stay_on_one_line(tmp_path: Path) -> None:
+    hostile = {"digits.model": "a\n- b\x1b[31m", "digits.dataset": "x" * 5_000}
+    model = opened(tmp_path, linear_classifier(metadata=hostile))
+    assert model.name.startswith("a - b")
+    assert len(model.dataset) < 300
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "huge.onnx").touch()
+    os.truncate(tmp_path / "huge.onnx", 2**40)
+    for name, message in (("pipe.onnx", "is not a file"), ("huge.onnx", "is larger than 1,024 MB")):
+        with pytest.raises(UsageError, match=message):
+            open_onnx(tmp_path / name)
+    with pytest.raises(EnvironmentFailure, match="cannot read ~nobody-at-all/x"):
+        open_onnx(onnx_path("~nobody-at-all/x.onnx"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no onnx", linear_classifier()[:300], with_data_outside("/etc/hostname")])

@@ -50,6 +50,8 @@ def test_a_fingerprint_changes_with_the_entry_and_its_name_does_not(sweep_store:
     assert [key for key in before if before[key].fingerprint != after[key].fingerprint] == ["tiny"]
     assert before["tiny"].identifier == after["tiny"].identifier
     assert len({one.identifier for one in before.values()}) == len(before)
+    renamed = sweep_store.folder.rename(sweep_store.folder.with_name("renamed"))
+    assert [one.identifier for one in story(Run(renamed))] == [one.identifier for one in before.values()]
 
 
 def test_an_epoch_has_its_figures_and_its_time(sweep_store: Run) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as StoredRun
 
 from digits_core.errors import EnvironmentFailure
+from digits_core.inference.ensembling import build_ensemble
+from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
 from digits_core.tracking.story import story
 from digits_core.tracking.to_mlflow import EPOCHS, FINGERPRINT, MLflow
@@ -95,6 +98,33 @@ def test_what_was_cut_off_is_sent_again_and_nothing_twice(sweep_store: Run, stor
     curve = client.get_metric_history(child.info.run_id, "curve/validation_nll")
     assert len(curve) == len(record.curve)
     assert len(client.get_metric_history(child.info.run_id, "validation_accuracy")) == 1
+
+
+def test_a_figure_that_falls_is_the_latest(sweep_store: Run, store: str) -> None:
+    """MLflow takes the value of the latest time, and of two of one time the larger."""
+    send(sweep_store, store)
+    first = next(iter(story(sweep_store)))
+    figures = {**first.figures, "leader validation accuracy": 0.25}
+    assert MLflow(store).send(replace(first, figures=figures), first)
+    found = stored(store)["tiny"].data.metrics
+    assert found["leader_validation_accuracy"] == 0.25
+    assert found["leader_validation_nll"] == first.figures["leader validation nll"]
+
+
+def test_what_may_change_is_no_parameter(sweep_store: Run, store: str) -> None:
+    for method in ("greedy", "uniform"):
+        build_ensemble(Run(sweep_store.folder), EnsembleConfig(top=2, method=method))
+        send(Run(sweep_store.folder), store)
+        assert stored(store)["tiny ensemble"].data.tags["method"] == method
+    first = next(iter(story(Run(sweep_store.folder))))
+    assert MLflow(store).send(replace(first, parameters={"seed": 99}), first)  # MLflow would refuse to change it
+    assert stored(store)["tiny"].data.params["seed"] == "0"
+
+
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    monkeypatch.setattr("digits_core.tracking.to_mlflow.MlflowClient", lambda _: MlflowClient(store))
+    tracker = MLflow("http://ana:secret@127.0.0.1:5000")
+    assert (tracker.where, tracker.next_command) == ("http://127.0.0.1:5000", "open http://127.0.0.1:5000")
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Event files, read back by TensorBoard's own reader."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def test_the_run_has_its_card_and_is_replaced_when_it_grows(sweep_store: Run, tm
     assert "training.seed" not in offered
     assert "optimizer.name" not in offered  # the same in all trials
     assert found.Tensors("test openings")[0].tensor_proto.float_val[0] == 1
+
+
+def test_another_run_of_the_same_name_is_not_replaced(sweep_store: Run, tmp_path: Path) -> None:
+    send(sweep_store, tmp_path / "tb")
+    before = sorted((tmp_path / "tb").rglob("events.*"))
+    first = next(iter(story(sweep_store)))
+    other = replace(first, facts={**first.facts, "digits.run_started": "1.0"})
+    with pytest.raises(EnvironmentFailure, match="has another run of that name; name another folder with --at"):
+        TensorBoard(tmp_path / "tb").send(other, other)
+    assert sorted((tmp_path / "tb").rglob("events.*")) == before
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(sweep_store: Run) -> None:
