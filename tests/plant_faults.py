@@ -127,7 +127,7 @@ FAULTS = (
     Fault("a curve is sent twice", "digits_core/tracking/to_mlflow.py",
           "in list(clock(entry))[sent:]:", "in list(clock(entry)):", f"{CORE}/tracking"),
     Fault("other people are told where your data lie", "digits_core/data/datasets.py",
-          "{kind}:{Path(place).name}", "{kind}:{place}", f"{CORE}/data {CORE}/tracking"),
+          "' '.join(Path(place).name.split())", "place", f"{CORE}/data {CORE}/tracking"),
     Fault("a base install needs torch to judge", "digits_core/inference/sealed.py",
           "from digits_core.records import RunRecord\n", "from digits_core.records import RunRecord\nimport torch\n",
           "tests/test_lean.py"),
