@@ -160,7 +160,6 @@ def track(
             break
         time.sleep(SECONDS_BETWEEN_LOOKS)
         opened = Run(opened.folder)
-    tracker.close()
     document = {
         "run": opened.name,
         "to": to.value,

@@ -85,9 +85,6 @@ class Tracker(Protocol):
         Raises EnvironmentFailure, in one line, if the tool cannot be reached or refuses.
         """
 
-    def close(self) -> None:
-        """Finish what is still being sent."""
-
 
 def story(run: Run) -> Iterator[Entry]:
     """The run, then its trials, those of the runs in its folder, and its ensemble. Reads each record once."""

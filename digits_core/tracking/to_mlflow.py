@@ -124,9 +124,6 @@ class MLflow:
                     self.client.log_artifact(run.info.run_id, str(path))
             self.client.set_tag(run.info.run_id, mark, file.checksum)
 
-    def close(self) -> None:
-        """Nothing is left to do: every request was answered."""
-
 
 def _batches(what: Iterable[T], size: int) -> Iterator[list[T]]:
     every = list(what)

@@ -54,9 +54,6 @@ class TensorBoard:
             ) from error
         return True
 
-    def close(self) -> None:
-        """Nothing is left to do."""
-
 
 def _content(events: Iterable[Event]) -> bytes:
     stream = io.BytesIO()

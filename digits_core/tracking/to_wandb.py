@@ -96,9 +96,6 @@ class WandB:
                     stream.write(file.text)
             run.log_artifact(artifact)
 
-    def close(self) -> None:
-        """Nothing is left to do: every entry was finished."""
-
 
 def _settings() -> wandb.Settings:
     """No code, no console, no machine figures: what is told is what is stored."""
