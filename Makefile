@@ -24,8 +24,8 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "digits needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"'
 ifeq ($(TORCH_BACKEND),)
-	@echo "installing into $(VENV): 6.9 GB, of which 4.6 GB are for NVIDIA GPUs on Linux; to leave those out (needs uv): make $(or $(MAKECMDGOALS),setup) TORCH_BACKEND=cpu"
-	$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): 7.2 GB, of which 4.5 GB are for NVIDIA GPUs on Linux; to leave those out (needs uv): make $(or $(MAKECMDGOALS),setup) TORCH_BACKEND=cpu"
+	$(PYTHON) -m venv $(if $(wildcard $(VENV)/.installed-*),--clear) $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' || \
 		{ echo "not installed: see above; if a package could not be downloaded, check the network or pip's index, and run make again" >&2; exit 1; }
 else
