@@ -53,7 +53,7 @@ def start_node(scratch: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]
             [
                 *(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs own /tmp && exec "$@"', "sh"] if own_tmp else []),
                 BINARIES / "ray", "start", "--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats",
-                "--object-run-memory=100000000", "--block", *arguments,
+                "--object-store-memory=100000000", "--block", *arguments,
             ],
             env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digits_core.data.digits import Digits
 from digits_core.environment import how_to_install
 from digits_core.runs.run import Run
 from tests.helpers.lean import left_out
@@ -18,7 +19,9 @@ from tests.helpers.pictures import draw
 INSTALL = f"which this install leaves out; run: {how_to_install('train')}"
 
 
-def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run, tmp_path: Path) -> None:
+def test_what_is_stored_is_read_judged_and_shown_without_torch(
+    sweep_store: Run, tmp_path: Path, digits: Digits
+) -> None:
     for module in ("torch", "torchvision", "ray", "optuna", "sqlalchemy", "pyarrow", "onnx"):
         assert module in left_out()
     runs, file = sweep_store.folder.parent, tmp_path / "export" / "model.onnx"
@@ -27,6 +30,8 @@ def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run,
     draw(tmp_path / "seven.png", 7)
     said = answers(sweep_store.validation_labels, [0, 1, 2], 0.9)
     np.savez(tmp_path / "mine.npz", probabilities=said, indices=sweep_store.validation_indices)
+    test = digits.parts[2]  # judging them opens the sealed test set
+    np.savez(tmp_path / "test.npz", probabilities=answers(digits.labels[test], [0], 0.9), indices=test)
     np.savetxt(tmp_path / "mine.csv", said, delimiter=",", header=",".join(map(str, range(10))), comments="")
     works = {
         "ls": ["ls"],
@@ -35,6 +40,7 @@ def test_what_is_stored_is_read_judged_and_shown_without_torch(sweep_store: Run,
         "report": ["report", "tiny"],
         "judge": ["judge", tmp_path / "mine.npz", "--against", "tiny", "--output", tmp_path / "judged.html"],
         "judge a table": ["judge", tmp_path / "mine.csv", "--against", "tiny", "--json"],
+        "judge on the test set": ["judge", tmp_path / "test.npz", "--against", "tiny"],
         "doubts": ["doubts", "tiny"],
         "recipes": ["recipes"],
         "recipe": ["recipes", "lenet"],
