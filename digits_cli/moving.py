@@ -143,6 +143,7 @@ def track(
         digits track first --to wandb --json
 
     """
+    from digits_core.runs.ownership import is_running
     from digits_core.runs.run import Run
 
     opened = Run.open(runs, run)
@@ -150,7 +151,7 @@ def track(
     sent: set[str] = set()
     kept, is_first = 0, True
     while True:
-        is_over = _is_over(opened)
+        is_over = not is_running(opened.folder)
         if is_over:
             _with_page(opened)
         # Of a run that grows, its own entry changes all the time: it is sent at the beginning and at the end.
@@ -193,12 +194,6 @@ def _tracker(to: Tool, at: str | None, runs: Path) -> "Tracker":
     from digits_core.tracking.to_tensorboard import TensorBoard
 
     return TensorBoard(folder.absolute())
-
-
-def _is_over(run: "Run") -> bool:
-    from digits_core.runs.ownership import is_running
-
-    return not is_running(run.folder)
 
 
 def _with_page(run: "Run") -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,25 +14,20 @@ from digits_core import DEFAULT_RUNS
 if TYPE_CHECKING:
     from digits_core.handwriting.folders import LeftOut
 
-DEFAULT_MODEL = "the latest run's ensemble, or its leader"
-StoredModel = Annotated[
-    str | None,
-    typer.Option(
+STORED = "SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble"
+
+
+def _model_option(takes: str) -> Any:
+    return typer.Option(
         "--model",
-        help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, or ensemble (the latest one).",
-        show_default=DEFAULT_MODEL,
+        help=takes,
+        show_default="the latest run's ensemble, or its leader",
         autocompletion=completing.model_names,
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        help="SWEEP (its leader), SWEEP/TRIAL, SWEEP/ensemble, ensemble (the latest one), or an ONNX file.",
-        show_default=DEFAULT_MODEL,
-        autocompletion=completing.model_names,
-    ),
-]
+    )
+
+
+StoredModel = Annotated[str | None, _model_option(f"{STORED}, or ensemble (the latest one).")]
+Model = Annotated[str | None, _model_option(f"{STORED}, ensemble (the latest one), or an ONNX file.")]
 
 TABLES = (".csv", ".tsv", ".parquet")
 MOST_NAMED = 20  # files that are not read, named one by one

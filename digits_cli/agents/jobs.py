@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from digits_core.errors import EnvironmentFailure, UsageError, unknown_name
 
@@ -60,7 +60,18 @@ class Job:
 
 def _text(path: Path) -> str:
     with path.open("rb") as stream:
-        return stream.read(LARGEST_RESULT).decode("utf-8", "replace")
+        return _read(stream)
+
+
+def _read(stream: IO[bytes]) -> str:
+    return stream.read(LARGEST_RESULT).decode("utf-8", "replace")
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a command with all that it started, and wait for its end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _reason(line: str) -> str:
@@ -139,9 +150,7 @@ class Jobs:
             async with asyncio.timeout(SECONDS_TO_STOP):
                 await job.process.wait()
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                os.killpg(job.process.pid, signal.SIGKILL)
-            await job.process.wait()
+            await _kill(job.process)
         return job
 
 
@@ -153,9 +162,7 @@ async def answer(arguments: Sequence[str], most_seconds: float) -> Any:
             async with asyncio.timeout(most_seconds):
                 code = await process.wait()
         except (TimeoutError, asyncio.CancelledError) as error:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await _kill(process)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise EnvironmentFailure(
@@ -163,10 +170,9 @@ async def answer(arguments: Sequence[str], most_seconds: float) -> Any:
             ) from error
         output.seek(0)
         progress.seek(0)
-        document = document_in(output.read(LARGEST_RESULT).decode("utf-8", "replace"))
-        if (
-            document is not None
-        ):  # also with an exit code other than 0: a data set that cannot be trained on is an answer
+        document = document_in(_read(output))
+        # Also with an exit code other than 0: a data set that cannot be trained on is an answer.
+        if document is not None:
             return document
-        lines = progress.read(LARGEST_RESULT).decode("utf-8", "replace").strip().splitlines() or ["nothing was printed"]
+        lines = _read(progress).strip().splitlines() or ["nothing was printed"]
         raise (UsageError if code == 2 else EnvironmentFailure)(_reason(lines[-1]))

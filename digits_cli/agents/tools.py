@@ -178,12 +178,11 @@ class Limits:
 
     def command_line(self, tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
         """The words of the command. Raises UsageError for what the tool does not take or the server does not allow."""
-        wrong = sorted(Draft202012Validator(tool.schema).iter_errors(arguments), key=str)
-        unknown = sorted(set(arguments) - {one.name for one in tool.parameters})
+        valid = [one.name for one in tool.parameters]
+        unknown = sorted(set(arguments) - set(valid))
         if unknown:
-            raise unknown_name(
-                f"argument of {tool.name}", shortened(unknown[0], 60), [one.name for one in tool.parameters]
-            )
+            raise unknown_name(f"argument of {tool.name}", shortened(unknown[0], 60), valid)
+        wrong = sorted(Draft202012Validator(tool.schema).iter_errors(arguments), key=str)
         if wrong:
             where = "/".join(map(str, wrong[0].absolute_path))
             raise UsageError(shortened(f"{tool.name}: {where + ': ' if where else ''}{wrong[0].message}"))

@@ -1,6 +1,5 @@
 """What `digits doctor` finds and prints: what this machine has and what a sweep would use."""
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +67,7 @@ def _availability(name: str) -> str:
     missing = [file.path for file in source.files if not is_at_hand(file)]
     if missing:
         return f"missing, downloaded when needed: {', '.join(missing)}"
-    if not source.files and importlib.util.find_spec("sklearn") is None:
+    if not source.files and not is_installed("sklearn"):
         return "scikit-learn is not installed"
     return f"available ({source.description})"
 

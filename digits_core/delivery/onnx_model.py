@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class OnnxModel:
     @contextlib.contextmanager
     def on_one_thread(self) -> Iterator["OnnxModel"]:
         """The same model on one thread, for as long as the context lasts."""
-        yield OnnxModel(**{**vars(self), "session": session(self.content, threads=1)})
+        yield replace(self, session=session(self.content, threads=1))
 
 
 def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from digits_core.data.datasets import public_name
 from digits_core.delivery.card import Subject, model_card
@@ -71,6 +72,11 @@ class Entry:
         """Sixteen hexadecimal digits that stay the same for this entry, also if more is known or the run is renamed."""
         within = self.key.partition("/")[2]
         return hashlib.sha256(f"{self.facts['digits.run_started']} {within}".encode()).hexdigest()[:16]
+
+
+def title(entry: Entry, of: Entry) -> str:
+    """The entry's name among those of other runs."""
+    return entry.name if entry.is_run else f"{of.name} {entry.name}"
 
 
 class Tracker(Protocol):
@@ -169,12 +175,8 @@ def _subject(run: Run, best: Candidate) -> Subject:
         header=best.home.header,
         records=(first,),
         validation=first.validation,
-        test=None if test is None else _test_score(best.home, first),
+        test=None if test is None else test.scores[0],
     )
-
-
-def _test_score(run: Run, record: RunRecord) -> Score:
-    return score(run.test_labels, run.test_probabilities(record.trial))
 
 
 def _trial_entry(run: Run, home: Run, record: RunRecord, shared: dict[str, str]) -> Entry:
@@ -184,7 +186,7 @@ def _trial_entry(run: Run, home: Run, record: RunRecord, shared: dict[str, str])
     if record.counts and record.validation is not None:
         figures |= _figures("validation", record.validation) | {"best epoch": float(record.best_epoch or 0)}
     if record.counts and home.has_opened_test(record.trial):
-        figures |= _figures("test", _test_score(home, record))
+        figures |= _figures("test", score(home.test_labels, home.test_probabilities(record.trial)))
     files: tuple[File, ...] = ()
     if folder.has_weights and WEIGHTS in record.files:
         files = (File(name=WEIGHTS, checksum=record.files[WEIGHTS], path=folder.folder / WEIGHTS),)
@@ -275,13 +277,15 @@ def _text(name: str, text: str) -> File:
 
 
 def curve_figures(row: EpochRow) -> dict[str, float]:
-    """An epoch of a learning curve, by name."""
-    return {
-        "train loss": row.train_loss,
-        "train accuracy": 1 - row.train_error_count / row.train_n,
-        "validation nll": row.validation_nll,
-        "validation accuracy": 1 - row.validation_error_count / row.validation_n,
-    }
+    """An epoch of a learning curve, by name, as far as it is finite."""
+    return finite(
+        {
+            "train loss": row.train_loss,
+            "train accuracy": 1 - row.train_error_count / row.train_n,
+            "validation nll": row.validation_nll,
+            "validation accuracy": 1 - row.validation_error_count / row.validation_n,
+        }
+    )
 
 
 def clock(entry: Entry) -> Iterator[tuple[EpochRow, float]]:
@@ -297,6 +301,6 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._/-]+", "_", name)
 
 
-def fits(value: Any) -> bool:
-    """Whether a figure is a finite number, as trackers want it."""
-    return isinstance(value, int | float) and abs(value) < float("inf")
+def finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """Those figures that are finite numbers: trackers take no others."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}

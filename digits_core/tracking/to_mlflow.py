@@ -21,7 +21,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from digits_core.errors import EnvironmentFailure, UsageError, shortened
-from digits_core.tracking.story import Entry, clock, curve_figures, fits, slug
+from digits_core.tracking.story import Entry, clock, curve_figures, finite, slug, title
 
 EXPERIMENT = "digits"
 # A trial that was stopped early has not failed.
@@ -77,7 +77,7 @@ class MLflow:
         return next(iter(self.client.search_runs([self.experiment], wanted, max_results=1)), None)
 
     def _created(self, entry: Entry, of: Entry) -> Any:
-        tags = {KEY: entry.identifier, "mlflow.runName": entry.name if entry.is_run else f"{of.name} {entry.name}"}
+        tags = {KEY: entry.identifier, "mlflow.runName": title(entry, of)}
         if not entry.is_run:
             tags["mlflow.parentRunId"] = self.runs[of.key].info.run_id
         return self.client.create_run(self.experiment, start_time=_milliseconds(entry.started_at), tags=tags)
@@ -92,13 +92,15 @@ class MLflow:
         missing = {name: value for name, value in entry.parameters.items() if slug(name) not in run.data.params}
         for settings in _batches(missing.items(), MOST_AT_ONCE):
             self.client.log_batch(identifier, params=[Param(slug(name), str(value)) for name, value in settings])
-        figures = {name: value for name, value in entry.figures.items() if _is_new(run, slug(name), value)}
-        metrics = [Metric(slug(name), value, at, 0) for name, value in figures.items()]
+        metrics = [
+            Metric(slug(name), value, at, 0)
+            for name, value in finite(entry.figures).items()
+            if run.data.metrics.get(slug(name)) != value
+        ]
         for row, when in list(clock(entry))[sent:]:
             metrics += [
                 Metric(f"curve/{slug(name)}", value, _milliseconds(when), row.epoch)
                 for name, value in curve_figures(row).items()
-                if fits(value)
             ]
         for points in _batches(metrics, 10 * MOST_AT_ONCE):
             self.client.log_batch(identifier, metrics=points)
@@ -128,10 +130,6 @@ class MLflow:
 def _batches(what: Iterable[T], size: int) -> Iterator[list[T]]:
     every = list(what)
     return (every[start : start + size] for start in range(0, len(every), size))
-
-
-def _is_new(run: Any, name: str, value: float) -> bool:
-    return fits(value) and run.data.metrics.get(name) != value
 
 
 def _milliseconds(seconds: float) -> int:

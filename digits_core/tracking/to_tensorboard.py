@@ -16,7 +16,7 @@ from digits_core.delivery.exports import CARD
 from digits_core.errors import EnvironmentFailure
 from digits_core.recipe import Scalar
 from digits_core.runs.durable import write_atomically
-from digits_core.tracking.story import PAGE, Entry, clock, curve_figures, fits
+from digits_core.tracking.story import PAGE, Entry, clock, curve_figures, finite
 
 VERSION = "brain.Event:2"
 CHOSEN_BY = ("validation accuracy", "validation nll", "test accuracy")  # columns of the HParams tab
@@ -74,12 +74,10 @@ def _events(entry: Entry) -> Iterator[Event]:
         yield _event(at, 0, hparams.hparams_pb(_settings(entry), trial_id=entry.key, start_time_secs=at))
     for row, time in clock(entry):
         for name, value in curve_figures(row).items():
-            if fits(value):
-                yield _event(time, row.epoch, scalars.scalar_pb(f"curve/{name}", value))
+            yield _event(time, row.epoch, scalars.scalar_pb(f"curve/{name}", value))
     ended = entry.ended_at or at
-    for name, value in entry.figures.items():
-        if fits(value):
-            yield _event(ended, 0, scalars.scalar_pb(name, value))
+    for name, value in finite(entry.figures).items():
+        yield _event(ended, 0, scalars.scalar_pb(name, value))
     for name, text in _texts(entry):
         yield _event(ended, 0, texts.text_pb(name, text))
 

@@ -17,7 +17,7 @@ import wandb
 from digits_core.errors import EnvironmentFailure, shortened
 from digits_core.runs.durable import write_atomically
 from digits_core.runs.trial_folder import WEIGHTS
-from digits_core.tracking.story import Entry, clock, curve_figures, fits, slug
+from digits_core.tracking.story import Entry, clock, curve_figures, finite, slug, title
 
 PROJECT = "digits"
 SENT = "digits-sent.json"  # in the folder: what was sent already, by the identifier of the entry
@@ -67,15 +67,14 @@ class WandB:
             self.folder.mkdir(parents=True, exist_ok=True)
             run = wandb.init(
                 project=self.project, dir=str(self.folder), id=entry.identifier, resume="allow", mode=self.mode,
-                name=entry.name if entry.is_run else f"{of.name} {entry.name}", group=of.name,
+                name=title(entry, of), group=of.name,
                 job_type="run" if entry.is_run else "ensemble" if entry.name == "ensemble" else "trial",
                 config={**entry.parameters, "facts": entry.facts},
                 tags=[slug(of.facts["kind"])], reinit="create_new", settings=_settings(),
             )  # fmt: skip
             for row, at in list(clock(entry))[known.epochs :]:
-                figures = {name: value for name, value in curve_figures(row).items() if fits(value)}
-                run.log({"epoch": row.epoch, "ended_at": at, **figures}, step=row.epoch)
-            run.summary.update({name: value for name, value in entry.figures.items() if fits(value)})
+                run.log({"epoch": row.epoch, "ended_at": at, **curve_figures(row)}, step=row.epoch)
+            run.summary.update(finite(entry.figures))
             self._send_files(run, entry, known.files)
             run.finish(exit_code=1 if entry.status == "failed" else 0)
             files = {file.name: file.checksum for file in entry.files}
