@@ -82,7 +82,7 @@ def engine_epoch(recipe: Recipe, dataset: str, count: int) -> float:
     """Seconds of one epoch of this engine on one thread, including augmentation and validation, in a worker process."""
     torch.set_num_threads(1)
     device = torch.device("cpu")
-    return Trainer(recipe, DeviceSplit.from_split(first_images(dataset, count), device), device).run_epoch().seconds
+    return Trainer(recipe, DeviceSplit.from_split(first_images(dataset, count), device), device).advance().seconds
 
 
 def first_images(dataset: str, count: int) -> Split:

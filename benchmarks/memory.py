@@ -39,13 +39,13 @@ def measure(split: Split) -> dict[str, float]:
     tiny = LabelledImages(images=np.zeros((4, 28, 28), np.uint8), labels=np.arange(4, dtype=np.uint8))
     indices = np.arange(4, dtype=np.int64)
     nothing = Split(train=tiny, validation=tiny, validation_indices=indices, split_id="none")
-    Trainer(warm, DeviceSplit.from_split(nothing, device), device).run_epoch()
+    Trainer(warm, DeviceSplit.from_split(nothing, device), device).advance()
     figures = {"torch, warm": private_bytes() / MEBIBYTE}
     data = DeviceSplit.from_split(split, device)
     figures["with MNIST attached"] = private_bytes() / MEBIBYTE
     for name, overrides in NETWORKS.items():
         recipe = Recipe().with_overrides({**overrides, "training.epochs": 1, "training.batch_size": 64})
-        Trainer(recipe, data, device).run_epoch()
+        Trainer(recipe, data, device).advance()
         figures[f"after an epoch of {name}"] = private_bytes() / MEBIBYTE
     return figures
 

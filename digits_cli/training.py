@@ -59,6 +59,9 @@ def train(
     dataset: OwnDataset = None,
     epochs: OwnEpochs = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="the recipe's own")] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Train from so many seeds, --seed and those after it; > 1: a comparison.")
+    ] = 1,
     folds: Folds = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="a GPU, if there is one")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="recipe and time")] = None,
@@ -73,9 +76,14 @@ def train(
     predicted by a network that did not train on it, the last epoch is used, and the test set stays sealed
     (optdigits-pooled then has none: all its images are in the folds). Ctrl-C keeps the finished epochs.
 
+    With --seeds N, the recipe is trained N times, as `digits compare` does it: small networks as one, which takes less
+    time than one after another.
+
     Examples:
 
         digits train lenet
+
+        digits train lenet --seeds 6
 
         digits train lenet --epochs 5 --set optimizer.learning_rate=0.02
 
@@ -87,15 +95,35 @@ def train(
 
     """
     from digits_core.data.datasets import absolute
+    from digits_core.errors import UsageError
     from digits_core.recipe import Scalar, parse_assignment
-    from sweeps.plans.config import TrainingConfig
+    from digits_core.recipes import named_recipe
+    from sweeps.plans.config import ComparisonConfig, TrainingConfig
 
     overrides: dict[str, Scalar] = dict(map(parse_assignment, assignments or []))
     overrides.update({} if epochs is None else {"training.epochs": epochs})
+    name = name if name is not None else default_name(Path(recipe).stem)
+    if seeds != 1:
+        if device is not None:
+            raise UsageError("--seeds trains in workers, which choose the device: leave out --device")
+        first = named_recipe(recipe).build().with_overrides(overrides).training.seed if seed is None else seed
+        overrides.pop("training.seed", None)
+        over_seeds = ComparisonConfig(
+            runs=runs,
+            name=name,
+            recipe_names=(recipe,),
+            overrides=overrides,
+            seeds=seeds,
+            first_seed=first,
+            dataset=dataset and absolute(dataset),
+            folds=folds,
+        )
+        _compare([over_seeds], push, as_json=as_json)
+        return
     overrides.update({} if seed is None else {"training.seed": seed})
     config = TrainingConfig(
         runs=runs,
-        name=name if name is not None else default_name(Path(recipe).stem),
+        name=name,
         recipe_name=recipe,
         overrides=overrides,
         dataset=dataset and absolute(dataset),

@@ -43,6 +43,7 @@ class Assignment:
     point: Mapping[str, Scalar] | None = None  # its point in the search space; None if it is not in one
     parent: TrialNumber | None = None  # the trial from whose last state it continues; None: it starts from scratch
     last_epoch: Count | None = None  # stops here so that others can continue from it; None: runs its whole recipe
+    company: tuple[TrialNumber, ...] = ()  # the trials that are trained with it as one network, itself included
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -65,7 +66,7 @@ class EpochRow:
     validation_nll: float
     validation_error_count: Count
     validation_n: Positive
-    seconds: Seconds  # wall time of this epoch, validation included
+    seconds: Seconds  # wall time of this epoch, validation included; its share, of networks trained as one
     busy_seconds: Seconds  # processor time on a CPU, wall time on other devices
     validation_busy_seconds: Seconds | None = None  # of busy_seconds; None in older records
 
@@ -93,6 +94,7 @@ class RunRecord:
     parent: TrialNumber | None = None  # the trial from whose last state it continued
     inherited_epochs: Count = 0  # leading rows of the curve that are the parent's; the best epoch is never among them
     last_epoch: Count | None = None  # its state was kept here for others; None: it was to run its whole recipe
+    company: tuple[TrialNumber, ...] = ()  # the trials that began with it as one network, itself included
     files: Mapping[str, Checksum] = field(default_factory=dict, compare=False)  # none in old records
 
     @property

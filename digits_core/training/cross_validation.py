@@ -1,4 +1,4 @@
-"""Trains one recipe on all folds: one trainer per fold, all advanced together and scored out of fold."""
+"""One recipe on all folds: a network per fold, all trained together and scored out of fold."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
-from digits_core.training.engine import BestEpoch, DeviceSplit, Trainer, check_fit
+from digits_core.training.engine import BestEpoch, Copy, DeviceSplit, Diverged, check_fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,54 +56,51 @@ def fitted(recipe: Recipe, side: int, data: Split | Folds) -> Recipe:
     return recipe
 
 
-class FoldsTrainer:
-    """Trains one network per fold, all of them an epoch at a time. Has the same interface as Trainer."""
+class Folded:
+    """One network per fold, scored out of fold. What `Copy` says of one network, this says of all of them."""
 
-    def __init__(self, recipe: Recipe, data: DeviceFolds, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, data: DeviceFolds) -> None:
         assert recipe == folded(recipe)
-        self.data = data
-        self.trainers = tuple(Trainer(recipe, split, device) for split in data.splits)
-        self.precision = self.trainers[0].precision
-        self.parameter_count = self.trainers[0].parameter_count  # of one network
+        self.recipe, self.data = recipe, data
+        self.copies = tuple(Copy(recipe, split) for split in data.splits)
         self.curve: list[EpochRow] = []
         self.best: BestEpoch | None = None
+
+    @property
+    def failure(self) -> Diverged | None:
+        """The failure of the first fold that has failed."""
+        return next((one.failure for one in self.copies if one.failure is not None), None)
 
     @property
     def fold_scores(self) -> tuple[Score, ...]:
         """Each fold's network, scored on the images held out from it."""
         if self.best is None:  # stopped before every fold had finished its first epoch
             return ()
-        return tuple(trainer.best.validation for trainer in self.trainers if trainer.best is not None)
-
-    @property
-    def execution(self) -> str:
-        """How steps are run; the same in every fold."""
-        return self.trainers[0].execution
+        return tuple(one.best.validation for one in self.copies if one.best is not None)
 
     @property
     def finished(self) -> bool:
         """Whether every fold has done all its epochs."""
-        return all(trainer.finished for trainer in self.trainers)
+        return all(one.finished for one in self.copies)
 
-    def run_epoch(self) -> EpochRow:
-        """Train every fold for one epoch and pool the out-of-fold results. Raises what `Trainer.run_epoch` raises."""
-        row = pooled([trainer.run_epoch() for trainer in self.trainers])
-        self.best = self._pooled_best(row.epoch)
-        self.curve.append(row)
-        return row
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.failure is not None or self.finished
 
-    def pool_again(self) -> None:
-        """Rebuild the pooled curve and best epoch from those of the folds, after these were resumed."""
-        self.curve = [pooled(list(rows)) for rows in zip(*(trainer.curve for trainer in self.trainers), strict=True)]
-        self.best = self._pooled_best(len(self.curve))
+    def gather(self) -> None:
+        """Pool the out-of-fold results of the epochs that all folds have finished."""
+        self.curve = [pooled(list(rows)) for rows in zip(*(one.curve for one in self.copies), strict=False)]
+        if self.failure is None:
+            self.best = self._pooled_best(len(self.curve)) if self.curve else None
 
     def _pooled_best(self, epoch: int) -> BestEpoch:
         probabilities = np.empty((len(self.data.labels), CLASS_COUNT), dtype=np.float32)
         weights = {}
-        for number, (trainer, positions) in enumerate(zip(self.trainers, self.data.positions, strict=True)):
-            assert trainer.best is not None
-            probabilities[positions] = trainer.best.validation_probabilities
-            weights.update({f"fold{number}.{name}": value for name, value in trainer.best.weights.items()})
+        for number, (one, positions) in enumerate(zip(self.copies, self.data.positions, strict=True)):
+            assert one.best is not None
+            probabilities[positions] = one.best.validation_probabilities
+            weights.update({f"fold{number}.{name}": value for name, value in one.best.weights.items()})
         return BestEpoch(
             epoch=epoch,
             validation=score(self.data.labels, probabilities),
@@ -134,8 +131,10 @@ def upload(data: Split | Folds, device: torch.device) -> DeviceSplit | DeviceFol
     return DeviceFolds.from_folds(data, device) if isinstance(data, Folds) else DeviceSplit.from_split(data, device)
 
 
-def trainer_for(recipe: Recipe, data: DeviceSplit | DeviceFolds, device: torch.device) -> Trainer | FoldsTrainer:
-    """A trainer of one network or, for folds, of one network per fold."""
-    if isinstance(data, DeviceFolds):
-        return FoldsTrainer(recipe, data, device)
-    return Trainer(recipe, data, device)
+Trained = Copy | Folded
+"""What a trial trains: one network, or one per fold."""
+
+
+def trained_by(recipe: Recipe, data: DeviceSplit | DeviceFolds) -> Trained:
+    """What a trial of this recipe trains, to be given to a Crew."""
+    return Folded(recipe, data) if isinstance(data, DeviceFolds) else Copy(recipe, data)

@@ -38,13 +38,21 @@ def accelerator_count() -> int:
     return torch.cuda.device_count() or int(default_device().type == "mps")
 
 
+class OutOfMemory(EnvironmentFailure):
+    """The memory is too small for what was asked."""
+
+
 @contextlib.contextmanager
 def room_for(what: str, fix: str) -> Iterator[None]:
-    """Turn running out of GPU memory inside into an EnvironmentFailure that names what did not fit and the fix."""
+    """Turn running out of memory inside into an OutOfMemory that names what did not fit and the fix."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise EnvironmentFailure(f"the GPU's memory is too small for {what}; {fix}") from error
+        raise OutOfMemory(f"the GPU's memory is too small for {what}; {fix}") from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise OutOfMemory(f"the memory is too small for {what}; {fix}") from error
+        raise
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

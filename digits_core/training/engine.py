@@ -5,11 +5,12 @@ randomness has its own stream, seeded from the recipe's seed and the epoch numbe
 bits on a CPU with the same number of threads.
 """
 
+import contextlib
 import math
 import time
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ from digits_core.training.optim import (
     learning_rate_factor,
     set_learning_rate,
 )
+from digits_core.training.stacking import Streams, part, stack
 
 SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below this, casting costs more than the matrix units save (docs/lab-log.md)
 
@@ -147,41 +149,104 @@ def _check_single_image(model: nn.Module, side: int) -> None:
         raise UsageError("training.batch_size 1 is too small for this network's batch norm; use at least 2") from error
 
 
-class Trainer:
-    """Trains one network on one split, an epoch at a time: call `run_epoch` until `finished`."""
+class Copy:
+    """One network's training: what it trains, and what has come of it so far."""
 
-    fold_scores: tuple[Score, ...] = ()  # a single split has none; FoldsTrainer in cross_validation.py does
+    fold_scores: tuple[Score, ...] = ()  # a single split has none; see cross_validation.py
 
-    def __init__(self, recipe: Recipe, data: DeviceSplit, device: torch.device) -> None:
-        train_count, _, side, _ = data.train.images.shape
-        check_batch_size(recipe, train_count)
-        self.recipe, self.data, self.device = recipe, data, device
-        self.precision = resolve_precision(recipe, side, device)
-        with torch.random.fork_rng(devices=_cuda_devices(device)):
-            torch.manual_seed(seed_for(recipe.training.seed, "init"))
-            self.model = build_model(recipe, side)
-        self.parameter_count = count_parameters(self.model)
-        with room_for(f"this network of {self.parameter_count:,} parameters", SHARED_GPU):
-            fit_preprocessing(self.model, data.train.images)
-            self.model.to(device)
-        self.forward: Callable[[torch.Tensor], torch.Tensor] = self.model
-        if recipe.training.compile == "on":
-            self.forward = torch.compile(self.model)
-        self.optimizers = build_optimizers(list(self.model.parameters()), recipe.optimizer, device)
-        self.average = WeightAverage(self.model, recipe.training.ema_decay) if recipe.training.ema_decay else None
-        self.augmentation_stream = torch.Generator(device)
-        self.loss_sum = torch.zeros((), device=device)  # over the images of the current epoch so far
-        self.error_count = torch.zeros((), dtype=torch.int64, device=device)
-        self.captured = self._capture_where_possible()
+    def __init__(self, recipe: Recipe, data: DeviceSplit) -> None:
+        check_batch_size(recipe, len(data.train.labels))
+        self.recipe, self.data = recipe, data
         self.curve: list[EpochRow] = []
         self.best: BestEpoch | None = None
+        self.failure: Diverged | None = None
+
+    @property
+    def copies(self) -> "tuple[Copy, ...]":
+        """The networks that are trained for it: itself. Folds have several."""
+        return (self,)
+
+    def gather(self) -> None:
+        """Nothing to do: what came of its networks is what came of it."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or the recipe's patience has run out."""
+        done, patience = len(self.curve), self.recipe.training.patience_epochs
+        nlls = [row.validation_nll for row in self.curve]
+        waited = done - 1 - nlls.index(min(nlls)) if nlls else 0
+        return done >= self.recipe.training.epochs or (patience > 0 and waited >= patience)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train: it has finished or diverged."""
+        return self.failure is not None or self.finished
+
+
+class Stack:
+    """Trains copies of one recipe as one network, an epoch at a time. A stack of one is that network.
+
+    The copies differ in their seeds and may differ in their images, not in how many these are. Each has the
+    initialisation, order, augmentation and dropout that it would have alone (on a GPU, dropout alone draws otherwise).
+    """
+
+    def __init__(self, copies: Sequence[Copy], device: torch.device, clock: Callable[[], float] | None = None) -> None:
+        """clock: of this stack's work; by default, processor time on a CPU, wall time elsewhere."""
+        first = copies[0]
+        self.copies, self.device, self.recipe = tuple(copies), device, first.recipe
+        self.train_count, _, side, _ = first.data.train.images.shape
+        assert all(len(one.data.train.labels) == self.train_count for one in copies)
+        self.clock = clock or (time.process_time if device.type == "cpu" else time.perf_counter)
+        self.precision = resolve_precision(self.recipe, side, device)
+        networks = [self._initialised(one, side) for one in copies]
+        self.parameter_count = count_parameters(networks[0])  # of one copy
+        self.single = networks[0]  # what each copy is validated with
+        self.dropout_streams: list[torch.Generator] = []
+        times = "" if len(copies) == 1 else f"{len(copies)} copies of "
+        with room_for(f"{times}this network of {self.parameter_count:,} parameters", SHARED_GPU):
+            for network, one in zip(networks, copies, strict=True):
+                fit_preprocessing(network, one.data.train.images)
+            self.model = self._trained(networks).to(device)
+            self.single = self.model if len(copies) == 1 else self.single.to(device)
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = self.model
+        if self.recipe.training.compile == "on":
+            self.forward = torch.compile(self.model)
+        self.optimizers = build_optimizers(list(self.model.parameters()), self.recipe.optimizer, device)
+        decay = self.recipe.training.ema_decay
+        self.average = WeightAverage(self.model, decay) if decay else None
+        self.augmentation_streams = [torch.Generator(device) for _ in copies]
+        self.loss_sums = torch.zeros(len(copies), device=device)  # over the images of the current epoch so far
+        self.error_counts = torch.zeros(len(copies), dtype=torch.int64, device=device)
+        self.captured = self._capture_where_possible()
+
+    def _initialised(self, one: Copy, side: int) -> nn.Module:
+        with torch.random.fork_rng(devices=_cuda_devices(self.device)):
+            torch.manual_seed(seed_for(one.recipe.training.seed, "init"))
+            return build_model(one.recipe, side)
+
+    def _trained(self, networks: list[nn.Module]) -> nn.Module:
+        """The network that is trained. A single one on a GPU keeps torch's dropout: one kernel instead of three."""
+        if len(networks) == 1 and (self.device.type != "cpu" or self.recipe.training.compile == "on"):
+            return networks[0]
+        self.dropout_streams = [torch.Generator(self.device) for _ in networks]
+        in_bfloat16 = self.device.type == "cpu" and self.precision == torch.bfloat16
+        return stack(networks, Streams(self.dropout_streams), in_bfloat16=in_bfloat16)
 
     def _capture_where_possible(self) -> CapturedStep | None:
         if self.recipe.training.compile != "auto" or why_not_captured(self.device, self.recipe.optimizer.name):
             return None
         for optimizer in self.optimizers:
             keep_rate_on_device(optimizer, self.device)
-        return CapturedStep(self.recipe.training.batch_size, self.device, self.optimizers, [self.augmentation_stream])
+        return CapturedStep(
+            self._shape(self.recipe.training.batch_size),
+            self.device,
+            self.optimizers,
+            [*self.augmentation_streams, *self.dropout_streams],
+        )
+
+    def _shape(self, batch_size: int) -> tuple[int, ...]:
+        """Of a batch's indices: (N,), or (M, N) for M copies."""
+        return (batch_size,) if len(self.copies) == 1 else (len(self.copies), batch_size)
 
     @property
     def execution(self) -> str:
@@ -202,78 +267,51 @@ class Trainer:
         averaged: nn.Module = self.average.module
         return averaged
 
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done or the recipe's patience has run out."""
-        done, patience = len(self.curve), self.recipe.training.patience_epochs
-        nlls = [row.validation_nll for row in self.curve]
-        waited = done - 1 - nlls.index(min(nlls)) if nlls else 0
-        return done >= self.recipe.training.epochs or (patience > 0 and waited >= patience)
+    def run_epoch(self) -> None:
+        """Train one epoch, validate, and keep each copy's weights if this is its best epoch so far.
 
-    def run_epoch(self) -> EpochRow:
-        """Train one epoch, validate, and keep the weights if this is the best epoch so far.
-
-        Raises Diverged as soon as the loss is not finite (on a GPU: at the end of the epoch), EnvironmentFailure if the
-        GPU runs out of memory.
+        A copy whose loss or probabilities are not finite has failed from then on; what it trains further is not read.
+        On a CPU, training ends at once if no copy is left. Raises EnvironmentFailure if the GPU runs out of memory.
         """
-        assert not self.finished
-        epoch = len(self.curve) + 1
-        wall, busy = time.perf_counter(), self._busy_seconds()
+        epoch = len(self.copies[0].curve) + 1
+        wall, busy = time.perf_counter(), self.clock()
         batch_size = self.recipe.training.batch_size
         with room_for(f"training.batch_size={batch_size} with this network", f"try {max(1, batch_size // 2)}"):
             with freed_memory_kept():
-                loss, error_count = self._train_epoch(epoch)
-            self._check_loss(loss, epoch)
-            validating = self._busy_seconds()
-            probabilities = predict(self.evaluated_model, self.data.validation.images, self.precision)
-        validating = self._busy_seconds() - validating
-        if not np.isfinite(probabilities).all():
-            raise Diverged(
-                f"the validation probabilities are not finite after epoch {epoch}; a lower learning rate may help"
-            )
-        validation = score(self.data.validation_labels, probabilities)
-        if self.best is None or self.recipe.training.keep == "last" or validation.nll < self.best.validation.nll:
-            self.best = BestEpoch(
-                epoch=epoch,
-                validation=validation,
-                validation_probabilities=probabilities,
-                weights={
-                    name: value.detach().to("cpu", copy=True).numpy()
-                    for name, value in self.evaluated_model.state_dict().items()
-                },
-            )
-        row = EpochRow(
-            epoch=epoch,
-            train_loss=loss,
-            train_error_count=error_count,
-            train_n=len(self.data.train.labels),
-            validation_nll=validation.nll,
-            validation_error_count=validation.error_count,
-            validation_n=validation.n,
-            seconds=time.perf_counter() - wall,
-            busy_seconds=self._busy_seconds() - busy,
-            validation_busy_seconds=validating,
-        )
-        self.curve.append(row)
-        return row
+                losses, error_counts = self._train_epoch(epoch)
+            self._note_lost(losses, epoch)
+            validating = self.clock()
+            validated = [self._validated(position, epoch) for position in range(len(self.copies))]
+        validating = self.clock() - validating
+        seconds, busy = time.perf_counter() - wall, self.clock() - busy
+        for one, loss, error_count, validation in zip(self.copies, losses, error_counts, validated, strict=True):
+            if validation is not None:
+                one.curve.append(
+                    EpochRow(
+                        epoch=epoch,
+                        train_loss=loss / self.train_count,
+                        train_error_count=error_count,
+                        train_n=self.train_count,
+                        validation_nll=validation.nll,
+                        validation_error_count=validation.error_count,
+                        validation_n=validation.n,
+                        seconds=seconds / len(self.copies),
+                        busy_seconds=busy / len(self.copies),
+                        validation_busy_seconds=validating / len(self.copies),
+                    )
+                )
 
-    def _busy_seconds(self) -> float:
-        """A clock: processor time on a CPU, wall time elsewhere."""
-        return time.process_time() if self.device.type == "cpu" else time.perf_counter()
-
-    def _train_epoch(self, epoch: int) -> tuple[float, int]:
-        """One pass over the training images. Returns the mean loss and the error count."""
-        seed, batch_size = self.recipe.training.seed, self.recipe.training.batch_size
-        order_stream = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-        self.augmentation_stream.manual_seed(seed_for(seed, "augmentation", epoch))
-        count = len(self.data.train.labels)
-        batches = split_order(torch.randperm(count, generator=order_stream).to(self.device), batch_size)
-        nlls = tuple(row.validation_nll for row in self.curve)
-        self.loss_sum.zero_()
-        self.error_count.zero_()
+    def _train_epoch(self, epoch: int) -> tuple[list[float], list[int]]:
+        """One pass over the training images. Returns each copy's sum of losses and count of errors."""
+        batches = self._batches(epoch)
+        nlls = tuple(row.validation_nll for row in self.copies[0].curve)
+        for name, streams in (("augmentation", self.augmentation_streams), ("dropout", self.dropout_streams)):
+            for one, stream in zip(self.copies, streams, strict=False):
+                stream.manual_seed(seed_for(one.recipe.training.seed, name, epoch))
+        self.loss_sums.zero_()
+        self.error_counts.zero_()
         self.model.train()
-        with torch.random.fork_rng(devices=_cuda_devices(self.device)):
-            torch.manual_seed(seed_for(seed, "dropout", epoch))
+        with self._default_stream(epoch):
             for step, indices in enumerate(batches):
                 epochs_done = epoch - 1 + step / len(batches)
                 progress = Progress(epochs_done=epochs_done, epochs=self.recipe.training.epochs, validation_nlls=nlls)
@@ -286,41 +324,136 @@ class Trainer:
                     self._step(indices)
                 else:
                     self.captured.run(self._step, indices)
-                if self.device.type == "cpu":  # elsewhere, reading the loss would wait for the device
-                    self._check_loss(float(self.loss_sum), epoch)
-        return float(self.loss_sum) / count, int(self.error_count)
+                # On other devices, reading the losses would wait for the device.
+                if self.device.type == "cpu" and not any(map(math.isfinite, self.loss_sums.tolist())):
+                    break
+        return self.loss_sums.tolist(), self.error_counts.tolist()
+
+    def _batches(self, epoch: int) -> list[torch.Tensor]:
+        """The epoch's batches, as indices of training images: each copy's in its own order."""
+        orders = [
+            torch.randperm(
+                self.train_count,
+                generator=torch.Generator().manual_seed(seed_for(one.recipe.training.seed, "order", epoch)),
+            )
+            for one in self.copies
+        ]
+        order = orders[0] if len(orders) == 1 else torch.stack(orders)
+        return split_order(order.to(self.device), self.recipe.training.batch_size)
+
+    @contextlib.contextmanager
+    def _default_stream(self, epoch: int) -> Iterator[None]:
+        """Where dropout has no stream of its own, it draws from torch's: seeded inside, as before afterwards."""
+        if self.dropout_streams:
+            yield
+            return
+        with torch.random.fork_rng(devices=_cuda_devices(self.device)):
+            torch.manual_seed(seed_for(self.recipe.training.seed, "dropout", epoch))
+            yield
 
     def _step(self, indices: torch.Tensor) -> None:
-        """One update on these training images. Adds their loss and errors to the epoch's sums."""
-        labels = self.data.train.labels[indices]
-        images = to_model_input(self.data.train.images[indices])
-        images = augmented(images, self.recipe.augmentation, self.augmentation_stream)
+        """One update on these training images. Adds their losses and errors to the epoch's sums."""
+        images, labels = self._augmented(indices)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
             raw = self.forward(images.contiguous(memory_format=torch.channels_last))
         logits = raw.float()
-        loss = training_loss(logits, labels, self.recipe.loss)
-        torch.autograd.backward(loss)
+        losses = self._losses(logits, labels)
+        torch.autograd.backward(losses.sum())
         if self.recipe.training.gradient_clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.training.gradient_clip)
         for optimizer in self.optimizers:
             optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
-        self.loss_sum += loss.detach() * len(labels)
-        self.error_count += (logits.detach().argmax(dim=1) != labels).sum()
+        self.loss_sums += losses.detach() * labels.shape[-1]
+        self.error_counts += (logits.detach().argmax(dim=-1) != labels).sum(dim=-1)
 
-    def _check_loss(self, loss: float, epoch: int) -> None:
-        if not math.isfinite(loss):
-            raise Diverged(f"the training loss is {loss} in epoch {epoch}; a lower learning rate may help")
+    def _augmented(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images, (N, 1, H, W) or (N, M, H, W), and their labels, (N,) or (M, N)."""
+        first = self.copies[0].data.train
+        if len(self.copies) == 1 or all(one.data is self.copies[0].data for one in self.copies):
+            images, labels = first.images[indices], first.labels[indices]
+        else:
+            each = [(one.data.train, chosen) for one, chosen in zip(self.copies, indices, strict=True)]
+            images = torch.stack([part.images[chosen] for part, chosen in each])
+            labels = torch.stack([part.labels[chosen] for part, chosen in each])
+        seen = to_model_input(images.flatten(end_dim=-4))
+        seen = augmented(seen, self.recipe.augmentation, self.augmentation_streams)
+        if indices.ndim == 2:
+            seen = seen.view(*indices.shape, *seen.shape[-2:]).transpose(0, 1)
+        return seen, labels
+
+    def _losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean loss of the batch, () or one for each copy, (M,)."""
+        if labels.ndim == 1:
+            return training_loss(logits, labels, self.recipe.loss)
+        each = training_loss(logits.flatten(end_dim=1), labels.flatten(), self.recipe.loss, "none")
+        return each.view(labels.shape).mean(dim=1)
+
+    def _note_lost(self, losses: Sequence[float], epoch: int) -> None:
+        for one, loss in zip(self.copies, losses, strict=True):
+            if one.failure is None and not math.isfinite(loss):
+                one.failure = Diverged(f"the training loss is {loss} in epoch {epoch}; a lower learning rate may help")
+
+    def _validated(self, position: int, epoch: int) -> Score | None:
+        """Validate a copy, as the network that would be stored, and keep it if it is the best so far."""
+        one = self.copies[position]
+        if one.failure is not None:
+            return None
+        network = self._network(position)
+        probabilities = predict(network, one.data.validation.images, self.precision)
+        if not np.isfinite(probabilities).all():
+            one.failure = Diverged(
+                f"the validation probabilities are not finite after epoch {epoch}; a lower learning rate may help"
+            )
+            return None
+        validation = score(one.data.validation_labels, probabilities)
+        if one.best is None or one.recipe.training.keep == "last" or validation.nll < one.best.validation.nll:
+            one.best = BestEpoch(
+                epoch=epoch,
+                validation=validation,
+                validation_probabilities=probabilities,
+                weights={
+                    name: value.detach().to("cpu", copy=True).numpy() for name, value in network.state_dict().items()
+                },
+            )
+        return validation
+
+    def _network(self, position: int) -> nn.Module:
+        """One copy of the network that counts."""
+        if len(self.copies) == 1:
+            return self.evaluated_model
+        self.single.load_state_dict(self.parts_of(self.evaluated_model.state_dict(), position))
+        return self.single
+
+    def parts_of(self, state: Mapping[str, torch.Tensor], position: int) -> dict[str, torch.Tensor]:
+        """A copy's share of the stacked network's state, as views, by the same names."""
+        single = self.single.state_dict()
+        return {name: part(whole, single[name].shape, position, len(self.copies)) for name, whole in state.items()}
+
+
+class Trainer(Stack):
+    """Trains one network on one split, an epoch at a time: call `run_epoch` until `finished`."""
+
+    def __init__(self, recipe: Recipe, data: DeviceSplit, device: torch.device) -> None:
+        self.copy = Copy(recipe, data)
+        super().__init__([self.copy], device)
+
+    def advance(self) -> EpochRow:
+        """`run_epoch`. Returns its row. Raises Diverged if training diverged."""
+        self.run_epoch()
+        if self.copy.failure is not None:
+            raise self.copy.failure
+        return self.copy.curve[-1]
 
 
 def split_order(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-    """Batches of that size. A single image left over joins the batch before it: batch norm cannot take it alone."""
-    batches = list(torch.split(order, batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
-        batches[-2:] = [torch.cat(batches[-2:])]
+    """Batches of that size, of (N,) or (M, N). A single image left over joins the batch before it, for batch norm."""
+    batches = list(torch.split(order, batch_size, dim=-1))
+    if len(batches) > 1 and batches[-1].shape[-1] == 1 < batch_size:
+        batches[-2:] = [torch.cat(batches[-2:], dim=-1)]
     return batches
 
 
@@ -337,10 +470,10 @@ def train(
     """Train a recipe to the end and return the curve and the best epoch."""
     device = device or default_device()
     trainer = Trainer(recipe, DeviceSplit.from_split(split, device), device)
-    while not trainer.finished:
-        row = trainer.run_epoch()
+    while not trainer.copy.finished:
+        row = trainer.advance()
         if on_epoch is not None:
             on_epoch(row)
-    if trainer.best is None:
+    if trainer.copy.best is None:
         raise UsageError("training.epochs is 0, so nothing was trained; set it to 1 or more")
-    return TrainResult(curve=tuple(trainer.curve), best=trainer.best)
+    return TrainResult(curve=tuple(trainer.copy.curve), best=trainer.copy.best)

@@ -36,21 +36,21 @@ def why_not_captured(device: torch.device, optimizer: str) -> str:
 class CapturedStep:
     """Runs a training step: eagerly for the first few batches, then by replaying a recording of it.
 
-    Batches that are not full always run eagerly. The step must keep its results in tensors that stay in place, and must
-    not read a value back from the device. It is passed in at every run, so that nothing here keeps a finished run's
-    memory alive.
+    Batches of another shape than `shape` always run eagerly. The step must keep its results in tensors that stay in
+    place, and must not read a value back from the device. It is passed in at every run, so that nothing here keeps a
+    finished run's memory alive.
     """
 
     def __init__(
         self,
-        batch_size: int,
+        shape: tuple[int, ...],
         device: torch.device,
         optimizers: Sequence[torch.optim.Optimizer],
         generators: Sequence[torch.Generator],
     ) -> None:
-        self.batch_size, self.device = batch_size, device
+        self.device = device
         self.optimizers, self.generators = optimizers, generators
-        self.indices = torch.zeros(batch_size, dtype=torch.int64, device=device)
+        self.indices = torch.zeros(shape, dtype=torch.int64, device=device)
         self.steps_to_warm_up = WARM_UP_STEPS
         self.graph: torch.cuda.CUDAGraph | None = None
         self.failure = ""  # why the step could not be recorded; empty if nothing failed
@@ -62,7 +62,7 @@ class CapturedStep:
 
     def run(self, step: Step, indices: torch.Tensor) -> None:
         """Run one step on the training images at these indices."""
-        if self.failure or len(indices) != self.batch_size:
+        if self.failure or indices.shape != self.indices.shape:
             step(indices)
         elif self.steps_to_warm_up:
             self.steps_to_warm_up -= 1

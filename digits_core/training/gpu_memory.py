@@ -27,7 +27,7 @@ def peak_bytes(recipe: Recipe, data: DeviceSplit, device: torch.device) -> int:
     gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
-    Trainer(recipe, sample, device).run_epoch()
+    Trainer(recipe, sample, device).advance()
     return int(torch.cuda.max_memory_reserved(device)) + CONTEXT_BYTES
 
 

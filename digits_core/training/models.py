@@ -225,7 +225,7 @@ class Preprocessing(nn.Module):
         self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float (N, 1, H, W) in 0..1 -> float (N, 1, S, S)."""
+        """Float (N, 1, H, W) in 0..1 -> float (N, 1, S, S); stacked, (N, M, H, W) -> (N, M, S, S)."""
         x = (x - self.mean) / self.deviation
         if self.settings.side:
             size = (self.settings.side, self.settings.side)

@@ -8,6 +8,7 @@ from digits_core.records import Assignment, Policy, RunKind
 from digits_core.runs.writer import check_new
 from digits_core.training.cross_validation import fitted
 from digits_core.training.device import default_device
+from sweeps.plans.companies import in_companies
 from sweeps.plans.config import DEFAULT_MAX_FAILURES, ComparisonConfig
 from sweeps.plans.headers import header_of
 from sweeps.plans.planning import RunPlan, default_concurrency
@@ -18,19 +19,23 @@ from sweeps.words import counted
 def plan_comparison(config: ComparisonConfig) -> RunPlan:
     """Check everything and load the data. Raises UsageError or EnvironmentFailure; writes nothing.
 
-    The first seed of every recipe runs first, so that what Ctrl-C leaves is still a comparison.
+    The first seed of every recipe runs first, so that what Ctrl-C leaves is still a comparison; with it run those seeds
+    that are trained as one network.
     """
     digits = load_digits(config.one_dataset)
     split = cut_digits(digits, config.fold_count)
     labelled = [(label, fitted(recipe, digits.side, split)) for label, recipe in config.labelled]
     check_new(config.runs, config.name)
+    assignments = [
+        Assignment(trial=trial, recipe=recipe.with_overrides({"training.seed": seed}), label=label)
+        for trial, (seed, (label, recipe)) in enumerate(itertools.product(config.seed_numbers, labelled))
+    ]
+    device, concurrency = default_device().type, config.concurrency or default_concurrency()
     recipes = Given(
-        assignments=tuple(
-            Assignment(trial=trial, recipe=recipe.with_overrides({"training.seed": seed}), label=label)
-            for trial, (seed, (label, recipe)) in enumerate(itertools.product(range(config.seeds), labelled))
+        assignments=in_companies(
+            assignments, side=digits.side, fold_count=config.fold_count, device=device, concurrency=concurrency
         )
     )
-    device, concurrency = default_device().type, config.concurrency or default_concurrency()
     return RunPlan(
         runs=config.runs,
         header=header_of(

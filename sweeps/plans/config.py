@@ -208,6 +208,7 @@ class ComparisonConfig:
     overrides: Mapping[str, Scalar] = field(default_factory=dict)
     variations: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)  # dotted field -> its values
     seeds: int = 3
+    first_seed: int = 0
     dataset: str | None = None  # None: the recipes' own, if they share one
     folds: int | None = None  # None: as published, if the recipes agree
     concurrency: int | None = None  # None: one trial per GPU, or per processor
@@ -215,6 +216,8 @@ class ComparisonConfig:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_count("--seeds", self.seeds, MOST_SEEDS)
+        if not 0 <= self.first_seed <= LARGEST_SEED - self.seeds:
+            raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.seeds}, got {self.first_seed}")
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         check_folds_option(self.folds)
         self._check_recipes()
@@ -258,6 +261,11 @@ class ComparisonConfig:
             for values in itertools.product(*self.variations.values())
             for varied in [dict(zip(self.variations, values, strict=True))]
         )
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds that every recipe is trained from."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def one_dataset(self) -> str:

@@ -16,6 +16,7 @@ from digits_core.runs.ownership import check_free
 from digits_core.runs.run import REFITTED, Run, confirmation_name
 from digits_core.training.cross_validation import fitted, folded
 from digits_core.training.device import default_device
+from sweeps.plans.companies import in_companies
 from sweeps.plans.config import DEFAULT_MAX_FAILURES, ConfirmConfig
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.planning import RunPlan, default_concurrency
@@ -46,7 +47,8 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     """Choose the recipes and load the data. Raises UsageError or EnvironmentFailure; writes nothing.
 
     Existing runs are kept: asking for more seeds or recipes adds their runs, and an interrupted confirmation is
-    resumed. The first seed of every recipe runs first, so that what Ctrl-C leaves can still be compared.
+    resumed. The first seed of every recipe runs first, so that what Ctrl-C leaves can still be compared; with it run
+    those seeds that are trained as one network.
     """
     sweep = Run.open(config.runs, config.sweep)
     header = sweep.header
@@ -69,9 +71,13 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     if earlier is not None:
         check_free(earlier.folder)
     history = known_history(earlier) if earlier is not None else None
-    recipes = _with_what_was_begun(wanted, history)
     over = len(history.over) if history else 0
     concurrency = config.concurrency or default_concurrency()
+    begun, missing = _begun_and_missing(wanted, history)
+    added = in_companies(
+        missing, side=digits.side, fold_count=config.folds, device=default_device().type, concurrency=concurrency
+    )
+    recipes = Given(assignments=(*begun, *added))
     run = _header(config, earlier, digits, data, recipes, concurrency)
     return Confirmation(
         sweep=sweep,
@@ -99,7 +105,9 @@ def fresh_seeds(sweep: Run, count: int) -> list[int]:
     return list(itertools.islice((seed for seed in itertools.count(FIRST_FRESH_SEED) if seed not in used), count))
 
 
-def _with_what_was_begun(wanted: list[tuple[str, Recipe]], history: History | None) -> Given:
+def _begun_and_missing(
+    wanted: list[tuple[str, Recipe]], history: History | None
+) -> tuple[list[Assignment], list[Assignment]]:
     """Runs that have started keep their numbers; missing (label, recipe) pairs follow."""
     begun = {trial.assignment.trial: trial.assignment for trial in history.trials.values()} if history else {}
     there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
@@ -108,7 +116,7 @@ def _with_what_was_begun(wanted: list[tuple[str, Recipe]], history: History | No
         Assignment(trial=trial, recipe=recipe, label=label)
         for trial, (label, recipe) in enumerate(missing, start=max(begun, default=-1) + 1)
     ]
-    return Given(assignments=(*begun.values(), *added))
+    return list(begun.values()), added
 
 
 def _how(config: ConfirmConfig) -> str:

@@ -1,7 +1,7 @@
 """The driver: the only writer of a run's folder. It is told what happens to the trials, wherever they are trained."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
@@ -51,6 +51,7 @@ class Driver:
         self.copy = StudyCopy(plan.storage, writer.folder, plan.header.name, space, self.objectives)
         self.so_far: dict[int, Progress] = {}  # of trials in progress, each with its best epoch's files
         self.assignments: dict[int, Assignment] = {}  # of trials in progress
+        self.over: set[int] = set()  # trials that ended in this session
         self.limit = ""  # why the search ends early, once it does
         self.with_weights = [record for record in writer.run.ranked if writer.trial(record.trial).has_weights]
 
@@ -96,6 +97,10 @@ class Driver:
         """The trial trained its last epoch, failed, or was stopped by the scheduler."""
         self._complete(self.so_far[trial])
 
+    def left_of(self, company: Sequence[Assignment]) -> list[Assignment]:
+        """Those of a company that have not ended."""
+        return [assignment for assignment in company if assignment.trial not in self.over]
+
     def failed(self, assignment: Assignment, error: str) -> None:
         """The trial's process died once too often: it is recorded as failed, and the search continues."""
         known = self.so_far.get(assignment.trial)
@@ -133,6 +138,7 @@ class Driver:
             self._write(lambda: self.journal.over(record.trial, record.status))
             for other in dropped:
                 self.writer.trial(other).drop_weights()
+            self.over.add(record.trial)
             self.so_far.pop(record.trial, None)
             assignment = self.assignments.pop(record.trial)
         self.view.trial_over(record)
@@ -170,4 +176,7 @@ class Executor(Protocol):
         """Start what trains, for as long as the context lasts. Yields the plan, adapted to what was found."""
 
     def execute(self, plan: RunPlan, driver: Driver, searcher: Searcher, scheduler: TrialScheduler, left: int) -> None:
-        """Train the `left` trials that the searcher will suggest. Raises what the driver raises to end the search."""
+        """Train the `left` trials that the searcher will suggest; some may stand for companies of ours.
+
+        Raises what the driver raises to end the search.
+        """

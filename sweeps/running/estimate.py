@@ -40,7 +40,7 @@ def estimate(plan: RunPlan) -> Estimate:
     count = min(IMAGES_TO_TIME, plan.split.train_count)
     trainer = Trainer(first.recipe, DeviceSplit.from_split(plan.split.first(count), device), device)
     started = time.perf_counter()
-    trainer.run_epoch()
+    trainer.advance()
     epoch_seconds = (time.perf_counter() - started) * plan.split.train_count / count
     epochs = epochs_in_all(
         recipes.scheduler if isinstance(recipes, Drawn) else "none", header.trial_count, header.max_epochs

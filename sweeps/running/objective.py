@@ -1,8 +1,9 @@
-"""One trial, without Ray and without files: trains a recipe epoch by epoch."""
+"""Trials, without Ray and without files: trains a recipe, or a company of trials of one recipe, epoch by epoch."""
 
 import os
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 import torch
@@ -12,12 +13,15 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment, Bundle, RunRecord, Status
 from digits_core.runs.durable import Content
 from digits_core.runs.trial_folder import Progress, best_files, bundle_file
-from digits_core.training.cross_validation import DeviceFolds, trainer_for
+from digits_core.training.crew import Crew
+from digits_core.training.cross_validation import DeviceFolds, trained_by
 from digits_core.training.engine import DeviceSplit
-from digits_core.training.state import resume, state_of
 
 SECONDS_BETWEEN_STATES = 1.0
 """An interrupted trial repeats about this much at most. Keeping the state after every short epoch costs more."""
+
+States = tuple[Bundle | None, Bundle | None]
+"""What a trial continues from: its own last state, its parent's last."""
 
 WORTH_ANOTHER_TRY = (EnvironmentFailure, MemoryError, OSError, torch.AcceleratorError)
 """Errors that may not happen again in another process. All others would: training is reproducible bit for bit."""
@@ -33,144 +37,188 @@ def use_threads(count: int) -> None:
 
 
 class TrialRun:
-    """A trial in progress.
+    """A trial in progress: what is being trained for it, and what its record says so far."""
 
-    It resumes from `state`, which an interrupted attempt left, or continues from `parent_state`, its parent's last.
-    """
-
-    def __init__(
-        self,
-        assignment: Assignment,
-        data: DeviceSplit | DeviceFolds,
-        device: torch.device,
-        state: Bundle | None = None,
-        parent_state: Bundle | None = None,
-    ) -> None:
-        self.assignment, self.recipe, self.device = assignment, assignment.recipe, device
+    def __init__(self, assignment: Assignment, data: DeviceSplit | DeviceFolds, state: Bundle | None = None) -> None:
+        self.assignment, self.recipe = assignment, assignment.recipe
+        self.trained = trained_by(self.recipe, data)
         self.inherited_epochs, self.started_at = 0, time.time()
-        self.trainer = trainer_for(self.recipe, data, device)
-        self.is_restored = state is not None and self._resume(state)  # and not yet reported
-        if not self.is_restored:
-            self.trainer = trainer_for(self.recipe, data, device)
-            self._inherit(parent_state)
-        self.is_best_sent = False
-        self.state_kept_at = time.monotonic()
-
-    def _resume(self, state: Bundle) -> bool:
-        """Whether the state fits: the network may be built differently by now."""
-        try:
+        self.state = state  # that it continues from
+        self.is_restored = state is not None  # and not yet reported
+        if state is not None:
             begun = state.facts["trial"]
-            if Recipe.from_dict(begun["recipe"]) != self.recipe:
-                return False
-            started_at, inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
-            resume(self.trainer, state)
-        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError):
-            return False
-        self.started_at, self.inherited_epochs = started_at, inherited_epochs
-        return True
-
-    def _inherit(self, state: Bundle | None) -> None:
-        """Continue from the parent's last state, if there is a parent. Its best epoch is not inherited."""
-        if self.assignment.parent is None:
-            return
-        if state is None:
-            raise EnvironmentFailure(
-                f"the state of trial {self.assignment.parent}, from which this one continues, is missing"
-            )
-        resume(self.trainer, state)
-        self.trainer.best, self.inherited_epochs = None, self.epoch
+            self.started_at, self.inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
+        self.is_best_sent = False
+        self.is_reported = False  # that it is over
+        self.state_kept_at = time.monotonic()
 
     @property
     def epoch(self) -> int:
         """The last finished epoch; 0 before the first."""
-        return len(self.trainer.curve)
+        return len(self.trained.curve)
 
     @property
     def finished(self) -> bool:
         """Whether the trial has trained its last epoch."""
         last_epoch = self.assignment.last_epoch
-        return self.trainer.finished or (last_epoch is not None and self.epoch >= last_epoch)
+        return self.trained.finished or (last_epoch is not None and self.epoch >= last_epoch)
 
-    def advance(self) -> Progress:
-        """Train one epoch. The first time after resuming, report the restored epoch instead of training another.
+    def keeps_state(self) -> bool:
+        """Whether its state is to be kept now."""
+        if self.trained.failure is not None:
+            return False
+        if self.finished:
+            return not self.trained.finished  # other trials continue from it
+        return time.monotonic() - self.state_kept_at >= SECONDS_BETWEEN_STATES
 
-        For the driver may have died before it acted on that epoch: the scheduler may have stopped the trial there.
-        Raises whatever training raises.
-        """
-        if not self.is_restored and not self.finished:
-            self.trainer.run_epoch()
-        self.is_restored = False
-        best = self.trainer.best
-        is_new = best is not None and (best.epoch == self.epoch or not self.is_best_sent)
-        self.is_best_sent |= is_new
-        return Progress(
-            record=self.record("finished" if self.finished else "stopped"),
-            best=best_files(best.validation_probabilities, best.weights) if best and is_new else {},
-            state=self._state() if self._is_state_due() else None,
-        )
-
-    def _state(self) -> Content:
+    def kept(self, state: Bundle) -> Content:
+        """The state as a file, with what `TrialRun` needs of it."""
         begun = {
             "recipe": asdict(self.recipe),
             "started_at": self.started_at,
             "inherited_epochs": self.inherited_epochs,
         }
         self.state_kept_at = time.monotonic()
-        state = state_of(self.trainer)
         return bundle_file(replace(state, facts={**state.facts, "trial": begun}))
 
-    def _is_state_due(self) -> bool:
-        if self.finished:
-            return not self.trainer.finished  # other trials continue from it
-        return time.monotonic() - self.state_kept_at >= SECONDS_BETWEEN_STATES
 
-    def record(self, status: Status, error: str | None = None) -> RunRecord:
-        """The record as of now."""
-        best = self.trainer.best
+class Company:
+    """One trial, or several of one recipe that are trained together, in this process.
+
+    assignments: of those that are not over. states: what earlier attempts at them left, and the last states of the
+    trials that they continue from, by trial number; a state that does not fit is not used.
+    """
+
+    def __init__(
+        self,
+        assignments: Sequence[Assignment],
+        data: DeviceSplit | DeviceFolds,
+        device: torch.device,
+        states: Mapping[int, States] | None = None,
+        side_by_side: int = 1,
+    ) -> None:
+        states = states or {}
+        self.device = device
+        own = {one.trial: states[one.trial][0] for one in assignments if one.trial in states}
+        self.runs = [TrialRun(one, data, _fitting(one, own.get(one.trial), data, device)) for one in assignments]
+        starts = {position: run.state for position, run in enumerate(self.runs) if run.state is not None}
+        for position, run in enumerate(self.runs):
+            if run.state is None and run.assignment.parent is not None:
+                starts[position] = _inherited(run.assignment, states.get(run.assignment.trial, (None, None))[1])
+        self.crew = Crew([run.trained for run in self.runs], device, starts, side_by_side)
+        for position, run in enumerate(self.runs):
+            if run.state is None and position in starts:  # the parent's best epoch is not the trial's
+                run.trained.best, run.inherited_epochs = None, run.epoch
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial has finished or failed."""
+        return all(run.finished or run.trained.failure is not None for run in self.runs)
+
+    def advance(self) -> list[Progress]:
+        """Train one epoch of every trial that is not over. Returns what came of it, in the order of the assignments.
+
+        The first time after resuming, report the restored epochs instead of training others: the driver may have died
+        before it acted on them, and the scheduler may have stopped the trial there. Raises whatever training raises,
+        but divergence, which is the trial's own.
+        """
+        if not any(run.is_restored for run in self.runs) and not self.is_over:
+            self.crew.run_epoch()
+        going = [run for run in self.runs if not run.is_reported]
+        if any(run.is_restored for run in going):
+            going = [run for run in going if run.is_restored]
+        return [self._progress(run) for run in going]
+
+    def _progress(self, run: TrialRun) -> Progress:
+        run.is_restored = False
+        failure, best = run.trained.failure, run.trained.best
+        run.is_reported = run.finished or failure is not None
+        is_new = best is not None and failure is None and (best.epoch == run.epoch or not run.is_best_sent)
+        run.is_best_sent |= is_new
+        if failure is not None:
+            return Progress(record=self.record(run, "failed", "".join(traceback.format_exception(failure))), best={})
+        return Progress(
+            record=self.record(run, "finished" if run.finished else "stopped"),
+            best=best_files(best.validation_probabilities, best.weights) if best and is_new else {},
+            state=run.kept(self.crew.state_of(run.trained)) if run.keeps_state() else None,
+        )
+
+    def record(self, run: TrialRun, status: Status, error: str | None = None) -> RunRecord:
+        """A trial's record as of now."""
+        trained, best = run.trained, run.trained.best
         return RunRecord(
-            trial=self.assignment.trial,
+            trial=run.assignment.trial,
             status=status,
-            recipe=self.recipe,
-            started_at=self.started_at,
+            recipe=run.recipe,
+            started_at=run.started_at,
             ended_at=time.time(),
             device=str(self.device),
-            precision=str(self.trainer.precision).removeprefix("torch."),
-            execution=self.trainer.execution,
-            thread_count=torch.get_num_threads(),
-            parameter_count=self.trainer.parameter_count,
-            curve=tuple(self.trainer.curve),
+            precision=str(self.crew.precision).removeprefix("torch."),
+            execution=self.crew.execution(trained),
+            thread_count=self.crew.thread_count,
+            parameter_count=self.crew.parameter_count,
+            curve=tuple(trained.curve),
             best_epoch=best.epoch if best else None,
             validation=best.validation if best else None,
             error=error,
-            label=self.assignment.label,
-            fold_scores=self.trainer.fold_scores,
-            parent=self.assignment.parent,
-            inherited_epochs=self.inherited_epochs,
-            last_epoch=self.assignment.last_epoch,
+            label=run.assignment.label,
+            fold_scores=trained.fold_scores,
+            parent=run.assignment.parent,
+            inherited_epochs=run.inherited_epochs,
+            last_epoch=run.assignment.last_epoch,
+            company=run.assignment.company,
         )
 
 
+def _fitting(
+    assignment: Assignment, state: Bundle | None, data: DeviceSplit | DeviceFolds, device: torch.device
+) -> Bundle | None:
+    """The state, if the trial can continue from it: the network may be built differently by now."""
+    if state is None:
+        return None
+    try:
+        if Recipe.from_dict(state.facts["trial"]["recipe"]) != assignment.recipe:
+            return None
+        Crew([TrialRun(assignment, data, state).trained], device, {0: state})
+    except (LookupError, ValueError, RuntimeError, TypeError, AttributeError):
+        return None
+    return state
+
+
+def _inherited(assignment: Assignment, state: Bundle | None) -> Bundle:
+    if state is None:
+        raise EnvironmentFailure(f"the state of trial {assignment.parent}, from which this one continues, is missing")
+    return state
+
+
 class Attempt:
-    """One attempt at a trial, by one process. What would fail again in another ends in a record; the rest is raised."""
+    """One attempt at a company's trials, by one process.
 
-    def __init__(self, assignment: Assignment, data: DeviceSplit | DeviceFolds, device: torch.device) -> None:
-        self.assignment, self.data, self.device = assignment, data, device
-        self.states: tuple[Bundle | None, Bundle | None] = (None, None)  # the trial's own last one, its parent's last
-        self.run: TrialRun | None = None
+    What would fail again in another process ends in a record; the rest is raised.
+    """
 
-    def advance(self) -> Progress:
-        """Train one epoch. Raises WORTH_ANOTHER_TRY."""
+    def __init__(
+        self, assignments: Sequence[Assignment], data: DeviceSplit | DeviceFolds, device: torch.device
+    ) -> None:
+        self.assignments, self.data, self.device = tuple(assignments), data, device
+        self.states: Mapping[int, States] = {}
+        self.company: Company | None = None
+
+    def advance(self) -> list[Progress]:
+        """Train one epoch of every trial that is not over. Raises WORTH_ANOTHER_TRY."""
         started_at = time.time()
         try:
-            if self.run is None:
-                self.run = TrialRun(self.assignment, self.data, self.device, *self.states)
-            return self.run.advance()
+            if self.company is None:
+                self.company = Company(self.assignments, self.data, self.device, self.states)
+            return self.company.advance()
         except WORTH_ANOTHER_TRY:
             raise
         except Exception:  # noqa: BLE001 - whatever a network, an optimizer or an augmentation raises
             error = traceback.format_exc()
-            record = self.run.record("failed", error) if self.run else failed_record(self.assignment, started_at, error)
-            return Progress(record=record, best={})
+            if self.company is None:
+                return [Progress(record=failed_record(one, started_at, error), best={}) for one in self.assignments]
+            going = [run for run in self.company.runs if not run.is_reported]
+            return [Progress(record=self.company.record(run, "failed", error), best={}) for run in going]
 
 
 def failed_record(assignment: Assignment, started_at: float, error: str) -> RunRecord:
@@ -185,4 +233,5 @@ def failed_record(assignment: Assignment, started_at: float, error: str) -> RunR
         label=assignment.label,
         parent=assignment.parent,
         last_epoch=assignment.last_epoch,
+        company=assignment.company,
     )

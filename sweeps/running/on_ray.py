@@ -21,7 +21,6 @@ from ray.tune.search import Searcher
 
 from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure
-from digits_core.records import Assignment
 from digits_core.training.device import accelerator_count
 from sweeps.plans.config import AUTO
 from sweeps.plans.planning import RunPlan
@@ -32,6 +31,7 @@ from sweeps.running.ray_session import check_alive, cluster_resources, joined_ra
 from sweeps.running.scratch import scratch_folder
 from sweeps.running.worker import RollCall, Worker
 from sweeps.search.reported import METRIC, PROGRESS
+from sweeps.space.assignments import OTHERS, company_of
 from sweeps.view.progress import SweepView
 from sweeps.words import duration
 
@@ -104,7 +104,7 @@ class OnRay:
 
 
 class TuneEvents(tune.Callback):  # type: ignore[misc]
-    """Passes Tune's events on to the driver."""
+    """Passes Tune's events on to the driver. One of Tune's trials may be a company of ours."""
 
     def __init__(self, driver: Driver, notes: Path, timeout_seconds: float | None) -> None:
         self.driver, self.notes, self.timeout_seconds = driver, notes, timeout_seconds
@@ -120,12 +120,13 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A worker is about to train the trial. It gets what an earlier attempt or the trial's parent left."""
-        assignment = Assignment.from_dict(trial.config)
-        states = self.driver.begin(assignment)
-        if any(state is not None for state in states):
-            trial.temporary_state.ray_actor.continue_from.remote(*states)
-        self.started_at[assignment.trial] = self.heard_at[assignment.trial] = time.monotonic()
+        """A worker is about to train the trial. It gets what earlier attempts or the trial's parent left."""
+        company = company_of(trial.config)
+        left = self.driver.left_of(company)
+        states = {assignment.trial: self.driver.begin(assignment) for assignment in left}
+        if len(left) < len(company) or any(state is not None for pair in states.values() for state in pair):
+            trial.temporary_state.ray_actor.begin.remote(left, states)
+        self.started_at[company[0].trial] = self.heard_at[company[0].trial] = time.monotonic()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -136,18 +137,25 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         self.told.discard(number)
         if result.get("hostname") == platform.node():
             self.processes[trial.temporary_state.ray_actor] = int(result["pid"])
-        self.driver.advanced(result[PROGRESS].pop())
+        while result[PROGRESS]:
+            progress = result[PROGRESS].pop(0)
+            self.driver.advanced(progress)
+            if progress.record.status != "stopped" and OTHERS in trial.config:  # the others may go on
+                self.driver.ended(progress.record.trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.driver.ended(int(trial.config["trial"]))
+        for assignment in self.driver.left_of(company_of(trial.config)):
+            self.driver.ended(assignment.trial)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         check_alive()  # a trial that died with Ray has not failed
-        self.driver.failed(Assignment.from_dict(trial.config), self._error_text(trial))
+        for assignment in self.driver.left_of(company_of(trial.config)):
+            self.driver.failed(assignment, self._error_text(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         check_alive()
-        self.driver.retried(int(trial.config["trial"]))
+        for assignment in self.driver.left_of(company_of(trial.config)):
+            self.driver.retried(assignment.trial)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called once per turn of Tune's event loop."""

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digits_core.environment import hardware_name, package_versions
+from digits_core.environment import hardware_name, package_versions, processor_count
 from digits_core.errors import UsageError
 from digits_core.judging.candidates import leader
+from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunRecord
 from digits_core.runs.run import Run
-from digits_core.training.cross_validation import trainer_for, upload
+from digits_core.training.crew import Crew
+from digits_core.training.cross_validation import trained_by, upload
 from digits_core.training.device import check_device
 from sweeps.plans.headers import data_of
+from sweeps.plans.recovery import known_history
 from sweeps.running.objective import use_threads
 
 
@@ -52,6 +55,8 @@ def choose_trial(run: Run, trial: int | None) -> tuple[Run, RunRecord]:
 def replay(run: Run, record: RunRecord, on_epoch: Callable[[EpochRow], None]) -> Replay:
     """Train the record's recipe again for as many epochs, on the same kind of device with as many threads.
 
+    Trials that were trained with it as one network are trained with it again.
+
     Raises EnvironmentFailure if the data or the split have changed, UsageError if the device is missing or the trial
     continued from another trial's weights.
     """
@@ -64,12 +69,16 @@ def replay(run: Run, record: RunRecord, on_epoch: Callable[[EpochRow], None]) ->
     data = data_of(header, otherwise="was trained on")
     device = check_device(record.device.partition(":")[0])
     use_threads(record.thread_count)
-    trainer = trainer_for(record.recipe, upload(data, device), device)
+    images = upload(data, device)
+    company = [trained_by(recipe, images) for recipe in _recipes_in_company(run, record)]
+    trial = company[record.company.index(record.trial) if record.company else 0]
+    crew = Crew(company, device, side_by_side=processor_count() if record.thread_count == 1 else 1)
     for _ in record.curve:  # not all epochs of the recipe, where the trial was stopped early
-        on_epoch(trainer.run_epoch())
-    assert trainer.best is not None
-    stored, again = run.validation_probabilities(record.trial), trainer.best.validation_probabilities
-    precision = str(trainer.precision).removeprefix("torch.")
+        crew.run_epoch()
+        on_epoch(trial.curve[-1])
+    assert trial.best is not None
+    stored, again = run.validation_probabilities(record.trial), trial.best.validation_probabilities
+    precision = str(crew.precision).removeprefix("torch.")
     return Replay(
         record=record,
         n=len(stored),
@@ -77,6 +86,20 @@ def replay(run: Run, record: RunRecord, on_epoch: Callable[[EpochRow], None]) ->
         largest_difference=float(np.abs(stored - again).max()),
         changes=_changes(run, record, precision),
     )
+
+
+def _recipes_in_company(run: Run, record: RunRecord) -> list[Recipe]:
+    """Those that were trained as one network with the record's, in their order; its own if it was alone."""
+    return [record.recipe.with_overrides({"training.seed": seed}) for seed in _seeds(run, record)]
+
+
+def _seeds(run: Run, record: RunRecord) -> list[int]:
+    known = known_history(run).trials if record.company else {}
+    missing = [number for number in record.company if number not in known]
+    if missing:
+        raise UsageError(f"trial {record.trial} was trained with trial {missing[0]}, which this run does not know")
+    seeds = [known[number].assignment.recipe.training.seed for number in record.company]
+    return seeds or [record.recipe.training.seed]
 
 
 def _changes(run: Run, record: RunRecord, precision: str) -> tuple[str, ...]:

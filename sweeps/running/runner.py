@@ -23,7 +23,7 @@ from sweeps.search.population import PopulationSearch
 from sweeps.search.schedulers import scheduler_for
 from sweeps.search.searchers import HandOut, StudySearch
 from sweeps.signals import ignored_interrupt
-from sweeps.space.assignments import Given
+from sweeps.space.assignments import Given, companies
 from sweeps.space.generations import Generations
 from sweeps.view.progress import SweepView
 
@@ -81,7 +81,9 @@ def _run_what_is_left(plan: RunPlan, writer: RunWriter, view: SweepView, executo
             driver.copy.add(list(run.records), {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
                 if left := plan.header.trial_count - len(history.over):
-                    executor.execute(plan, driver, *_search(plan, history, driver), left)
+                    searcher, scheduler = _search(plan, history, driver)
+                    left = len(searcher.waiting) if isinstance(searcher, HandOut) else left
+                    executor.execute(plan, driver, searcher, scheduler, left)
             except SearchOver as over:
                 driver.record_unfinished()
                 limit = str(over)
@@ -99,7 +101,8 @@ def _run_what_is_left(plan: RunPlan, writer: RunWriter, view: SweepView, executo
 def _summary(plan: RunPlan, run: Run, outcome: Outcome) -> RunSummary:
     records, history = run.records, known_history(run)
     worked = history.working_seconds(record.started_at for record in records)
-    at_a_time = min(plan.header.concurrency, plan.header.trial_count)
+    together = len(companies(trial.assignment for trial in history.trials.values()))
+    at_a_time = min(plan.header.concurrency, max(together, 1))
     return RunSummary(
         seconds=history.seconds,
         training_share=sum(record.busy_seconds for record in records) / (worked * at_a_time) if worked > 0 else 0.0,

@@ -27,7 +27,7 @@ from digits_core.training.engine import DeviceSplit, Diverged
 from sweeps.finishing.finish import has_ended, still_sealed
 from sweeps.plans.config import TrainingConfig
 from sweeps.plans.headers import data_of, header_of
-from sweeps.running.objective import TrialRun, failed_record
+from sweeps.running.objective import Company, failed_record
 from sweeps.signals import held_interrupt, ignored_interrupt
 from sweeps.words import counted
 
@@ -156,23 +156,26 @@ def _train(
     try:
         with contextlib.suppress(KeyboardInterrupt):
             with held:
-                run = TrialRun(assignment, data, device, keeper.folder.read_state())
-                record = run.record("stopped")
-            while not run.finished:
-                progress = run.advance()
+                states = {assignment.trial: (keeper.folder.read_state(), None)}
+                company = Company([assignment], data, device, states, side_by_side=torch.get_num_threads())
+                record = company.record(company.runs[0], "stopped")
+            while not company.is_over:
+                (progress,) = company.advance()
                 record, best = progress.record, {**best, **progress.best}
                 if progress.state is not None:
                     keeper.folder.write_state(progress.state)
-                on_epoch(record.curve[-1])
+                if record.status != "failed":
+                    on_epoch(record.curve[-1])
     except OSError:
         raise  # the state is what it was: it can be resumed
-    except Exception as error:
+    except Exception:
         record = replace(record, status="failed", error=traceback.format_exc(), ended_at=time.time())
         keeper.complete(record, best)
-        if isinstance(error, Diverged):
-            raise EnvironmentFailure(f"{error}; the record is in {keeper.folder.folder}") from error
         raise
     keeper.complete(record, best)
+    if record.status == "failed":
+        why = record.failure.removeprefix(f"{Diverged.__name__}: ")
+        raise EnvironmentFailure(f"{why}; the record is in {keeper.folder.folder}")
 
 
 class _Keeper:

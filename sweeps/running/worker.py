@@ -1,8 +1,9 @@
-"""A worker: a Ray process that trains one trial after another; its time limit, and the roll call at its start."""
+"""A worker: a Ray process that trains one trial, or company of trials, after another; its time limit and roll call."""
 
 import faulthandler
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,12 @@ from ray import tune
 
 from digits_core.data.digits import Split
 from digits_core.data.folds import Folds
-from digits_core.records import Assignment, Bundle
+from digits_core.records import Assignment
 from digits_core.training.cross_validation import upload
 from digits_core.training.device import default_device
-from sweeps.running.objective import Attempt, use_threads
+from sweeps.running.objective import Attempt, States, use_threads
 from sweeps.search.reported import PROGRESS, reported
+from sweeps.space.assignments import company_of
 
 POLL_SECONDS = 0.02
 
@@ -97,23 +99,23 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepare the next trial in the same process."""
-        assignment = Assignment.from_dict(new_config)
-        self.attempt = Attempt(assignment, self.data, self.device)
-        self.limit = TimeLimit(self.notes / str(assignment.trial), self.timeout_seconds)
+        self.begin(company_of(new_config), {})
         return True
 
-    def continue_from(self, state: Bundle | None, parent_state: Bundle | None) -> None:
-        """Called by the driver before the first step, if an earlier attempt or a parent left something."""
-        self.attempt.states = (state, parent_state)
+    def begin(self, assignments: Sequence[Assignment], states: Mapping[int, States]) -> None:
+        """Train these. Called by the driver before the first step, if earlier attempts or a parent left something."""
+        self.attempt = Attempt(assignments, self.data, self.device)
+        self.attempt.states = states
+        self.limit = TimeLimit(self.notes / str(assignments[0].trial), self.timeout_seconds)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
+        """Train one epoch of each trial."""
         if self.roll_call is not None:
             self.roll_call.answer()  # not in setup: Tune must know by now that this process is alive
             self.roll_call = None
         with self.limit:
             progress = self.attempt.advance()
-        is_over = progress.record.status != "stopped"
+        is_over = all(one.record.status != "stopped" for one in progress)
         if is_over:
             self.limit.close()
-        return {**reported(progress.record), PROGRESS: [progress], tune.result.DONE: is_over}
+        return {**reported(progress[0].record), PROGRESS: progress, tune.result.DONE: is_over}

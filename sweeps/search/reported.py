@@ -10,7 +10,7 @@ METRIC = "validation_nll"  # the lowest so far
 EPOCH = "epoch"
 FINISHED = "finished"  # the recipe's last epoch is done
 FAILED = "failed"  # the trial raised: the other values mean nothing
-PROGRESS = "progress"  # a list of one: the driver empties it, because Tune keeps every trial's last result
+PROGRESS = "progress"  # a list: the driver empties it, because Tune keeps every trial's last result
 
 
 def reported(record: RunRecord) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from digits_core.records import Assignment
 from digits_core.runs.journal import History, Journal, TrialHistory
 from sweeps.search.reported import EPOCH, FINISHED, METRIC, finite_value
 from sweeps.search.study import STATES, SearchStudy, frozen_trial
-from sweeps.space.assignments import Drawn
+from sweeps.space.assignments import Drawn, companies, config_of
 
 Values = Callable[[int], tuple[float, ...] | None]
 """Maps the number of an ended trial to the values of its objectives, or to None if it has none."""
@@ -39,18 +39,18 @@ class QuietSearcher(Searcher):  # type: ignore[misc]
 
 
 class HandOut(QuietSearcher):
-    """Hands out a list of assignments in order."""
+    """Hands out a list of assignments in order, each with the company that it is trained in."""
 
     def __init__(self, assignments: Iterable[Assignment]) -> None:
         super().__init__()
-        self.waiting = deque(assignments)
+        self.waiting = deque(companies(assignments))
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The next trial's configuration, or FINISHED if there are no more."""
         if not self.waiting:
             finished: str = Searcher.FINISHED
             return finished
-        return self.waiting.popleft().to_dict()
+        return config_of(self.waiting.popleft())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to do: the list does not depend on results."""

@@ -1,7 +1,8 @@
-"""The recipes that a run trains: drawn by a search, or given in advance."""
+"""The recipes that a run trains: drawn by a search, or given in advance; and which of them are trained as one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from digits_core.recipe import Recipe, Scalar
 from digits_core.records import DEFAULT_OBJECTIVES, Assignment
@@ -48,3 +49,25 @@ class Given:
     def max_epochs(self) -> int:
         """Epochs of the longest trial."""
         return max(assignment.recipe.training.epochs for assignment in self.assignments)
+
+
+OTHERS = "others"
+
+
+def config_of(company: Sequence[Assignment]) -> dict[str, Any]:
+    """What Tune is told of a company, which is one of its trials: its first assignment, and the others."""
+    first, *others = (assignment.to_dict() for assignment in company)
+    return {**first, OTHERS: others} if others else first
+
+
+def company_of(config: Mapping[str, Any]) -> tuple[Assignment, ...]:
+    """Inverse of `config_of`."""
+    return tuple(Assignment.from_dict(values) for values in (config, *config.get(OTHERS, ())))
+
+
+def companies(assignments: Iterable[Assignment]) -> list[tuple[Assignment, ...]]:
+    """The assignments that are trained together, each company at the place of its first."""
+    found: dict[tuple[int, ...], list[Assignment]] = {}
+    for assignment in assignments:
+        found.setdefault(assignment.company or (assignment.trial,), []).append(assignment)
+    return [tuple(company) for company in found.values()]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from digits_core.records import Assignment
 from digits_core.runs.run import Run
 from digits_core.training.cross_validation import upload
 from digits_core.training.device import default_device
@@ -15,6 +14,7 @@ from sweeps.running.driver import Driver, Executor
 from sweeps.running.objective import WORTH_ANOTHER_TRY, Attempt
 from sweeps.running.runner import run_trials
 from sweeps.search.reported import METRIC, reported
+from sweeps.space.assignments import company_of
 from sweeps.view.progress import SweepView
 from tests.helpers.sweeps import Recorder
 
@@ -24,8 +24,8 @@ class Trial:
 
     def __init__(self, trial_id: str, config: dict[str, object]) -> None:
         self.trial_id, self.config = trial_id, config
-        self.assignment = Assignment.from_dict(config)
-        self.number, self.failures = self.assignment.trial, 0
+        self.company = company_of(config)
+        self.number, self.failures = self.company[0].trial, 0
         self.attempt: Attempt | None = None
 
 
@@ -68,40 +68,47 @@ class InThisProcess:
             driver.turn()
 
     def _begin(self, trial: Trial) -> None:
-        trial.attempt = Attempt(trial.assignment, self.data, self.device)
-        trial.attempt.states = self.driver.begin(trial.assignment)
+        left = self.driver.left_of(trial.company)
+        trial.attempt = Attempt(left, self.data, self.device)
+        trial.attempt.states = {assignment.trial: self.driver.begin(assignment) for assignment in left}
 
     def _goes_on(self, trial: Trial) -> bool:
         """Train one epoch. Whether the trial has another."""
         try:
             assert trial.attempt is not None
-            run = trial.attempt.run
-            if self.is_lost(trial.number, (run.epoch if run else 0) + 1):
+            company = trial.attempt.company
+            if self.is_lost(trial.number, (company.runs[0].epoch if company else 0) + 1):
                 raise OSError("the process was lost")
             progress = trial.attempt.advance()
         except WORTH_ANOTHER_TRY as error:
             return self._is_tried_again(trial, error)
-        result = reported(progress.record)
-        is_over = progress.record.status != "stopped"
+        result = reported(progress[0].record)
+        is_over = all(one.record.status != "stopped" for one in progress)
         is_stopped = not is_over and self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
         if not is_over and not is_stopped:
             self.searcher.on_trial_result(trial.trial_id, result)
-        self.driver.advanced(progress)
+        for one in progress:
+            self.driver.advanced(one)
+            if one.record.status != "stopped" and len(trial.company) > 1:
+                self.driver.ended(one.record.trial)
         if is_over or is_stopped:
             self.scheduler.on_trial_complete(None, trial, result)
             self.searcher.on_trial_complete(trial.trial_id, result)
-            self.driver.ended(trial.number)
+            for assignment in self.driver.left_of(trial.company):
+                self.driver.ended(assignment.trial)
         return not (is_over or is_stopped)
 
     def _is_tried_again(self, trial: Trial, error: BaseException) -> bool:
         trial.failures += 1
         if trial.failures <= self.max_failures:
-            self.driver.retried(trial.number)
+            for assignment in self.driver.left_of(trial.company):
+                self.driver.retried(assignment.trial)
             self._begin(trial)
             return True
         self.scheduler.on_trial_error(None, trial)
         self.searcher.on_trial_complete(trial.trial_id, error=True)
-        self.driver.failed(trial.assignment, f"{type(error).__name__}: {error}")
+        for assignment in self.driver.left_of(trial.company):
+            self.driver.failed(assignment, f"{type(error).__name__}: {error}")
         return False
 
 

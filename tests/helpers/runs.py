@@ -14,7 +14,7 @@ from digits_core.runs.durable import Content
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
 from digits_core.training.engine import DeviceSplit
-from sweeps.running.objective import TrialRun
+from sweeps.running.objective import Company
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -36,10 +36,10 @@ def train_into(
     """Train a real trial in this process for some epochs and store its record."""
     device = torch.device("cpu")
     folder, assignment = RunWriter(store.folder).trial(trial), Assignment(trial=trial, recipe=recipe, label=label)
-    run = TrialRun(assignment, DeviceSplit.from_split(split, device), device)
+    company = Company([assignment], DeviceSplit.from_split(split, device), device)
     best: dict[str, Content] = {}
     for _ in range(epochs):
-        progress = run.advance()
+        (progress,) = company.advance()
         best.update(progress.best)
     folder.complete(progress.record, best)
     return progress.record

@@ -21,24 +21,24 @@ def images() -> torch.Tensor:
 
 
 def test_zero_limits_change_nothing(images: torch.Tensor) -> None:
-    assert augmented(images, NONE, stream()) is images
+    assert augmented(images, NONE, [stream()]) is images
 
 
 def test_every_image_draws_its_own_parameters(images: torch.Tensor) -> None:
     same = images[:1].expand(16, -1, -1, -1)
-    moved = augmented(same, ALL, stream())
+    moved = augmented(same, ALL, [stream()])
     distances = torch.pdist(moved.flatten(1))
     assert distances.min() > 0.05
 
 
 def test_the_generator_alone_decides(images: torch.Tensor) -> None:
-    assert torch.equal(augmented(images, ALL, stream(1)), augmented(images, ALL, stream(1)))
-    assert not torch.equal(augmented(images, ALL, stream(1)), augmented(images, ALL, stream(2)))
+    assert torch.equal(augmented(images, ALL, [stream(1)]), augmented(images, ALL, [stream(1)]))
+    assert not torch.equal(augmented(images, ALL, [stream(1)]), augmented(images, ALL, [stream(2)]))
 
 
 def test_input_is_never_written_to(images: torch.Tensor) -> None:
     before = images.clone()
-    augmented(images, ALL, stream())
+    augmented(images, ALL, [stream()])
     assert torch.equal(images, before)
 
 
@@ -54,7 +54,7 @@ def test_sampling_equals_torchs_own_grid(images: torch.Tensor) -> None:
     shift = (draws[3:] * ALL.shift_fraction * 2).T[:, :, None]
     grid = F.affine_grid(torch.cat([matrix, shift], 2), [16, 1, 12, 12], align_corners=False)
     expected = F.grid_sample(images, grid, align_corners=False)
-    torch.testing.assert_close(augmented(images, ALL, stream(3)), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(augmented(images, ALL, [stream(3)]), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_sampling_equals_torchs_own_grid(images: torch.Tensor) -> None:
 def test_shift_moves_the_ink_by_at_most_its_limit(settings: Augmentation, largest_offset: float) -> None:
     dots = torch.zeros(500, 1, 24, 24)
     dots[:, :, 11:13, 11:13] = 1
-    moved = augmented(dots, settings, stream())
+    moved = augmented(dots, settings, [stream()])
     columns = (moved.sum((1, 2)) * torch.arange(24)).sum(1) / moved.sum((1, 2, 3)) - 11.5
     assert columns.abs().max() <= largest_offset + 1e-3
     assert columns.abs().max() > 0.95 * largest_offset
@@ -74,7 +74,7 @@ def test_shift_moves_the_ink_by_at_most_its_limit(settings: Augmentation, larges
 def test_elastic_bends_without_moving_the_mean_position_far() -> None:
     square = torch.zeros(64, 1, 28, 28)
     square[:, :, 8:20, 8:20] = 1
-    bent = augmented(square, replace(NONE, elastic_fraction=0.08), stream())
+    bent = augmented(square, replace(NONE, elastic_fraction=0.08), [stream()])
     rows = torch.arange(28).float()
     centres = (bent.sum(dim=(1, 3)) @ rows) / bent.sum(dim=(1, 2, 3))
     assert (bent - square).abs().amax(dim=(1, 2, 3)).min() > 0.2  # every image is bent
@@ -84,7 +84,7 @@ def test_elastic_bends_without_moving_the_mean_position_far() -> None:
 
 def test_erasing_blanks_one_rectangle_of_the_stated_area_in_the_stated_share_of_images() -> None:
     white = torch.ones(2_000, 1, 28, 28)
-    erased = augmented(white, replace(NONE, erasing_probability=0.3), stream())
+    erased = augmented(white, replace(NONE, erasing_probability=0.3), [stream()])
     areas = 1 - erased.mean(dim=(1, 2, 3))
     hit = areas > 0
     assert float(hit.float().mean()) == pytest.approx(0.3, abs=0.04)

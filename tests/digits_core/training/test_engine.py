@@ -50,21 +50,22 @@ def test_two_interleaved_trainers_do_not_disturb_each_other(tiny_split: Split) -
     data = DeviceSplit.from_split(tiny_split, CPU)
     alone = train(small(), tiny_split, CPU)
     first, second = Trainer(small(), data, CPU), Trainer(small(training__seed=5), data, CPU)
-    while not first.finished:
+    while not first.copy.finished:
         second.run_epoch()
         first.run_epoch()
-    assert first.best is not None
-    assert np.array_equal(first.best.validation_probabilities, alone.best.validation_probabilities)
+    assert first.copy.best is not None
+    assert np.array_equal(first.copy.best.validation_probabilities, alone.best.validation_probabilities)
 
 
 def test_of_two_equally_good_epochs_the_earlier_counts(tiny_split: Split) -> None:
     second_nll = train(small(), tiny_split, CPU).curve[1].validation_nll
     trainer = Trainer(small(), DeviceSplit.from_split(tiny_split, CPU), CPU)
     trainer.run_epoch()
-    assert trainer.best is not None
-    trainer.best = replace(trainer.best, validation=replace(trainer.best.validation, nll=second_nll))
-    assert trainer.run_epoch().validation_nll == second_nll
-    assert trainer.best.epoch == 1
+    one = trainer.copy
+    assert one.best is not None
+    one.best = replace(one.best, validation=replace(one.best.validation, nll=second_nll))
+    assert trainer.advance().validation_nll == second_nll
+    assert one.best.epoch == 1
 
 
 def test_global_random_state_is_left_alone(tiny_split: Split) -> None:
@@ -233,7 +234,7 @@ def test_out_of_gpu_memory_names_what_did_not_fit_and_a_fix(tiny_split: Split, m
         trainer.run_epoch()
     monkeypatch.setattr("digits_core.training.engine.fit_preprocessing", full)
     with pytest.raises(EnvironmentFailure, match=rf"this network of {trainer.parameter_count:,} parameters; stop the"):
-        Trainer(small(), trainer.data, CPU)
+        Trainer(small(), trainer.copy.data, CPU)
     monkeypatch.setattr(torch.Tensor, "to", full)
     with pytest.raises(EnvironmentFailure, match="too small for the data set; stop the other programs that use it"):
         DeviceSplit.from_split(tiny_split, CPU)
@@ -258,8 +259,8 @@ def test_a_captured_step_learns_what_an_eager_one_does(split: Split) -> None:
             {"training.epochs": 4, "training.compile": compiled, "training.precision": "float32", "model.dropout": 0.0}
         )
         trainer = Trainer(recipe, DeviceSplit.from_split(split, device), device)
-        while not trainer.finished:
-            row = trainer.run_epoch()
+        while not trainer.copy.finished:
+            row = trainer.advance()
         nlls[compiled] = row.validation_nll
         assert trainer.execution == expected
     assert nlls["auto"] == pytest.approx(nlls["off"], rel=0.2)

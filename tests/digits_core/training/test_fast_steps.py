@@ -21,7 +21,7 @@ def test_where_steps_are_not_captured_and_why() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device would capture")
 def test_steps_that_cannot_be_captured_run_eagerly_and_exactly_once() -> None:
     done: list[list[int]] = []
-    captured = CapturedStep(2, CPU, [], [torch.Generator()])
+    captured = CapturedStep((2,), CPU, [], [torch.Generator()])
     batches = [torch.tensor(pair) for pair in ([0, 1], [2, 3], [4, 5], [6, 7], [8])]
     for batch in batches:
         captured.run(lambda indices: done.append(indices.tolist()), batch)
@@ -35,7 +35,7 @@ def test_steps_that_cannot_be_captured_run_eagerly_and_exactly_once() -> None:
 )
 def test_a_step_that_fails_during_capture_runs_eagerly(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     done: list[list[int]] = []
-    captured = CapturedStep(1, CPU, [], [])
+    captured = CapturedStep((1,), CPU, [], [])
     captured.steps_to_warm_up, captured.failure = 0, ""
 
     def refuse(step: object) -> torch.cuda.CUDAGraph:
@@ -54,7 +54,7 @@ def test_generators_work_after_a_failed_capture() -> None:
         pytest.skip("no CUDA device")
     device = torch.device("cuda")
     own, drawn = torch.Generator(device), torch.zeros(2, device=device)
-    captured = CapturedStep(1, device, [], [own])
+    captured = CapturedStep((1,), device, [], [own])
 
     def asks_the_device(indices: torch.Tensor) -> None:
         drawn.copy_(torch.stack([torch.rand((), device=device), torch.rand((), device=device, generator=own)]))

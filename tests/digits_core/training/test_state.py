@@ -7,11 +7,17 @@ from digits_core.data.folds import Folds, cut_digits
 from digits_core.recipe import OPTIMIZERS, Recipe, Scalar
 from digits_core.records import Bundle
 from digits_core.runs.trial_folder import TrialWriter, bundle_file
-from digits_core.training.cross_validation import folded, trainer_for, upload
-from digits_core.training.state import resume, state_of
+from digits_core.training.crew import Crew
+from digits_core.training.cross_validation import DeviceFolds, Trained, folded, trained_by, upload
+from digits_core.training.engine import DeviceSplit
 
 CPU = torch.device("cpu")
 SMALL = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
+
+
+def alone(recipe: Recipe, data: DeviceSplit | DeviceFolds, state: Bundle | None = None) -> tuple[Trained, Crew]:
+    trained = trained_by(recipe, data)
+    return trained, Crew([trained], CPU, {} if state is None else {0: state})
 
 
 def through_a_file(state: Bundle, folder: TrialWriter) -> Bundle:
@@ -35,15 +41,14 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     changes: dict[str, Scalar], tiny_split: Split, tmp_path: object
 ) -> None:
     recipe, data = SMALL.with_overrides(changes), upload(tiny_split, CPU)
-    undisturbed, cut = trainer_for(recipe, data, CPU), trainer_for(recipe, data, CPU)
+    (undisturbed, whole), (cut, first) = alone(recipe, data), alone(recipe, data)
     for _ in range(2):
-        undisturbed.run_epoch()
-        cut.run_epoch()
-    again = trainer_for(recipe, data, CPU)
-    resume(again, through_a_file(state_of(cut), TrialWriter(tmp_path)))  # type: ignore[arg-type]
+        whole.run_epoch()
+        first.run_epoch()
+    again, second = alone(recipe, data, through_a_file(first.state_of(cut), TrialWriter(tmp_path)))  # type: ignore[arg-type]
     while not undisturbed.finished:
-        undisturbed.run_epoch()
-        again.run_epoch()
+        whole.run_epoch()
+        second.run_epoch()
     assert again.finished
     assert undisturbed.best is not None
     assert again.best is not None
@@ -58,17 +63,16 @@ def test_interrupted_folds_resume_together(digits: Digits, tmp_path: object) -> 
     folds = cut_digits(digits, 3)
     assert isinstance(folds, Folds)
     recipe, data = folded(SMALL.with_overrides({"training.epochs": 2})), upload(folds, CPU)
-    undisturbed, cut = trainer_for(recipe, data, CPU), trainer_for(recipe, data, CPU)
-    undisturbed.run_epoch()
-    cut.run_epoch()
-    again = trainer_for(recipe, data, CPU)
-    resume(again, through_a_file(state_of(cut), TrialWriter(tmp_path)))  # type: ignore[arg-type]
+    (undisturbed, whole), (cut, first) = alone(recipe, data), alone(recipe, data)
+    whole.run_epoch()
+    first.run_epoch()
+    again, second = alone(recipe, data, through_a_file(first.state_of(cut), TrialWriter(tmp_path)))  # type: ignore[arg-type]
     assert cut.best is not None
     assert again.best is not None
     assert (again.best.epoch, again.best.validation) == (1, cut.best.validation)
     assert [row.validation_nll for row in again.curve] == [row.validation_nll for row in cut.curve]
-    undisturbed.run_epoch()
-    again.run_epoch()
+    whole.run_epoch()
+    second.run_epoch()
     assert undisturbed.best is not None
     assert again.best is not None
     assert np.array_equal(again.best.validation_probabilities, undisturbed.best.validation_probabilities)
@@ -77,7 +81,7 @@ def test_interrupted_folds_resume_together(digits: Digits, tmp_path: object) -> 
 
 def test_the_state_of_another_network_does_not_fit(tiny_split: Split) -> None:
     data = upload(tiny_split, CPU)
-    one, other = (trainer_for(SMALL.with_overrides({"model.width": width}), data, CPU) for width in (4, 5))
-    one.run_epoch()
+    one, crew = alone(SMALL, data)
+    crew.run_epoch()
     with pytest.raises((KeyError, ValueError, RuntimeError)):
-        resume(other, state_of(one))
+        alone(SMALL.with_overrides({"model.width": 5}), data, crew.state_of(one))

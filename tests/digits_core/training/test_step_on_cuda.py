@@ -113,7 +113,7 @@ def test_a_step_stays_on_the_device_and_reads_nothing_back(
 ) -> None:
     trainer = trainer_on_cuda(Recipe().with_overrides({**EVERYTHING, **overrides}))
     assert trainer.precision == (torch.float32 if "training.precision" in overrides else torch.bfloat16)
-    kept = [trainer.loss_sum, trainer.error_count]
+    kept = [trainer.loss_sums, trainer.error_counts]
     rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
     for _ in range(2):
         one_step(trainer)
@@ -123,8 +123,8 @@ def test_a_step_stays_on_the_device_and_reads_nothing_back(
         assert all(rate.device.type == "cuda" for rate in rates)
         left = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
         assert all(before is after for before, after in zip(rates, left, strict=True))  # a replayed step reads it anew
-    assert trainer.loss_sum is kept[0]
-    assert trainer.error_count is kept[1]
+    assert trainer.loss_sums is kept[0]
+    assert trainer.error_counts is kept[1]
     assert {value.device.type for value in trainer.evaluated_model.state_dict().values()} == {"cuda"}
 
 

@@ -265,7 +265,7 @@ def test_a_network_that_cannot_be_built_leaves_a_complete_record(
         run_training(plan, lambda row: None)
     state = RunState.of(Run.open(tmp_path, "run"))
     assert state.state == "over"
-    assert dict(run_lines(state))["failed"].startswith("EnvironmentFailure: the GPU's memory is too small for this")
+    assert dict(run_lines(state))["failed"].startswith("OutOfMemory: the GPU's memory is too small for this")
 
 
 def test_nothing_is_written_for_a_recipe_that_does_not_fit(tmp_path: Path) -> None:

@@ -1,0 +1,162 @@
+"""Trains the networks of one trial, or of several trials of one recipe, an epoch at a time.
+
+Copies that pay as one network are stacked. Stacks are trained one after another, or side by side if the process has
+threads for it: each then keeps to one thread, so that how many train at a time does not change a bit.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import torch
+
+from digits_core.records import Bundle
+from digits_core.training.cross_validation import Trained
+from digits_core.training.device import OutOfMemory
+from digits_core.training.engine import Copy, Stack
+from digits_core.training.stacking import copies_that_pay, why_not_stacked
+from digits_core.training.state import by_copy, joined, load, restore, state_of
+
+
+class Crew:
+    """Trains these trials, which have one recipe but for their seeds: call `run_epoch` until all are over."""
+
+    def __init__(
+        self,
+        trials: Sequence[Trained],
+        device: torch.device,
+        states: Mapping[int, Bundle] | None = None,
+        side_by_side: int = 1,
+    ) -> None:
+        """states: where trials continue, by their position. side_by_side: how many stacks may train at a time.
+
+        Raises KeyError, ValueError or RuntimeError if a state does not fit; the trials are then unusable.
+        """
+        self.trials, self.device = tuple(trials), device
+        copies = [one for trial in trials for one in trial.copies]
+        side = copies[0].data.train.images.shape[-1]
+        self.most = copies_that_pay(copies[0].recipe, side, device.type) if len(copies) > 1 else 1
+        self.begun: dict[Copy, Bundle] = {}
+        for position, state in (states or {}).items():
+            self.begun.update(by_copy(trials[position], state))
+        self.clock = time.process_time if device.type == "cpu" else time.perf_counter
+        self.pool: ThreadPoolExecutor | None = None
+        self.shortage = ""  # why fewer copies than pay are one network
+        self.stacks = self._stacked(copies, self.most)
+        self.precision, self.parameter_count = self.stacks[0].precision, self.stacks[0].parameter_count
+        self.thread_count = torch.get_num_threads()
+        if device.type == "cpu" and min(side_by_side, len(self.stacks)) > 1:
+            self.pool = ThreadPoolExecutor(side_by_side, initializer=torch.set_num_threads, initargs=(1,))
+            self.thread_count = 1
+        self.formed = {one: len(stack.copies) for stack in self.stacks for one in stack.copies}
+        self._gather()
+
+    def _stacked(self, copies: Sequence[Copy], most: int) -> list[Stack]:
+        """The copies in stacks of at most so many: those in one have as many images, and are at the same epoch."""
+        alike: dict[tuple[int, int], list[Copy]] = {}
+        for one in copies:
+            restore(one, self.begun.get(one))
+            alike.setdefault((len(one.data.train.labels), len(one.curve)), []).append(one)
+        return [
+            stack
+            for group in alike.values()
+            for start in range(0, len(group), most)
+            for stack in self._in_memory(group[start : start + most])
+        ]
+
+    def _in_memory(self, copies: Sequence[Copy]) -> list[Stack]:
+        """These copies as one stack, or as two if the memory is too small for one."""
+        try:
+            stack = Stack(copies, self.device)
+            if copies[0] in self.begun:
+                load(stack, [self.begun[one] for one in copies])
+        except OutOfMemory as error:
+            return self._halved(copies, error)
+        return [stack]
+
+    def _halved(self, copies: Sequence[Copy], error: OutOfMemory) -> list[Stack]:
+        """Two stacks that begin again where this one had begun. Raises the error if there is only one copy."""
+        if len(copies) == 1:
+            raise error
+        most = (len(copies) + 1) // 2
+        self.shortage = f"the memory is too small for {len(copies)} copies as one network"
+        return self._stacked(copies, most)
+
+    def execution(self, trial: Trained) -> str:
+        """How the steps of a trial run, and how many networks take them together."""
+        one = trial.copies[0]
+        how = next((stack.execution for stack in self.stacks if one in stack.copies), self.stacks[0].execution)
+        if self.formed[one] > 1:
+            how = f"{how}, {self.formed[one]} networks as one"
+        elif self.most == 1 and len(self.formed) > 1 and (why := why_not_stacked(one.recipe)):
+            how = f"{how}, one by one: {why}"
+        return f"{how} ({self.shortage})" if self.shortage else how
+
+    def run_epoch(self) -> None:
+        """Train every copy that is not over for one epoch. Raises what `Stack.run_epoch` raises."""
+        self.stacks = [left for stack in self.stacks for left in self._without_those_over(stack)]
+        if self.pool is None:
+            trained = [self._trained(stack) for stack in self.stacks]
+        else:
+            started = time.perf_counter()
+            with _one_thread_each():
+                trained = list(self.pool.map(self._trained, self.stacks))
+            _share(time.perf_counter() - started, [one for stacks in trained for each in stacks for one in each.copies])
+        self.stacks = [stack for stacks in trained for stack in stacks]
+        self._gather()
+
+    def _without_those_over(self, stack: Stack) -> list[Stack]:
+        over = {one for trial in self.trials if trial.is_over for one in trial.copies}
+        left = [one for one in stack.copies if not (one.is_over or one in over)]
+        if len(left) == len(stack.copies):
+            return [stack]
+        self.begun |= {one: state_of(stack, stack.copies.index(one)) for one in left}
+        return self._stacked(left, len(left)) if left else []
+
+    def _trained(self, stack: Stack) -> list[Stack]:
+        """The stack after an epoch, or those that had to take its place."""
+        goal = len(stack.copies[0].curve) + 1
+        stack.clock = time.thread_time if self.pool is not None else self.clock
+        try:
+            stack.run_epoch()
+        except OutOfMemory as error:
+            copies = stack.copies
+            vars(stack).clear()  # its memory is needed, and callers still know it
+            error.__traceback__ = error.__cause__ = None  # so do these
+            return [left for smaller in self._halved(copies, error) for left in self._caught_up(smaller, goal)]
+        return [stack]
+
+    def _caught_up(self, stack: Stack, goal: int) -> list[Stack]:
+        stacks = [stack]
+        while any(len(one.curve) < goal and not one.is_over for one in stack.copies):
+            stacks = [left for each in stacks for left in self._trained(each)]
+        return stacks
+
+    def _gather(self) -> None:
+        for trial in self.trials:
+            trial.gather()
+
+    def state_of(self, trial: Trained) -> Bundle:
+        """What a trial continues from, after its last finished epoch."""
+        return joined(trial, {one: state_of(stack, n) for stack in self.stacks for n, one in enumerate(stack.copies)})
+
+
+def _share(seconds: float, copies: Sequence[Copy]) -> None:
+    """Divide the time of an epoch among those that were trained side by side, as their own times are to each other."""
+    trained = [one for one in copies if one.curve and one.failure is None]
+    total = sum(one.curve[-1].seconds for one in trained)
+    for one in trained:
+        one.curve[-1] = replace(one.curve[-1], seconds=one.curve[-1].seconds * seconds / total)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Inside, this process's libraries use one thread for each of its threads."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
