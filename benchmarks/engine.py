@@ -24,7 +24,8 @@ from digits_core.data.digits import LabelledImages, Split, split_digits
 from digits_core.environment import hardware_name, processor_count
 from digits_core.recipe import Augmentation, Recipe
 from digits_core.recipes import named_recipe
-from digits_core.training.engine import DeviceSplit, Trainer
+from digits_core.training.copies import DeviceSplit
+from digits_core.training.engine import Trainer
 from digits_core.training.models import build_model, fit_preprocessing
 from digits_core.training.optim import build_optimizers
 

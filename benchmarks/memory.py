@@ -30,7 +30,8 @@ def measure(split: Split) -> dict[str, float]:
     import torch
 
     from digits_core.recipe import Recipe
-    from digits_core.training.engine import DeviceSplit, Trainer
+    from digits_core.training.copies import DeviceSplit
+    from digits_core.training.engine import Trainer
 
     torch.set_num_threads(1)
     device = torch.device("cpu")

@@ -43,7 +43,8 @@ class Assignment:
     point: Mapping[str, Scalar] | None = None  # its point in the search space; None if it is not in one
     parent: TrialNumber | None = None  # the trial from whose last state it continues; None: it starts from scratch
     last_epoch: Count | None = None  # stops here so that others can continue from it; None: runs its whole recipe
-    company: tuple[TrialNumber, ...] = ()  # the trials that are trained with it as one network, itself included
+    company: tuple[TrialNumber, ...] = ()  # the trials that are trained with it as one network, itself included;
+    # itself alone, if its recipe has other seeds but cannot be trained with them
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

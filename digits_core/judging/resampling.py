@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from digits_core.judging.stats import CONFIDENCE, Interval, accuracy_interval
 
@@ -65,10 +66,11 @@ def paired_bootstrap(
     models, n = figures[0].shape
     by_image = np.concatenate([_single(values) for values in figures]).T
     found = []
-    for counts in image_counts(n, draws):
-        found.append(counts @ by_image)
-        if picking is not None:
-            picking.see(counts)
+    with threadpool_limits(1, user_api="blas"):  # the last digits of a product depend on how many threads share it
+        for counts in image_counts(n, draws):
+            found.append(counts @ by_image)
+            if picking is not None:
+                picking.see(counts)
     means = np.concatenate(found) / n
     blocks = (means[:, first : first + models] for first in range(0, len(figures) * models, models))
     return tuple(_paired(block, ahead, tied_below) for block in blocks)

@@ -13,9 +13,10 @@ from dataclasses import replace
 import torch
 
 from digits_core.records import Bundle
+from digits_core.training.copies import Copy
 from digits_core.training.cross_validation import Trained
 from digits_core.training.device import OutOfMemory
-from digits_core.training.engine import Copy, Stack
+from digits_core.training.engine import Stack
 from digits_core.training.stacking import copies_that_pay, why_not_stacked
 from digits_core.training.state import by_copy, joined, load, restore, state_of
 
@@ -44,13 +45,13 @@ class Crew:
         self.clock = time.process_time if device.type == "cpu" else time.perf_counter
         self.pool: ThreadPoolExecutor | None = None
         self.shortage = ""  # why fewer copies than pay are one network
+        self.formed: dict[Copy, int] = {}  # how many networks each began with as one
         self.stacks = self._stacked(copies, self.most)
         self.precision, self.parameter_count = self.stacks[0].precision, self.stacks[0].parameter_count
         self.thread_count = torch.get_num_threads()
         if device.type == "cpu" and min(side_by_side, len(self.stacks)) > 1:
             self.pool = ThreadPoolExecutor(side_by_side, initializer=torch.set_num_threads, initargs=(1,))
             self.thread_count = 1
-        self.formed = {one: len(stack.copies) for stack in self.stacks for one in stack.copies}
         self._gather()
 
     def _stacked(self, copies: Sequence[Copy], most: int) -> list[Stack]:
@@ -74,6 +75,8 @@ class Crew:
                 load(stack, [self.begun[one] for one in copies])
         except OutOfMemory as error:
             return self._halved(copies, error)
+        for one in copies:
+            self.formed.setdefault(one, len(copies))
         return [stack]
 
     def _halved(self, copies: Sequence[Copy], error: OutOfMemory) -> list[Stack]:
@@ -81,6 +84,8 @@ class Crew:
         if len(copies) == 1:
             raise error
         most = (len(copies) + 1) // 2
+        for one in copies:
+            self.formed.pop(one, None)
         self.shortage = f"the memory is too small for {len(copies)} copies as one network"
         return self._stacked(copies, most)
 

@@ -12,7 +12,8 @@ from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
-from digits_core.training.engine import BestEpoch, Copy, DeviceSplit, Diverged, check_fit
+from digits_core.training.copies import BestEpoch, Copy, DeviceSplit, Diverged
+from digits_core.training.engine import check_fit
 
 
 @dataclass(frozen=True, kw_only=True)

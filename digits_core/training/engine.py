@@ -8,23 +8,28 @@ bits on a CPU with the same number of threads.
 import contextlib
 import math
 import time
-import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
-from digits_core.data.digits import LabelledImages, Split
+from digits_core.data.digits import Split
 from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
 from digits_core.training.augment import augmented
+from digits_core.training.copies import (
+    SHARED_GPU,
+    BestEpoch,
+    Copy,
+    DeviceSplit,
+    Diverged,
+    check_batch_size,
+)
 from digits_core.training.device import default_device, has_native_bfloat16, room_for
 from digits_core.training.evaluate import predict, to_model_input
 from digits_core.training.fast_steps import CapturedStep, freed_memory_kept, why_not_captured
@@ -42,22 +47,6 @@ from digits_core.training.stacking import Streams, part, stack
 
 SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below this, casting costs more than the matrix units save (docs/lab-log.md)
 
-SHARED_GPU = "stop the other programs that use it, or choose --device cpu"
-
-
-class Diverged(RuntimeError):
-    """The training loss, or a validation probability, is no longer finite."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BestEpoch:
-    """The epoch that counts: the lowest validation NLL, ties to the earlier one; or the last, if the recipe says so."""
-
-    epoch: int
-    validation: Score
-    validation_probabilities: npt.NDArray[np.float32]  # (N, 10)
-    weights: dict[str, npt.NDArray[Any]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
@@ -65,43 +54,6 @@ class TrainResult:
 
     curve: tuple[EpochRow, ...]
     best: BestEpoch
-
-
-@dataclass(frozen=True, kw_only=True)
-class DevicePart:
-    """One set of images on a device. images: uint8 (N, 1, H, W); labels: int64 (N,). Never written to."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeviceSplit:
-    """A split as tensors on a device. On a CPU the images share memory with the arrays they came from."""
-
-    train: DevicePart
-    validation: DevicePart
-    validation_labels: npt.NDArray[np.uint8]
-
-    @staticmethod
-    def from_split(split: Split, device: torch.device) -> "DeviceSplit":
-        """Upload a split. Images shared between processes stay shared: nothing here writes to them."""
-        with room_for("the data set", SHARED_GPU):
-            return DeviceSplit(
-                train=_upload(split.train, device),
-                validation=_upload(split.validation, device),
-                validation_labels=split.validation.labels,
-            )
-
-
-def _upload(part: LabelledImages, device: torch.device) -> DevicePart:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        images = torch.from_numpy(part.images)
-    return DevicePart(
-        images=images.unsqueeze(1).to(device),
-        labels=torch.from_numpy(part.labels.astype(np.int64)).to(device),
-    )
 
 
 def seed_for(seed: int, stream: str, epoch: int = 0) -> int:
@@ -118,15 +70,6 @@ def resolve_precision(recipe: Recipe, side: int, device: torch.device) -> torch.
     if wanted == "bfloat16" or (wanted == "auto" and large and has_native_bfloat16(device)):
         return torch.bfloat16
     return torch.float32
-
-
-def check_batch_size(recipe: Recipe, train_count: int) -> None:
-    """Raise UsageError if a batch is larger than the training set."""
-    if recipe.training.batch_size > train_count:
-        raise UsageError(
-            f"training.batch_size {recipe.training.batch_size} is larger than the {train_count} training images;"
-            f" choose at most {train_count}"
-        )
 
 
 def check_fit(recipe: Recipe, side: int, train_count: int) -> None:
@@ -147,40 +90,6 @@ def _check_single_image(model: nn.Module, side: int) -> None:
             model.train()(torch.zeros(1, 1, side, side))
     except ValueError as error:
         raise UsageError("training.batch_size 1 is too small for this network's batch norm; use at least 2") from error
-
-
-class Copy:
-    """One network's training: what it trains, and what has come of it so far."""
-
-    fold_scores: tuple[Score, ...] = ()  # a single split has none; see cross_validation.py
-
-    def __init__(self, recipe: Recipe, data: DeviceSplit) -> None:
-        check_batch_size(recipe, len(data.train.labels))
-        self.recipe, self.data = recipe, data
-        self.curve: list[EpochRow] = []
-        self.best: BestEpoch | None = None
-        self.failure: Diverged | None = None
-
-    @property
-    def copies(self) -> "tuple[Copy, ...]":
-        """The networks that are trained for it: itself. Folds have several."""
-        return (self,)
-
-    def gather(self) -> None:
-        """Nothing to do: what came of its networks is what came of it."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done or the recipe's patience has run out."""
-        done, patience = len(self.curve), self.recipe.training.patience_epochs
-        nlls = [row.validation_nll for row in self.curve]
-        waited = done - 1 - nlls.index(min(nlls)) if nlls else 0
-        return done >= self.recipe.training.epochs or (patience > 0 and waited >= patience)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is left to train: it has finished or diverged."""
-        return self.failure is not None or self.finished
 
 
 class Stack:

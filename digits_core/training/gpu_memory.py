@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 
 from digits_core.recipe import Recipe
-from digits_core.training.engine import DevicePart, DeviceSplit, Trainer
+from digits_core.training.copies import DevicePart, DeviceSplit
+from digits_core.training.engine import Trainer
 
 STEPS = 16
 """Steps to measure. A captured step warms up first, and takes the memory of its graph only then."""

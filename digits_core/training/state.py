@@ -14,8 +14,9 @@ import torch
 
 from digits_core.metrics import Score
 from digits_core.records import Bundle, EpochRow
+from digits_core.training.copies import BestEpoch, Copy
 from digits_core.training.cross_validation import Trained
-from digits_core.training.engine import BestEpoch, Copy, Stack
+from digits_core.training.engine import Stack
 from digits_core.training.stacking import fill, part
 
 Arrays = dict[str, npt.NDArray[Any]]

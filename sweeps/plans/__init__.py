@@ -1,5 +1,6 @@
 """Plans what a run will do: checks everything and loads the data before any worker starts.
 
+companies.py      which trials are trained together, as one network
 comparing.py      `digits compare`: named recipes on equal footing
 config.py         what the user asks for, as checked dataclasses; quick to import
 confirming.py     `digits confirm`: a sweep's best recipes on fresh seeds

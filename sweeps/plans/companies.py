@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from digits_core.records import Assignment
-from digits_core.training.stacking import copies_that_pay
+from digits_core.training.stacking import copies_that_pay, why_not_stacked
 
 
 def in_companies(
@@ -13,8 +13,8 @@ def in_companies(
 ) -> tuple[Assignment, ...]:
     """The assignments, told which of them are trained as one network: seeds of one recipe, as many as pay.
 
-    All workers get some: so many at a time that each has its share of all trials. side: of the images; device: its
-    type.
+    All workers get some: so many at a time that each has its share of all trials. Seeds of a recipe that cannot be
+    stacked are companies of one, so that their records say why. side: of the images; device: its type.
     """
     share = math.ceil(len(assignments) / concurrency)
     by_recipe: dict[tuple[str, str], list[Assignment]] = {}
@@ -27,6 +27,8 @@ def in_companies(
         for company in _even(alike_ones, most) if most > 1 else []:
             numbers = tuple(one.trial for one in company)
             found.update({number: numbers for number in numbers if len(numbers) > 1})
+        if len(alike_ones) > 1 and why_not_stacked(alike_ones[0].recipe):
+            found.update({one.trial: (one.trial,) for one in alike_ones})
     return tuple(replace(one, company=found.get(one.trial, ())) for one in assignments)
 
 

@@ -74,10 +74,8 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     over = len(history.over) if history else 0
     concurrency = config.concurrency or default_concurrency()
     begun, missing = _begun_and_missing(wanted, history)
-    added = in_companies(
-        missing, side=digits.side, fold_count=config.folds, device=default_device().type, concurrency=concurrency
-    )
-    recipes = Given(assignments=(*begun, *added))
+    where = {"side": digits.side, "fold_count": config.folds, "concurrency": concurrency}
+    recipes = Given(assignments=(*begun, *in_companies(missing, device=default_device().type, **where)))
     run = _header(config, earlier, digits, data, recipes, concurrency)
     return Confirmation(
         sweep=sweep,

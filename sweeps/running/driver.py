@@ -69,10 +69,15 @@ class Driver:
             None if parent is None else self.writer.trial(parent).read_state(),
         )
 
-    def advanced(self, progress: Progress) -> None:
-        """A trial has trained an epoch, or has failed for a reason that another attempt would meet again."""
-        record = progress.record
-        self._note(progress)
+    def advanced(self, *company: Progress) -> None:
+        """Trials have trained an epoch together, or have failed for a reason that another attempt would meet again."""
+        with held_interrupt():  # they resume to the same bits only if all go on from the same epoch
+            for progress in company:
+                self._note(progress)
+        for progress in company:
+            self._tell(progress.record)
+
+    def _tell(self, record: RunRecord) -> None:
         if not record.counts:
             return
         number, epoch = record.trial, len(record.curve)

@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass
 
 from digits_core.data.folds import Folds
+from digits_core.training.copies import DeviceSplit
 from digits_core.training.device import default_device
-from digits_core.training.engine import DeviceSplit, Trainer
+from digits_core.training.engine import Trainer
 from sweeps.plans.planning import RunPlan
 from sweeps.running.objective import use_threads
 from sweeps.search.schedulers import first_rung

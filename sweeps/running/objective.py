@@ -13,9 +13,10 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment, Bundle, RunRecord, Status
 from digits_core.runs.durable import Content
 from digits_core.runs.trial_folder import Progress, best_files, bundle_file
+from digits_core.training.copies import DeviceSplit
 from digits_core.training.crew import Crew
 from digits_core.training.cross_validation import DeviceFolds, trained_by
-from digits_core.training.engine import DeviceSplit
+from digits_core.training.stacking import why_not_stacked
 
 SECONDS_BETWEEN_STATES = 1.0
 """An interrupted trial repeats about this much at most. Keeping the state after every short epoch costs more."""
@@ -154,7 +155,7 @@ class Company:
             ended_at=time.time(),
             device=str(self.device),
             precision=str(self.crew.precision).removeprefix("torch."),
-            execution=self.crew.execution(trained),
+            execution=self._execution(run),
             thread_count=self.crew.thread_count,
             parameter_count=self.crew.parameter_count,
             curve=tuple(trained.curve),
@@ -168,6 +169,10 @@ class Company:
             last_epoch=run.assignment.last_epoch,
             company=run.assignment.company,
         )
+
+    def _execution(self, run: TrialRun) -> str:
+        how, why = self.crew.execution(run.trained), why_not_stacked(run.recipe)
+        return f"{how}, one by one: {why}" if why and run.assignment.company and len(run.trained.copies) == 1 else how
 
 
 def _fitting(

@@ -137,9 +137,10 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         self.told.discard(number)
         if result.get("hostname") == platform.node():
             self.processes[trial.temporary_state.ray_actor] = int(result["pid"])
-        while result[PROGRESS]:
-            progress = result[PROGRESS].pop(0)
-            self.driver.advanced(progress)
+        company = list(result[PROGRESS])
+        result[PROGRESS].clear()
+        self.driver.advanced(*company)
+        for progress in company:
             if progress.record.status != "stopped" and OTHERS in trial.config:  # the others may go on
                 self.driver.ended(progress.record.trial)
 

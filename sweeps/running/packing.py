@@ -97,8 +97,8 @@ def measured_shares(recipes: Drawn | Given, split: Split, gpu_count: int, concur
 
 def measure(recipes: Mapping[str, Recipe], split: Split) -> tuple[dict[str, int], int]:
     """Peak bytes by architecture, and the GPU's free bytes. Raises EnvironmentFailure if torch sees no CUDA device."""
+    from digits_core.training.copies import DeviceSplit
     from digits_core.training.device import default_device
-    from digits_core.training.engine import DeviceSplit
     from digits_core.training.gpu_memory import free_bytes, peak_bytes
 
     device = default_device()

@@ -21,9 +21,9 @@ from digits_core.runs.journal import Journal, read_journal
 from digits_core.runs.ownership import check_free, sole_driver
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter, check_new
+from digits_core.training.copies import DeviceSplit, Diverged
 from digits_core.training.cross_validation import DeviceFolds, fitted, upload
 from digits_core.training.device import check_device, default_device
-from digits_core.training.engine import DeviceSplit, Diverged
 from sweeps.finishing.finish import has_ended, still_sealed
 from sweeps.plans.config import TrainingConfig
 from sweeps.plans.headers import data_of, header_of

@@ -87,8 +87,8 @@ class InThisProcess:
         is_stopped = not is_over and self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
         if not is_over and not is_stopped:
             self.searcher.on_trial_result(trial.trial_id, result)
+        self.driver.advanced(*progress)
         for one in progress:
-            self.driver.advanced(one)
             if one.record.status != "stopped" and len(trial.company) > 1:
                 self.driver.ended(one.record.trial)
         if is_over or is_stopped:

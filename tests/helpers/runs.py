@@ -13,7 +13,7 @@ from digits_core.records import Assignment, RunHeader, RunRecord
 from digits_core.runs.durable import Content
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
-from digits_core.training.engine import DeviceSplit
+from digits_core.training.copies import DeviceSplit
 from sweeps.running.objective import Company
 from tests.helpers.object_stores import CREDENTIALS, s3_address, s3_url  # noqa: F401 - fixtures
 

@@ -10,9 +10,10 @@ from digits_core.errors import UsageError
 from digits_core.metrics import score
 from digits_core.recipe import Recipe
 from digits_core.recipes import named_recipe
+from digits_core.training.copies import Copy, DeviceSplit
 from digits_core.training.crew import Crew
 from digits_core.training.cross_validation import Folded, fitted, folded, pooled, trained_by, upload
-from digits_core.training.engine import Copy, DeviceSplit, Trainer
+from digits_core.training.engine import Trainer
 
 CPU = torch.device("cpu")
 

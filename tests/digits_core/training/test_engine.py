@@ -8,15 +8,8 @@ from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import score
 from digits_core.recipe import LOSSES, OPTIMIZERS, SCHEDULES, Recipe, Scalar
-from digits_core.training.engine import (
-    DeviceSplit,
-    Diverged,
-    Trainer,
-    resolve_precision,
-    seed_for,
-    split_order,
-    train,
-)
+from digits_core.training.copies import DeviceSplit, Diverged
+from digits_core.training.engine import Trainer, resolve_precision, seed_for, split_order, train
 from digits_core.training.evaluate import load_weights, predict
 from digits_core.training.models import build_model
 

@@ -7,9 +7,9 @@ from digits_core.data.folds import Folds, cut_digits
 from digits_core.recipe import OPTIMIZERS, Recipe, Scalar
 from digits_core.records import Bundle
 from digits_core.runs.trial_folder import TrialWriter, bundle_file
+from digits_core.training.copies import DeviceSplit
 from digits_core.training.crew import Crew
 from digits_core.training.cross_validation import DeviceFolds, Trained, folded, trained_by, upload
-from digits_core.training.engine import DeviceSplit
 
 CPU = torch.device("cpu")
 SMALL = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})

@@ -14,7 +14,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from digits_core.data.digits import Split
 from digits_core.recipe import LOSSES, SCHEDULES, Recipe, Scalar
 from digits_core.training import engine
-from digits_core.training.engine import DevicePart, DeviceSplit, Trainer, set_learning_rate
+from digits_core.training.copies import DevicePart, DeviceSplit
+from digits_core.training.engine import Trainer, set_learning_rate
 from digits_core.training.models import MODELS
 from digits_core.training.optim import OPTIMIZERS, capturable
 

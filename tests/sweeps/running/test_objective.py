@@ -13,8 +13,9 @@ from digits_core.recipe import Recipe
 from digits_core.records import Assignment, Bundle
 from digits_core.runs.durable import Content
 from digits_core.runs.trial_folder import PREDICTIONS, STATE, Progress, TrialWriter
-from digits_core.training.engine import DeviceSplit, train
-from sweeps.running.objective import Company, States
+from digits_core.training.copies import DeviceSplit, Diverged
+from digits_core.training.engine import train
+from sweeps.running.objective import Attempt, Company, States
 
 CPU = torch.device("cpu")
 RECIPE = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})
@@ -158,6 +159,47 @@ def test_a_child_continues_from_its_parent_s_state_but_not_from_its_best_epoch(
 
 def test_the_state_is_not_kept_after_every_short_epoch(tiny_split: Split) -> None:
     run = start(RECIPE, tiny_split)
+    run.run.state_kept_at += 60  # the first epoch of a process imports more than it trains
     assert run.advance().state is None
-    run.run.state_kept_at -= 1.0
+    run.run.state_kept_at -= 61.0
     assert run.advance().state is not None
+
+
+def test_a_company_brings_the_progress_of_each_of_its_trials(tiny_split: Split) -> None:
+    data = DeviceSplit.from_split(tiny_split, CPU)
+    asked = [
+        Assignment(trial=n, recipe=RECIPE.with_overrides({"training.seed": n}), company=(3, 4, 5)) for n in (3, 4, 5)
+    ]
+    company = Company(asked, data, CPU)
+    first = company.advance()
+    assert [progress.record.trial for progress in first] == [3, 4, 5]
+    assert {progress.record.execution for progress in first} == {"eager, 3 networks as one"}
+    assert {progress.record.company for progress in first} == {(3, 4, 5)}
+    assert {progress.record.status for progress in first} == {"stopped"}
+    for progress in first:
+        alone = train(progress.record.recipe, tiny_split, CPU)
+        assert progress.record.curve[0].train_loss == pytest.approx(alone.curve[0].train_loss, rel=1e-5)
+    company.runs[1].trained.copies[0].failure = Diverged("it went wrong")
+    second = company.advance()
+    assert [(progress.record.trial, progress.record.status) for progress in second] == [
+        (3, "stopped"), (4, "failed"), (5, "stopped"),
+    ]  # fmt: skip
+    assert second[1].record.failure == "Diverged: it went wrong"
+    third, last = company.advance(), company.advance()
+    assert [progress.record.trial for progress in third] == [3, 5]  # the other one is over
+    assert {progress.record.status for progress in last} == {"finished"}
+    assert company.is_over
+
+
+def test_what_breaks_a_company_s_network_ends_all_of_its_trials(
+    tiny_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr("digits_core.training.engine.augmented", broken)
+    data = DeviceSplit.from_split(tiny_split, CPU)
+    attempt = Attempt([Assignment(trial=n, recipe=RECIPE, company=(0, 1)) for n in (0, 1)], data, CPU)
+    assert [(one.record.trial, one.record.failure) for one in attempt.advance()] == [
+        (0, "ValueError: no such thing"), (1, "ValueError: no such thing"),
+    ]  # fmt: skip

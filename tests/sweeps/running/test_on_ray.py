@@ -10,6 +10,8 @@ import pytest
 import ray
 
 from digits_core.runs.journal import read_journal
+from sweeps.plans.comparing import plan_comparison
+from sweeps.plans.config import ComparisonConfig
 from sweeps.plans.planning import plan_sweep
 from sweeps.running.runner import run_trials
 from tests.helpers.executors import InThisProcess
@@ -131,3 +133,37 @@ def test_a_population_s_states_travel_to_the_workers_of_its_next_generation(tmp_
     children = [record for record in run.records if record.parent is not None]
     assert children
     assert all(record.counts and record.inherited_epochs for record in children)
+
+
+class KillerOfTheSecond(Recorder):
+    """Kills the worker of the second company once it has trained two epochs."""
+
+    def trial_advanced(self, trial: int, epoch: int) -> None:
+        super().trial_advanced(trial, epoch)
+        if (trial, epoch) == (3, 2) and not self.retried:
+            (worker,) = own_workers()
+            os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker through /proc")
+def test_a_company_is_one_trial_of_tune_s_and_survives_its_worker(tmp_path: Path) -> None:
+    asked = plan_comparison(
+        ComparisonConfig(
+            runs=tmp_path,
+            name="test",
+            recipe_names=("lenet",),
+            dataset="sklearn-digits",
+            seeds=4,
+            concurrency=2,
+            overrides={"training.epochs": 3},
+        )
+    )
+    one_at_a_time = replace(asked, header=replace(asked.header, concurrency=1))
+    view = KillerOfTheSecond()
+    run = run_trials(one_at_a_time, view)
+    assert (view.started, view.retried) == ([0, 1, 2, 3, 2, 3], [2, 3])
+    (tmp_path / "here").mkdir()
+    here = run_trials(replace(one_at_a_time, runs=tmp_path / "here"), Recorder(), InThisProcess())
+    assert outcomes(here) == outcomes(run)
+    assert [record.company for record in run.records] == [(0, 1), (0, 1), (2, 3), (2, 3)]

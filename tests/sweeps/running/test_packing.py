@@ -11,7 +11,7 @@ from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment
-from digits_core.training.engine import DeviceSplit
+from digits_core.training.copies import DeviceSplit
 from digits_core.training.gpu_memory import free_bytes, peak_bytes
 from sweeps.plans.config import AUTO, parse_gpus_per_trial
 from sweeps.plans.planning import plan_sweep
