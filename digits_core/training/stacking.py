@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from digits_core.recipe import Recipe
 from digits_core.training.models import Preprocessing, build_model
 
-WITHOUT_PARAMETERS = (nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d)  # each channel on its own
+WITHOUT_PARAMETERS = (nn.MaxPool2d, nn.AdaptiveAvgPool2d)  # each channel on its own
 
 
 MOST_COPIES = {"cpu": 8, "cuda": 128}
@@ -132,12 +132,7 @@ class _FirstConvolution(nn.Conv2d):
     A copy whose weights are not finite stays the only one: the zeros multiply images.
     """
 
-    own: torch.Tensor
-
-    def __init__(self, *sizes: Any, **settings: Any) -> None:
-        super().__init__(*sizes, **settings)
-        own = torch.eye(self.groups).repeat_interleave(self.out_channels // self.groups, dim=0)[:, :, None, None]
-        self.register_buffer("own", own, persistent=False)
+    own: torch.Tensor  # (M * C, M, 1, 1): one where output and image belong to the same copy
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight = (self.weight * self.own).contiguous(memory_format=torch.channels_last)
@@ -212,6 +207,8 @@ def _stacked(layers: Sequence[Any], streams: Streams, *, in_bfloat16: bool) -> n
         return _joined(layers, streams, in_bfloat16=in_bfloat16)
     if isinstance(first, nn.Flatten):
         return _Flatten(count)
+    if isinstance(first, nn.ReLU):
+        return nn.ReLU(inplace=True)  # no layer before it needs its own result to compute gradients
     if count == 1 or isinstance(first, WITHOUT_PARAMETERS):
         return first  # type: ignore[no-any-return]
     if isinstance(first, nn.Conv2d):
@@ -251,6 +248,9 @@ def _stacked_convolution(layers: Sequence[nn.Conv2d], kind: type[nn.Conv2d]) -> 
         groups=count,
         bias=first.bias is not None,
     )
+    if isinstance(whole, _FirstConvolution):
+        own = torch.eye(count).repeat_interleave(first.out_channels, dim=0)[:, :, None, None]
+        whole.register_buffer("own", own, persistent=False)
     return _filled(whole.to(memory_format=torch.channels_last), layers)
 
 

@@ -74,8 +74,9 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     over = len(history.over) if history else 0
     concurrency = config.concurrency or default_concurrency()
     begun, missing = _begun_and_missing(wanted, history)
-    where = {"side": digits.side, "fold_count": config.folds, "concurrency": concurrency}
-    recipes = Given(assignments=(*begun, *in_companies(missing, device=default_device().type, **where)))
+    device = default_device().type
+    added = in_companies(missing, side=digits.side, fold_count=config.folds, device=device, concurrency=concurrency)
+    recipes = Given(assignments=(*begun, *added))
     run = _header(config, earlier, digits, data, recipes, concurrency)
     return Confirmation(
         sweep=sweep,
@@ -86,11 +87,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             recipes=recipes,
             concurrency_asked=config.concurrency,
             is_resumed=earlier is not None,
-            line=(
-                f"confirming the best {counted(len(chosen), 'recipe')} of {header.name} on"
-                f" {counted(config.seeds, 'fresh seed')}{_how(config)}:"
-                f" {counted(run.trial_count - over, 'run')} left, {run.concurrency} at a time on {run.device}"
-            ),
+            line=_line(config, run, len(chosen), header.name, run.trial_count - over),
         ),
         recipe_count=len(chosen),
         left=run.trial_count - over,
@@ -115,6 +112,14 @@ def _begun_and_missing(
         for trial, (label, recipe) in enumerate(missing, start=max(begun, default=-1) + 1)
     ]
     return list(begun.values()), added
+
+
+def _line(config: ConfirmConfig, run: RunHeader, recipe_count: int, sweep: str, left: int) -> str:
+    return (
+        f"confirming the best {counted(recipe_count, 'recipe')} of {sweep} on"
+        f" {counted(config.seeds, 'fresh seed')}{_how(config)}: {counted(left, 'run')} left,"
+        f" {run.concurrency} at a time on {run.device}"
+    )
 
 
 def _how(config: ConfirmConfig) -> str:

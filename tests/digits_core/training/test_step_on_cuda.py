@@ -14,10 +14,11 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from digits_core.data.digits import Split
 from digits_core.recipe import LOSSES, SCHEDULES, Recipe, Scalar
 from digits_core.training import engine
-from digits_core.training.copies import DevicePart, DeviceSplit
-from digits_core.training.engine import Trainer, set_learning_rate
+from digits_core.training.copies import Copy, DevicePart, DeviceSplit
+from digits_core.training.engine import Stack, set_learning_rate
 from digits_core.training.models import MODELS
 from digits_core.training.optim import OPTIMIZERS, capturable
+from digits_core.training.stacking import why_not_stacked
 
 CUDA = torch.device("cuda")
 EVERYTHING: dict[str, Scalar] = {
@@ -40,7 +41,7 @@ CASES: list[dict[str, Scalar]] = [
     {"training.precision": "float32"},
 ]
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # torch's own deepcopy does
-TrainerOf = Callable[[Recipe], Trainer]
+TrainerOf = Callable[..., Stack]
 
 
 class _StreamOnTheCpu(torch.Generator):
@@ -80,13 +81,13 @@ def trainer_on_cuda(tiny_split: Split, monkeypatch: pytest.MonkeyPatch) -> Itera
     for name in ("_fused_adam_", "_fused_adamw_", "_fused_sgd_"):
         monkeypatch.setattr(torch, name, _fused)
 
-    def build(recipe: Recipe) -> Trainer:
+    def build(recipe: Recipe, count: int = 1) -> Stack:
         part = DevicePart(
             images=torch.empty(40, 1, 28, 28, dtype=torch.uint8, device=CUDA),
             labels=torch.empty(40, dtype=torch.int64, device=CUDA),
         )
         data = DeviceSplit(train=part, validation=part, validation_labels=tiny_split.validation.labels)
-        trainer = Trainer(recipe, data, CUDA)
+        trainer = Stack([Copy(recipe.with_overrides({"training.seed": seed}), data) for seed in range(count)], CUDA)
 
         def backward(loss: torch.Tensor) -> None:
             assert loss.shape == ()
@@ -100,19 +101,25 @@ def trainer_on_cuda(tiny_split: Split, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield build
 
 
-def one_step(trainer: Trainer) -> None:
+def one_step(trainer: Stack) -> None:
     for optimizer in trainer.optimizers:
         set_learning_rate(optimizer, 0.01)
     assert trainer.average is not None
     trainer.average.advance()
-    trainer._step(torch.zeros(16, dtype=torch.int64, device=CUDA))
+    trainer._step(torch.zeros(trainer._shape(16), dtype=torch.int64, device=CUDA))
 
 
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("overrides", CASES, ids=lambda overrides: "-".join(map(str, overrides.values())) or "default")
 def test_a_step_stays_on_the_device_and_reads_nothing_back(
-    trainer_on_cuda: TrainerOf, overrides: dict[str, Scalar]
+    trainer_on_cuda: TrainerOf, overrides: dict[str, Scalar], count: int
 ) -> None:
-    trainer = trainer_on_cuda(Recipe().with_overrides({**EVERYTHING, **overrides}))
+    recipe = Recipe().with_overrides({**EVERYTHING, **overrides})
+    if count > 1:
+        recipe = recipe.with_overrides({"training.gradient_clip": 0.0})
+        if why_not_stacked(recipe):
+            pytest.skip("trained one by one")
+    trainer = trainer_on_cuda(recipe, count)
     assert trainer.precision == (torch.float32 if "training.precision" in overrides else torch.bfloat16)
     kept = [trainer.loss_sums, trainer.error_counts]
     rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
