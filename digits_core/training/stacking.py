@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from digits_core.recipe import Recipe
 from digits_core.training.models import Preprocessing, build_model
@@ -42,16 +41,31 @@ def copies_that_pay(recipe: Recipe, side: int, device: str) -> int:
     """
     if why_not_stacked(recipe) or device not in MOST_COPIES:
         return 1
-    with torch.device("meta"):
-        network = build_model(recipe, side).eval()
-        images = torch.empty(recipe.training.batch_size, 1, side, side)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(images)
-    work = max(counter.get_total_flops(), 1)
+    with torch.random.fork_rng(devices=[]):
+        network = build_model(recipe, side)
+    work = recipe.training.batch_size * _operations(network, side)
     if device == "cuda":
         return max(1, min(MOST_COPIES[device], int(MOST_WORK[device] / work)))
     dense = max(layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear))
     return MOST_COPIES[device] if work < MOST_WORK[device] and dense < LARGEST_DENSE else 1
+
+
+def _operations(network: nn.Module, side: int) -> int:
+    """Floating-point operations of a forward pass of one image."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        del inputs
+        assert isinstance(layer.weight, torch.Tensor)
+        positions = output.numel() // output.shape[1]  # at which each weight is used
+        counts.append(2 * positions * layer.weight.numel())
+
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 1, side, side))
+    return sum(counts)
 
 
 def why_not_stacked(recipe: Recipe) -> str:
@@ -203,22 +217,26 @@ def _stacked(layers: Sequence[Any], streams: Streams, *, in_bfloat16: bool) -> n
     first, count = layers[0], len(layers)
     if isinstance(first, (nn.Dropout, nn.Dropout2d)):
         return StreamedDropout(first.p, streams, whole_channels=isinstance(first, nn.Dropout2d))
-    if next(first.children(), None) is not None:  # a block, whose forward only joins what its layers return
-        return _joined(layers, streams, in_bfloat16=in_bfloat16)
     if isinstance(first, nn.Flatten):
         return _Flatten(count)
     if isinstance(first, nn.ReLU):
         return nn.ReLU(inplace=True)  # no layer before it needs its own result to compute gradients
+    if next(first.children(), None) is not None:  # a block, whose forward only joins what its layers return
+        return _joined(layers, streams, in_bfloat16=in_bfloat16)
     if count == 1 or isinstance(first, WITHOUT_PARAMETERS):
         return first  # type: ignore[no-any-return]
+    return _with_parameters(layers, in_bfloat16=in_bfloat16)
+
+
+def _with_parameters(layers: Sequence[Any], *, in_bfloat16: bool) -> nn.Module:
+    first, count = layers[0], len(layers)
     if isinstance(first, nn.Conv2d):
         return _stacked_convolution(layers, _kind_of_convolution(first.in_channels, in_bfloat16=in_bfloat16))
     if isinstance(first, nn.Linear):
         return _StackedLinear(layers)
-    if isinstance(first, nn.BatchNorm1d):
-        return _filled(_StackedBatchNorm1d(count * first.num_features, first.eps, first.momentum or 0.0), layers)
-    if isinstance(first, nn.BatchNorm2d):
-        return _filled(nn.BatchNorm2d(count * first.num_features, first.eps, first.momentum or 0.0), layers)
+    if isinstance(first, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        kind = _StackedBatchNorm1d if isinstance(first, nn.BatchNorm1d) else nn.BatchNorm2d
+        return _filled(kind(count * first.num_features, first.eps, first.momentum or 0.0), layers)
     if isinstance(first, Preprocessing):
         whole = copy.copy(first)  # its settings; each copy has statistics of its own
         whole._buffers = {name: torch.cat([layer._buffers[name] for layer in layers], dim=1) for name in first._buffers}
