@@ -11,5 +11,6 @@ overhead.py          what a sweep costs besides training, against Ray Tune's tut
 papers.py            made-up paper, scans and photographs for the handwriting
 report.py            time and size of the report, and its speed in a browser
 search_quality.py    epochs that each search and scheduler needs to find good recipes
+stacking.py          milliseconds a step per network, when several copies are trained as one
 sweeps.py            whole sweeps against the tutorials of Ray Tune and Optuna
 """

@@ -5,6 +5,7 @@ threads for it: each then keeps to one thread, so that how many train at a time 
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,15 +43,13 @@ class Crew:
         self.begun: dict[Copy, Bundle] = {}
         for position, state in (states or {}).items():
             self.begun.update(by_copy(trials[position], state))
-        self.clock = time.process_time if device.type == "cpu" else time.perf_counter
-        self.pool: ThreadPoolExecutor | None = None
         self.shortage = ""  # why fewer copies than pay are one network
         self.formed: dict[Copy, int] = {}  # how many networks each began with as one
         self.stacks = self._stacked(copies, self.most)
         self.precision, self.parameter_count = self.stacks[0].precision, self.stacks[0].parameter_count
         self.thread_count = torch.get_num_threads()
-        if device.type == "cpu" and min(side_by_side, len(self.stacks)) > 1:
-            self.pool = ThreadPoolExecutor(side_by_side, initializer=torch.set_num_threads, initargs=(1,))
+        self.at_a_time = min(side_by_side, len(self.stacks)) if device.type == "cpu" else 1
+        if self.at_a_time > 1:
             self.thread_count = 1
         self._gather()
 
@@ -92,7 +91,8 @@ class Crew:
     def execution(self, trial: Trained) -> str:
         """How the steps of a trial run, and how many networks take them together."""
         one = trial.copies[0]
-        how = next((stack.execution for stack in self.stacks if one in stack.copies), self.stacks[0].execution)
+        own = [stack for stack in self.stacks if one in stack.copies]
+        how = (own or self.stacks)[0].execution if self.stacks else "eager"
         if self.formed[one] > 1:
             how = f"{how}, {self.formed[one]} networks as one"
         elif self.most == 1 and len(self.formed) > 1 and (why := why_not_stacked(one.recipe)):
@@ -102,15 +102,29 @@ class Crew:
     def run_epoch(self) -> None:
         """Train every copy that is not over for one epoch. Raises what `Stack.run_epoch` raises."""
         self.stacks = [left for stack in self.stacks for left in self._without_those_over(stack)]
-        if self.pool is None:
+        if self.at_a_time == 1:
             trained = [self._trained(stack) for stack in self.stacks]
         else:
-            started = time.perf_counter()
-            with _one_thread_each():
-                trained = list(self.pool.map(self._trained, self.stacks))
-            _share(time.perf_counter() - started, [one for stacks in trained for each in stacks for one in each.copies])
+            trained = self._trained_side_by_side()
         self.stacks = [stack for stacks in trained for stack in stacks]
         self._gather()
+
+    def _trained_side_by_side(self) -> list[list[Stack]]:
+        started, stop = time.perf_counter(), threading.Event()
+        for stack in self.stacks:
+            stack.clock, stack.stop = time.thread_time, stop
+        with (
+            _one_thread_each(),
+            ThreadPoolExecutor(self.at_a_time, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            try:
+                trained = list(pool.map(self._trained, self.stacks))
+            except BaseException:  # also Ctrl-C, which only this thread hears of
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+        _share(time.perf_counter() - started, [one for stacks in trained for each in stacks for one in each.copies])
+        return trained
 
     def _without_those_over(self, stack: Stack) -> list[Stack]:
         over = {one for trial in self.trials if trial.is_over for one in trial.copies}
@@ -123,11 +137,11 @@ class Crew:
     def _trained(self, stack: Stack) -> list[Stack]:
         """The stack after an epoch, or those that had to take its place."""
         goal = len(stack.copies[0].curve) + 1
-        stack.clock = time.thread_time if self.pool is not None else self.clock
         try:
             stack.run_epoch()
         except OutOfMemory as error:
             copies = stack.copies
+            self.stacks = [other for other in self.stacks if other is not stack]
             vars(stack).clear()  # its memory is needed, and callers still know it
             error.__traceback__ = error.__cause__ = None  # so do these
             return [left for smaller in self._halved(copies, error) for left in self._caught_up(smaller, goal)]

@@ -7,6 +7,7 @@ bits on a CPU with the same number of threads.
 
 import contextlib
 import math
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,13 +100,13 @@ class Stack:
     initialisation, order, augmentation and dropout that it would have alone (on a GPU, dropout alone draws otherwise).
     """
 
-    def __init__(self, copies: Sequence[Copy], device: torch.device, clock: Callable[[], float] | None = None) -> None:
-        """clock: of this stack's work; by default, processor time on a CPU, wall time elsewhere."""
+    def __init__(self, copies: Sequence[Copy], device: torch.device) -> None:
         first = copies[0]
         self.copies, self.device, self.recipe = tuple(copies), device, first.recipe
         self.train_count, _, side, _ = first.data.train.images.shape
         assert all(len(one.data.train.labels) == self.train_count for one in copies)
-        self.clock = clock or (time.process_time if device.type == "cpu" else time.perf_counter)
+        self.clock = time.process_time if device.type == "cpu" else time.perf_counter  # of this stack's work
+        self.stop: threading.Event | None = None  # set by another thread to interrupt this one's epoch
         self.precision = resolve_precision(self.recipe, side, device)
         networks = [self._initialised(one, side) for one in copies]
         self.parameter_count = count_parameters(networks[0])  # of one copy
@@ -222,6 +223,8 @@ class Stack:
         self.model.train()
         with self._default_stream(epoch):
             for step, indices in enumerate(batches):
+                if self.stop is not None and self.stop.is_set():
+                    raise KeyboardInterrupt
                 epochs_done = epoch - 1 + step / len(batches)
                 progress = Progress(epochs_done=epochs_done, epochs=self.recipe.training.epochs, validation_nlls=nlls)
                 factor = learning_rate_factor(self.recipe.schedule, progress)

@@ -1,11 +1,18 @@
 """Which trials of a run are trained together, as one network."""
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from digits_core.records import Assignment
 from digits_core.training.stacking import copies_that_pay, why_not_stacked
+
+SAVED_AT_MOST = 0.2
+"""Share of a trial's time that training it with many others saves, as reckoned here: less than any that was measured to
+pay, so that no worker waits long for another's company."""
+
+Alike = Sequence[Assignment]  # of one recipe, but for their seeds
 
 
 def in_companies(
@@ -13,26 +20,43 @@ def in_companies(
 ) -> tuple[Assignment, ...]:
     """The assignments, told which of them are trained as one network: seeds of one recipe, as many as pay.
 
-    All workers get some: so many at a time that each has its share of all trials. Seeds of a recipe that cannot be
-    stacked are companies of one, so that their records say why. side: of the images; device: its type.
+    The workers share the companies so that all are done early. Seeds of a recipe that cannot be stacked are companies
+    of one, so that their records say why. side: of the images; device: its type.
     """
-    share = math.ceil(len(assignments) / concurrency)
     by_recipe: dict[tuple[str, str], list[Assignment]] = {}
     for one in assignments:
         alike = one.recipe.with_overrides({"training.seed": 0})
         by_recipe.setdefault((one.label, alike.to_json()), []).append(one)
-    found: dict[int, tuple[int, ...]] = {}
-    for alike_ones in by_recipe.values():
-        most = min(share, copies_that_pay(alike_ones[0].recipe, side, device) // max(fold_count, 1))
-        for company in _even(alike_ones, most) if most > 1 else []:
-            numbers = tuple(one.trial for one in company)
-            found.update({number: numbers for number in numbers if len(numbers) > 1})
-        if len(alike_ones) > 1 and why_not_stacked(alike_ones[0].recipe):
-            found.update({one.trial: (one.trial,) for one in alike_ones})
-    return tuple(replace(one, company=found.get(one.trial, ())) for one in assignments)
+    most = {
+        key: max(1, copies_that_pay(alike[0].recipe, side, device) // max(fold_count, 1)) if len(alike) > 1 else 1
+        for key, alike in by_recipe.items()
+    }
+    splits = [
+        [company for key, alike in by_recipe.items() for company in _split(alike, parts, most[key])]
+        for parts in range(1, max(map(len, by_recipe.values()), default=0) + 1)
+    ]
+    earliest = min(splits, key=lambda split: _end(split, concurrency), default=[])
+    found = {one.trial: tuple(other.trial for other in company) for company in earliest for one in company}
+    alone = {
+        one.trial
+        for alike in by_recipe.values()
+        for one in alike
+        if len(found[one.trial]) == 1 and (len(alike) == 1 or not why_not_stacked(one.recipe))
+    }
+    return tuple(replace(one, company=() if one.trial in alone else found[one.trial]) for one in assignments)
 
 
-def _even(alike: Sequence[Assignment], most: int) -> Iterable[Sequence[Assignment]]:
-    """In groups of at most so many, as equal in size as possible."""
-    size = math.ceil(len(alike) / math.ceil(len(alike) / most))
-    return [alike[start : start + size] for start in range(0, len(alike), size)]
+def _split(alike: Alike, parts: int, most: int) -> list[Alike]:
+    """In this many companies of nearly equal size; in more, if they would be larger than `most`."""
+    parts = min(len(alike), max(parts, math.ceil(len(alike) / most)))
+    ends = [math.ceil(len(alike) * part / parts) for part in range(parts + 1)]
+    return [alike[first:last] for first, last in itertools.pairwise(ends)]
+
+
+def _end(companies: Sequence[Alike], concurrency: int) -> float:
+    """When the last company would end, in times of a trial alone, if a free worker always takes the next one."""
+    workers = [0.0] * concurrency
+    for company in sorted(companies, key=lambda company: company[0].trial):
+        first_free = workers.index(min(workers))
+        workers[first_free] += len(company) - SAVED_AT_MOST * (len(company) - 1)
+    return max(workers)

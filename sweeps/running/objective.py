@@ -51,7 +51,6 @@ class TrialRun:
             self.started_at, self.inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
         self.is_best_sent = False
         self.is_reported = False  # that it is over
-        self.state_kept_at = time.monotonic()
 
     @property
     def epoch(self) -> int:
@@ -64,14 +63,6 @@ class TrialRun:
         last_epoch = self.assignment.last_epoch
         return self.trained.finished or (last_epoch is not None and self.epoch >= last_epoch)
 
-    def keeps_state(self) -> bool:
-        """Whether its state is to be kept now."""
-        if self.trained.failure is not None:
-            return False
-        if self.finished:
-            return not self.trained.finished  # other trials continue from it
-        return time.monotonic() - self.state_kept_at >= SECONDS_BETWEEN_STATES
-
     def kept(self, state: Bundle) -> Content:
         """The state as a file, with what `TrialRun` needs of it."""
         begun = {
@@ -79,7 +70,6 @@ class TrialRun:
             "started_at": self.started_at,
             "inherited_epochs": self.inherited_epochs,
         }
-        self.state_kept_at = time.monotonic()
         return bundle_file(replace(state, facts={**state.facts, "trial": begun}))
 
 
@@ -110,6 +100,7 @@ class Company:
         for position, run in enumerate(self.runs):
             if run.state is None and position in starts:  # the parent's best epoch is not the trial's
                 run.trained.best, run.inherited_epochs = None, run.epoch
+        self.states_kept_at = time.monotonic()
 
     @property
     def is_over(self) -> bool:
@@ -128,9 +119,12 @@ class Company:
         going = [run for run in self.runs if not run.is_reported]
         if any(run.is_restored for run in going):
             going = [run for run in going if run.is_restored]
-        return [self._progress(run) for run in going]
+        is_due = time.monotonic() - self.states_kept_at >= SECONDS_BETWEEN_STATES  # for all: they resume as one network
+        if is_due:
+            self.states_kept_at = time.monotonic()
+        return [self._progress(run, is_due=is_due) for run in going]
 
-    def _progress(self, run: TrialRun) -> Progress:
+    def _progress(self, run: TrialRun, *, is_due: bool) -> Progress:
         run.is_restored = False
         failure, best = run.trained.failure, run.trained.best
         run.is_reported = run.finished or failure is not None
@@ -138,10 +132,12 @@ class Company:
         run.is_best_sent |= is_new
         if failure is not None:
             return Progress(record=self.record(run, "failed", "".join(traceback.format_exception(failure))), best={})
+        # Other trials continue from one that stops before the end of its recipe.
+        keeps_state = not run.trained.finished if run.finished else is_due
         return Progress(
             record=self.record(run, "finished" if run.finished else "stopped"),
             best=best_files(best.validation_probabilities, best.weights) if best and is_new else {},
-            state=run.kept(self.crew.state_of(run.trained)) if run.keeps_state() else None,
+            state=run.kept(self.crew.state_of(run.trained)) if keeps_state else None,
         )
 
     def record(self, run: TrialRun, status: Status, error: str | None = None) -> RunRecord:

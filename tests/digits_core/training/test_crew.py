@@ -1,3 +1,4 @@
+import _thread
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -179,3 +180,22 @@ def test_stacks_hold_folds_of_one_size(digits: Digits) -> None:
     stacks = Crew([trial], CPU).stacks
     assert len(stacks) == len(sizes) == 2
     assert all(len({len(one.data.train.labels) for one in stack.copies}) == 1 for stack in stacks)
+
+
+def test_ctrl_c_ends_all_that_train_side_by_side(
+    folds_of_three: Callable[[], Folded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, done = Stack._step, list[Stack]()
+
+    def counted(stack: Stack, indices: torch.Tensor) -> None:
+        done.append(stack)
+        if len(done) == 20:
+            _thread.interrupt_main()
+        step(stack, indices)
+
+    monkeypatch.setattr(Stack, "_step", counted)
+    monkeypatch.setattr(Stack, "_batches", lambda stack, epoch: [torch.arange(20)] * 100_000)
+    with pytest.raises(KeyboardInterrupt):
+        Crew([folds_of_three()], CPU, side_by_side=2).run_epoch()
+    assert 20 <= len(done) < 10_000
+    assert len(set(done)) == 2  # the third was not begun

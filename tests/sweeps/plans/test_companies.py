@@ -29,8 +29,14 @@ def seeds_of(recipes: dict[str, Recipe], seeds: int) -> list[Assignment]:
         ({"a": LENET}, 4, {"fold_count": 4, "concurrency": 1}, [(0, 1), (2, 3)]),  # eight networks in each
         ({"a": LENET}, 2, {"fold_count": 5}, [(0,), (1,)]),
         ({"a": LENET}, 2, {"concurrency": 4}, [(0,), (1,)]),  # each has a worker of its own
-        ({"a": LENET}, 1, {}, [(0,)]),
-        ({"a": LENET}, 100, {"concurrency": 1, "device": "cuda"}, [tuple(range(100))]),
+        ({"a": LENET}, 3, {}, [(0, 1), (2,)]),
+        ({"a": LENET, "b": LENET}, 2, {}, [(0, 2), (1, 3)]),
+        (  # halves of companies, so that both workers end early
+            dict.fromkeys("abcde", LENET),
+            5,
+            {},
+            [*((n, n + 5, n + 10) for n in range(5)), *((n, n + 5) for n in range(15, 20))],
+        ),
     ],
 )
 def test_seeds_of_one_recipe_are_trained_together_as_far_as_it_pays(

@@ -159,9 +159,9 @@ def test_a_child_continues_from_its_parent_s_state_but_not_from_its_best_epoch(
 
 def test_the_state_is_not_kept_after_every_short_epoch(tiny_split: Split) -> None:
     run = start(RECIPE, tiny_split)
-    run.run.state_kept_at += 60  # the first epoch of a process imports more than it trains
+    run.company.states_kept_at += 60  # the first epoch of a process imports more than it trains
     assert run.advance().state is None
-    run.run.state_kept_at -= 61.0
+    run.company.states_kept_at -= 61.0
     assert run.advance().state is not None
 
 
