@@ -1,7 +1,7 @@
-"""Milliseconds a step takes per network when several copies of a recipe are trained as one, side by side in one run.
+"""Milliseconds per copy and step when n copies of a recipe are trained as one network, each n in turn, in one run.
 
-One thread, training images only (no validation), AdamW unless the recipe says otherwise. The column of one copy is what
-a single run takes; what `copies_that_pay` says is marked. Where it says 1, the others show why.
+One thread, training images only (no validation), AdamW unless the recipe says otherwise. The column `pays` is what
+`copies_that_pay` returns; where it is 1, the others show why.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def recipe_of(name: str) -> tuple[str, Recipe]:
 
 
 def milliseconds(recipe: Recipe, data: DeviceSplit, count: int, device: torch.device) -> float:
-    """Of one copy's step, in a stack of so many."""
+    """Milliseconds per copy and step, in a stack of `count` copies."""
     copies = [Copy(recipe.with_overrides({"training.seed": seed}), data) for seed in range(count)]
     stack = Stack(copies, device)
     batches = stack._batches(1)[: max(4, STEPS // count)]

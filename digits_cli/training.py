@@ -60,7 +60,7 @@ def train(
     epochs: OwnEpochs = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="the recipe's own")] = None,
     seeds: Annotated[
-        int, typer.Option(help="Train from so many seeds, --seed and those after it; > 1: a comparison.")
+        int, typer.Option(help="Number of seeds, from --seed on; 2 or more make a comparison of one recipe.")
     ] = 1,
     folds: Folds = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="a GPU, if there is one")] = None,
@@ -76,8 +76,8 @@ def train(
     predicted by a network that did not train on it, the last epoch is used, and the test set stays sealed
     (optdigits-pooled then has none: all its images are in the folds). Ctrl-C keeps the finished epochs.
 
-    With --seeds N, the recipe is trained N times, as `digits compare` does it: small networks as one, which takes less
-    time than one after another.
+    With --seeds N, worker processes train the recipe from N seeds, as `digits compare` does. Small networks are trained
+    as one, which is faster.
 
     Examples:
 
@@ -105,7 +105,7 @@ def train(
     name = name if name is not None else default_name(Path(recipe).stem)
     if seeds != 1:
         if device is not None:
-            raise UsageError("--seeds trains in workers, which choose the device: leave out --device")
+            raise UsageError("--device cannot be used with --seeds, whose workers choose the device: leave it out")
         first = named_recipe(recipe).build().with_overrides(overrides).training.seed if seed is None else seed
         overrides.pop("training.seed", None)
         over_seeds = ComparisonConfig(

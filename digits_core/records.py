@@ -43,8 +43,9 @@ class Assignment:
     point: Mapping[str, Scalar] | None = None  # its point in the search space; None if it is not in one
     parent: TrialNumber | None = None  # the trial from whose last state it continues; None: it starts from scratch
     last_epoch: Count | None = None  # stops here so that others can continue from it; None: runs its whole recipe
-    company: tuple[TrialNumber, ...] = ()  # the trials that are trained with it as one network, itself included;
-    # itself alone, if its recipe has other seeds but cannot be trained with them
+    # The trials that are to be trained with it as one network, itself included; empty: it is trained alone. Only
+    # itself: the run has other seeds of its recipe, which cannot be one network with it.
+    company: tuple[TrialNumber, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -67,8 +68,9 @@ class EpochRow:
     validation_nll: float
     validation_error_count: Count
     validation_n: Positive
-    seconds: Seconds  # wall time of this epoch, validation included; its share, of networks trained as one
-    busy_seconds: Seconds  # processor time on a CPU, wall time on other devices
+    # Wall time of this epoch, validation included; if trained with others, this trial's share of it.
+    seconds: Seconds
+    busy_seconds: Seconds  # processor time on a CPU, wall time on other devices; shared likewise
     validation_busy_seconds: Seconds | None = None  # of busy_seconds; None in older records
 
 
@@ -83,7 +85,9 @@ class RunRecord:
     ended_at: Seconds
     device: str = ""
     precision: str = ""
-    execution: str = ""  # "eager", "CUDA graph" or "torch.compile"; with the reason if auto had to fall back
+    # "eager", "CUDA graph" or "torch.compile"; with the reason if auto had to fall back, how many networks were trained
+    # as one, or why they were not.
+    execution: str = ""
     thread_count: Count = 0
     parameter_count: Count = 0
     curve: tuple[EpochRow, ...] = ()
@@ -95,7 +99,7 @@ class RunRecord:
     parent: TrialNumber | None = None  # the trial from whose last state it continued
     inherited_epochs: Count = 0  # leading rows of the curve that are the parent's; the best epoch is never among them
     last_epoch: Count | None = None  # its state was kept here for others; None: it was to run its whole recipe
-    company: tuple[TrialNumber, ...] = ()  # the trials that began with it as one network, itself included
+    company: tuple[TrialNumber, ...] = ()  # as in its assignment
     files: Mapping[str, Checksum] = field(default_factory=dict, compare=False)  # none in old records
 
     @property

@@ -3,7 +3,7 @@
 copies.py            what is trained: a recipe and its images on a device, and what has come of it
 engine.py            the only training loop: one network, or several copies of a recipe as one
 stacking.py          several networks of one architecture as one; which of them pay
-crew.py              all networks of a trial, or of several: stacked, one after another or side by side
+crew.py              all networks of a trial or a company: stacked, one after another or side by side
 cross_validation.py  one network per fold, scored out of fold
 models.py            the architectures by name, preprocessing, initialisation
 founding.py          the networks of the scripts this project grew out of

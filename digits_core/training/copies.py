@@ -15,7 +15,12 @@ from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
 from digits_core.training.device import room_for
 
-SHARED_GPU = "stop the other programs that use it, or choose --device cpu"
+
+def more_memory(device: torch.device) -> str:
+    """How to get by with the memory there is, for an error message."""
+    if device.type == "cpu":
+        return "stop other programs that use much of it, or train fewer trials at a time (--concurrency)"
+    return "stop the other programs that use it, or choose --device cpu"
 
 
 class Diverged(RuntimeError):
@@ -51,7 +56,7 @@ class DeviceSplit:
     @staticmethod
     def from_split(split: Split, device: torch.device) -> "DeviceSplit":
         """Upload a split. Images shared between processes stay shared: nothing here writes to them."""
-        with room_for("the data set", SHARED_GPU):
+        with room_for("the data set", more_memory(device)):
             return DeviceSplit(
                 train=_upload(split.train, device),
                 validation=_upload(split.validation, device),

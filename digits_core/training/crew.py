@@ -34,7 +34,8 @@ class Crew:
     ) -> None:
         """states: where trials continue, by their position. side_by_side: how many stacks may train at a time.
 
-        Raises KeyError, ValueError or RuntimeError if a state does not fit; the trials are then unusable.
+        Raises LookupError, ValueError, TypeError, AttributeError or RuntimeError if a state does not fit (the trials
+        are then unusable), OutOfMemory if the memory is too small for a single network.
         """
         self.trials, self.device = tuple(trials), device
         copies = [one for trial in trials for one in trial.copies]
@@ -43,8 +44,8 @@ class Crew:
         self.begun: dict[Copy, Bundle] = {}
         for position, state in (states or {}).items():
             self.begun.update(by_copy(trials[position], state))
-        self.shortage = ""  # why fewer copies than pay are one network
-        self.formed: dict[Copy, int] = {}  # how many networks each began with as one
+        self.shortage = ""  # why stacks are smaller than would pay; empty if they are not
+        self.formed: dict[Copy, int] = {}  # how many copies were in the stack that each was first trained in
         self.stacks = self._stacked(copies, self.most)
         self.precision, self.parameter_count = self.stacks[0].precision, self.stacks[0].parameter_count
         self.thread_count = torch.get_num_threads()
@@ -54,7 +55,10 @@ class Crew:
         self._gather()
 
     def _stacked(self, copies: Sequence[Copy], most: int) -> list[Stack]:
-        """The copies in stacks of at most so many: those in one have as many images, and are at the same epoch."""
+        """Set these copies back to the states in `begun`, or to their start, and put them in stacks of at most `most`.
+
+        Copies in a stack have equally many images and are at the same epoch.
+        """
         alike: dict[tuple[int, int], list[Copy]] = {}
         for one in copies:
             restore(one, self.begun.get(one))
@@ -67,7 +71,7 @@ class Crew:
         ]
 
     def _in_memory(self, copies: Sequence[Copy]) -> list[Stack]:
-        """These copies as one stack, or as two if the memory is too small for one."""
+        """These copies as one stack, or as smaller ones if the memory is too small."""
         try:
             stack = Stack(copies, self.device)
             if copies[0] in self.begun:
@@ -79,7 +83,10 @@ class Crew:
         return [stack]
 
     def _halved(self, copies: Sequence[Copy], error: OutOfMemory) -> list[Stack]:
-        """Two stacks that begin again where this one had begun. Raises the error if there is only one copy."""
+        """Smaller stacks, which start again from the states that this one started from.
+
+        Raises the error if there is only one copy.
+        """
         if len(copies) == 1:
             raise error
         most = (len(copies) + 1) // 2
@@ -142,14 +149,15 @@ class Crew:
         except OutOfMemory as error:
             copies = stack.copies
             self.stacks = [other for other in self.stacks if other is not stack]
-            vars(stack).clear()  # its memory is needed, and callers still know it
-            error.__traceback__ = error.__cause__ = None  # so do these
+            vars(stack).clear()  # frees its tensors now: callers still hold the stack
+            error.__traceback__ = error.__cause__ = None  # whose frames hold them too
             return [left for smaller in self._halved(copies, error) for left in self._caught_up(smaller, goal)]
         return [stack]
 
     def _caught_up(self, stack: Stack, goal: int) -> list[Stack]:
-        stacks = [stack]
-        while any(len(one.curve) < goal and not one.is_over for one in stack.copies):
+        """Train these copies until they have done epoch `goal`, as the others have; perhaps in smaller stacks."""
+        copies, stacks = stack.copies, [stack]
+        while any(len(one.curve) < goal and not one.is_over for one in copies):
             stacks = [left for each in stacks for left in self._trained(each)]
         return stacks
 
@@ -163,7 +171,7 @@ class Crew:
 
 
 def _share(seconds: float, copies: Sequence[Copy]) -> None:
-    """Divide the time of an epoch among those that were trained side by side, as their own times are to each other."""
+    """Scale the copies' seconds in proportion, so that they add up to this epoch's wall time."""
     trained = [one for one in copies if one.curve and one.failure is None]
     total = sum(one.curve[-1].seconds for one in trained)
     for one in trained:
@@ -172,7 +180,7 @@ def _share(seconds: float, copies: Sequence[Copy]) -> None:
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Inside, this process's libraries use one thread for each of its threads."""
+    """Inside, torch uses one thread for the work of each Python thread."""
     count = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

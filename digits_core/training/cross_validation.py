@@ -1,4 +1,4 @@
-"""One recipe on all folds: a network per fold, all trained together and scored out of fold."""
+"""One recipe on all folds: a network per fold, scored out of fold."""
 
 from dataclasses import dataclass
 

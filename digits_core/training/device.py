@@ -44,7 +44,7 @@ class OutOfMemory(EnvironmentFailure):
 
 @contextlib.contextmanager
 def room_for(what: str, fix: str) -> Iterator[None]:
-    """Turn running out of memory inside into an OutOfMemory that names what did not fit and the fix."""
+    """Turn running out of memory, the GPU's or the machine's, into an OutOfMemory that names what did not fit."""
     try:
         yield
     except torch.OutOfMemoryError as error:

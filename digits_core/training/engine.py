@@ -2,7 +2,7 @@
 
 All images stay on the device as uint8; each batch is gathered, augmented and normalised there. Every source of
 randomness has its own stream, seeded from the recipe's seed and the epoch number, so the same recipe gives the same
-bits on a CPU with the same number of threads.
+bits on a CPU with the same number of threads, if it is trained alone or in the same company.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from digits_core.recipe import Recipe
 from digits_core.records import EpochRow
 from digits_core.training.augment import augmented
 from digits_core.training.copies import (
-    SHARED_GPU,
     BestEpoch,
     Copy,
     DeviceSplit,
     Diverged,
     check_batch_size,
+    more_memory,
 )
 from digits_core.training.device import default_device, has_native_bfloat16, room_for
 from digits_core.training.evaluate import predict, to_model_input
@@ -97,7 +97,7 @@ class Stack:
     """Trains copies of one recipe as one network, an epoch at a time. A stack of one is that network.
 
     The copies differ in their seeds and may differ in their images, not in how many these are. Each has the
-    initialisation, order, augmentation and dropout that it would have alone (on a GPU, dropout alone draws otherwise).
+    initialisation, order, augmentation and dropout that it would have alone (on a GPU, the dropout masks differ).
     """
 
     def __init__(self, copies: Sequence[Copy], device: torch.device) -> None:
@@ -113,7 +113,7 @@ class Stack:
         self.single = networks[0]  # what each copy is validated with
         self.dropout_streams: list[torch.Generator] = []
         times = "" if len(copies) == 1 else f"{len(copies)} copies of "
-        with room_for(f"{times}this network of {self.parameter_count:,} parameters", SHARED_GPU):
+        with room_for(f"{times}this network of {self.parameter_count:,} parameters", more_memory(device)):
             for network, one in zip(networks, copies, strict=True):
                 fit_preprocessing(network, one.data.train.images)
             self.model = self._trained(networks).to(device)
@@ -135,7 +135,10 @@ class Stack:
             return build_model(one.recipe, side)
 
     def _trained(self, networks: list[nn.Module]) -> nn.Module:
-        """The network that is trained. A single one on a GPU keeps torch's dropout: one kernel instead of three."""
+        """The network that is trained.
+
+        A single one keeps torch's layers with torch.compile, and on a GPU, where dropout is one kernel, not three.
+        """
         if len(networks) == 1 and (self.device.type != "cpu" or self.recipe.training.compile == "on"):
             return networks[0]
         self.dropout_streams = [torch.Generator(self.device) for _ in networks]
@@ -181,7 +184,8 @@ class Stack:
         """Train one epoch, validate, and keep each copy's weights if this is its best epoch so far.
 
         A copy whose loss or probabilities are not finite has failed from then on; what it trains further is not read.
-        On a CPU, training ends at once if no copy is left. Raises EnvironmentFailure if the GPU runs out of memory.
+        On a CPU, the epoch is cut short once no copy's loss is finite. Raises OutOfMemory if the memory is too small,
+        KeyboardInterrupt if `stop` was set.
         """
         epoch = len(self.copies[0].curve) + 1
         wall, busy = time.perf_counter(), self.clock()
@@ -255,7 +259,7 @@ class Stack:
 
     @contextlib.contextmanager
     def _default_stream(self, epoch: int) -> Iterator[None]:
-        """Where dropout has no stream of its own, it draws from torch's: seeded inside, as before afterwards."""
+        """If dropout has no streams of its own, it draws from torch's: seeded here, restored afterwards."""
         if self.dropout_streams:
             yield
             return
@@ -334,7 +338,7 @@ class Stack:
         return validation
 
     def _network(self, position: int) -> nn.Module:
-        """One copy of the network that counts."""
+        """A copy's network, as it is validated and stored."""
         if len(self.copies) == 1:
             return self.evaluated_model
         self.single.load_state_dict(self.parts_of(self.evaluated_model.state_dict(), position))
@@ -347,7 +351,7 @@ class Stack:
 
 
 class Trainer(Stack):
-    """Trains one network on one split, an epoch at a time: call `run_epoch` until `finished`."""
+    """Trains one network on one split, an epoch at a time: call `advance` until `copy.finished`."""
 
     def __init__(self, recipe: Recipe, data: DeviceSplit, device: torch.device) -> None:
         self.copy = Copy(recipe, data)

@@ -21,33 +21,34 @@ from digits_core.training.models import Preprocessing, build_model
 WITHOUT_PARAMETERS = (nn.MaxPool2d, nn.AdaptiveAvgPool2d)  # each channel on its own
 
 
-MOST_COPIES = {"cpu": 8, "cuda": 128}
-"""Of one network. On a CPU, more of them are no faster."""
+MOST_ON_CPU = ((5e7, 8), (5e8, 4), (1.5e9, 2))
+"""Copies of one network, by the floating-point operations of a copy's forward pass over a batch: up to so many, this many
+copies. Their activations have to fit the cache; from the last row on, one network keeps a thread busy (docs/lab-log.md)."""
 
-MOST_WORK = {"cpu": 1.5e9, "cuda": 100e9}
-"""Floating-point operations of a forward pass over a batch. A CPU is busy with one network from there on, as measured
-(docs/lab-log.md); for a GPU, of all copies together, the number is a guess from prototypes."""
+MOST_ON_CUDA, WORK_ON_CUDA = 128, 100e9
+"""Copies of one network, and operations of all of them together: a guess."""
 
-CHANNELS_AT_A_TIME = 8  # of a group, in bfloat16
+CHANNELS_AT_A_TIME = 8  # a grouped convolution in bfloat16 is fast if a group's channels are a multiple of this
 
-LARGEST_DENSE = 2**17
-"""Weights of a dense layer from which on a CPU is slower with several: their updates leave its cache."""
+DENSE_TOO_LARGE = 2**17
+"""A dense layer with this many weights or more is slower stacked, on a CPU: its updates do not fit the cache."""
 
 
 def copies_that_pay(recipe: Recipe, side: int, device: str) -> int:
     """How many copies of this recipe are trained faster as one network than one by one; 1 if that does not pay.
 
-    side: of the images; device: its type.
+    side: of the images, in pixels. device: its type, such as "cpu".
     """
-    if why_not_stacked(recipe) or device not in MOST_COPIES:
+    if why_not_stacked(recipe) or device not in ("cpu", "cuda"):
         return 1
     with torch.random.fork_rng(devices=[]):
         network = build_model(recipe, side)
     work = recipe.training.batch_size * _operations(network, side)
     if device == "cuda":
-        return max(1, min(MOST_COPIES[device], int(MOST_WORK[device] / work)))
-    dense = max(layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear))
-    return MOST_COPIES[device] if work < MOST_WORK[device] and dense < LARGEST_DENSE else 1
+        return max(1, min(MOST_ON_CUDA, int(WORK_ON_CUDA / work)))
+    if max(layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear)) >= DENSE_TOO_LARGE:
+        return 1
+    return next((most for limit, most in MOST_ON_CPU if work < limit), 1)
 
 
 def _operations(network: nn.Module, side: int) -> int:
@@ -143,7 +144,7 @@ class _StackedLinear(nn.Module):
 class _FirstConvolution(nn.Conv2d):
     """A grouped convolution of images, (N, M, H, W), done as one of all channels, whose other weights are zero.
 
-    A copy whose weights are not finite stays the only one: the zeros multiply images.
+    If a copy's weights become infinite or NaN, only its own outputs do: the others' zeros multiply images.
     """
 
     own: torch.Tensor  # (M * C, M, 1, 1): one where output and image belong to the same copy
@@ -167,7 +168,7 @@ class _PaddedConvolution(nn.Conv2d):
 
 
 def _kind_of_convolution(channels: int, *, in_bfloat16: bool) -> type[nn.Conv2d]:
-    """Grouped convolutions in bfloat16 on a CPU are slow unless a group has many channels (docs/lab-log.md)."""
+    """Grouped convolutions in bfloat16 on a CPU are slow unless a group's channels are a multiple of eight."""
     if in_bfloat16 and channels == 1:
         return _FirstConvolution
     zeros = -channels % CHANNELS_AT_A_TIME
@@ -205,10 +206,11 @@ class _StackedBatchNorm1d(nn.BatchNorm1d):
 
 
 def stack(networks: Sequence[nn.Module], streams: Streams, *, in_bfloat16: bool = False) -> nn.Module:
-    """One network of all these, which are built alike; each keeps its own weights and statistics.
+    """Join these networks, which are built alike; each keeps its own weights and statistics.
 
-    Dropout draws from `streams`. A single network comes back as it is, but for that. in_bfloat16: it is trained so, on
-    a CPU. Raises TypeError for a layer that cannot be stacked.
+    A single network computes what it did: only its dropout, ReLU and Flatten layers are exchanged. The networks given
+    may share layers with the result. streams: what dropout draws from, a generator per network. in_bfloat16: whether it
+    is trained in bfloat16 on a CPU. Raises TypeError for a layer that cannot be stacked.
     """
     return _stacked(networks, streams, in_bfloat16=in_bfloat16)
 
@@ -220,7 +222,7 @@ def _stacked(layers: Sequence[Any], streams: Streams, *, in_bfloat16: bool) -> n
     if isinstance(first, nn.Flatten):
         return _Flatten(count)
     if isinstance(first, nn.ReLU):
-        return nn.ReLU(inplace=True)  # no layer before it needs its own result to compute gradients
+        return nn.ReLU(inplace=True)  # the layers before it do not need their outputs for their gradients
     if next(first.children(), None) is not None:  # a block, whose forward only joins what its layers return
         return _joined(layers, streams, in_bfloat16=in_bfloat16)
     if count == 1 or isinstance(first, WITHOUT_PARAMETERS):

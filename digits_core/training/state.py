@@ -1,7 +1,7 @@
 """Saves and restores training in progress: each copy's weights, optimizer state, curve and best epoch.
 
 No random state is stored: every epoch draws from its own streams, seeded from the recipe's seed and the epoch number.
-So an interrupted run resumes to the same bits. A copy's state is the same whether it was trained alone or in a stack.
+So an interrupted run resumes to the same bits. A copy's state has the same form, trained alone or in a stack.
 """
 
 import dataclasses

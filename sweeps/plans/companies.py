@@ -8,9 +8,9 @@ from dataclasses import replace
 from digits_core.records import Assignment
 from digits_core.training.stacking import copies_that_pay, why_not_stacked
 
-SAVED_AT_MOST = 0.2
-"""Share of a trial's time that training it with many others saves, as reckoned here: less than any that was measured to
-pay, so that no worker waits long for another's company."""
+SAVED_AT_LEAST = 0.1
+"""Each further trial of a company is reckoned to take this share less than a trial alone. About the least that was
+measured where stacking pays, so that companies do not grow so large that other workers idle."""
 
 Alike = Sequence[Assignment]  # of one recipe, but for their seeds
 
@@ -58,5 +58,5 @@ def _end(companies: Sequence[Alike], concurrency: int) -> float:
     workers = [0.0] * concurrency
     for company in sorted(companies, key=lambda company: company[0].trial):
         first_free = workers.index(min(workers))
-        workers[first_free] += len(company) - SAVED_AT_MOST * (len(company) - 1)
+        workers[first_free] += len(company) - SAVED_AT_LEAST * (len(company) - 1)
     return max(workers)

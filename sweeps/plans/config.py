@@ -216,8 +216,9 @@ class ComparisonConfig:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_count("--seeds", self.seeds, MOST_SEEDS)
-        if not 0 <= self.first_seed <= LARGEST_SEED - self.seeds:
-            raise UsageError(f"--seed must be between 0 and {LARGEST_SEED - self.seeds}, got {self.first_seed}")
+        highest = LARGEST_SEED - self.seeds
+        if not 0 <= self.first_seed <= highest:
+            raise UsageError(f"with {self.seeds} seeds, --seed must be between 0 and {highest}, got {self.first_seed}")
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
         check_folds_option(self.folds)
         self._check_recipes()

@@ -181,7 +181,7 @@ class Executor(Protocol):
         """Start what trains, for as long as the context lasts. Yields the plan, adapted to what was found."""
 
     def execute(self, plan: RunPlan, driver: Driver, searcher: Searcher, scheduler: TrialScheduler, left: int) -> None:
-        """Train the `left` trials that the searcher will suggest; some may stand for companies of ours.
+        """Train what the searcher will suggest: `left` trials or companies of trials.
 
         Raises what the driver raises to end the search.
         """

@@ -44,13 +44,13 @@ class TrialRun:
         self.assignment, self.recipe = assignment, assignment.recipe
         self.trained = trained_by(self.recipe, data)
         self.inherited_epochs, self.started_at = 0, time.time()
-        self.state = state  # that it continues from
-        self.is_restored = state is not None  # and not yet reported
+        self.state = state  # the state it continues from
+        self.is_restored = state is not None  # and its restored epochs are not reported yet
         if state is not None:
             begun = state.facts["trial"]
             self.started_at, self.inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
         self.is_best_sent = False
-        self.is_reported = False  # that it is over
+        self.is_reported = False  # whether its end has been reported
 
     @property
     def epoch(self) -> int:
@@ -111,8 +111,8 @@ class Company:
         """Train one epoch of every trial that is not over. Returns what came of it, in the order of the assignments.
 
         The first time after resuming, report the restored epochs instead of training others: the driver may have died
-        before it acted on them, and the scheduler may have stopped the trial there. Raises whatever training raises,
-        but divergence, which is the trial's own.
+        before it acted on them, and the scheduler may have stopped the trial there. Divergence is not raised: that
+        trial's record says failed. Everything else is raised.
         """
         if not any(run.is_restored for run in self.runs) and not self.is_over:
             self.crew.run_epoch()

@@ -103,10 +103,15 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return True
 
     def begin(self, assignments: Sequence[Assignment], states: Mapping[int, States]) -> None:
-        """Train these. Called by the driver before the first step, if earlier attempts or a parent left something."""
+        """Prepare to train these trials.
+
+        The driver calls this before the first step if some of the company have ended, or if there are states to
+        continue from.
+        """
         self.attempt = Attempt(assignments, self.data, self.device)
         self.attempt.states = states
-        self.limit = TimeLimit(self.notes / str(assignments[0].trial), self.timeout_seconds)
+        first = min(assignments[0].company or (assignments[0].trial,))  # by which Tune knows the company
+        self.limit = TimeLimit(self.notes / str(first), self.timeout_seconds)
 
     def step(self) -> dict[str, Any]:
         """Train one epoch of each trial."""

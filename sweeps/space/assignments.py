@@ -55,7 +55,7 @@ OTHERS = "others"
 
 
 def config_of(company: Sequence[Assignment]) -> dict[str, Any]:
-    """What Tune is told of a company, which is one of its trials: its first assignment, and the others."""
+    """A company as the configuration of one of Tune's trials: its first assignment, the others under `OTHERS`."""
     first, *others = (assignment.to_dict() for assignment in company)
     return {**first, OTHERS: others} if others else first
 

@@ -167,10 +167,14 @@ def test_what_cannot_be_stacked_says_why() -> None:
 
 
 def test_small_networks_pay_and_large_ones_do_not() -> None:
-    """Measured on two kinds of processor: docs/lab-log.md."""
+    """As measured: docs/lab-log.md."""
     assert copies_that_pay(named_recipe("lenet").build(), 28, "cpu") == 8
     assert copies_that_pay(named_recipe("lenet").build(), 28, "cuda") == 128
     assert copies_that_pay(Recipe(), 8, "cpu") == 8
+    assert copies_that_pay(named_recipe("nguetsop-cnn").build(), 28, "cpu") == 4
+    resnet = Recipe().with_overrides({"model.name": "resnet", "model.width": 32})
+    assert copies_that_pay(resnet, 28, "cpu") == 2
+    assert copies_that_pay(resnet.with_overrides({"training.batch_size": 256}), 28, "cpu") == 1
     for name, side in (("kfold-cnn", 8), ("improved-net", 8), ("speedrun-99", 28), ("lecture-drop-conv", 28)):
         assert copies_that_pay(named_recipe(name).build(), side, "cpu") == 1, name
     large = Recipe().with_overrides({"model.name": "resnet", "model.width": 128, "training.batch_size": 1024})
