@@ -22,8 +22,9 @@ WITHOUT_PARAMETERS = (nn.MaxPool2d, nn.AdaptiveAvgPool2d)  # each channel on its
 
 
 MOST_ON_CPU = ((5e7, 8), (5e8, 4), (1.5e9, 2))
-"""Copies of one network, by the floating-point operations of a copy's forward pass over a batch: up to so many, this many
-copies. Their activations have to fit the cache; from the last row on, one network keeps a thread busy (docs/lab-log.md)."""
+"""Operations of a forward pass over a batch, below which this many copies pay as one network.
+
+Their activations have to fit the cache. From the last row on, one network keeps a thread busy (docs/lab-log.md)."""
 
 MOST_ON_CUDA, WORK_ON_CUDA = 128, 100e9
 """Copies of one network, and operations of all of them together: a guess."""

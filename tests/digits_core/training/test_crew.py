@@ -1,4 +1,5 @@
-import _thread
+import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -190,7 +191,7 @@ def test_ctrl_c_ends_all_that_train_side_by_side(
     def counted(stack: Stack, indices: torch.Tensor) -> None:
         done.append(stack)
         if len(done) == 20:
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         step(stack, indices)
 
     monkeypatch.setattr(Stack, "_step", counted)
