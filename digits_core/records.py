@@ -100,6 +100,7 @@ class RunRecord:
     inherited_epochs: Count = 0  # leading rows of the curve that are the parent's; the best epoch is never among them
     last_epoch: Count | None = None  # its state was kept here for others; None: it was to run its whole recipe
     company: tuple[TrialNumber, ...] = ()  # as in its assignment
+    stack_size: Positive = 1  # how many networks its first was trained with as one, itself included, when it began
     files: Mapping[str, Checksum] = field(default_factory=dict, compare=False)  # none in old records
 
     @property

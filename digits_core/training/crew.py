@@ -31,8 +31,11 @@ class Crew:
         device: torch.device,
         states: Mapping[int, Bundle] | None = None,
         side_by_side: int = 1,
+        most: int | None = None,
     ) -> None:
         """states: where trials continue, by their position. side_by_side: how many stacks may train at a time.
+
+        most: copies of a stack; None: as many as pay.
 
         Raises LookupError, ValueError, TypeError, AttributeError or RuntimeError if a state does not fit (the trials
         are then unusable), OutOfMemory if the memory is too small for a single network.
@@ -40,7 +43,9 @@ class Crew:
         self.trials, self.device = tuple(trials), device
         copies = [one for trial in trials for one in trial.copies]
         side = copies[0].data.train.images.shape[-1]
-        self.most = copies_that_pay(copies[0].recipe, side, device.type) if len(copies) > 1 else 1
+        if most is None:
+            most = copies_that_pay(copies[0].recipe, side, device.type) if len(copies) > 1 else 1
+        self.most = most
         self.begun: dict[Copy, Bundle] = {}
         for position, state in (states or {}).items():
             self.begun.update(by_copy(trials[position], state))
@@ -49,7 +54,9 @@ class Crew:
         self.stacks = self._stacked(copies, self.most)
         self.precision, self.parameter_count = self.stacks[0].precision, self.stacks[0].parameter_count
         self.thread_count = torch.get_num_threads()
-        self.at_a_time = min(side_by_side, len(self.stacks)) if device.type == "cpu" else 1
+        # Torch's own dropout draws from one generator for the whole process.
+        may = device.type == "cpu" and all(stack.dropout_streams for stack in self.stacks)
+        self.at_a_time = min(side_by_side, len(self.stacks)) if may else 1
         if self.at_a_time > 1:
             self.thread_count = 1
         self._gather()
@@ -95,13 +102,17 @@ class Crew:
         self.shortage = f"the memory is too small for {len(copies)} copies as one network"
         return self._stacked(copies, most)
 
-    def execution(self, trial: Trained) -> str:
-        """How the steps of a trial run, and how many networks take them together."""
+    def stack_size(self, trial: Trained) -> int:
+        """How many networks a trial's first was trained with as one, itself included, when it began here."""
+        return self.formed[trial.copies[0]]
+
+    def execution(self, trial: Trained, stack_size: int) -> str:
+        """How the steps of a trial run that began in a stack of this size."""
         one = trial.copies[0]
         own = [stack for stack in self.stacks if one in stack.copies]
         how = (own or self.stacks)[0].execution if self.stacks else "eager"
-        if self.formed[one] > 1:
-            how = f"{how}, {self.formed[one]} networks as one"
+        if stack_size > 1:
+            how = f"{how}, {stack_size} networks as one"
         elif self.most == 1 and len(self.formed) > 1 and (why := why_not_stacked(one.recipe)):
             how = f"{how}, one by one: {why}"
         return f"{how} ({self.shortage})" if self.shortage else how

@@ -216,7 +216,7 @@ class ComparisonConfig:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_count("--seeds", self.seeds, MOST_SEEDS)
-        highest = LARGEST_SEED - self.seeds
+        highest = LARGEST_SEED - self.seeds + 1
         if not 0 <= self.first_seed <= highest:
             raise UsageError(f"with {self.seeds} seeds, --seed must be between 0 and {highest}, got {self.first_seed}")
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)

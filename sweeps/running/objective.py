@@ -49,6 +49,7 @@ class TrialRun:
         if state is not None:
             begun = state.facts["trial"]
             self.started_at, self.inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
+        self.stack_size = int(state.facts["trial"].get("stack_size", 0)) if state is not None else 0  # 0: not yet known
         self.is_best_sent = False
         self.is_reported = False  # whether its end has been reported
 
@@ -69,6 +70,7 @@ class TrialRun:
             "recipe": asdict(self.recipe),
             "started_at": self.started_at,
             "inherited_epochs": self.inherited_epochs,
+            "stack_size": self.stack_size,
         }
         return bundle_file(replace(state, facts={**state.facts, "trial": begun}))
 
@@ -98,6 +100,7 @@ class Company:
                 starts[position] = _inherited(run.assignment, states.get(run.assignment.trial, (None, None))[1])
         self.crew = Crew([run.trained for run in self.runs], device, starts, side_by_side)
         for position, run in enumerate(self.runs):
+            run.stack_size = run.stack_size or self.crew.stack_size(run.trained)
             if run.state is None and position in starts:  # the parent's best epoch is not the trial's
                 run.trained.best, run.inherited_epochs = None, run.epoch
         self.states_kept_at = time.monotonic()
@@ -119,7 +122,10 @@ class Company:
         going = [run for run in self.runs if not run.is_reported]
         if any(run.is_restored for run in going):
             going = [run for run in going if run.is_restored]
-        is_due = time.monotonic() - self.states_kept_at >= SECONDS_BETWEEN_STATES  # for all: they resume as one network
+        # All at the same epoch, for they resume as one network. Also when one is over: its record may be the last thing
+        # that is written, and the others must not begin again without it.
+        is_one_over = any(run.finished or run.trained.failure is not None for run in going)
+        is_due = time.monotonic() - self.states_kept_at >= SECONDS_BETWEEN_STATES or (is_one_over and len(going) > 1)
         if is_due:
             self.states_kept_at = time.monotonic()
         return [self._progress(run, is_due=is_due) for run in going]
@@ -133,7 +139,7 @@ class Company:
         if failure is not None:
             return Progress(record=self.record(run, "failed", "".join(traceback.format_exception(failure))), best={})
         # Other trials continue from one that stops before the end of its recipe.
-        keeps_state = not run.trained.finished if run.finished else is_due
+        keeps_state = not run.trained.finished if run.finished and len(self.runs) == 1 else is_due
         return Progress(
             record=self.record(run, "finished" if run.finished else "stopped"),
             best=best_files(best.validation_probabilities, best.weights) if best and is_new else {},
@@ -164,10 +170,11 @@ class Company:
             inherited_epochs=run.inherited_epochs,
             last_epoch=run.assignment.last_epoch,
             company=run.assignment.company,
+            stack_size=run.stack_size,
         )
 
     def _execution(self, run: TrialRun) -> str:
-        how, why = self.crew.execution(run.trained), why_not_stacked(run.recipe)
+        how, why = self.crew.execution(run.trained, run.stack_size), why_not_stacked(run.recipe)
         return f"{how}, one by one: {why}" if why and run.assignment.company and len(run.trained.copies) == 1 else how
 
 

@@ -72,7 +72,8 @@ def replay(run: Run, record: RunRecord, on_epoch: Callable[[EpochRow], None]) ->
     images = upload(data, device)
     company = [trained_by(recipe, images) for recipe in _recipes_in_company(run, record)]
     trial = company[record.company.index(record.trial) if record.company else 0]
-    crew = Crew(company, device, side_by_side=processor_count() if record.thread_count == 1 else 1)
+    side_by_side = processor_count() if record.thread_count == 1 else 1
+    crew = Crew(company, device, side_by_side=side_by_side, most=record.stack_size)
     for _ in record.curve:  # not all epochs of the recipe, where the trial was stopped early
         crew.run_epoch()
         on_epoch(trial.curve[-1])

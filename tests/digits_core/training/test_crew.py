@@ -53,11 +53,12 @@ def test_what_pays_is_one_network(tiny_split: Split) -> None:
     copies = copies_of(tiny_split, 10)
     crew = Crew(copies, CPU)
     assert [len(stack.copies) for stack in crew.stacks] == [8, 2]
-    assert [crew.execution(copies[n]) for n in (0, 9)] == ["eager, 8 networks as one", "eager, 2 networks as one"]
+    assert [crew.stack_size(copies[n]) for n in (0, 9)] == [8, 2]
+    assert crew.execution(copies[0], 8) == "eager, 8 networks as one"
     clipped = copies_of(tiny_split, 2, training__gradient_clip=1.0)
     crew = Crew(clipped, CPU)
     assert [len(stack.copies) for stack in crew.stacks] == [1, 1]
-    assert crew.execution(clipped[0]) == "eager, one by one: gradient_clip takes the norm of one network's gradient"
+    assert crew.execution(clipped[0], 1) == "eager, one by one: gradient_clip takes the norm of one network's gradient"
 
 
 def test_a_copy_that_fails_in_its_first_batch_leaves_the_others_as_they_are(tiny_split: Split) -> None:
@@ -132,9 +133,8 @@ def test_fewer_copies_if_the_memory_is_too_small(
     monkeypatch.setattr(Stack, "_step", in_little_memory)
     copies, pairs = copies_of(tiny_split, 4), copies_of(tiny_split, 2)
     crew = trained(Crew(copies, CPU))
-    assert crew.execution(copies[0]) == (
-        "eager, 2 networks as one (the memory is too small for 4 copies as one network)"
-    )
+    said = crew.execution(copies[0], crew.stack_size(copies[0]))
+    assert said == "eager, 2 networks as one (the memory is too small for 4 copies as one network)"
     trained(Crew(pairs, CPU))
     assert same_bits(copies[0], pairs[0])
 
@@ -200,3 +200,11 @@ def test_ctrl_c_ends_all_that_train_side_by_side(
         Crew([folds_of_three()], CPU, side_by_side=2).run_epoch()
     assert 20 <= len(done) < 10_000
     assert len(set(done)) == 2  # the third was not begun
+
+
+def test_networks_with_torch_s_own_dropout_do_not_train_side_by_side(digits: Digits) -> None:
+    small = replace(digits, images=digits.images[:301], labels=digits.labels[:301])
+    data = DeviceFolds.from_folds(fold_digits(small, 3), CPU)
+    recipe = folded(Recipe().with_overrides({**SMALL, "training.compile": "on"}))
+    assert Crew([Folded(recipe, data)], CPU, side_by_side=2).at_a_time == 1  # they share torch's generator
+    assert Crew([Folded(recipe.with_overrides({"training.compile": "off"}), data)], CPU, side_by_side=2).at_a_time == 2

@@ -9,6 +9,7 @@ import torch
 
 from digits_core.errors import UsageError
 from digits_core.recipe import Scalar
+from digits_core.records import RunRecord
 from digits_core.runs.journal import read_journal
 from digits_core.runs.run import Run
 from sweeps.plans.comparing import plan_comparison
@@ -70,6 +71,29 @@ def test_an_interrupted_company_resumes_to_the_same_bits(
     assert [record.company for record in run.records] == [record.company for record in undisturbed.records]
 
 
+class KilledAtTheFirstEnd(Recorder):
+    """Dies as soon as a trial has its record."""
+
+    def trial_over(self, record: RunRecord) -> None:
+        raise Killed
+
+
+def test_what_is_left_of_a_company_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    settings: dict[str, Scalar] = {
+        "training__patience_epochs": 1, "training__epochs": 12, "training__keep": "last", "training__batch_size": 8,
+        "optimizer__learning_rate": 0.2,
+    }  # fmt: skip
+    whole, cut = (plan(tmp_path / name, seeds=4, **settings) for name in ("whole", "cut"))
+    expected = run_here(whole)
+    assert len({len(record.curve) for record in expected.records}) > 1  # they left at different epochs
+    with contextlib.suppress(Killed):
+        run_here(cut, KilledAtTheFirstEnd())
+    run = run_here(plan_resumption(ResumeConfig(runs=tmp_path / "cut", name="test")))
+    assert outcomes(run) == outcomes(expected)
+    assert [record.execution for record in run.records] == [record.execution for record in expected.records]
+    assert {record.stack_size for record in run.records} == {2}
+
+
 @pytest.mark.usefixtures("every_state")
 def test_a_company_whose_process_dies_goes_on_in_another(undisturbed: Run, tmp_path: Path) -> None:
     view = Recorder()
@@ -110,6 +134,16 @@ def test_a_trial_is_replayed_in_the_company_it_had(undisturbed: Run) -> None:
     threads = torch.get_num_threads()
     try:
         assert replay(*choose_trial(undisturbed, 3), lambda row: None).same_bits
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_what_was_not_stacked_is_replayed_one_by_one(undisturbed: Run) -> None:
+    """As records of earlier versions, whose folds were trained one after another."""
+    run, record = choose_trial(undisturbed, 3)
+    threads = torch.get_num_threads()
+    try:
+        assert not replay(run, replace(record, company=(), stack_size=1), lambda row: None).same_bits
     finally:
         torch.set_num_threads(threads)
 
