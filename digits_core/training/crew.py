@@ -53,12 +53,10 @@ class Crew:
         self.formed: dict[Copy, int] = {}  # how many copies were in the stack that each was first trained in
         self.stacks = self._stacked(copies, self.most)
         self.precision, self.parameter_count = self.stacks[0].precision, self.stacks[0].parameter_count
-        self.thread_count = torch.get_num_threads()
         # Torch's own dropout draws from one generator for the whole process.
         may = device.type == "cpu" and all(stack.dropout_streams for stack in self.stacks)
         self.at_a_time = min(side_by_side, len(self.stacks)) if may else 1
-        if self.at_a_time > 1:
-            self.thread_count = 1
+        self.thread_count = 1 if self.at_a_time > 1 else torch.get_num_threads()
         self._gather()
 
     def _stacked(self, copies: Sequence[Copy], most: int) -> list[Stack]:
@@ -106,14 +104,17 @@ class Crew:
         """How many networks a trial's first was trained with as one, itself included, when it began here."""
         return self.formed[trial.copies[0]]
 
-    def execution(self, trial: Trained, stack_size: int) -> str:
-        """How the steps of a trial run that began in a stack of this size."""
+    def execution(self, trial: Trained, stack_size: int, *, is_one_of_several: bool = False) -> str:
+        """How the steps of a trial run that began in a stack of this size.
+
+        is_one_of_several: whether the run has other seeds of its recipe, so that it says why they are not one network.
+        """
         one = trial.copies[0]
         own = [stack for stack in self.stacks if one in stack.copies]
         how = (own or self.stacks)[0].execution if self.stacks else "eager"
         if stack_size > 1:
             how = f"{how}, {stack_size} networks as one"
-        elif self.most == 1 and len(self.formed) > 1 and (why := why_not_stacked(one.recipe)):
+        elif (is_one_of_several or len(self.formed) > 1) and (why := why_not_stacked(one.recipe)):
             how = f"{how}, one by one: {why}"
         return f"{how} ({self.shortage})" if self.shortage else how
 

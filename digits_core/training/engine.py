@@ -105,6 +105,7 @@ class Stack:
         self.copies, self.device, self.recipe = tuple(copies), device, first.recipe
         self.train_count, _, side, _ = first.data.train.images.shape
         assert all(len(one.data.train.labels) == self.train_count for one in copies)
+        self.shares_images = all(one.data is first.data for one in copies)
         self.clock = time.process_time if device.type == "cpu" else time.perf_counter  # of this stack's work
         self.stop: threading.Event | None = None  # set by another thread to interrupt this one's epoch
         self.precision = resolve_precision(self.recipe, side, device)
@@ -288,13 +289,13 @@ class Stack:
 
     def _augmented(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The images, (N, 1, H, W) or (N, M, H, W), and their labels, (N,) or (M, N)."""
-        first = self.copies[0].data.train
-        if len(self.copies) == 1 or all(one.data is self.copies[0].data for one in self.copies):
-            images, labels = first.images[indices], first.labels[indices]
+        if self.shares_images:
+            train = self.copies[0].data.train
+            images, labels = train.images[indices], train.labels[indices]
         else:
             each = [(one.data.train, chosen) for one, chosen in zip(self.copies, indices, strict=True)]
-            images = torch.stack([part.images[chosen] for part, chosen in each])
-            labels = torch.stack([part.labels[chosen] for part, chosen in each])
+            images = torch.stack([own.images[chosen] for own, chosen in each])
+            labels = torch.stack([own.labels[chosen] for own, chosen in each])
         seen = to_model_input(images.flatten(end_dim=-4))
         seen = augmented(seen, self.recipe.augmentation, self.augmentation_streams)
         if indices.ndim == 2:

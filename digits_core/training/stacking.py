@@ -206,17 +206,13 @@ class _StackedBatchNorm1d(nn.BatchNorm1d):
         return super().forward(x.transpose(0, 1).flatten(1)).view(-1, copies, units).transpose(0, 1)
 
 
-def stack(networks: Sequence[nn.Module], streams: Streams, *, in_bfloat16: bool = False) -> nn.Module:
-    """Join these networks, which are built alike; each keeps its own weights and statistics.
+def stack(layers: Sequence[Any], streams: Streams, *, in_bfloat16: bool = False) -> nn.Module:
+    """Join these networks, or layers, which are built alike; each keeps its own weights and statistics.
 
     A single network computes what it did: only its dropout, ReLU and Flatten layers are exchanged. The networks given
     may share layers with the result. streams: what dropout draws from, a generator per network. in_bfloat16: whether it
     is trained in bfloat16 on a CPU. Raises TypeError for a layer that cannot be stacked.
     """
-    return _stacked(networks, streams, in_bfloat16=in_bfloat16)
-
-
-def _stacked(layers: Sequence[Any], streams: Streams, *, in_bfloat16: bool) -> nn.Module:
     first, count = layers[0], len(layers)
     if isinstance(first, (nn.Dropout, nn.Dropout2d)):
         return StreamedDropout(first.p, streams, whole_channels=isinstance(first, nn.Dropout2d))
@@ -251,7 +247,7 @@ def _joined(blocks: Sequence[nn.Module], streams: Streams, *, in_bfloat16: bool)
     joined = copy.copy(blocks[0])
     children = zip(*(block.named_children() for block in blocks), strict=True)
     joined._modules = {
-        named[0][0]: _stacked([child for _, child in named], streams, in_bfloat16=in_bfloat16) for named in children
+        named[0][0]: stack([child for _, child in named], streams, in_bfloat16=in_bfloat16) for named in children
     }
     return joined
 

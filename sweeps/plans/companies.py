@@ -37,13 +37,14 @@ def in_companies(
     ]
     earliest = min(splits, key=lambda split: _end(split, concurrency), default=[])
     found = {one.trial: tuple(other.trial for other in company) for company in earliest for one in company}
-    alone = {
+    explained = {
         one.trial
         for alike in by_recipe.values()
+        if len(alike) > 1 and why_not_stacked(alike[0].recipe)
         for one in alike
-        if len(found[one.trial]) == 1 and (len(alike) == 1 or not why_not_stacked(one.recipe))
     }
-    return tuple(replace(one, company=() if one.trial in alone else found[one.trial]) for one in assignments)
+    is_told = {trial: len(company) > 1 or trial in explained for trial, company in found.items()}
+    return tuple(replace(one, company=found[one.trial] if is_told[one.trial] else ()) for one in assignments)
 
 
 def _split(alike: Alike, parts: int, most: int) -> list[Alike]:

@@ -10,13 +10,13 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from digits_core.judging.objectives import pareto_front
-from digits_core.records import Assignment, Bundle, RunRecord, rank
+from digits_core.records import Assignment, RunRecord, rank
 from digits_core.runs.durable import Content
 from digits_core.runs.journal import Journal
 from digits_core.runs.trial_folder import WEIGHTS, Progress
 from digits_core.runs.writer import RunWriter
 from sweeps.plans.planning import RunPlan
-from sweeps.running.objective import failed_record
+from sweeps.running.objective import States, failed_record
 from sweeps.search.study_copy import StudyCopy
 from sweeps.signals import held_interrupt
 from sweeps.space.assignments import Drawn
@@ -40,8 +40,9 @@ class SearchEnded(BaseException):
 class Driver:
     """Keeps what the trials of a run yield, and says when the search is over.
 
-    An executor calls `begin`, then `advanced` after every epoch, then `ended` or `failed`. A trial whose process was
-    lost is `retried`: it begins again. `turn` is called in between, at least once a second.
+    An executor calls `begin`, then `advanced` after every epoch, then `ended` or `failed`. What was lost with its
+    process is `retried`: it begins again. All these are about a company, of one trial or several, of which some may
+    have ended. `turn` is called in between, at least once a second.
     """
 
     def __init__(self, plan: RunPlan, writer: RunWriter, view: SweepView, journal: Journal) -> None:
@@ -59,8 +60,13 @@ class Driver:
         """A trial's record, or its record so far."""
         return self.so_far[trial].record if trial in self.so_far else self.writer.trial(trial).read_record()
 
-    def begin(self, assignment: Assignment) -> tuple[Bundle | None, Bundle | None]:
-        """A trial is about to be trained. Returns its own last state and its parent's: None where there is none."""
+    def begin(self, company: Sequence[Assignment]) -> tuple[list[Assignment], dict[int, States]]:
+        """A company is about to be trained. Returns those that have not ended, and the states by trial number."""
+        left = self._left_of(company)
+        return left, {assignment.trial: self._begin(assignment) for assignment in left}
+
+    def _begin(self, assignment: Assignment) -> States:
+        """The trial's own last state and its parent's: None where there is none."""
         number, parent = assignment.trial, assignment.parent
         self.assignments[number] = assignment
         self.view.trial_started(number)
@@ -76,6 +82,10 @@ class Driver:
                 self._note(progress)
         for progress in company:
             self._tell(progress.record)
+        over = [progress.record.trial for progress in company if progress.record.status != "stopped"]
+        if len(over) < len(company):  # the others go on
+            for trial in over:
+                self._complete(self.so_far[trial])
 
     def _tell(self, record: RunRecord) -> None:
         if not record.counts:
@@ -98,24 +108,33 @@ class Driver:
             best = known.best
         self.so_far[number] = replace(progress, best=best, state=None)
 
-    def ended(self, trial: int) -> None:
-        """The trial trained its last epoch, failed, or was stopped by the scheduler."""
-        self._complete(self.so_far[trial])
+    def ended(self, company: Sequence[Assignment]) -> None:
+        """It trained its last epoch, failed, or was stopped by the scheduler."""
+        for assignment in self._left_of(company):
+            self._complete(self.so_far[assignment.trial])
 
-    def left_of(self, company: Sequence[Assignment]) -> list[Assignment]:
-        """Those of a company that have not ended."""
+    def _left_of(self, company: Sequence[Assignment]) -> list[Assignment]:
+        """Those that have not ended."""
         return [assignment for assignment in company if assignment.trial not in self.over]
 
-    def failed(self, assignment: Assignment, error: str) -> None:
-        """The trial's process died once too often: it is recorded as failed, and the search continues."""
+    def failed(self, company: Sequence[Assignment], error: str) -> None:
+        """Its process died once too often: its trials are recorded as failed, and the search continues."""
+        for assignment in self._left_of(company):
+            self._fail(assignment, error)
+
+    def _fail(self, assignment: Assignment, error: str) -> None:
         known = self.so_far.get(assignment.trial)
         record = known.record if known else failed_record(assignment, time.time(), "")
         record = replace(record, status="failed", error=error)
         self.assignments[assignment.trial] = assignment  # it may have died before it began
         self._complete(Progress(record=record, best=known.best if known else {}))
 
-    def retried(self, trial: int) -> None:
-        """The trial's process was lost. It will begin again from its last stored state."""
+    def retried(self, company: Sequence[Assignment]) -> None:
+        """Its process was lost. It will begin again from its last stored states."""
+        for assignment in self._left_of(company):
+            self._retry(assignment.trial)
+
+    def _retry(self, trial: int) -> None:
         self._write(lambda: self.journal.retried(trial))
         self.view.trial_retried(trial)
 

@@ -16,7 +16,6 @@ from digits_core.runs.trial_folder import Progress, best_files, bundle_file
 from digits_core.training.copies import DeviceSplit
 from digits_core.training.crew import Crew
 from digits_core.training.cross_validation import DeviceFolds, trained_by
-from digits_core.training.stacking import why_not_stacked
 
 SECONDS_BETWEEN_STATES = 1.0
 """An interrupted trial repeats about this much at most. Keeping the state after every short epoch costs more."""
@@ -43,13 +42,13 @@ class TrialRun:
     def __init__(self, assignment: Assignment, data: DeviceSplit | DeviceFolds, state: Bundle | None = None) -> None:
         self.assignment, self.recipe = assignment, assignment.recipe
         self.trained = trained_by(self.recipe, data)
-        self.inherited_epochs, self.started_at = 0, time.time()
+        self.inherited_epochs, self.started_at, self.stack_size = 0, time.time(), 0  # 0: not yet known
         self.state = state  # the state it continues from
         self.is_restored = state is not None  # and its restored epochs are not reported yet
         if state is not None:
             begun = state.facts["trial"]
             self.started_at, self.inherited_epochs = float(begun["started_at"]), int(begun["inherited_epochs"])
-        self.stack_size = int(state.facts["trial"].get("stack_size", 0)) if state is not None else 0  # 0: not yet known
+            self.stack_size = int(begun.get("stack_size", 0))
         self.is_best_sent = False
         self.is_reported = False  # whether its end has been reported
 
@@ -63,6 +62,11 @@ class TrialRun:
         """Whether the trial has trained its last epoch."""
         last_epoch = self.assignment.last_epoch
         return self.trained.finished or (last_epoch is not None and self.epoch >= last_epoch)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has finished or failed."""
+        return self.finished or self.trained.failure is not None
 
     def kept(self, state: Bundle) -> Content:
         """The state as a file, with what `TrialRun` needs of it."""
@@ -90,14 +94,15 @@ class Company:
         states: Mapping[int, States] | None = None,
         side_by_side: int = 1,
     ) -> None:
-        states = states or {}
-        self.device = device
-        own = {one.trial: states[one.trial][0] for one in assignments if one.trial in states}
-        self.runs = [TrialRun(one, data, _fitting(one, own.get(one.trial), data, device)) for one in assignments]
-        starts = {position: run.state for position, run in enumerate(self.runs) if run.state is not None}
-        for position, run in enumerate(self.runs):
-            if run.state is None and run.assignment.parent is not None:
-                starts[position] = _inherited(run.assignment, states.get(run.assignment.trial, (None, None))[1])
+        self.device, self.runs, starts = device, list[TrialRun](), dict[int, Bundle]()
+        for position, assignment in enumerate(assignments):
+            state, parent_state = (states or {}).get(assignment.trial, (None, None))
+            run = TrialRun(assignment, data, _fitting(assignment, state, data, device))
+            self.runs.append(run)
+            if run.state is not None:
+                starts[position] = run.state
+            elif assignment.parent is not None:
+                starts[position] = _inherited(assignment, parent_state)
         self.crew = Crew([run.trained for run in self.runs], device, starts, side_by_side)
         for position, run in enumerate(self.runs):
             run.stack_size = run.stack_size or self.crew.stack_size(run.trained)
@@ -108,7 +113,7 @@ class Company:
     @property
     def is_over(self) -> bool:
         """Whether every trial has finished or failed."""
-        return all(run.finished or run.trained.failure is not None for run in self.runs)
+        return all(run.is_over for run in self.runs)
 
     def advance(self) -> list[Progress]:
         """Train one epoch of every trial that is not over. Returns what came of it, in the order of the assignments.
@@ -124,8 +129,8 @@ class Company:
             going = [run for run in going if run.is_restored]
         # All at the same epoch, for they resume as one network. Also when one is over: its record may be the last thing
         # that is written, and the others must not begin again without it.
-        is_one_over = any(run.finished or run.trained.failure is not None for run in going)
-        is_due = time.monotonic() - self.states_kept_at >= SECONDS_BETWEEN_STATES or (is_one_over and len(going) > 1)
+        is_one_over = len(going) > 1 and any(run.is_over for run in going)
+        is_due = is_one_over or time.monotonic() - self.states_kept_at >= SECONDS_BETWEEN_STATES
         if is_due:
             self.states_kept_at = time.monotonic()
         return [self._progress(run, is_due=is_due) for run in going]
@@ -133,7 +138,7 @@ class Company:
     def _progress(self, run: TrialRun, *, is_due: bool) -> Progress:
         run.is_restored = False
         failure, best = run.trained.failure, run.trained.best
-        run.is_reported = run.finished or failure is not None
+        run.is_reported = run.is_over
         is_new = best is not None and failure is None and (best.epoch == run.epoch or not run.is_best_sent)
         run.is_best_sent |= is_new
         if failure is not None:
@@ -157,7 +162,7 @@ class Company:
             ended_at=time.time(),
             device=str(self.device),
             precision=str(self.crew.precision).removeprefix("torch."),
-            execution=self._execution(run),
+            execution=self.crew.execution(trained, run.stack_size, is_one_of_several=bool(run.assignment.company)),
             thread_count=self.crew.thread_count,
             parameter_count=self.crew.parameter_count,
             curve=tuple(trained.curve),
@@ -172,10 +177,6 @@ class Company:
             company=run.assignment.company,
             stack_size=run.stack_size,
         )
-
-    def _execution(self, run: TrialRun) -> str:
-        how, why = self.crew.execution(run.trained, run.stack_size), why_not_stacked(run.recipe)
-        return f"{how}, one by one: {why}" if why and run.assignment.company and len(run.trained.copies) == 1 else how
 
 
 def _fitting(
@@ -206,10 +207,13 @@ class Attempt:
     """
 
     def __init__(
-        self, assignments: Sequence[Assignment], data: DeviceSplit | DeviceFolds, device: torch.device
+        self,
+        assignments: Sequence[Assignment],
+        data: DeviceSplit | DeviceFolds,
+        device: torch.device,
+        states: Mapping[int, States] | None = None,
     ) -> None:
-        self.assignments, self.data, self.device = tuple(assignments), data, device
-        self.states: Mapping[int, States] = {}
+        self.assignments, self.data, self.device, self.states = tuple(assignments), data, device, states
         self.company: Company | None = None
 
     def advance(self) -> list[Progress]:

@@ -31,7 +31,7 @@ from sweeps.running.ray_session import check_alive, cluster_resources, joined_ra
 from sweeps.running.scratch import scratch_folder
 from sweeps.running.worker import RollCall, Worker
 from sweeps.search.reported import METRIC, PROGRESS
-from sweeps.space.assignments import OTHERS, company_of
+from sweeps.space.assignments import company_of
 from sweeps.view.progress import SweepView
 from sweeps.words import duration
 
@@ -122,8 +122,7 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A worker is about to train the trial. It gets what earlier attempts or the trial's parent left."""
         company = company_of(trial.config)
-        left = self.driver.left_of(company)
-        states = {assignment.trial: self.driver.begin(assignment) for assignment in left}
+        left, states = self.driver.begin(company)
         if len(left) < len(company) or any(state is not None for pair in states.values() for state in pair):
             trial.temporary_state.ray_actor.begin.remote(left, states)
         self.started_at[company[0].trial] = self.heard_at[company[0].trial] = time.monotonic()
@@ -140,23 +139,17 @@ class TuneEvents(tune.Callback):  # type: ignore[misc]
         company = list(result[PROGRESS])
         result[PROGRESS].clear()
         self.driver.advanced(*company)
-        for progress in company:
-            if progress.record.status != "stopped" and OTHERS in trial.config:  # the others may go on
-                self.driver.ended(progress.record.trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        for assignment in self.driver.left_of(company_of(trial.config)):
-            self.driver.ended(assignment.trial)
+        self.driver.ended(company_of(trial.config))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         check_alive()  # a trial that died with Ray has not failed
-        for assignment in self.driver.left_of(company_of(trial.config)):
-            self.driver.failed(assignment, self._error_text(trial))
+        self.driver.failed(company_of(trial.config), self._error_text(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         check_alive()
-        for assignment in self.driver.left_of(company_of(trial.config)):
-            self.driver.retried(assignment.trial)
+        self.driver.retried(company_of(trial.config))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called once per turn of Tune's event loop."""

@@ -91,16 +91,13 @@ def replay(run: Run, record: RunRecord, on_epoch: Callable[[EpochRow], None]) ->
 
 def _recipes_in_company(run: Run, record: RunRecord) -> list[Recipe]:
     """Those that were trained as one network with the record's, in their order; its own if it was alone."""
-    return [record.recipe.with_overrides({"training.seed": seed}) for seed in _seeds(run, record)]
-
-
-def _seeds(run: Run, record: RunRecord) -> list[int]:
-    known = known_history(run).trials if record.company else {}
+    if not record.company:
+        return [record.recipe]
+    known = known_history(run).trials
     missing = [number for number in record.company if number not in known]
     if missing:
         raise UsageError(f"trial {record.trial} was trained with trial {missing[0]}, which this run does not know")
-    seeds = [known[number].assignment.recipe.training.seed for number in record.company]
-    return seeds or [record.recipe.training.seed]
+    return [known[number].assignment.recipe for number in record.company]
 
 
 def _changes(run: Run, record: RunRecord, precision: str) -> tuple[str, ...]:

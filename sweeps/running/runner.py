@@ -80,10 +80,8 @@ def _run_what_is_left(plan: RunPlan, writer: RunWriter, view: SweepView, executo
             driver, limit = Driver(plan, writer, view, journal), ""
             driver.copy.add(list(run.records), {n: trial.assignment.point for n, trial in history.trials.items()})
             try:
-                if left := plan.header.trial_count - len(history.over):
-                    searcher, scheduler = _search(plan, history, driver)
-                    left = len(searcher.waiting) if isinstance(searcher, HandOut) else left
-                    executor.execute(plan, driver, searcher, scheduler, left)
+                if plan.header.trial_count > len(history.over):
+                    executor.execute(plan, driver, *_search(plan, history, driver))
             except SearchOver as over:
                 driver.record_unfinished()
                 limit = str(over)
@@ -113,13 +111,14 @@ def _summary(plan: RunPlan, run: Run, outcome: Outcome) -> RunSummary:
     )
 
 
-def _search(plan: RunPlan, history: History, driver: Driver) -> tuple[Searcher, TrialScheduler]:
-    """The searcher that chooses the trials and the scheduler that stops them."""
-    journal = driver.journal
+def _search(plan: RunPlan, history: History, driver: Driver) -> tuple[Searcher, TrialScheduler, int]:
+    """The searcher that chooses the trials, the scheduler that stops them, and how many will be suggested."""
+    journal, left = driver.journal, plan.header.trial_count - len(history.over)
     if isinstance(plan.recipes, Given):
         waiting = [given for given in plan.recipes.assignments if given.trial not in history.trials]
         journal.drawn(*waiting)
-        return HandOut([*(trial.assignment for trial in history.unfinished), *waiting]), FIFOScheduler()
+        handed = HandOut([*(trial.assignment for trial in history.unfinished), *waiting])
+        return handed, FIFOScheduler(), len(handed.waiting)
     writer, objectives = driver.writer, plan.recipes.objectives
 
     def values(trial: int) -> tuple[float, ...] | None:
@@ -131,6 +130,6 @@ def _search(plan: RunPlan, history: History, driver: Driver) -> tuple[Searcher, 
         population = PopulationSearch(
             plan.recipes, generations, history, journal, values, lambda trial: writer.trial(trial).drop_state()
         )
-        return population, FIFOScheduler()
+        return population, FIFOScheduler(), left
     searcher = StudySearch(plan.recipes, plan.header.trial_count, history, journal, values)
-    return searcher, scheduler_for(plan.recipes.scheduler, plan.recipes.max_epochs, history)
+    return searcher, scheduler_for(plan.recipes.scheduler, plan.recipes.max_epochs, history), left

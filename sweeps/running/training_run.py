@@ -153,6 +153,7 @@ def _train(
     held: holds back the stop signals until the trial is set up.
     """
     record, best = failed_record(assignment, time.time(), "interrupted before its first epoch"), dict[str, Content]()
+    diverged: Diverged | None = None
     try:
         with contextlib.suppress(KeyboardInterrupt):
             with held:
@@ -164,7 +165,8 @@ def _train(
                 record, best = progress.record, {**best, **progress.best}
                 if progress.state is not None:
                     keeper.folder.write_state(progress.state)
-                if record.status != "failed":
+                diverged = company.runs[0].trained.failure
+                if diverged is None:
                     on_epoch(record.curve[-1])
     except OSError:
         raise  # the state is what it was: it can be resumed
@@ -173,9 +175,8 @@ def _train(
         keeper.complete(record, best)
         raise
     keeper.complete(record, best)
-    if record.status == "failed":
-        why = record.failure.removeprefix(f"{Diverged.__name__}: ")
-        raise EnvironmentFailure(f"{why}; the record is in {keeper.folder.folder}")
+    if diverged is not None:
+        raise EnvironmentFailure(f"{diverged}; the record is in {keeper.folder.folder}") from diverged
 
 
 class _Keeper:

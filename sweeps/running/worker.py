@@ -100,6 +100,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Prepare the next trial in the same process."""
         self.begin(company_of(new_config), {})
+        self.limit = TimeLimit(self.notes / str(new_config["trial"]), self.timeout_seconds)
         return True
 
     def begin(self, assignments: Sequence[Assignment], states: Mapping[int, States]) -> None:
@@ -108,10 +109,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         The driver calls this before the first step if some of the company have ended, or if there are states to
         continue from.
         """
-        self.attempt = Attempt(assignments, self.data, self.device)
-        self.attempt.states = states
-        first = min(assignments[0].company or (assignments[0].trial,))  # by which Tune knows the company
-        self.limit = TimeLimit(self.notes / str(first), self.timeout_seconds)
+        self.attempt = Attempt(assignments, self.data, self.device, states)
 
     def step(self) -> dict[str, Any]:
         """Train one epoch of each trial."""

@@ -68,9 +68,8 @@ class InThisProcess:
             driver.turn()
 
     def _begin(self, trial: Trial) -> None:
-        left = self.driver.left_of(trial.company)
-        trial.attempt = Attempt(left, self.data, self.device)
-        trial.attempt.states = {assignment.trial: self.driver.begin(assignment) for assignment in left}
+        left, states = self.driver.begin(trial.company)
+        trial.attempt = Attempt(left, self.data, self.device, states)
 
     def _goes_on(self, trial: Trial) -> bool:
         """Train one epoch. Whether the trial has another."""
@@ -88,27 +87,21 @@ class InThisProcess:
         if not is_over and not is_stopped:
             self.searcher.on_trial_result(trial.trial_id, result)
         self.driver.advanced(*progress)
-        for one in progress:
-            if one.record.status != "stopped" and len(trial.company) > 1:
-                self.driver.ended(one.record.trial)
         if is_over or is_stopped:
             self.scheduler.on_trial_complete(None, trial, result)
             self.searcher.on_trial_complete(trial.trial_id, result)
-            for assignment in self.driver.left_of(trial.company):
-                self.driver.ended(assignment.trial)
+            self.driver.ended(trial.company)
         return not (is_over or is_stopped)
 
     def _is_tried_again(self, trial: Trial, error: BaseException) -> bool:
         trial.failures += 1
         if trial.failures <= self.max_failures:
-            for assignment in self.driver.left_of(trial.company):
-                self.driver.retried(assignment.trial)
+            self.driver.retried(trial.company)
             self._begin(trial)
             return True
         self.scheduler.on_trial_error(None, trial)
         self.searcher.on_trial_complete(trial.trial_id, error=True)
-        for assignment in self.driver.left_of(trial.company):
-            self.driver.failed(assignment, f"{type(error).__name__}: {error}")
+        self.driver.failed(trial.company, f"{type(error).__name__}: {error}")
         return False
 
 
