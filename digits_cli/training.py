@@ -95,41 +95,24 @@ def train(
 
     """
     from digits_core.data.datasets import absolute
-    from digits_core.errors import UsageError
     from digits_core.recipe import Scalar, parse_assignment
-    from digits_core.recipes import named_recipe
-    from sweeps.plans.config import ComparisonConfig, TrainingConfig
+    from sweeps.plans.config import TrainingConfig
 
     overrides: dict[str, Scalar] = dict(map(parse_assignment, assignments or []))
     overrides.update({} if epochs is None else {"training.epochs": epochs})
-    name = name if name is not None else default_name(Path(recipe).stem)
-    if seeds != 1:
-        if device is not None:
-            raise UsageError("--device cannot be used with --seeds, whose workers choose the device: leave it out")
-        first = named_recipe(recipe).build().with_overrides(overrides).training.seed if seed is None else seed
-        overrides.pop("training.seed", None)
-        over_seeds = ComparisonConfig(
-            runs=runs,
-            name=name,
-            recipe_names=(recipe,),
-            overrides=overrides,
-            seeds=seeds,
-            first_seed=first,
-            dataset=dataset and absolute(dataset),
-            folds=folds,
-        )
-        _compare([over_seeds], push, as_json=as_json)
-        return
     overrides.update({} if seed is None else {"training.seed": seed})
     config = TrainingConfig(
         runs=runs,
-        name=name,
+        name=name if name is not None else default_name(Path(recipe).stem),
         recipe_name=recipe,
         overrides=overrides,
         dataset=dataset and absolute(dataset),
         device=device,
         folds=folds,
     )
+    if seeds != 1:
+        _compare([config.over_seeds(seeds)], push, as_json=as_json)
+        return
     from sweeps.running.training_run import plan_training
 
     run_planned_training(plan_training(config), push, as_json=as_json)

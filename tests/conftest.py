@@ -165,6 +165,16 @@ def every_state(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def threads_kept() -> Iterator[None]:
+    """Replaying sets the number of threads of this process; afterwards it is what it was."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands train in this process instead of on Ray."""
     from tests.helpers.executors import InThisProcess

@@ -197,6 +197,21 @@ class TrainingConfig:
         """Folds to train on; 0 means a single split."""
         return self.named.folds if self.folds is None else self.folds
 
+    def over_seeds(self, count: int) -> "ComparisonConfig":
+        """The same recipe from this many seeds, its own first. Raises UsageError if that cannot be."""
+        if self.device is not None:
+            raise UsageError("--device cannot be used with --seeds, whose workers choose the device: leave it out")
+        return ComparisonConfig(
+            runs=self.runs,
+            name=self.name,
+            recipe_names=(self.recipe_name,),
+            overrides={field: value for field, value in self.overrides.items() if field != "training.seed"},
+            seeds=count,
+            first_seed=self.recipe.training.seed,
+            dataset=self.dataset,
+            folds=self.folds,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonConfig:

@@ -188,3 +188,17 @@ def test_a_recipe_that_diverges_is_named(tmp_path: Path) -> None:
     assert "lenet, optimizer.weight_decay=10.0" in [failure["label"] for failure in document["failures"]]
     assert all(failure["seed"] == 0 and "Diverged" in failure["error"] for failure in document["failures"])
     assert dict(comparisons_lines([outcome]))["failed"].startswith("lenet, optimizer.weight_decay=")
+
+
+def test_one_recipe_over_seeds_begins_with_its_own(tmp_path: Path) -> None:
+    asked = TrainingConfig(
+        runs=tmp_path, name="x", recipe_name="lenet", dataset="sklearn-digits", overrides={"training.seed": 7}
+    )
+    plan = plan_comparison(asked.over_seeds(3))
+    assert isinstance(plan.recipes, Given)
+    assert [one.recipe.training.seed for one in plan.recipes.assignments] == [7, 8, 9]
+    assert replace(asked, overrides={"training.seed": 2**32 - 3}).over_seeds(3).seed_numbers[-1] == 2**32 - 1
+    with pytest.raises(UsageError, match="with 3 seeds, --seed must be between 0 and 4294967293, got 4294967294"):
+        replace(asked, overrides={"training.seed": 2**32 - 2}).over_seeds(3)
+    with pytest.raises(UsageError, match="--device cannot be used with --seeds"):
+        replace(asked, device="cpu").over_seeds(3)

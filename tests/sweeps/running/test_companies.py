@@ -130,24 +130,19 @@ def test_one_that_diverges_fails_alone(tmp_path: Path, monkeypatch: pytest.Monke
     assert read_journal(run.folder).trials[1].status == "failed"
 
 
+@pytest.mark.usefixtures("threads_kept")
 def test_a_trial_is_replayed_in_the_company_it_had(undisturbed: Run) -> None:
-    threads = torch.get_num_threads()
-    try:
-        assert replay(*choose_trial(undisturbed, 3), lambda row: None).same_bits
-    finally:
-        torch.set_num_threads(threads)
+    assert replay(*choose_trial(undisturbed, 3), lambda row: None).same_bits
 
 
+@pytest.mark.usefixtures("threads_kept")
 def test_what_was_not_stacked_is_replayed_one_by_one(undisturbed: Run) -> None:
     """As records of earlier versions, whose folds were trained one after another."""
     run, record = choose_trial(undisturbed, 3)
-    threads = torch.get_num_threads()
-    try:
-        assert not replay(run, replace(record, company=(), stack_size=1), lambda row: None).same_bits
-    finally:
-        torch.set_num_threads(threads)
+    assert not replay(run, replace(record, company=(), stack_size=1), lambda row: None).same_bits
 
 
+@pytest.mark.usefixtures("threads_kept")
 def test_a_company_that_is_not_known_cannot_be_replayed(undisturbed: Run) -> None:
     run, record = choose_trial(undisturbed, 3)
     with pytest.raises(UsageError, match="trial 3 was trained with trial 7, which this run does not know"):

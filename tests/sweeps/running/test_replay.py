@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +14,7 @@ from sweeps.running.replay import choose_trial, replay
 from sweeps.running.training_run import plan_training, run_training
 from tests.helpers.runs import spoil, train_into
 
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("threads_kept")
 
 
 @pytest.fixture
