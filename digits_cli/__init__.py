@@ -4,7 +4,7 @@ completing.py   what a shell completes
 delivering.py   export and transfer
 entry.py        where `digits` starts
 explaining.py   help
-finishing.py    what commands that train have in common: trials with progress, then the finish and the page
+finishing.py    what commands that train have in common: trials with progress, the finish, the page; sweep --then
 judging.py      leaderboard, confirm, ensemble and doubts
 looking.py      ls, show, watch and rm
 moving.py       push, pull and track

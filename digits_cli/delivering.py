@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from digits_cli.predicting import StoredModel
-from digits_cli.shell import AsJson, Runs, emit, errors_in_one_line, safe_name, say
+from digits_cli.shell import AsJson, Runs, Tta, emit, errors_in_one_line, safe_name, say
 from digits_core import DEFAULT_RUNS
 
 
@@ -32,6 +32,7 @@ def export(
     licence: Annotated[
         str, typer.Option("--license", help="Licence of the weights, for the model card: apache-2.0, mit, cc-by-4.0...")
     ] = "unknown",
+    tta: Tta = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write to.", show_default="exports/ in the runs folder")
     ] = None,
@@ -50,6 +51,8 @@ def export(
         digits export --model first/17
 
         digits export --ensemble --preprocess --json
+
+        digits export --model first --tta
 
         digits export --model small --format c --int8 --max-flash 64k
 
@@ -71,7 +74,7 @@ def export(
     from digits_core.delivery.exporting import export as write_export
     from digits_core.inference.classifier import open_classifier
 
-    classifier = open_classifier(runs, selector)
+    classifier = open_classifier(runs, selector, tta=tta)
     kind = f"{format_}-int8" if int8 else format_
     folder = output or runs / "exports" / f"{safe_name(classifier.name)}-{kind}"
     result = write_export(classifier, config, folder, say)
@@ -109,6 +112,7 @@ def transfer(
             "--corruptions", help="Also test on the models' own test images with the fifteen MNIST-C corruptions."
         ),
     ] = False,
+    tta: Tta = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="transfer.html in the runs folder")
     ] = None,
@@ -143,7 +147,7 @@ def transfer(
     from reports.pages.plain import write_transfer_page
 
     selectors: list[str | None] = list(dict.fromkeys(models)) if models else [None]
-    classifiers = [open_classifier(runs, selector) for selector in selectors]
+    classifiers = [open_classifier(runs, selector, tta=tta) for selector in selectors]
     columns = list(dict.fromkeys(map(absolute, on or []))) or default_datasets(classifiers)
     result = run_transfer(classifiers, columns, corruptions=corruptions, say=say)
     page = write_transfer_page(result, output or runs / "transfer.html")

@@ -1,4 +1,7 @@
-"""What commands that train have in common: run the trials, finish the run, write its page, then print the result."""
+"""What commands that train have in common: run the trials, finish the run, write its page, then print the result.
+
+And what follows a search in the same command, if that was asked for: confirmation and ensemble.
+"""
 
 import contextlib
 import sys
@@ -6,9 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from digits_cli.shell import INTERRUPTED, emit, say
 from digits_core.runs.run import Run
 
 if TYPE_CHECKING:
+    from digits_cli.printed.following import Followed
+    from sweeps.plans.following import Following
     from sweeps.plans.planning import RunPlan
 
 
@@ -32,3 +40,50 @@ def finished(run: Run) -> Iterator[tuple[Run, Path | None]]:
     run = finish(run)
     with report_after_result(Run(run.outer.folder)) as report:
         yield run, report
+
+
+def run_following(run: Run, following: "Following", *, as_json: bool) -> None:
+    """Do what follows the search of a run, finish the run, and print the results of all steps as one."""
+    from digits_cli.printed.following import followed_document, followed_lines
+    from reports.pages.report import report_after_result
+
+    done = _followed(run, following)
+    with report_after_result(done.sweep) as report:
+        emit(followed_document(done, report), followed_lines(done, report), as_json=as_json)
+    if done.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _followed(run: Run, following: "Following") -> "Followed":
+    from digits_cli.printed.following import Followed
+    from digits_core.inference.ensembling import build_ensemble
+    from sweeps.finishing.finish import finish
+    from sweeps.plans.following import CONFIRM, ENSEMBLE
+
+    confirmed = _confirmed(run, following) if CONFIRM in following.steps else None
+    run = Run(run.folder) if confirmed is not None and confirmed.ranked else finish(run)
+    interrupted = confirmed is not None and _is_interrupted(confirmed)
+    ensemble = None
+    if ENSEMBLE in following.steps and not interrupted:
+        together = following.ensemble(confirmed=confirmed is not None and bool(confirmed.ranked))
+        ensemble = build_ensemble(run, together)
+    return Followed(sweep=Run(run.folder), confirmation=confirmed, ensemble=ensemble, interrupted=interrupted)
+
+
+def _confirmed(run: Run, following: "Following") -> Run | None:
+    """The confirmation, finished; None if there was no time for it."""
+    from digits_core.errors import UsageError
+    from sweeps.finishing.finish import finish
+    from sweeps.plans.confirming import plan_confirmation
+
+    try:
+        planned = plan_confirmation(following.confirmation(run))
+    except UsageError as error:
+        say(f"not confirmed: {error}")
+        return None
+    say(planned.plan.line)
+    return finish(ran(planned.plan))
+
+
+def _is_interrupted(confirmed: Run) -> bool:
+    return confirmed.summary is None or confirmed.summary.interrupted

@@ -33,6 +33,9 @@ RunName = Annotated[
         help="Name of a sweep or comparison.", show_default="the latest", autocompletion=completing.run_names
     ),
 ]
+PerArchitecture = Annotated[
+    int | None, typer.Option(help="Take at most so many recipes of one architecture.", show_default="any number")
+]
 RunOrPage = Annotated[
     str | None,
     typer.Argument(
@@ -120,6 +123,11 @@ def confirm(
             "--refit", help="Train final models on the validation set too; only the test set can then judge them."
         ),
     ] = False,
+    per_architecture: PerArchitecture = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(help="Finish within this time, e.g. 10m, on as many seeds as it allows.", show_default="none"),
+    ] = None,
     sweep: SweepName = None,
     concurrency: Concurrency = None,
     push: Push = None,
@@ -143,13 +151,24 @@ def confirm(
 
         digits confirm --top 1 --seeds 3 --refit
 
+        digits confirm --top 3 --per-architecture 1 --time-budget 10m
+
         digits confirm --sweep first --json
 
     """
     from sweeps.plans.config import ConfirmConfig
+    from sweeps.words import optional_seconds_of
 
     config = ConfirmConfig(
-        runs=runs, sweep=sweep, top=top, seeds=seeds, folds=folds, refit=refit, concurrency=concurrency
+        runs=runs,
+        sweep=sweep,
+        top=top,
+        seeds=seeds,
+        folds=folds,
+        refit=refit,
+        concurrency=concurrency,
+        per_architecture=per_architecture,
+        time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
     )
     _confirm(config, push, take_over=take_over, as_json=as_json)
 
@@ -168,8 +187,13 @@ def _confirm(config: "ConfirmConfig", push: str | None, *, take_over: bool, as_j
 
 def _run_confirmation(planned: "Confirmation", *, refit: bool, folds: int, as_json: bool) -> None:
     from digits_cli.finishing import finished, ran
-    from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
-    from digits_cli.printed.refit import refit_document, refit_lines
+    from digits_cli.printed.leaderboard import (
+        ConfirmationOutcome,
+        confirmation_document,
+        confirmation_lines,
+        refit_document,
+        refit_lines,
+    )
     from digits_core.judging.leaderboard import leaderboard as judge
     from digits_core.runs.run import Run
 
@@ -194,6 +218,13 @@ def ensemble(
         str, typer.Option(help="all (the sweep's trials) or confirmed (the runs of `digits confirm`).")
     ] = "all",
     calibrate: Annotated[str, typer.Option(help="Calibrate the probabilities: none or temperature.")] = "none",
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta", help="Test-time augmentation: ask each network about an image also moved and turned a little."
+        ),
+    ] = False,
+    per_architecture: PerArchitecture = None,
     sweep: SweepName = None,
     push: Push = None,
     take_over: TakeOver = False,
@@ -205,13 +236,17 @@ def ensemble(
     Uses their stored predictions; nothing is trained. Greedy selection (Caruana et al. 2004) and stacking are used only
     if they beat the uniform vote by more than chance would explain. Their validation figures are cross-fitted. Also
     shows what each member adds, how the members differ, which images the ensemble rescues and breaks, and what it
-    costs. Opens the sealed test set to score the members and the ensembles; the sweep's ledger records every opening.
+    costs. With --tta the networks are asked about every image in up to seven poses, which takes seven times as long;
+    the result says whether that pays on the validation set. Opens the sealed test set to score the members and the
+    ensembles; the sweep's ledger records every opening.
 
     Examples:
 
         digits ensemble --top 5
 
         digits ensemble --pool confirmed --method stack --calibrate temperature
+
+        digits ensemble --top 6 --per-architecture 2 --tta
 
         digits ensemble --top 10 --sweep first --json
 
@@ -220,7 +255,9 @@ def ensemble(
     from digits_core.runs.ensemble_records import EnsembleConfig
     from digits_core.runs.run import Run
 
-    config = EnsembleConfig(top=top, method=method, pool=pool, calibrate=calibrate)
+    config = EnsembleConfig(
+        top=top, method=method, pool=pool, calibrate=calibrate, tta=tta, per_architecture=per_architecture
+    )
     run = Run.open(runs, sweep)
     with pushed_along(run.folder, push, take_over=take_over):
         _ensemble(config, run, as_json=as_json)

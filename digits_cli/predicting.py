@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digits_cli import completing
-from digits_cli.shell import FAILED, AsJson, Runs, emit, errors_in_one_line, say
+from digits_cli.shell import FAILED, AsJson, Runs, Tta, emit, errors_in_one_line, say
 from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def predict(
             help="File for --explain, or for the digits of a table.", show_default="predictions.html in the runs folder"
         ),
     ] = None,
+    tta: Tta = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -93,7 +94,7 @@ def predict(
     if any(image.lower().rpartition("#")[0].endswith(TABLES) or image.lower().endswith(TABLES) for image in images):
         if len(images) > 1 or labels_from_name or one_digit or explain or output is None:
             raise UsageError("a table is read alone, into a file: digits predict test.csv --output submission.csv")
-        _predict_table(images[0], model, output, runs, as_json=as_json)
+        _predict_table(images[0], model, output, runs, tta=tta, as_json=as_json)
         return
     if output is not None and not explain:
         raise UsageError("--output names the page that --explain writes; add --explain")
@@ -103,7 +104,7 @@ def predict(
     from digits_cli.printed.predict import predict_document, reading_lines, summary_lines
     from digits_core.delivery.reader import Reader, open_model
 
-    reader = Reader(open_model(runs, model))
+    reader = Reader(open_model(runs, model, tta=tta))
     readings = []
     lines = []
     for reading in reader.read_files(inputs.pictures, one_digit=one_digit):
@@ -140,13 +141,13 @@ def _say_left_out(left_out: Sequence["LeftOut"]) -> None:
         say(f"not read: {len(left_out) - MOST_NAMED:,} more (--json lists all)")
 
 
-def _predict_table(table: str, model: str | None, output: Path, runs: Path, *, as_json: bool) -> None:
+def _predict_table(table: str, model: str | None, output: Path, runs: Path, *, tta: bool | None, as_json: bool) -> None:
     from digits_cli.printed.predict import table_document, table_lines
     from digits_core.delivery.reader import open_model
     from digits_core.delivery.submission import check_output, read_table, write_submission
 
     check_output(table, output)
-    opened = open_model(runs, model)
+    opened = open_model(runs, model, tta=tta)
     digits = read_table(opened, table)
     write_submission(output, digits)
     emit(table_document(opened, digits, output), table_lines(opened, digits, output), as_json=as_json)
@@ -160,6 +161,7 @@ def serve(
         str, typer.Option(help="Address to listen on; anything but loopback is open to other machines.")
     ] = "127.0.0.1",
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    tta: Tta = None,
     runs: Runs = Path(DEFAULT_RUNS),
     as_json: AsJson = False,
 ) -> None:
@@ -182,7 +184,7 @@ def serve(
     from digits_core.delivery.server import serve as answer
 
     with listen(host, port) as opened:
-        reader = Reader(open_model(runs, model))
+        reader = Reader(open_model(runs, model, tta=tta))
         url = url_of(opened)
         if not is_loopback(opened):
             say("anyone who can reach this machine can use this page; there is no password")

@@ -23,6 +23,7 @@ from digits_core import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from sweeps.plans.config import ResumeConfig, SweepConfig
+    from sweeps.plans.following import Following
     from sweeps.plans.planning import RunPlan
 
 
@@ -62,6 +63,13 @@ TimeBudget = Annotated[
 Target = Annotated[
     str | None,
     typer.Option(help="Stop once a trial reaches this on validation, e.g. accuracy=0.995.", show_default="none"),
+]
+Then = Annotated[
+    str | None,
+    typer.Option(
+        help="What follows the search: confirm, ensemble or confirm,ensemble. A time budget covers all of it.",
+        show_default="nothing",
+    ),
 ]
 TrialTimeout = Annotated[
     str | None, typer.Option(help="Fail a trial that takes longer, e.g. 90s, 10m or 2h.", show_default="none")
@@ -115,6 +123,7 @@ def sweep(
     configs: Configs = None,
     time_budget: TimeBudget = None,
     target: Target = None,
+    then: Then = None,
     max_failures: MaxFailures = 2,
     trial_timeout: TrialTimeout = None,
     keep: Keep = 10,
@@ -136,13 +145,17 @@ def sweep(
     default. The search covers the architecture and its size, optimizer, learning rate, weight decay, schedule, batch
     size, dropout and augmentation. At the end, the leader on validation is scored once on the sealed test set, and a
     report is written to the run's folder. Missing data is downloaded to DIGITS_DATA_DIR (`digits doctor` shows where
-    that is). Ctrl-C keeps everything that has finished; `digits resume` continues the sweep, even after a crash.
+    that is). With --then confirm,ensemble the best three recipes are trained again on fresh seeds (three, or as many as
+    the time budget allows), and all these networks are combined: one command, one page. Ctrl-C keeps everything that
+    has finished; `digits resume` continues the sweep, even after a crash.
 
     Examples:
 
         digits sweep --trials 100
 
         digits sweep --dataset mnist --time-budget 10m --name first
+
+        digits sweep --dataset mnist --time-budget 15m --then confirm,ensemble
 
         digits sweep --fix model.name=lenet --search random --scheduler none --dry-run
 
@@ -159,6 +172,7 @@ def sweep(
     from sweeps import for_a_cluster
     from sweeps.plans.config import SweepConfig, parse_gpus_per_trial
     from sweeps.plans.ending import parse_target
+    from sweeps.plans.following import parse_then
     from sweeps.words import optional_seconds_of
 
     # Report bad options before the imports that take seconds.
@@ -179,6 +193,7 @@ def sweep(
         configs=configs,
         time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
         target_accuracy=None if target is None else parse_target(target),
+        then=parse_then(then),
         max_failures=max_failures,
         trial_timeout_seconds=optional_seconds_of("--trial-timeout", trial_timeout),
         keep=keep,
@@ -196,13 +211,14 @@ def sweep(
 
 def _search(config: "SweepConfig", push: str | None, *, as_json: bool) -> None:
     from digits_core.remote.along import pushed_along
+    from sweeps.plans.following import Following
     from sweeps.plans.planning import plan_sweep
     from sweeps.running.addresses import check_address
 
     plan = plan_sweep(config)
     check_address(plan.address)
     with pushed_along(plan.folder, push):
-        run_search(plan, as_json=as_json)
+        run_search(plan, Following.of(config) if config.then else None, as_json=as_json)
 
 
 def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
@@ -217,13 +233,17 @@ def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
     emit(estimate_document(plan, about), estimate_lines(plan, about), as_json=as_json)
 
 
-def run_search(plan: "RunPlan", *, as_json: bool) -> None:
-    """Run a planned sweep, finish it and print the result."""
-    from digits_cli.finishing import finished, ran
+def run_search(plan: "RunPlan", following: "Following | None" = None, *, as_json: bool) -> None:
+    """Run a planned sweep, do what follows if the search ended as it should, finish the run and print the result."""
+    from digits_cli.finishing import finished, ran, run_following
     from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
 
     say(plan.line)
-    with finished(ran(plan)) as (run, report):
+    run = ran(plan)
+    if following is not None and SweepOutcome(run=run, report=None).can_go_on:
+        run_following(run, following, as_json=as_json)
+        return
+    with finished(run) as (run, report):
         outcome = SweepOutcome(run=run, report=report)
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
         outcome.raise_if_failed()  # so that it comes before a failure to write the report
@@ -274,6 +294,7 @@ def resume(
     concurrency: Annotated[int | None, typer.Option(help="Trials to run at a time.", show_default="as before")] = None,
     time_budget: TimeBudget = None,
     target: Target = None,
+    then: Then = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -298,7 +319,7 @@ def resume(
 
         digits resume first
 
-        digits resume first --trials 200 --time-budget 1h --json
+        digits resume first --trials 200 --time-budget 1h --then confirm,ensemble --json
 
         digits pull s3://lab/digits/first && digits resume first --push s3://lab/digits --take-over
 
@@ -306,6 +327,7 @@ def resume(
     from sweeps import for_a_cluster
     from sweeps.plans.config import ResumeConfig, parse_gpus_per_trial
     from sweeps.plans.ending import parse_target
+    from sweeps.plans.following import parse_then
     from sweeps.words import optional_seconds_of
 
     config = ResumeConfig(
@@ -315,6 +337,7 @@ def resume(
         concurrency=concurrency,
         time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
         target_accuracy=None if target is None else parse_target(target),
+        then=parse_then(then),
         storage=storage,
         address=address,
         gpus_per_trial=parse_gpus_per_trial(gpus_per_trial),
@@ -326,13 +349,18 @@ def resume(
 
 def _resume(config: "ResumeConfig", push: str | None, *, take_over: bool, as_json: bool) -> None:
     from digits_cli.training import run_comparisons, run_planned_training
+    from digits_core.errors import UsageError
     from digits_core.records import RunKind
     from digits_core.remote.along import pushed_along
     from digits_core.runs.run import Run
+    from sweeps.plans.following import Following
     from sweeps.plans.planning import plan_resumption
     from sweeps.running.addresses import check_address
 
-    if Run.open(config.runs, config.name).header.kind == RunKind.TRAINING:
+    kind = Run.open(config.runs, config.name).header.kind
+    if config.then and kind != RunKind.SWEEP:
+        raise UsageError(f"{config.name!r} is not a sweep, so nothing can follow its search: leave out --then")
+    if kind == RunKind.TRAINING:
         from sweeps.running.training_run import plan_resumed_training
 
         plan_again = plan_resumed_training(config.runs, config.name)
@@ -344,4 +372,4 @@ def _resume(config: "ResumeConfig", push: str | None, *, take_over: bool, as_jso
         if plan.header.kind == RunKind.COMPARISON:
             run_comparisons([plan], as_json=as_json)
         else:
-            run_search(plan, as_json=as_json)
+            run_search(plan, Following.of(config) if config.then else None, as_json=as_json)

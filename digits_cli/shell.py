@@ -29,6 +29,14 @@ Push = Annotated[
     typer.Option(help="Also send the run to s3://BUCKET/FOLDER, gs://..., az://... or a folder, as it grows."),
 ]
 TakeOver = Annotated[bool, typer.Option("--take-over", help="With --push: take the run from a machine that is lost.")]
+Tta = Annotated[
+    bool | None,
+    typer.Option(
+        "--tta/--no-tta",
+        help="Test-time augmentation: also ask about the image moved and turned a little (up to seven times as long).",
+        show_default="as the ensemble was built",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folds = Annotated[
     int | None, typer.Option(help="Cross-validation folds; 0 for a single split.", show_default="as published")

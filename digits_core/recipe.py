@@ -156,6 +156,7 @@ class Augmentation:
     shift_fraction: float = 0.1  # of the image's side, before zooming
     elastic_fraction: float = 0.0  # largest displacement of a coarse grid's knots, as a share of the image's side
     erasing_probability: float = 0.0  # of blanking a rectangle of 2 to 20 % of the image
+    still_epochs: int = 0  # the last so many epochs train on the images as they are
 
     def __post_init__(self) -> None:
         _check_range("augmentation.rotation_degrees", self.rotation_degrees, 0.0, 180.0)
@@ -164,6 +165,11 @@ class Augmentation:
         _check_range("augmentation.shift_fraction", self.shift_fraction, 0.0, 0.5)
         _check_range("augmentation.elastic_fraction", self.elastic_fraction, 0.0, 0.5)
         _check_range("augmentation.erasing_probability", self.erasing_probability, 0.0, 1.0)
+        _check_range("augmentation.still_epochs", self.still_epochs, 0, MOST_EPOCHS)
+
+
+STILL = Augmentation(rotation_degrees=0.0, shear_degrees=0.0, zoom_fraction=0.0, shift_fraction=0.0)
+"""No augmentation: training on the images as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +183,7 @@ class Training:
     compile: str = "auto"  # auto: CUDA graph on a GPU, eager elsewhere; on: torch.compile; off: eager
     patience_epochs: int = 0  # early stopping after so many epochs without a lower validation NLL; 0: never
     ema_decay: float = 0.0  # of the weights' exponential moving average, which is then evaluated and kept; 0: none
+    average_epochs: int = 0  # the mean of the weights after each of the last so many epochs is kept; 0: none
     gradient_clip: float = 0.0  # largest norm of the whole gradient; 0: no clipping
     keep: str = "best"  # which epoch's weights: the one with the lowest validation NLL, or the last
 
@@ -189,6 +196,9 @@ class Training:
         _check_choice("training.keep", self.keep, KEPT_EPOCHS)
         _check_range("training.patience_epochs", self.patience_epochs, 0, MOST_EPOCHS)
         _check_range("training.ema_decay", self.ema_decay, 0.0, 0.99999)
+        _check_range("training.average_epochs", self.average_epochs, 0, MOST_EPOCHS)
+        if self.average_epochs and self.ema_decay:
+            raise UsageError("training.average_epochs and training.ema_decay are two averages; set one of them to 0")
         _check_range("training.gradient_clip", self.gradient_clip, 0.0, 1e6)
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from digits_core.errors import UsageError, unknown_name
-from digits_core.recipe import Augmentation, Input, Loss, Model, Optimizer, Recipe, Schedule, Training
+from digits_core.recipe import STILL, Augmentation, Input, Loss, Model, Optimizer, Recipe, Schedule, Training
 
-STILL = Augmentation(rotation_degrees=0.0, shear_degrees=0.0, zoom_fraction=0.0, shift_fraction=0.0)
 CONSTANT = Schedule(name="constant")
 LARGEST_FILE_BYTES = 2**20  # of a best-parameters file
 LONGEST_TITLE = 200

@@ -7,11 +7,11 @@ delivering.py    export and transfer
 doctor.py        doctor
 doubts.py        doubts
 ensemble.py      ensemble
+following.py     sweep --then
 judge.py         judge
-leaderboard.py   leaderboard and confirm
+leaderboard.py   leaderboard and confirm, with --refit too
 moving.py        push, pull and ls --at
 predict.py       predict
-refit.py         confirm --refit
 runs.py          ls, show, watch and rm
 sweep.py         sweep, --dry-run too; how scores and spreads are written in a line
 training.py      train, replay and recipes

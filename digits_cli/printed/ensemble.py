@@ -7,7 +7,7 @@ from typing import Any
 from digits_cli.printed.sweep import score_document, score_text
 from digits_core.metrics import Score
 from digits_core.runs.command_line import open_command
-from digits_core.runs.ensemble_records import Contender, EnsembleRecord, share_text
+from digits_core.runs.ensemble_records import Contender, EnsembleRecord, InPoses, share_text
 from digits_core.runs.run import Run
 from sweeps.words import counted
 
@@ -29,6 +29,7 @@ def ensemble_document(run: Run, record: EnsembleRecord, report: Path | None) -> 
                 "validation": score_document(record.calibrated.validation),
                 "test": score_document(record.calibrated.test),
             },
+            "test_time_augmentation": record.in_poses and _poses_document(record.in_poses),
             "parameters": record.parameter_count,
             "image_seconds": record.image_seconds,
         },
@@ -55,6 +56,16 @@ def ensemble_document(run: Run, record: EnsembleRecord, report: Path | None) -> 
     }
 
 
+def _poses_document(posed: InPoses) -> dict[str, Any]:
+    """Of the uniform vote on the validation set, with and without test-time augmentation."""
+    return {
+        "poses": posed.pose_count,
+        "validation": score_document(posed.validation),
+        "validation_without": score_document(posed.without),
+        "nll_difference_interval": [posed.low, posed.high],
+    }
+
+
 def _weights(record: EnsembleRecord, contender: Contender) -> list[dict[str, Any]]:
     return [
         {"trial": trial, "name": record.name_of(trial), "weight": weight} for trial, weight in contender.weights.items()
@@ -73,6 +84,7 @@ def ensemble_lines(run: Run, record: EnsembleRecord, report: Path | None) -> lis
         lines.append(("  validation", score_text(contender.validation)))
         lines.append(("  sealed test", score_text(contender.test)))
     lines.append(("chosen", f"{record.method}: {record.reason}"))
+    lines += _poses_lines(record)
     lines += _calibrated_lines(record)
     lines += _analysis_lines(record)
     lines.append(("test opened", counted(len(run.ledger), "time")))
@@ -113,6 +125,21 @@ def _calibrated_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
         ("calibrated", f"temperature {calibrated.temperature:.2f}; calibration error (ECE) and NLL, before and after:"),
         ("  validation", f"{_before_after(before.validation, after.validation)} (cross-fitted)"),
         ("  sealed test", _before_after(before.test, after.test)),
+    ]
+
+
+def _poses_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
+    posed = record.in_poses
+    if posed is None:
+        return []
+    verdict = "it gains" if posed.high < 0 else "it loses" if posed.low > 0 else "it makes no difference that shows"
+    return [
+        (
+            "--tta",
+            f"{posed.pose_count} poses of every image; uniform vote on validation, with and without:"
+            f" {posed.validation.error_count} and {posed.without.error_count} wrong, NLL {posed.validation.nll:.4f} and"
+            f" {posed.without.nll:.4f} (difference {posed.low:+.5f} .. {posed.high:+.5f}: {verdict})",
+        )
     ]
 
 

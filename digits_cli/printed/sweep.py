@@ -47,6 +47,11 @@ class SweepOutcome:
         """The leader's first run on the sealed test set; None if that was not opened for it."""
         return self.leader.test.scores[0] if self.leader and self.leader.test else None
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the search ended as it should, with something to confirm or combine."""
+        return not self.summary.interrupted and not self.summary.error and bool(self.run.ranked)
+
     def raise_if_failed(self) -> None:
         """Raise EnvironmentFailure if an error ended the search or, with the last error, if all trials failed."""
         run = self.run

@@ -31,6 +31,7 @@ class Subject:
     weights: tuple[float, ...] = (1.0,)
     validation: Score | None = None
     test: Score | None = None
+    pose_count: int = 1  # how often each network is asked about an image: more than once with test-time augmentation
 
 
 def model_card(subject: Subject, export: Export | None = None, licence: str = "unknown") -> str:
@@ -117,6 +118,11 @@ def _use(subject: Subject, export: Export) -> str:
     else:
         takes = f"`image`, float32 (N, 1, {side}, {side}), 0 for paper and 1 for ink"
     text = f"Takes {takes}. Returns `probabilities`, float32 (N, 10), for the digits 0 to 9."
+    if subject.pose_count > 1:
+        text += (
+            f" Inside, each network sees the image in up to {subject.pose_count} poses (test-time augmentation: as it"
+            " is, moved a little, turned a little), and their probabilities are averaged."
+        )
     return text + (_example(subject, export) if export.config.format == "onnx" else "")
 
 

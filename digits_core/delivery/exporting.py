@@ -18,6 +18,7 @@ from digits_core.errors import EnvironmentFailure
 from digits_core.inference.classifier import Classifier
 from digits_core.inference.sealed import open_test_images
 from digits_core.judging.stats import mcnemar_p_value
+from digits_core.metrics import Score
 from digits_core.runs.durable import as_utf8, write_atomically
 
 CLOSE = 1e-3  # allowed difference of probabilities between two formats of a model: rounding, other summation orders
@@ -79,14 +80,22 @@ def _converted(classifier: Classifier, model: Deployed, config: ExportConfig) ->
 
 
 def _subject(classifier: Classifier) -> Subject:
-    together = classifier.ensemble
     return Subject(
         name=classifier.name,
         header=classifier.header,
         records=classifier.records,
         weights=tuple(classifier.combine.weights.tolist()),
-        validation=together.chosen.validation if together else classifier.records[0].validation,
+        validation=_validation(classifier),
+        pose_count=classifier.pose_count,
     )
+
+
+def _validation(classifier: Classifier) -> Score | None:
+    """Its score on the validation set, if it was measured as it is used: with or without test-time augmentation."""
+    together = classifier.ensemble
+    if (together is not None and together.in_poses is not None) != (classifier.pose_count > 1):
+        return None
+    return together.chosen.validation if together else classifier.records[0].validation
 
 
 def _label(classifier: Classifier) -> onnx_model.Label:
@@ -96,6 +105,7 @@ def _label(classifier: Classifier) -> onnx_model.Label:
         data_checksum=classifier.header.data_checksum,
         side=classifier.side,
         members=len(classifier.records),
+        poses=classifier.pose_count,
     )
 
 

@@ -30,6 +30,7 @@ class Label:
     data_checksum: str
     side: int
     members: int
+    poses: int = 1  # how often each network is asked about an image: more than once with test-time augmentation
 
     def as_metadata(self) -> dict[str, str]:
         """As ONNX keeps it: texts by name."""
@@ -45,6 +46,7 @@ class OnnxModel:
     data_checksum: str | None  # of the data set it was trained on; None for a file made elsewhere
     side: int
     member_count: int
+    pose_count: int
     takes_bytes: bool
     content: bytes
     session: onnxruntime.InferenceSession
@@ -132,6 +134,7 @@ def open_onnx(path: Path) -> OnnxModel:
         data_checksum=said.get(f"{PREFIX}data_checksum"),
         side=side,
         member_count=_whole(said.get(f"{PREFIX}members")) or 1,
+        pose_count=_whole(said.get(f"{PREFIX}poses")) or 1,
         takes_bytes=takes_bytes,
         content=content,
         session=ready,

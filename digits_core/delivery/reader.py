@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from digits_core.delivery.onnx_model import FILE_NAME, onnx_path, open_onnx
 from digits_core.environment import how_to_install, is_installed
-from digits_core.errors import EnvironmentFailure
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.handwriting.boxes import NoDigit
 from digits_core.handwriting.cutting import best_chain
 from digits_core.handwriting.decode import Pixels, UnreadablePicture, read_picture
@@ -51,6 +51,10 @@ class Model(Protocol):
     def side(self) -> int:
         """Height and width, in pixels, of the images it takes."""
 
+    @property
+    def pose_count(self) -> int:
+        """How often each network is asked about an image: more than once with test-time augmentation."""
+
     def finite(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Probabilities (N, 10) of images, uint8 (N, side, side). Raises EnvironmentFailure if they are none."""
 
@@ -58,11 +62,21 @@ class Model(Protocol):
         """The same model on one thread, for as long as the context lasts."""
 
 
-def open_model(runs: Path, selector: str | None) -> Model:
-    """What `--model` names: an exported ONNX file, its folder, or a stored model as `open_classifier` takes it."""
+def open_model(runs: Path, selector: str | None, *, tta: bool | None = None) -> Model:
+    """What `--model` names: an exported ONNX file, its folder, or a stored model as `open_classifier` takes it.
+
+    Raises UsageError if test-time augmentation is asked for, or refused, otherwise than an ONNX file was exported.
+    """
     path = onnx_path(selector)
     if path is not None:
-        return open_onnx(path)
+        opened = open_onnx(path)
+        if tta is not None and tta != (opened.pose_count > 1):
+            was = "with" if opened.pose_count > 1 else "without"
+            asked = "--tta" if tta else "--no-tta"
+            raise UsageError(
+                f"{path} was exported {was} test-time augmentation: leave out {asked}, or export it again with {asked}"
+            )
+        return opened
     if not is_installed("torch"):
         raise EnvironmentFailure(
             f"stored networks need torch, which this install leaves out; run: {how_to_install('train')}; or export the"
@@ -70,7 +84,7 @@ def open_model(runs: Path, selector: str | None) -> Model:
         )
     from digits_core.inference.classifier import open_classifier
 
-    return open_classifier(runs, selector)
+    return open_classifier(runs, selector, tta=tta)
 
 
 class Reader:

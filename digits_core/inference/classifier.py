@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.inference.poses import pose_count
 from digits_core.inference.stored_model import stored_model, stored_precision
 from digits_core.judging.candidates import leader
 from digits_core.judging.ensemble import Stack, combine, fit_stack, majority, scaled
@@ -58,6 +59,7 @@ class Classifier:
     device: torch.device
     combine: Combination
     ensemble: EnsembleRecord | None = None
+    pose_count: int = 1  # how often each network is asked about an image: more than once with test-time augmentation
 
     @property
     def header(self) -> RunHeader:
@@ -113,12 +115,33 @@ class Classifier:
         return said
 
 
-def open_classifier(runs: Path, selector: str | None) -> Classifier:
+def open_classifier(runs: Path, selector: str | None, *, tta: bool | None = None) -> Classifier:
     """SWEEP, SWEEP/TRIAL, SWEEP/ensemble, SWEEP/confirmed/TRIAL, SWEEP/refitted/TRIAL, or "ensemble": the latest one.
 
     A sweep alone means its leader's network. None means the latest run's ensemble or, if it has none, its leader's
-    network. Raises UsageError if there is no such model, EnvironmentFailure if weights are missing or damaged.
+    network. tta: test-time augmentation; None: as the ensemble was built, and without it for a single network. Raises
+    UsageError if there is no such model, EnvironmentFailure if weights are missing or damaged.
     """
+    chosen = _chosen(runs, selector)
+    return _opened(chosen, in_poses=chosen.in_poses if tta is None else tta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """What a selector means, before any network is loaded."""
+
+    run: Run
+    name: str
+    records: Sequence[RunRecord]
+    combine: Combination
+    ensemble: EnsembleRecord | None = None
+
+    @property
+    def in_poses(self) -> bool:
+        return self.ensemble is not None and self.ensemble.in_poses is not None
+
+
+def _chosen(runs: Path, selector: str | None) -> _Chosen:
     if selector is None:
         run = Run.open(runs)
         return _ensemble(run) if run.ensemble else _leader(run)
@@ -149,15 +172,15 @@ def _latest_combined(runs: Path) -> Run:
     return max(combined, key=lambda one: one[0].stat().st_mtime)[1]
 
 
-def _leader(run: Run) -> Classifier:
+def _leader(run: Run) -> _Chosen:
     leads = leader(run)
     if leads is None:
         raise UsageError(f"{run.header.name!r} has no validated trial yet; see `digits show {run.header.name}`")
     return _single(leads.home, leads.runs[0])
 
 
-def _single(run: Run, record: RunRecord) -> Classifier:
-    return _classifier(run, _name(run, str(record.trial)), [record], ALONE)
+def _single(run: Run, record: RunRecord) -> _Chosen:
+    return _Chosen(run=run, name=_name(run, str(record.trial)), records=[record], combine=ALONE)
 
 
 def _name(run: Run, what: str) -> str:
@@ -166,7 +189,7 @@ def _name(run: Run, what: str) -> str:
     return "/".join([outer.folder.name, *within, what])
 
 
-def _ensemble(sweep: Run) -> Classifier:
+def _ensemble(sweep: Run) -> _Chosen:
     record = sweep.ensemble
     if record is None:
         raise UsageError(f"{sweep.header.name!r} has no ensemble yet; run: digits ensemble --sweep {sweep.header.name}")
@@ -179,7 +202,7 @@ def _ensemble(sweep: Run) -> Classifier:
     trials = [member.trial for member in record.members] or list(record.chosen.weights)
     used, together = _combination(confirmed, record, trials)
     members = [confirmed.record(trial) for trial in used]
-    return _classifier(confirmed, _name(sweep, ENSEMBLE), members, together, record)
+    return _Chosen(run=confirmed, name=_name(sweep, ENSEMBLE), records=members, combine=together, ensemble=record)
 
 
 def _combination(run: Run, record: EnsembleRecord, trials: Sequence[int]) -> tuple[list[int], Combination]:
@@ -187,7 +210,8 @@ def _combination(run: Run, record: EnsembleRecord, trials: Sequence[int]) -> tup
     temperature = record.calibrated.temperature if record.calibrated else 1.0
     if record.method == "stack":  # its regression is not stored: fitting the same arrays gives the same one
         used = list(trials)
-        stored = np.stack([run.validation_probabilities(trial) for trial in used])
+        in_poses = record.in_poses is not None
+        stored = np.stack([run.validation_probabilities(trial, in_poses=in_poses) for trial in used])
         stack = fit_stack(run.validation_labels, stored)
         return used, Combination(weights=stack.weights(len(used)), stack=stack, temperature=temperature)
     weights = record.chosen.weights
@@ -196,13 +220,8 @@ def _combination(run: Run, record: EnsembleRecord, trials: Sequence[int]) -> tup
     return used, Combination(weights=shares, by_vote=record.method == "vote", temperature=temperature)
 
 
-def _classifier(
-    run: Run,
-    name: str,
-    records: Sequence[RunRecord],
-    together: Combination,
-    ensemble: EnsembleRecord | None = None,
-) -> Classifier:
+def _opened(chosen: _Chosen, *, in_poses: bool) -> Classifier:
+    run, name, records = chosen.run, chosen.name, chosen.records
     header = run.header
     if header.fold_count:
         raise UsageError(
@@ -220,8 +239,11 @@ def _classifier(
         name=name,
         run=run,
         records=tuple(records),
-        networks=tuple(stored_model(run, record, header.side).to(device).eval() for record in records),
+        networks=tuple(
+            stored_model(run, record, header.side, in_poses=in_poses).to(device).eval() for record in records
+        ),
         device=device,
-        combine=together,
-        ensemble=ensemble,
+        combine=chosen.combine,
+        ensemble=chosen.ensemble,
+        pose_count=max(pose_count(record.recipe.augmentation) for record in records) if in_poses else 1,
     )

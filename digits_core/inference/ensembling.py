@@ -1,13 +1,16 @@
 """`digits ensemble`: combines the best models' stored predictions and measures what that gains."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from digits_core.errors import UsageError
+from digits_core.inference.poses import pose_count
 from digits_core.inference.sealed import open_test
 from digits_core.judging.candidates import candidates
 from digits_core.judging.ensemble import (
@@ -28,6 +31,7 @@ from digits_core.judging.ensemble import (
 )
 from digits_core.judging.stats import Interval, mcnemar_p_value, paired_mean_interval
 from digits_core.metrics import image_nll, score
+from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
 from digits_core.runs.ensemble_records import (
     AgainstSingle,
@@ -35,6 +39,7 @@ from digits_core.runs.ensemble_records import (
     Contender,
     EnsembleConfig,
     EnsembleRecord,
+    InPoses,
     Member,
     PairOfMembers,
 )
@@ -42,6 +47,7 @@ from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
 
 ROUNDING = 1e-6  # smaller differences in NLL are rounding errors
+T = TypeVar("T")
 Labels = npt.NDArray[np.int64]  # (N,)
 Members = npt.NDArray[np.float32]  # (M, N, 10)
 Combined = npt.NDArray[np.float64]  # (N, 10)
@@ -59,20 +65,46 @@ class Pool:
 def choose_pool(sweep: Run, config: EnsembleConfig) -> Pool:
     """The best trials, or all seeds of the best confirmed recipes. Raises UsageError if there are none."""
     if config.pool == "all":
-        records = [record for record in sweep.ranked if sweep.can_be_tested(record.trial)][: config.top]
-        if not records:
-            raise UsageError(f"{sweep.header.name!r} has no validated trial to combine; run a sweep first")
+        records = _usable(sweep, sweep.ranked, config)
+        records = _mixed(records, [record.recipe for record in records], config)
         return Pool(run=sweep, records=tuple(records), names=tuple(f"trial {record.trial}" for record in records))
     confirmed = sweep.confirmation()
-    best = [one for one in candidates(sweep) if one.confirmed][: config.top]
+    best = [one for one in candidates(sweep) if one.confirmed]
     if confirmed is None or not best:
         raise UsageError(
             f"no recipe of {sweep.header.name!r} is confirmed yet; run `digits confirm` first, or leave out --pool"
         )
-    records = [run for one in best for run in sorted(one.runs, key=lambda run: run.nll)]
-    records = [record for record in records if confirmed.can_be_tested(record.trial)]
+    best = _mixed(best, [one.record.recipe for one in best], config)
+    records = _usable(confirmed, [run for one in best for run in sorted(one.runs, key=lambda run: run.nll)], config)
     names = tuple(f"{record.label} seed {record.recipe.training.seed}" for record in records)
     return Pool(run=confirmed, records=tuple(records), names=names)
+
+
+def _usable(run: Run, records: Sequence[RunRecord], config: EnsembleConfig) -> list[RunRecord]:
+    """Those that can be scored on the test set. Raises UsageError if there are none."""
+    found = [record for record in records if run.can_be_tested(record.trial, in_poses=config.tta)]
+    if not records:
+        raise UsageError(f"{run.outer.name!r} has no validated trial to combine; run a sweep first")
+    if not found:
+        fix = "leave out --tta" if config.tta else "run the sweep again with a larger --keep"
+        raise UsageError(f"none of the trials of {run.outer.name!r} has kept its weights, so none can be tested; {fix}")
+    if config.tta and all(pose_count(record.recipe.augmentation) == 1 for record in found):
+        raise UsageError(
+            f"no trial of {run.outer.name!r} was trained on shifted or rotated images, so --tta has no poses to ask"
+            " about; leave it out"
+        )
+    return found
+
+
+def _mixed(best: Sequence[T], recipes: Sequence[Recipe], config: EnsembleConfig) -> list[T]:
+    """The first `top`, best first, with at most so many of one architecture as are allowed."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for one, recipe in zip(best, recipes, strict=True):
+        if config.per_architecture is None or counts[recipe.model.name] < config.per_architecture:
+            counts[recipe.model.name] += 1
+            chosen.append(one)
+    return chosen[: config.top]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +126,12 @@ def build_ensemble(sweep: Run, config: EnsembleConfig) -> EnsembleRecord:
     """
     pool = choose_pool(sweep, config)
     labels = sweep.validation_labels
-    validation = np.stack([pool.run.validation_probabilities(record.trial) for record in pool.records])
-    test = open_test(pool.run, pool.records, f"ensemble of {len(pool.records)}")
+    validation = as_it_is = np.stack([pool.run.validation_probabilities(record.trial) for record in pool.records])
+    if config.tta:
+        from digits_core.inference.validated import validation_in_poses  # torch: only needed here
+
+        validation = validation_in_poses(pool.run, pool.records)
+    test = open_test(pool.run, pool.records, f"ensemble of {len(pool.records)}", in_poses=config.tta)
     test_labels = Run(pool.run.folder).test_labels
     combinations = combinations_of(config.method, labels, validation, test)
     method, reason = choose(labels, combinations)
@@ -120,8 +156,9 @@ def build_ensemble(sweep: Run, config: EnsembleConfig) -> EnsembleRecord:
         pairs=_pairs(pool, labels, validation),
         against_single=_beside_single(test_labels, used_test, single.test),
         calibrated=calibrated,
+        in_poses=_in_poses(pool, labels, validation, as_it_is) if config.tta else None,
         parameter_count=sum(one.parameter_count for one in weighing),
-        image_seconds=_image_seconds(weighing),
+        image_seconds=_image_seconds(weighing, in_poses=config.tta),
     )
     RunWriter(sweep.folder).write_ensemble(record, used_validation, used_test)
     return record
@@ -224,6 +261,22 @@ def _beside_single(labels: Labels, used: Combined, single: Combined) -> AgainstS
     )
 
 
-def _image_seconds(records: Sequence[RunRecord]) -> float | None:
-    seconds = [record.image_seconds for record in records]
-    return sum(one for one in seconds if one is not None) if None not in seconds else None
+def _in_poses(pool: Pool, labels: Labels, posed: Members, as_it_is: Members) -> InPoses:
+    ours, without = (combine(one, uniform_weights(len(one))) for one in (posed, as_it_is))
+    difference = paired_mean_interval(nll_difference(labels, ours, without))
+    return InPoses(
+        pose_count=max(pose_count(record.recipe.augmentation) for record in pool.records),
+        validation=score(labels, ours),
+        without=score(labels, without),
+        low=difference.low,
+        high=difference.high,
+    )
+
+
+def _image_seconds(records: Sequence[RunRecord], *, in_poses: bool) -> float | None:
+    total = 0.0
+    for record in records:
+        if record.image_seconds is None:
+            return None
+        total += record.image_seconds * (pose_count(record.recipe.augmentation) if in_poses else 1)
+    return total

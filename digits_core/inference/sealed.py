@@ -15,7 +15,7 @@ from digits_core.runs.writer import RunWriter
 
 def open_test_images(run: Run, records: Sequence[RunRecord], purpose: str) -> LabelledImages:
     """The test images themselves, to check a model's exported forms on them. Adds a ledger line like any opening."""
-    test, _ = sealed_test_part(_digits_of(run))
+    test, _ = sealed_test_part(digits_of(run))
     RunWriter(run.folder).append_to_ledger(purpose, tuple(record.trial for record in records))
     return test
 
@@ -37,14 +37,14 @@ def open_test_labels(run: Run, purpose: str) -> Run:
 
     Returns the run as it is then. Raises EnvironmentFailure if the data set is not the one the run was trained on.
     """
-    test, indices = sealed_test_part(_digits_of(run))
+    test, indices = sealed_test_part(digits_of(run))
     writer = RunWriter(run.folder)
     writer.append_to_ledger(purpose, ())
     writer.write_test_part(test.labels, indices)
     return writer.run
 
 
-def _digits_of(run: Run) -> Digits:
+def digits_of(run: Run) -> Digits:
     """The run's data set. Raises EnvironmentFailure if it, or its split, is not the one the run was trained on."""
     header = run.header
     digits = load_digits(header.dataset)
@@ -60,9 +60,12 @@ def _digits_of(run: Run) -> Digits:
     return digits
 
 
-def open_test(run: Run, records: Sequence[RunRecord], purpose: str) -> npt.NDArray[np.float32]:
+def open_test(
+    run: Run, records: Sequence[RunRecord], purpose: str, *, in_poses: bool = False
+) -> npt.NDArray[np.float32]:
     """Test probabilities (M, N, 10) of stored models, computed once and kept. Every call adds a line to the ledger.
 
+    in_poses: with test-time augmentation; those without it are kept as well.
     Raises EnvironmentFailure if weights are missing or the data set is not the one the run was trained on, UsageError
     for a cross-validation.
     """
@@ -77,17 +80,19 @@ def open_test(run: Run, records: Sequence[RunRecord], purpose: str) -> npt.NDArr
             f"{header.name!r} is a cross-validation: it has one network per fold and none for the sealed test set;"
             " train the recipe with --folds 0 to combine or test it"
         )
-    digits = _digits_of(run)
+    digits = digits_of(run)
     test, indices = sealed_test_part(digits)
     device = default_device()
     # Load every model first: if one cannot be loaded, nothing is opened.
-    for record in records:
-        if run.has_opened_test(record.trial):
-            run.test_probabilities(record.trial)  # if they are damaged, nothing is opened
+    ways = (False, True) if in_poses else (False,)
+    asked = [(record, way) for record in records for way in ways]
+    for record, way in asked:
+        if run.has_opened_test(record.trial, in_poses=way):
+            run.test_probabilities(record.trial, in_poses=way)  # if they are damaged, nothing is opened
     unseen = [
-        (record, stored_model(run, record, digits.side).to(device))
-        for record in records
-        if not run.has_opened_test(record.trial)
+        (record, way, stored_model(run, record, digits.side, in_poses=way).to(device))
+        for record, way in asked
+        if not run.has_opened_test(record.trial, in_poses=way)
     ]
     writer = RunWriter(run.folder)
     writer.append_to_ledger(purpose, tuple(record.trial for record in records))
@@ -97,7 +102,7 @@ def open_test(run: Run, records: Sequence[RunRecord], purpose: str) -> npt.NDArr
     ):  # an ensemble of confirmed runs is stored in the sweep's folder
         keeper.write_test_part(test.labels, indices)
     images = as_tensor(test.images).to(device)
-    for record, model in unseen:
-        writer.write_test(record.trial, predict(model, images, stored_precision(record, device)))
+    for record, way, model in unseen:
+        writer.write_test(record.trial, predict(model, images, stored_precision(record, device)), in_poses=way)
     opened = writer.run
-    return np.stack([opened.test_probabilities(record.trial) for record in records])
+    return np.stack([opened.test_probabilities(record.trial, in_poses=in_poses) for record in records])

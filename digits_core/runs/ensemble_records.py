@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from digits_core.errors import check_count, unknown_name
 from digits_core.metrics import Score
-from digits_core.stored import MOST_TRIALS, Checksum, Count, Seconds, Share, TrialNumber
+from digits_core.stored import MOST_TRIALS, Checksum, Count, Positive, Seconds, Share, TrialNumber
 
 LARGEST_GAP = 1e-3  # how far weights may sum from one
 SINGLE = "single"
@@ -30,9 +30,12 @@ class EnsembleConfig:
     method: str = "greedy"
     pool: str = "all"
     calibrate: str = "none"
+    tta: bool = False  # test-time augmentation: members are asked about an image in several poses
+    per_architecture: int | None = None  # at most so many recipes of one architecture; None: any number
 
     def __post_init__(self) -> None:
         check_count("--top", self.top, MOST_TRIALS)
+        check_count("--per-architecture", self.per_architecture, MOST_TRIALS)
         for what, name, known in (
             ("ensemble method", self.method, METHODS),
             ("pool", self.pool, POOLS),
@@ -107,6 +110,17 @@ class Calibrated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InPoses:
+    """Test-time augmentation of the members, and what it gains. The scores are those of the uniform vote."""
+
+    pose_count: Positive  # the most of any member, the image as it is included
+    validation: Score
+    without: Score  # on the validation set, each image as it is
+    low: float  # 95 % interval of the difference in validation NLL, with minus without
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnsembleRecord:
     """The stored ensemble: which contender is used and why, and the others for comparison."""
 
@@ -120,8 +134,9 @@ class EnsembleRecord:
     pairs: tuple[PairOfMembers, ...] = ()
     against_single: AgainstSingle | None = None
     calibrated: Calibrated | None = None
+    in_poses: InPoses | None = None  # None: without test-time augmentation
     parameter_count: Count = 0  # sum over the members with a non-zero weight
-    image_seconds: Seconds | None = None  # sum over the same members
+    image_seconds: Seconds | None = None  # sum over the same members, in all their poses
     files: dict[Part, Checksum] = field(default_factory=dict, compare=False)  # none in old records
 
     def __post_init__(self) -> None:

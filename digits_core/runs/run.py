@@ -14,6 +14,7 @@ RUNS/NAME/sweep.json               RunHeader, written before the first trial
                       /record.json          RunRecord; written last, so its presence means that the trial has ended
                       /inside.safetensors   filters, feature maps and embedding of the network; leader only
                       /test.npy             only after the sealed test set was opened for this trial
+                      /validation-poses.npy, test-poses.npy   the same with test-time augmentation, where asked for
          /ledger.jsonl             one line for every opening of the test set
          /test_labels.npy, test_indices.npy   once the test set was opened
          /transfer.json            how its models do on other data sets: see digits_core.runs.transfer_records
@@ -54,7 +55,8 @@ from digits_core.runs.trial_folder import PREDICTIONS, RECORD, TrialFolder, fold
 
 T = TypeVar("T")
 HEADER = "sweep.json"
-TEST = "test.npy"
+TEST, POSED_TEST = "test.npy", "test-poses.npy"
+POSED_PREDICTIONS = "validation-poses.npy"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 Labels = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int64]
@@ -155,10 +157,16 @@ class Run:
         """Positions of the validation images in the data set, (N,)."""
         return read_indices(self.folder / "validation_indices.npy", len(self.validation_labels))
 
-    def validation_probabilities(self, trial: int) -> Probabilities:
-        """Probabilities at the trial's best epoch, (N, 10)."""
+    def validation_probabilities(self, trial: int, *, in_poses: bool = False) -> Probabilities:
+        """Probabilities at the trial's best epoch, (N, 10); with test-time augmentation, if asked for."""
         path, expected = self.trial(trial).folder / PREDICTIONS, self.record(trial).files.get(PREDICTIONS)
+        if in_poses:
+            path, expected = self.trial(trial).folder / POSED_PREDICTIONS, None
         return self._once(path, lambda: read_probabilities(path, len(self.validation_labels), expected))
+
+    def has_validation_in_poses(self, trial: int) -> bool:
+        """Whether its validation probabilities with test-time augmentation were computed."""
+        return os.path.lexists(self.trial(trial).folder / POSED_PREDICTIONS)
 
     def _once(self, path: Path, read: Callable[[], T]) -> T:
         if path not in self._known:
@@ -195,17 +203,17 @@ class Run:
         """Positions of the test images in the data set, (N,)."""
         return read_indices(self.folder / "test_indices.npy", len(self.test_labels))
 
-    def can_be_tested(self, trial: int) -> bool:
+    def can_be_tested(self, trial: int, *, in_poses: bool = False) -> bool:
         """Whether the trial has kept its weights or has its test probabilities already."""
-        return self.trial(trial).has_weights or self.has_opened_test(trial)
+        return self.trial(trial).has_weights or self.has_opened_test(trial, in_poses=in_poses)
 
-    def has_opened_test(self, trial: int) -> bool:
-        """Whether the test set was opened for this trial."""
-        return os.path.lexists(self.trial(trial).folder / TEST)
+    def has_opened_test(self, trial: int, *, in_poses: bool = False) -> bool:
+        """Whether the test set was opened for this trial, with test-time augmentation if asked for."""
+        return os.path.lexists(self.trial(trial).folder / (POSED_TEST if in_poses else TEST))
 
-    def test_probabilities(self, trial: int) -> Probabilities:
+    def test_probabilities(self, trial: int, *, in_poses: bool = False) -> Probabilities:
         """Test probabilities, (N, 10). Raises EnvironmentFailure if the test set was never opened for this trial."""
-        path = self.trial(trial).folder / TEST
+        path = self.trial(trial).folder / (POSED_TEST if in_poses else TEST)
         return self._once(path, lambda: read_probabilities(path, len(self.test_labels)))
 
     # --- runs inside its folder ---

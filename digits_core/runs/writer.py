@@ -18,7 +18,7 @@ from digits_core.records import RunHeader, RunSummary
 from digits_core.runs.durable import array_bytes, checksum, json_bytes, write_array, write_atomically
 from digits_core.runs.ensemble_records import EnsembleRecord, Part
 from digits_core.runs.ledger import append_to_ledger
-from digits_core.runs.run import HEADER, TEST, Run, check_name, ensemble_array
+from digits_core.runs.run import HEADER, POSED_PREDICTIONS, POSED_TEST, TEST, Run, check_name, ensemble_array
 from digits_core.runs.trial_folder import TrialWriter, folder_name
 
 UNFINISHED = ".new-"
@@ -94,9 +94,9 @@ class RunWriter:
         within = "" if run.outer is run else self.folder.name
         append_to_ledger(run.outer.folder, purpose, trials, within, run.outer.covered)
 
-    def write_test(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
+    def write_test(self, trial: int, probabilities: npt.NDArray[np.float32], *, in_poses: bool = False) -> None:
         """Keep a trial's test probabilities, (N, 10)."""
-        write_array(self.trial(trial).folder / TEST, probabilities)
+        write_array(self.trial(trial).folder / (POSED_TEST if in_poses else TEST), probabilities)
 
     def write_test_part(self, labels: npt.NDArray[np.uint8], indices: npt.NDArray[np.int64]) -> None:
         """Keep the test set's labels and the positions of its images in the data set, both (N,)."""
@@ -104,6 +104,10 @@ class RunWriter:
         write_array(self.folder / "test_indices.npy", indices)
 
     # --- the ensemble ---
+
+    def write_validation_in_poses(self, trial: int, probabilities: npt.NDArray[np.float32]) -> None:
+        """Keep a trial's validation probabilities with test-time augmentation, (N, 10)."""
+        write_array(self.trial(trial).folder / POSED_PREDICTIONS, probabilities)
 
     def write_ensemble(
         self, record: EnsembleRecord, validation: npt.NDArray[np.floating], test: npt.NDArray[np.floating]

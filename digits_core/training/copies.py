@@ -1,6 +1,7 @@
 """What is trained: one network's recipe and its images on a device, with what has come of it so far."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,26 @@ def check_batch_size(recipe: Recipe, train_count: int) -> None:
             f"training.batch_size {recipe.training.batch_size} is larger than the {train_count} training images;"
             f" choose at most {train_count}"
         )
+
+
+def split_order(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
+    """Batches of that size, of (N,) or (M, N). A single image left over joins the batch before it, for batch norm."""
+    batches = list(torch.split(order, batch_size, dim=-1))
+    if len(batches) > 1 and batches[-1].shape[-1] == 1 < batch_size:
+        batches[-2:] = [torch.cat(batches[-2:], dim=-1)]
+    return batches
+
+
+def gathered(parts: Sequence[DevicePart], indices: torch.Tensor, *, shared: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch's images and labels, by the indices (N,) of one copy or (M, N) of several.
+
+    shared: all copies have the same images.
+    """
+    if shared:
+        return parts[0].images[indices], parts[0].labels[indices]
+    each = list(zip(parts, indices, strict=True))
+    images = torch.stack([own.images[chosen] for own, chosen in each])
+    return images, torch.stack([own.labels[chosen] for own, chosen in each])
 
 
 class Copy:

@@ -11,16 +11,14 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from digits_core.data.digits import Split
 from digits_core.errors import UsageError
 from digits_core.metrics import Score, score
-from digits_core.recipe import Recipe
+from digits_core.recipe import STILL, Recipe
 from digits_core.records import EpochRow
 from digits_core.training.augment import augmented
 from digits_core.training.copies import (
@@ -29,9 +27,11 @@ from digits_core.training.copies import (
     DeviceSplit,
     Diverged,
     check_batch_size,
+    gathered,
     more_memory,
+    split_order,
 )
-from digits_core.training.device import default_device, has_native_bfloat16, room_for
+from digits_core.training.device import has_native_bfloat16, room_for
 from digits_core.training.evaluate import predict, to_model_input
 from digits_core.training.fast_steps import CapturedStep, freed_memory_kept, why_not_captured
 from digits_core.training.losses import training_loss
@@ -47,14 +47,6 @@ from digits_core.training.optim import (
 from digits_core.training.stacking import Streams, part, stack
 
 SMALLEST_SIDE_FOR_BFLOAT16 = 16  # below this, casting costs more than the matrix units save (docs/lab-log.md)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """What a finished training run returns."""
-
-    curve: tuple[EpochRow, ...]
-    best: BestEpoch
 
 
 def seed_for(seed: int, stream: str, epoch: int = 0) -> int:
@@ -123,8 +115,10 @@ class Stack:
         if self.recipe.training.compile == "on":
             self.forward = torch.compile(self.model)
         self.optimizers = build_optimizers(list(self.model.parameters()), self.recipe.optimizer, device)
-        decay = self.recipe.training.ema_decay
-        self.average = WeightAverage(self.model, decay) if decay else None
+        self.averages_steps = self.recipe.training.ema_decay > 0
+        averages = self.averages_steps or self.recipe.training.average_epochs > 0
+        self.average = WeightAverage(self.model, self.recipe.training.ema_decay) if averages else None
+        self.augmentation = self.recipe.augmentation  # of the current epoch
         self.augmentation_streams = [torch.Generator(device) for _ in copies]
         self.loss_sums = torch.zeros(len(copies), device=device)  # over the images of the current epoch so far
         self.error_counts = torch.zeros(len(copies), dtype=torch.int64, device=device)
@@ -175,8 +169,8 @@ class Stack:
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The network that is validated and kept: the weight average if the recipe asks for one."""
-        if self.average is None:
+        """The network that is validated and kept: the weight average, once there is one."""
+        if self.average is None or not self.average.steps:
             return self.model
         averaged: nn.Module = self.average.module
         return averaged
@@ -223,6 +217,7 @@ class Stack:
         for name, streams in (("augmentation", self.augmentation_streams), ("dropout", self.dropout_streams)):
             for one, stream in zip(self.copies, streams, strict=False):
                 stream.manual_seed(seed_for(one.recipe.training.seed, name, epoch))
+        self._augment_as_in(epoch)
         self.loss_sums.zero_()
         self.error_counts.zero_()
         self.model.train()
@@ -235,7 +230,7 @@ class Stack:
                 factor = learning_rate_factor(self.recipe.schedule, progress)
                 for optimizer in self.optimizers:
                     set_learning_rate(optimizer, self.recipe.optimizer.learning_rate * factor)
-                if self.average is not None:
+                if self.average is not None and self.averages_steps:
                     self.average.advance()
                 if self.captured is None:
                     self._step(indices)
@@ -244,7 +239,25 @@ class Stack:
                 # On other devices, reading the losses would wait for the device.
                 if self.device.type == "cpu" and not any(map(math.isfinite, self.loss_sums.tolist())):
                     break
+        if (
+            self.average is not None
+            and not self.averages_steps
+            and self._is_among_last(self.recipe.training.average_epochs, epoch)
+        ):
+            self.average.include(self.model)
         return self.loss_sums.tolist(), self.error_counts.tolist()
+
+    def _is_among_last(self, count: int, epoch: int) -> bool:
+        return epoch > self.recipe.training.epochs - count
+
+    def _augment_as_in(self, epoch: int) -> None:
+        """Set the augmentation of an epoch. A recorded step contains it, so where it changes, a new one is recorded."""
+        own = self.recipe.augmentation
+        wanted = STILL if self._is_among_last(own.still_epochs, epoch) else own
+        if wanted != self.augmentation:
+            self.augmentation = wanted
+            self.captured = None  # frees its memory before the next one takes some
+            self.captured = self._capture_where_possible()
 
     def _batches(self, epoch: int) -> list[torch.Tensor]:
         """The epoch's batches, as indices of training images: each copy's in its own order."""
@@ -282,22 +295,16 @@ class Stack:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.training.gradient_clip)
         for optimizer in self.optimizers:
             optimizer.step()
-        if self.average is not None:
+        if self.average is not None and self.averages_steps:
             self.average.update(self.model)
         self.loss_sums += losses.detach() * labels.shape[-1]
         self.error_counts += (logits.detach().argmax(dim=-1) != labels).sum(dim=-1)
 
     def _augmented(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The images, (N, 1, H, W) or (N, M, H, W), and their labels, (N,) or (M, N)."""
-        if self.shares_images:
-            train = self.copies[0].data.train
-            images, labels = train.images[indices], train.labels[indices]
-        else:
-            each = [(one.data.train, chosen) for one, chosen in zip(self.copies, indices, strict=True)]
-            images = torch.stack([own.images[chosen] for own, chosen in each])
-            labels = torch.stack([own.labels[chosen] for own, chosen in each])
+        images, labels = gathered([one.data.train for one in self.copies], indices, shared=self.shares_images)
         seen = to_model_input(images.flatten(end_dim=-4))
-        seen = augmented(seen, self.recipe.augmentation, self.augmentation_streams)
+        seen = augmented(seen, self.augmentation, self.augmentation_streams)
         if indices.ndim == 2:
             seen = seen.view(*indices.shape, *seen.shape[-2:]).transpose(0, 1)
         return seen, labels
@@ -366,31 +373,5 @@ class Trainer(Stack):
         return self.copy.curve[-1]
 
 
-def split_order(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-    """Batches of that size, of (N,) or (M, N). A single image left over joins the batch before it, for batch norm."""
-    batches = list(torch.split(order, batch_size, dim=-1))
-    if len(batches) > 1 and batches[-1].shape[-1] == 1 < batch_size:
-        batches[-2:] = [torch.cat(batches[-2:], dim=-1)]
-    return batches
-
-
 def _cuda_devices(device: torch.device) -> list[torch.device]:
     return [device] if device.type == "cuda" else []
-
-
-def train(
-    recipe: Recipe,
-    split: Split,
-    device: torch.device | None = None,
-    on_epoch: Callable[[EpochRow], None] | None = None,
-) -> TrainResult:
-    """Train a recipe to the end and return the curve and the best epoch."""
-    device = device or default_device()
-    trainer = Trainer(recipe, DeviceSplit.from_split(split, device), device)
-    while not trainer.copy.finished:
-        row = trainer.advance()
-        if on_epoch is not None:
-            on_epoch(row)
-    if trainer.copy.best is None:
-        raise UsageError("training.epochs is 0, so nothing was trained; set it to 1 or more")
-    return TrainResult(curve=tuple(trainer.copy.curve), best=trainer.copy.best)

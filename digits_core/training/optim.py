@@ -208,15 +208,18 @@ def learning_rate_factor(settings: Schedule, progress: Progress) -> float:
 
 
 class WeightAverage:
-    """An exponential moving average of all weights and batch-norm statistics.
+    """An average of all weights and batch-norm statistics: moving, over steps, or the plain mean over some epochs.
 
-    The decay rises with the number of steps t as (1 + t) / (10 + t), up to `decay`, so that the average of a short run
-    is not dominated by its start. torch's AveragedModel would read its counter back from the device at every step.
+    The decay of a moving one rises with the number of steps t as (1 + t) / (10 + t), up to `decay`, so that the average
+    of a short run is not dominated by its start. With a decay of 0 it is the mean of what `include` is given: once an
+    epoch, near the end, this is stochastic weight averaging (Izmailov et al. 2018, arXiv 1803.05407), but for the
+    statistics, which are averaged as well instead of computed anew. torch's AveragedModel would read its counter back
+    from the device at every step.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.module = copy.deepcopy(model).requires_grad_(requires_grad=False)
-        self.decay, self.steps = decay, 0
+        self.decay, self.steps = decay, 0  # steps, or epochs, that are in it
         # The share of the current weights in the next average. On the device, where a replayed step reads it anew.
         self.share = torch.ones((), device=next(model.parameters()).device)
 
@@ -224,6 +227,12 @@ class WeightAverage:
         """Call before each step, to set how much its weights will count. The first step's are taken as they are."""
         self.share.fill_(1 - min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 1.0)
         self.steps += 1
+
+    def include(self, model: nn.Module) -> None:
+        """Make it the plain mean of all models that were included, this one with them."""
+        self.steps += 1
+        self.share.fill_(1 / self.steps)
+        self.update(model)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:

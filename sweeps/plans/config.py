@@ -24,6 +24,7 @@ GpuShare = float | Literal["auto"] | None
 
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
+MOST_SEEDS_IN_TIME = 100  # stands for as many as there is time for: more than anyone waits for
 MOST_FAILURES = 100
 DEFAULT_TRIALS = 100
 DEFAULT_MAX_FAILURES = 2
@@ -73,6 +74,7 @@ class SweepConfig:
     time_budget_seconds: float | None = None
     target_accuracy: float | None = None
     begun_at: float = field(default_factory=time.monotonic)  # the time budget counts from here
+    then: tuple[str, ...] = ()  # the steps that follow: see sweeps.plans.following
 
     def __post_init__(self) -> None:
         check_dataset(self.dataset)
@@ -87,6 +89,11 @@ class SweepConfig:
             raise unknown_name("scheduler", self.scheduler, SCHEDULERS)
         if self.scheduler == "pbt" and (self.configs is not None or self.search not in ("tpe", "random")):
             raise UsageError("--scheduler pbt makes its own choices: leave out --search and --configs")
+        if self.scheduler == "pbt" and "confirm" in self.then:
+            raise UsageError(
+                "--then confirm trains recipes again, but a recipe of --scheduler pbt does not reproduce its trial: use"
+                " --then ensemble, or another scheduler"
+            )
         if len(self.objectives) > 1:
             self._check_several_objectives()
         if not 0 <= self.max_failures <= MOST_FAILURES:
@@ -130,6 +137,7 @@ class ResumeConfig:
     address: str | None = None  # of a Ray cluster to join; None: a private Ray on this machine
     gpus_per_trial: GpuShare = None
     begun_at: float = field(default_factory=time.monotonic)
+    then: tuple[str, ...] = ()  # the steps that follow: see sweeps.plans.following
 
     def __post_init__(self) -> None:
         check_count("--trials", self.trials, MOST_TRIALS)
@@ -147,9 +155,13 @@ class ConfirmConfig:
     folds: int = 0  # 0: the sweep's own split
     refit: bool = False  # final models: trained on the validation set as well, judged by the test set alone
     concurrency: int | None = None  # None: one trial per GPU, or per processor
+    per_architecture: int | None = None  # at most so many recipes of one architecture; None: any number
+    time_budget_seconds: float | None = None  # None: all seeds, however long they take
+    begun_at: float = field(default_factory=time.monotonic)  # the time budget counts from here
 
     def __post_init__(self) -> None:
         check_count("--top", self.top, MOST_TRIALS)
+        check_count("--per-architecture", self.per_architecture, MOST_TRIALS)
         check_count("--seeds", self.seeds, MOST_SEEDS)
         if self.refit and self.folds:
             raise UsageError("--refit trains final models, --folds cross-validates; choose one")

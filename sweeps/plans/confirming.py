@@ -1,6 +1,7 @@
 """`digits confirm`: trains a sweep's best recipes again on fresh seeds, with the same Ray workers."""
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +18,18 @@ from digits_core.runs.run import REFITTED, Run, confirmation_name
 from digits_core.training.cross_validation import fitted, folded
 from digits_core.training.device import default_device
 from sweeps.plans.companies import in_companies
-from sweeps.plans.config import DEFAULT_MAX_FAILURES, ConfirmConfig
+from sweeps.plans.config import DEFAULT_MAX_FAILURES, MOST_SEEDS_IN_TIME, ConfirmConfig
+from sweeps.plans.ending import Ending
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.planning import RunPlan, default_concurrency
 from sweeps.plans.recovery import known_history
 from sweeps.space.assignments import Given
-from sweeps.words import counted
+from sweeps.words import counted, duration
 
+TIME_MARGIN = 1.15
+"""Runs are reckoned to take this much longer than in the sweep, because one that does not end in time is lost."""
+START_SECONDS = 10.0
+"""Until the first run begins: Ray starts, workers import torch."""
 FIRST_FRESH_SEED = 1_000_000
 """A recipe that was selected by a lucky seed must not be confirmed by it. A sweep's own seeds are usually far lower."""
 
@@ -57,22 +63,24 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             f"{header.name!r} is not a sweep; `digits compare` trains recipes on several seeds (--refit makes final"
             " models of a training run as well)"
         )
-    chosen = best_recipes(sweep, config.top)
+    chosen = best_recipes(sweep, config.top, config.per_architecture)
     split = data_of(header, otherwise="was trained on; restore them, or start a new sweep")
     digits = load_digits(header.dataset)
     data: Split | Folds = cut_digits(digits, config.folds) if config.folds else split
     if config.refit:
         data, chosen = refit_digits(digits), [replace(one, recipe=folded(one.recipe)) for one in chosen]
+    concurrency = config.concurrency or default_concurrency()
+    ending = Ending.of(config.begun_at, config.time_budget_seconds, None, split.validation.images.size)
+    chosen, seeds = in_time(chosen, config, ending.seconds_left, concurrency)
     wanted = [
         (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
-        for seed, record in itertools.product(fresh_seeds(sweep, config.seeds), chosen)
+        for seed, record in itertools.product(fresh_seeds(sweep, seeds), chosen)
     ]
     earlier = sweep.refitted() if config.refit else sweep.confirmation(config.folds)
     if earlier is not None:
         check_free(earlier.folder)
     history = known_history(earlier) if earlier is not None else None
     over = len(history.over) if history else 0
-    concurrency = config.concurrency or default_concurrency()
     begun, missing = _begun_and_missing(wanted, history)
     device = default_device().type
     added = in_companies(missing, side=digits.side, fold_count=config.folds, device=device, concurrency=concurrency)
@@ -87,7 +95,8 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             recipes=recipes,
             concurrency_asked=config.concurrency,
             is_resumed=earlier is not None,
-            line=_line(config, run, len(chosen), header.name, run.trial_count - over),
+            ending=ending,
+            line=_line(config, seeds, run, len(chosen), header.name, run.trial_count - over),
         ),
         recipe_count=len(chosen),
         left=run.trial_count - over,
@@ -114,10 +123,44 @@ def _begun_and_missing(
     return list(begun.values()), added
 
 
-def _line(config: ConfirmConfig, run: RunHeader, recipe_count: int, sweep: str, left: int) -> str:
+def in_time(
+    chosen: list[RunRecord], config: ConfirmConfig, seconds_left: float, concurrency: int
+) -> tuple[list[RunRecord], int]:
+    """The recipes and the number of seeds that there is time for: all recipes, or if that is too much, the best.
+
+    Each run is reckoned to take as long as in the sweep, in proportion to its epochs. Raises UsageError if not even one
+    run can end in time.
+    """
+    seconds = [_expected_seconds(record) * max(config.folds, 1) for record in chosen]
+
+    def fits(recipes: int, seeds: int) -> bool:
+        workers = [0.0] * concurrency
+        for one in seconds[:recipes] * seeds:
+            workers[workers.index(min(workers))] += one
+        return START_SECONDS + TIME_MARGIN * max(workers) <= seconds_left
+
+    for seeds in range(config.seeds, 0, -1):
+        if fits(len(chosen), seeds):
+            return chosen, seeds
+    for recipes in range(len(chosen) - 1, 0, -1):
+        if fits(recipes, 1):
+            return chosen[:recipes], 1
+    raise UsageError(
+        f"there is no time to confirm anything: a run takes about {duration(min(seconds))}, and"
+        f" {duration(seconds_left)} are left of the time budget; give a longer --time-budget, or leave it out"
+    )
+
+
+def _expected_seconds(record: RunRecord) -> float:
+    epochs = len(record.curve) - record.inherited_epochs
+    return record.train_seconds / epochs * record.recipe.training.epochs
+
+
+def _line(config: ConfirmConfig, seeds: int, run: RunHeader, recipe_count: int, sweep: str, left: int) -> str:
+    asked = f" (there is no time for {config.seeds})" if seeds < config.seeds < MOST_SEEDS_IN_TIME else ""
     return (
         f"confirming the best {counted(recipe_count, 'recipe')} of {sweep} on"
-        f" {counted(config.seeds, 'fresh seed')}{_how(config)}: {counted(left, 'run')} left,"
+        f" {counted(seeds, 'fresh seed')}{asked}{_how(config)}: {counted(left, 'run')} left,"
         f" {run.concurrency} at a time on {run.device}"
     )
 
@@ -128,14 +171,21 @@ def _how(config: ConfirmConfig) -> str:
     return f" and {config.folds} folds" if config.folds else ""
 
 
-def best_recipes(sweep: Run, top: int) -> list[RunRecord]:
+def best_recipes(sweep: Run, top: int, per_architecture: int | None = None) -> list[RunRecord]:
     """The best trials of a sweep in the leaderboard's order, each recipe once.
+
+    per_architecture: take at most so many of one architecture.
 
     Raises UsageError if there are none, or if one cannot be trained again from its recipe.
     """
     by_recipe: dict[str, RunRecord] = {}
+    counts: Counter[str] = Counter()
     for one in candidates(sweep):
-        by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
+        recipe = one.record.recipe
+        full = per_architecture is not None and counts[recipe.model.name] >= per_architecture
+        if recipe.recipe_id not in by_recipe and not full:
+            by_recipe[recipe.recipe_id] = one.record
+            counts[recipe.model.name] += 1
     chosen = list(by_recipe.values())[:top]
     if not chosen:
         raise UsageError(f"{sweep.header.name!r} has no validated trial to confirm; run a sweep first")

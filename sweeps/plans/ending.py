@@ -1,5 +1,6 @@
 """What ends a search before all its trials have run: a time budget, a target accuracy."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -22,16 +23,29 @@ class Ending:
     target_error_rate: float | None = None
 
     @staticmethod
-    def of(begun_at: float, budget_seconds: float | None, target_accuracy: float | None, pixel_count: int) -> "Ending":
+    def of(
+        begun_at: float,
+        budget_seconds: float | None,
+        target_accuracy: float | None,
+        pixel_count: int,
+        share: float = 1.0,
+    ) -> "Ending":
         """`begun_at` is when the command started: the budget includes its start and its end.
 
-        `pixel_count` is that of the validation set.
+        `pixel_count` is that of the validation set. share: of the time for training that may be used; other training
+        follows if it is below 1.
         """
         deadline = None
         if budget_seconds is not None:
             rest = SECONDS_FOR_THE_REST + SECONDS_A_MILLION_PIXELS * pixel_count / 1e6
-            deadline = begun_at + budget_seconds - min(rest, MOST_OF_A_BUDGET * budget_seconds)
+            training_seconds = budget_seconds - min(rest, MOST_OF_A_BUDGET * budget_seconds)
+            deadline = begun_at + share * training_seconds
         return Ending(deadline=deadline, target_error_rate=None if target_accuracy is None else 1 - target_accuracy)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline, at least 0; without one there is no end."""
+        return math.inf if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def is_due(self) -> bool:
         """Whether the time is up."""

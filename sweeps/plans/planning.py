@@ -20,6 +20,7 @@ from digits_core.training.engine import check_fit
 from sweeps.plans.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
 from sweeps.plans.ending import Ending
 from sweeps.plans.first_trials import check_models, first_trials, given_recipes
+from sweeps.plans.following import CONFIRM, SEARCH_SHARE
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.recovery import known_history
 from sweeps.search.study_copy import BESIDE, NONE, check_storage, without_password
@@ -169,7 +170,9 @@ def trials_text(trial_count: int) -> str:
 
 
 def _ending(config: SweepConfig | ResumeConfig, split: Split | Folds) -> Ending:
-    return Ending.of(config.begun_at, config.time_budget_seconds, config.target_accuracy, split.validation.images.size)
+    share = SEARCH_SHARE if CONFIRM in config.then else 1.0
+    pixel_count = split.validation.images.size
+    return Ending.of(config.begun_at, config.time_budget_seconds, config.target_accuracy, pixel_count, share)
 
 
 def drawn_from(plan: SearchPlan, seed: int) -> Drawn:

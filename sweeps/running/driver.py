@@ -10,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from digits_core.judging.objectives import pareto_front
-from digits_core.records import Assignment, RunRecord, rank
+from digits_core.records import Assignment, RunKind, RunRecord, rank
 from digits_core.runs.durable import Content
 from digits_core.runs.journal import Journal
 from digits_core.runs.trial_folder import WEIGHTS, Progress
@@ -147,7 +147,12 @@ class Driver:
             raise SearchOver(self.limit)
 
     def record_unfinished(self) -> None:
-        """Record trials that are in progress at the end as stopped early, if they have validated at all."""
+        """Record trials that are in progress at the end as stopped early, if they have validated at all.
+
+        Not those of a confirmation: a run with fewer epochs says nothing about its recipe. They can be resumed.
+        """
+        if self.plan.header.kind == RunKind.CONFIRMATION:
+            return
         for last in list(self.so_far.values()):
             if last.record.counts:
                 self._complete(last)

@@ -64,7 +64,7 @@ class Generations:
                 yield from range(first, first + self.members)
 
 
-SHAPING = ("optimizer.name", "training.ema_decay", "training.precision", "training.compile")
+SHAPING = ("optimizer.name", "training.ema_decay", "training.average_epochs", "training.precision", "training.compile")
 
 
 def shapes_state(field: str) -> bool:

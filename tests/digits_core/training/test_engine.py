@@ -7,11 +7,12 @@ import torch
 from digits_core.data.digits import Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.metrics import score
-from digits_core.recipe import LOSSES, OPTIMIZERS, SCHEDULES, Recipe, Scalar
-from digits_core.training.copies import DeviceSplit, Diverged
-from digits_core.training.engine import Trainer, resolve_precision, seed_for, split_order, train
+from digits_core.recipe import LOSSES, OPTIMIZERS, SCHEDULES, STILL, Recipe, Scalar
+from digits_core.training.copies import DeviceSplit, Diverged, split_order
+from digits_core.training.engine import Trainer, check_fit, resolve_precision, seed_for
 from digits_core.training.evaluate import load_weights, predict
 from digits_core.training.models import build_model
+from tests.helpers.training import train
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Scalar] = {"training.epochs": 3, "model.width": 8, "model.hidden_units": 32}
@@ -125,9 +126,9 @@ def test_batch_larger_than_the_data_is_refused(tiny_split: Split) -> None:
         train(small(training__batch_size=201), tiny_split, CPU)
 
 
-def test_zero_epochs_train_nothing(tiny_split: Split) -> None:
+def test_zero_epochs_train_nothing() -> None:
     with pytest.raises(UsageError, match=r"training\.epochs is 0"):
-        train(small(training__epochs=0), tiny_split, CPU)
+        check_fit(small(training__epochs=0), 8, 200)
 
 
 def test_precision_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +181,35 @@ def test_a_weight_average_changes_what_is_kept_but_not_the_training(tiny_split: 
     assert [row.train_loss for row in plain.curve] == [row.train_loss for row in averaged.curve]
     assert not np.array_equal(plain.best.validation_probabilities, averaged.best.validation_probabilities)
     assert set(plain.best.weights) == set(averaged.best.weights)
+
+
+def test_the_mean_of_the_last_epochs_weights_is_kept(tiny_split: Split) -> None:
+    recipe = small(training__epochs=4, training__average_epochs=2, training__keep="last")
+    plain = Trainer(small(training__epochs=4, training__keep="last"), DeviceSplit.from_split(tiny_split, CPU), CPU)
+    weights = []
+    while not plain.copy.finished:
+        plain.advance()
+        weights.append({name: value.numpy().copy() for name, value in plain.model.state_dict().items()})
+    averaged = train(recipe, tiny_split, CPU)
+    assert [row.train_loss for row in averaged.curve] == [row.train_loss for row in plain.copy.curve]
+    nlls, plain_nlls = ([row.validation_nll for row in curve] for curve in (averaged.curve, plain.copy.curve))
+    assert nlls[:3] == plain_nlls[:3]  # the mean of one is itself
+    assert nlls[3] != plain_nlls[3]
+    for name, value in averaged.best.weights.items():
+        if value.dtype == np.float32:
+            assert np.allclose(value, (weights[2][name] + weights[3][name]) / 2, atol=1e-6), name
+
+
+def test_the_last_epochs_can_be_trained_without_augmentation(tiny_split: Split) -> None:
+    recipe = small(training__epochs=3, model__dropout=0.0)
+    augmented, still, partly = (
+        train(recipe.with_overrides({"augmentation.still_epochs": count}), tiny_split, CPU) for count in (0, 3, 1)
+    )
+    never = train(replace(recipe, augmentation=STILL), tiny_split, CPU)
+    losses = [[row.train_loss for row in one.curve] for one in (augmented, still, partly, never)]
+    assert losses[1] == losses[3]
+    assert losses[2][:2] == losses[0][:2]
+    assert losses[2][2] < losses[0][2]  # images as they are are easier
 
 
 def test_patience_stops_after_that_many_epochs_without_a_new_best(tiny_split: Split) -> None:
@@ -259,6 +289,17 @@ def test_a_captured_step_learns_what_an_eager_one_does(split: Split) -> None:
         nlls[compiled] = row.validation_nll
         assert trainer.execution == expected
     assert nlls["auto"] == pytest.approx(nlls["off"], rel=0.2)
+
+
+@pytest.mark.gpu
+def test_a_new_step_is_captured_where_the_augmentation_ends(split: Split) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    recipe = Recipe().with_overrides({"training.epochs": 4, "augmentation.still_epochs": 2, "model.dropout": 0.0})
+    trainer = Trainer(recipe, DeviceSplit.from_split(split, torch.device("cuda")), torch.device("cuda"))
+    losses = [trainer.advance().train_loss for _ in range(4)]
+    assert trainer.execution == "CUDA graph"
+    assert losses[2] < losses[1] / 1.5
 
 
 @pytest.mark.parametrize(("compiled", "execution"), [("auto", "eager"), ("off", "eager"), ("on", "torch.compile")])

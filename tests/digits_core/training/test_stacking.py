@@ -10,7 +10,7 @@ from digits_core.data.digits import Split
 from digits_core.recipe import ARCHITECTURES, OPTIMIZERS, Recipe, Scalar
 from digits_core.recipes import named_recipe
 from digits_core.training.copies import Copy, DeviceSplit
-from digits_core.training.engine import Stack, seed_for, train
+from digits_core.training.engine import Stack, seed_for
 from digits_core.training.models import build_model, fit_preprocessing
 from digits_core.training.optim import build_optimizers
 from digits_core.training.stacking import (
@@ -21,6 +21,7 @@ from digits_core.training.stacking import (
     stack,
     why_not_stacked,
 )
+from tests.helpers.training import train
 
 CPU = torch.device("cpu")
 SIDES = {"simple-cnn": 28, "nguetsop-cnn": 28}  # those that need large images

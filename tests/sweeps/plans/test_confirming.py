@@ -3,8 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
-from digits_cli.printed.refit import refit_document, refit_lines
+from digits_cli.printed.leaderboard import (
+    ConfirmationOutcome,
+    confirmation_document,
+    confirmation_lines,
+    refit_document,
+    refit_lines,
+)
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.judging.leaderboard import leaderboard

@@ -14,8 +14,8 @@ from digits_core.records import Assignment, Bundle
 from digits_core.runs.durable import Content
 from digits_core.runs.trial_folder import PREDICTIONS, STATE, Progress, TrialWriter
 from digits_core.training.copies import DeviceSplit, Diverged
-from digits_core.training.engine import train
 from sweeps.running.objective import Attempt, Company, States
+from tests.helpers.training import train
 
 CPU = torch.device("cpu")
 RECIPE = Recipe().with_overrides({"training.epochs": 4, "model.width": 4, "model.hidden_units": 16})

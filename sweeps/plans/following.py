@@ -1,0 +1,64 @@
+"""What follows a search in the same command: the best recipes again on fresh seeds, and their ensemble."""
+
+from dataclasses import dataclass
+
+from digits_core.errors import UsageError, unknown_name
+from digits_core.runs.ensemble_records import EnsembleConfig
+from digits_core.runs.run import Run
+from sweeps.plans.config import MOST_SEEDS_IN_TIME, ConfirmConfig, ResumeConfig, SweepConfig
+
+CONFIRM, ENSEMBLE = "confirm", "ensemble"
+STEPS = (CONFIRM, ENSEMBLE)
+SEARCH_SHARE = 0.45
+"""The share of a time budget that the search may use if a confirmation follows (docs/lab-log.md)."""
+RECIPES, SEEDS = 3, 3
+"""How many of the best recipes are confirmed, on how many seeds; with a time budget, as many as there is time for."""
+
+
+def parse_then(text: str | None) -> tuple[str, ...]:
+    """Parse --then: confirm, ensemble or confirm,ensemble. Raises UsageError for anything else."""
+    if text is None:
+        return ()
+    steps = tuple(step.strip() for step in text.split(","))
+    for step in steps:
+        if step not in STEPS:
+            raise unknown_name("step after a search", step, STEPS)
+    if steps not in ((CONFIRM,), (ENSEMBLE,), STEPS):
+        raise UsageError(f"--then takes confirm, ensemble or confirm,ensemble, got {text!r}")
+    return steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """The steps that follow a search, and the time that is left for them."""
+
+    steps: tuple[str, ...]
+    begun_at: float  # of the whole command, in `time.monotonic` seconds
+    time_budget_seconds: float | None
+    concurrency: int | None
+
+    @staticmethod
+    def of(config: SweepConfig | ResumeConfig) -> "Following":
+        """What a sweep, or its resumption, is asked for."""
+        return Following(
+            steps=config.then,
+            begun_at=config.begun_at,
+            time_budget_seconds=config.time_budget_seconds,
+            concurrency=config.concurrency,
+        )
+
+    def confirmation(self, sweep: Run) -> ConfirmConfig:
+        """The best recipe of each of the best architectures, on as many fresh seeds as there is time for."""
+        return ConfirmConfig(
+            runs=sweep.folder.parent,
+            sweep=sweep.name,
+            top=RECIPES,
+            seeds=SEEDS if self.time_budget_seconds is None else MOST_SEEDS_IN_TIME,
+            concurrency=self.concurrency,
+            time_budget_seconds=self.time_budget_seconds,
+            begun_at=self.begun_at,
+        )
+
+    def ensemble(self, *, confirmed: bool) -> EnsembleConfig:
+        """All runs of the confirmed recipes, or the best of the search's own trials."""
+        return EnsembleConfig(top=RECIPES, pool="confirmed") if confirmed else EnsembleConfig()
