@@ -27,7 +27,7 @@ from sweeps.search.schedulers import first_rung, scheduler_for
 from sweeps.search.searchers import AskedTrial, StudySearch
 from sweeps.search.study import STATES
 from sweeps.space.assignments import Drawn
-from sweeps.space.spaces import default_recipe
+from sweeps.space.known_good import default_recipe
 
 AT_A_TIME = 2
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito

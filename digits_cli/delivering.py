@@ -75,7 +75,7 @@ def export(
     from digits_core.inference.classifier import open_classifier
 
     classifier = open_classifier(runs, selector, tta=tta)
-    kind = f"{format_}-int8" if int8 else format_
+    kind = "-".join([format_, *(["int8"] if int8 else []), *(["tta"] if classifier.pose_count > 1 else [])])
     folder = output or runs / "exports" / f"{safe_name(classifier.name)}-{kind}"
     result = write_export(classifier, config, folder, say)
     emit(export_document(result), export_lines(result), as_json=as_json)

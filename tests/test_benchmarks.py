@@ -8,7 +8,8 @@ from benchmarks.made_up import SPACE, made_up_sweep
 from benchmarks.search_quality import goal_of, replay
 from reports.pages.report import render
 from reports.rows.tables import collect
-from sweeps.space.spaces import default_recipe, point_of
+from sweeps.space.known_good import default_recipe
+from sweeps.space.spaces import point_of
 
 
 @pytest.fixture(scope="module")

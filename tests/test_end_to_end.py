@@ -17,7 +17,8 @@ from cli import app
 from digits_core.runs.run import Run
 from reports.rows.tables import collect
 from sweeps.signals import STOP_SIGNALS, restored_handlers
-from sweeps.space.spaces import Choice, Float, Space, default_recipe
+from sweeps.space.known_good import default_recipe
+from sweeps.space.spaces import Choice, Float, Space
 from tests.helpers.pages import Page
 from tests.helpers.processes import children_of
 

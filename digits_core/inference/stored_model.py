@@ -48,8 +48,9 @@ class InPoses(nn.Module):
         super().__init__()
         self.network = network
         maps = torch.from_numpy(poses_of(settings))
-        grids = F.affine_grid(maps, [len(maps), 1, side, side], align_corners=False)
-        self.register_buffer("grids", grids.flatten(1, 2))  # (P, side * side, 2)
+        grids = [F.affine_grid(one[None], [1, 1, side, side], align_corners=False).view(-1, 2) for one in maps]
+        # (P, side * side, 2): not four dimensions, so that no memory format is made for it
+        self.register_buffer("grids", torch.stack(grids) if grids else torch.zeros(0, side * side, 2))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         count, _, height, width = images.shape

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from digits_core.errors import UsageError
@@ -13,16 +13,34 @@ from digits_core.records import Assignment
 from digits_core.runs.run import runs_in
 from digits_core.stored import MOST_TRIALS
 from digits_core.training.engine import check_fit
-from sweeps.plans.config import SweepConfig, check_unseen
+from sweeps.plans.config import DEFAULT_TRIALS, SweepConfig, check_unseen
 from sweeps.space.assignments import assignment_at
 from sweeps.space.spaces import Choice, Space, grid_points, point_of
 
 BEST_OF_A_SWEEP = 5
+TRIALS_PER_KNOWN_RECIPE = 10
 
 
-def first_trials(config: SweepConfig, base: Recipe, space: Space) -> tuple[Assignment, ...]:
-    """Trial 0 is the default recipe, the baseline to beat; then come the trials that the user asked for."""
-    known = [("", base), *known_recipes(config)]
+def fitting(further: Sequence[Recipe], config: SweepConfig) -> tuple[Recipe, ...]:
+    """Of the recipes that are known to be good, those that a sweep begins with, besides the baseline.
+
+    They have the values that --fix asks for, and take at most a tenth of the trials. None if the user gave a space or
+    its points, and none for a population, which has one network.
+    """
+    if config.space_file is not None or config.search == "grid" or config.scheduler == "pbt":
+        return ()
+    most = (config.trials or DEFAULT_TRIALS) // TRIALS_PER_KNOWN_RECIPE
+    values = [recipe.as_overrides() for recipe in further]
+    return tuple(
+        recipe
+        for recipe, has in zip(further, values, strict=True)
+        if all(has[name] == value for name, value in config.fixed.items())
+    )[:most]
+
+
+def first_trials(config: SweepConfig, base: Recipe, further: Sequence[Recipe], space: Space) -> tuple[Assignment, ...]:
+    """Trial 0 is the default recipe, the baseline; then come others that are good, and those that the user named."""
+    known = [("", base), *(("", recipe) for recipe in further), *known_recipes(config)]
     first = [_assigned(trial, label, recipe, config.seed, base, space) for trial, (label, recipe) in enumerate(known)]
     outside = [assignment.label for assignment in first if assignment.point is None]
     if config.scheduler == "pbt" and outside:

@@ -19,14 +19,15 @@ from digits_core.training.device import accelerator_count, default_device
 from digits_core.training.engine import check_fit
 from sweeps.plans.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
 from sweeps.plans.ending import Ending
-from sweeps.plans.first_trials import check_models, first_trials, given_recipes
+from sweeps.plans.first_trials import check_models, first_trials, fitting, given_recipes
 from sweeps.plans.following import CONFIRM, SEARCH_SHARE
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.recovery import known_history
 from sweeps.search.study_copy import BESIDE, NONE, check_storage, without_password
 from sweeps.space.assignments import Drawn, Given
 from sweeps.space.generations import Generations, with_one_network
-from sweeps.space.spaces import check_space, default_max_epochs, default_recipe, default_space, narrowed, nearest
+from sweeps.space.known_good import default_max_epochs, default_recipe, further_recipes
+from sweeps.space.spaces import check_space, default_space, narrowed, nearest
 from sweeps.space.toml_file import document_of, read_space, space_of
 from sweeps.words import counted
 
@@ -70,7 +71,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
     check_storage(config.storage, config.name, is_new=True)
     check_gpus(config)
     split, device_type = split_digits(digits), default_device().type
-    base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(digits.side))
+    base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(device_type, digits.side))
     asked = (_given if config.configs else _searched)(config, base, device_type, digits, split)
     max_epochs, concurrency = asked.recipes.max_epochs, config.concurrency or default_concurrency(config.gpus_per_trial)
     return RunPlan(
@@ -122,7 +123,8 @@ def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digit
         space, words = narrowed(space, with_one_network(space, own)), f"{words} with the default network and optimizer"
     base = nearest(space, base.with_overrides(config.fixed))
     check_models(base, space, digits.side, split.train_count)
-    first = first_trials(config, base, space)
+    known = fitting(further_recipes(device_type, digits.side), config)
+    first = first_trials(config, base, known, space)
     for assignment in first:
         check_fit(assignment.recipe, digits.side, split.train_count)
     plan = SearchPlan(
@@ -132,6 +134,7 @@ def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digit
         base=base,
         first=first,
         objectives=config.objectives,
+        spared=1 + len(known),
     )
     return TrialPlan(
         plan=plan,
@@ -185,6 +188,7 @@ def drawn_from(plan: SearchPlan, seed: int) -> Drawn:
         scheduler=plan.scheduler,
         first=plan.first,
         objectives=plan.objectives,
+        spared=plan.spared,
     )
 
 

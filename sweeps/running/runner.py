@@ -132,4 +132,5 @@ def _search(plan: RunPlan, history: History, driver: Driver) -> tuple[Searcher, 
         )
         return population, FIFOScheduler(), left
     searcher = StudySearch(plan.recipes, plan.header.trial_count, history, journal, values)
-    return searcher, scheduler_for(plan.recipes.scheduler, plan.recipes.max_epochs, history), left
+    drawn = plan.recipes
+    return searcher, scheduler_for(drawn.scheduler, drawn.max_epochs, history, drawn.spared), left

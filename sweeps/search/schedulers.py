@@ -61,17 +61,18 @@ class StandIn:
 
 
 class SparingScheduler(TrialScheduler):  # type: ignore[misc]
-    """Wraps a Ray Tune scheduler: never stops trial 0, ignores failed trials and remembers earlier sessions.
+    """Wraps a Ray Tune scheduler: never stops the first few trials, ignores failed ones, remembers earlier sessions.
 
-    Trial 0 is the baseline: a sweep must not end up worse than its default only because the default started slowly.
+    Trial 0 is the baseline: a sweep must not end up worse than its default only because the default started slowly. The
+    others that are spared are recipes known to be good.
     The results of earlier sessions are replayed in their original order, so that a resumed sweep stops the trials that
     it would have stopped. Once the scheduler has decided to stop a trial, it gets no more results of that trial,
     whether the trial was stopped or spared.
     """
 
-    def __init__(self, inner: TrialScheduler, history: History) -> None:
+    def __init__(self, inner: TrialScheduler, history: History, spared: int) -> None:
         super().__init__()
-        self.inner, self.history = inner, history
+        self.inner, self.history, self.spared = inner, history, spared
         self.last_epochs: dict[int, int] = {}
         self.condemned: dict[int, int] = {}  # trials to stop, each with the epoch after which
 
@@ -114,7 +115,7 @@ class SparingScheduler(TrialScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE or STOP."""
         number = trial.config["trial"]
-        if result[FAILED] or not self._decide(number, result[EPOCH], result[METRIC]) or number == 0:
+        if result[FAILED] or not self._decide(number, result[EPOCH], result[METRIC]) or number < self.spared:
             return str(TrialScheduler.CONTINUE)
         return str(TrialScheduler.STOP)
 
@@ -150,6 +151,6 @@ def _stand_in(number: int) -> StandIn:
     return StandIn(str(number))
 
 
-def scheduler_for(name: str, max_epochs: int, history: History) -> SparingScheduler:
-    """The scheduler of that name, which knows the results of earlier sessions."""
-    return SparingScheduler(BUILDERS[name](max_epochs), history)
+def scheduler_for(name: str, max_epochs: int, history: History, spared: int = 1) -> SparingScheduler:
+    """The scheduler of that name, which knows the results of earlier sessions and never stops the first `spared`."""
+    return SparingScheduler(BUILDERS[name](max_epochs), history, spared)

@@ -14,7 +14,7 @@ from cli import app
 from digits_core.data.datasets import DATASETS, absolute
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
-from sweeps.space.spaces import default_max_epochs
+from sweeps.space.known_good import default_max_epochs
 from tests.helpers.command_line import RUNNER, run
 
 
@@ -193,7 +193,8 @@ def test_help_names_the_choices() -> None:
     result = RUNNER.invoke(app, ["sweep", "--help"], terminal_width=300)
     words = " ".join(result.stdout.split())
     assert all(name in words for name in DATASETS)
-    assert f"{default_max_epochs(8)} for 8x8 images, {default_max_epochs(28)} for 28x28" in words
+    epochs = [default_max_epochs(device, side) for device, side in (("cpu", 8), ("cpu", 28), ("cuda", 28))]
+    assert "{} for 8x8 images, {} for 28x28, {} on a GPU".format(*epochs) in words
 
 
 def test_a_closed_pipe_gives_no_traceback(sweep_store: Run) -> None:

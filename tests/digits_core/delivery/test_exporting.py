@@ -11,11 +11,15 @@ from huggingface_hub import ModelCard
 from digits_core.data.digits import Digits
 from digits_core.delivery.deployed import Deployed
 from digits_core.delivery.onnx_model import open_onnx
+from digits_core.delivery.reader import open_model
+from digits_core.errors import UsageError
 from digits_core.inference.classifier import open_classifier
 from digits_core.inference.ensembling import build_ensemble
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
 from tests.helpers.command_line import run
+
+NEEDS_COMPILER = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
 
 
 def export(store: Run, *arguments: object) -> tuple[int, str, str]:
@@ -101,7 +105,32 @@ def test_torchscript(sweep_store: Run, tmp_path: Path) -> None:
     assert document["parity"]["disagreements"] == 0
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
+@pytest.mark.parametrize("kind", ["onnx", "torchscript", pytest.param("c", marks=NEEDS_COMPILER)])
+def test_test_time_augmentation_is_in_the_file(sweep_store: Run, tmp_path: Path, digits: Digits, kind: str) -> None:
+    runs = sweep_store.folder.parent
+    document = exported(sweep_store, tmp_path / "a", "--model", "tiny/0", "--tta", "--format", kind)
+    assert document["parity"]["disagreements"] == 0
+    assert "sees the image in up to 7 poses" in (tmp_path / "a" / "README.md").read_text()
+    if kind == "onnx":
+        model, images = open_onnx(tmp_path / "a" / "model.onnx"), digits.take(digits.parts[1]).images
+        assert model.pose_count == 7
+        assert np.abs(model.finite(images) - open_classifier(runs, "tiny/0", tta=True).finite(images)).max() < 5e-3
+        assert np.abs(model.finite(images) - open_classifier(runs, "tiny/0").finite(images)).max() > 1e-3
+
+
+def test_tta_cannot_be_added_to_a_file_or_taken_from_it(sweep_store: Run, tmp_path: Path) -> None:
+    runs = sweep_store.folder.parent
+    with_it, without = tmp_path / "with", tmp_path / "without"
+    exported(sweep_store, with_it, "--model", "tiny/0", "--tta")
+    exported(sweep_store, without, "--model", "tiny/0")
+    with pytest.raises(UsageError, match="was exported without test-time augmentation: leave out --tta, or export it"):
+        open_model(runs, str(without / "model.onnx"), tta=True)
+    with pytest.raises(UsageError, match="was exported with test-time augmentation: leave out --no-tta, or export"):
+        open_model(runs, str(with_it / "model.onnx"), tta=False)
+    assert open_model(runs, str(with_it / "model.onnx"), tta=True).pose_count == 7
+
+
+@NEEDS_COMPILER
 @pytest.mark.parametrize("int8", [False, True])
 def test_c_without_malloc_predicts_the_same(sweep_store: Run, tmp_path: Path, int8: bool) -> None:
     arguments = ["--int8"] if int8 else []

@@ -218,7 +218,7 @@ def test_a_run_that_another_process_drives_is_left_alone(sweep_store: Run) -> No
 def test_whoever_is_killed_in_the_middle_of_it_makes_up_for_the_rest(
     sweep_store: Run, monkeypatch: pytest.MonkeyPatch, moment: str, openings: int
 ) -> None:
-    def kill(*arguments: object) -> None:
+    def kill(*arguments: object, **named: object) -> None:
         raise Killed
 
     run = ended(sweep_store)

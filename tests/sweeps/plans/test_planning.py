@@ -11,7 +11,7 @@ from digits_core.stored import MOST_TRIALS
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.planning import RunPlan, plan_sweep
 from sweeps.space.assignments import Drawn, Given
-from sweeps.space.spaces import default_recipe
+from sweeps.space.known_good import default_recipe, further_recipes
 
 GRID = """
 [optimizer.learning_rate]
@@ -40,10 +40,27 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_trial_0_is_the_default_recipe(tmp_path: Path) -> None:
-    (first,) = drawn(tmp_path, seed=7).first
+    first, *_ = drawn(tmp_path, seed=7).first
     default = default_recipe("cpu", 8, 3)
     assert first.recipe == default.with_overrides({"training.seed": 7})
     assert first.point is not None
+
+
+def test_a_sweep_begins_with_known_recipes_of_several_kinds_and_stops_none_of_them(tmp_path: Path) -> None:
+    recipes = drawn(tmp_path, seed=7)
+    _, *further = recipes.first
+    expected = further_recipes("cpu", 8)
+    assert [one.recipe for one in further] == [
+        recipe.with_overrides({"training.epochs": 3, "training.seed": 7 + trial})
+        for trial, recipe in enumerate(expected, 1)
+    ]
+    assert recipes.spared == 3
+    for trials, count in ((9, 0), (10, 1), (20, 2), (200, 2)):
+        assert len(drawn(tmp_path, trials=trials).first) == 1 + count
+    for settings in ({"fixed": {"model.name": "lenet"}}, {"scheduler": "pbt"}):
+        own = drawn(tmp_path, **settings)
+        assert (len(own.first), own.spared) == (1, 1)
+    assert len(drawn(tmp_path, fixed={"input.side": 28}).first) == 2  # the one that has it
 
 
 def test_a_default_outside_the_space_is_moved_into_it(tmp_path: Path) -> None:
@@ -64,10 +81,11 @@ def test_known_recipes_come_after_the_default_with_the_sweeps_epochs(tmp_path: P
     recipes = drawn(sweep_store.folder.parent, start_from=("improved-net", "tiny"))
     labels = [(first.trial, first.label) for first in recipes.first]
     best = sweep_store.ranked
-    assert labels == [(0, ""), (1, "improved-net"), *((i, f"tiny, trial {r.trial}") for i, r in enumerate(best, 2))]
+    known = [(0, ""), (1, ""), (2, ""), (3, "improved-net")]
+    assert labels == [*known, *((i, f"tiny, trial {r.trial}") for i, r in enumerate(best, 4))]
     assert all(first.recipe.training.epochs == 3 for first in recipes.first)
     assert [first.recipe.training.seed for first in recipes.first] == list(range(len(recipes.first)))
-    improved = recipes.first[1]
+    improved = recipes.first[3]
     assert improved.recipe.model == named_recipe("improved-net").build().model
     assert improved.point is None  # such a network is not in the space
 

@@ -49,7 +49,7 @@ import socket, sys
 import cli
 from digits_cli import searching
 listener = socket.create_server(("127.0.0.1", 0))
-searching.run_search = lambda plan, as_json: None
+searching.run_search = lambda plan, following, as_json: None
 cli.app(["sweep", "--trials", "1", "--address", f"127.0.0.1:{listener.getsockname()[1]}"], standalone_mode=False)
 assert "ray" not in sys.modules
 from ray._private import ray_constants

@@ -7,7 +7,7 @@ from digits_core.training.models import build_model, count_parameters
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.planning import plan_sweep
 from sweeps.running.estimate import epochs_a_trial, estimate
-from sweeps.space.spaces import default_recipe
+from sweeps.space.known_good import default_recipe
 
 
 @pytest.mark.parametrize(

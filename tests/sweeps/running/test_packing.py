@@ -19,7 +19,8 @@ from sweeps.running import packing
 from sweeps.running.on_ray import reservation, started_together
 from sweeps.running.runner import run_trials
 from sweeps.space.assignments import Drawn, Given
-from sweeps.space.spaces import Space, default_recipe, default_space, narrowed
+from sweeps.space.known_good import default_recipe
+from sweeps.space.spaces import Space, default_space, narrowed
 from tests.helpers.sweeps import Recorder, config
 
 GB = 10**9
@@ -37,7 +38,7 @@ def test_of_every_architecture_the_largest_that_could_be_drawn_is_measured() -> 
     largest = packing.largest_recipes(drawn(space))
     assert set(largest) == {"cnn", "resnet", "lenet", "mlp", "simple-cnn"}
     assert {recipe.training.batch_size for recipe in largest.values()} == {1024}
-    assert {name: largest[name].model.width for name in ("cnn", "resnet")} == {"cnn": 128, "resnet": 128}
+    assert {name: largest[name].model.width for name in ("cnn", "resnet")} == {"cnn": 192, "resnet": 192}
     assert largest["mlp"].model.hidden_units == 512
     assert largest["cnn"].model.kernel_size == 7
     fixed = packing.largest_recipes(drawn(narrowed(space, {"model.name": "lenet", "training.batch_size": 64})))

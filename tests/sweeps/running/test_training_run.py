@@ -156,7 +156,7 @@ KILLED_AT = (
 def test_whatever_a_killed_training_run_still_lacked_is_made_up_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    def kill(*arguments: object) -> None:
+    def kill(*arguments: object, **named: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -175,7 +175,7 @@ def test_whatever_a_killed_training_run_still_lacked_is_made_up_for(
 
 
 def test_of_two_that_resume_a_training_run_one_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def kill(*arguments: object) -> None:
+    def kill(*arguments: object, **named: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:

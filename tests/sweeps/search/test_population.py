@@ -18,7 +18,8 @@ from sweeps.running.replay import replay
 from sweeps.search.population import PopulationSearch, nudged
 from sweeps.space.assignments import Drawn
 from sweeps.space.generations import Generations
-from sweeps.space.spaces import Choice, Float, Int, Space, default_recipe, is_active
+from sweeps.space.known_good import default_recipe
+from sweeps.space.spaces import Choice, Float, Int, Space, is_active
 from tests.helpers.executors import run_here
 from tests.helpers.sweeps import Interrupter, config
 

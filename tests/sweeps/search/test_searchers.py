@@ -18,7 +18,8 @@ from sweeps.search.reported import EPOCH, FAILED, FINISHED, METRIC
 from sweeps.search.searchers import HandOut, StudySearch
 from sweeps.search.study import SAMPLERS, frozen_trial, worth_knowing
 from sweeps.space.assignments import Drawn
-from sweeps.space.spaces import Choice, Float, Space, default_recipe, default_space, point_of
+from sweeps.space.known_good import default_recipe
+from sweeps.space.spaces import Choice, Float, Space, default_space, point_of
 
 _, SPACE = default_space("cpu", 8)
 DEFAULT = default_recipe("cpu", 8, 9)

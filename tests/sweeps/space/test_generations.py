@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
 from sweeps.space.generations import Generations, shapes_state, with_one_network
-from sweeps.space.spaces import Choice, default_recipe, default_space, is_active, narrowed, point_of
+from sweeps.space.known_good import default_recipe
+from sweeps.space.spaces import Choice, default_space, is_active, narrowed, point_of
 
 
 def test_a_hundred_trials_are_five_generations() -> None:

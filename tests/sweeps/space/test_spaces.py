@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from digits_core.errors import UsageError
 from digits_core.recipe import Recipe
+from sweeps.space.known_good import default_max_epochs, default_recipe
 from sweeps.space.spaces import (
     Choice,
     Float,
@@ -11,8 +12,6 @@ from sweeps.space.spaces import (
     Space,
     When,
     check_space,
-    default_max_epochs,
-    default_recipe,
     default_space,
     dimension,
     grid_points,
@@ -28,10 +27,10 @@ from sweeps.space.spaces import (
 def test_default_recipe_lies_inside_the_default_space(device_type: str, side: int) -> None:
     _, space = default_space(device_type, side)
     check_space(space)
-    recipe = default_recipe(device_type, side, default_max_epochs(side))
+    recipe = default_recipe(device_type, side, default_max_epochs(device_type, side))
     point = point_of(space, recipe)
     assert recipe.with_overrides(point) == recipe
-    assert "optimizer.momentum" not in point  # adamw has none
+    assert ("optimizer.momentum" in point) == (recipe.optimizer.name == "sgd")
     assert point["model.name"] == ("cnn" if side == 8 else "resnet")
 
 
