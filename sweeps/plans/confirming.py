@@ -1,6 +1,7 @@
 """`digits confirm`: trains a sweep's best recipes again on fresh seeds, with the same Ray workers."""
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from sweeps.plans.recovery import known_history
 from sweeps.space.assignments import Given
 from sweeps.words import counted, duration
 
-TIME_MARGIN = 1.15
+TIME_MARGIN = 1.1
 """Runs are reckoned to take this much longer than in the sweep, because one that does not end in time is lost."""
 START_SECONDS = 10.0
 """Until the first run begins: Ray starts, workers import torch."""
@@ -126,10 +127,11 @@ def _begun_and_missing(
 def in_time(
     chosen: list[RunRecord], config: ConfirmConfig, seconds_left: float, concurrency: int
 ) -> tuple[list[RunRecord], int]:
-    """The recipes and the number of seeds that there is time for: all recipes, or if that is too much, the best.
+    """The recipes, best first, and the number of seeds that there is time for.
 
-    Each run is reckoned to take as long as in the sweep, in proportion to its epochs. Raises UsageError if not even one
-    run can end in time.
+    If that is not all that was asked for: first two seeds, then two recipes, then as many runs as possible, of as many
+    recipes as possible. All recipes get the same seeds. Each run is reckoned to take as long as in the sweep, in
+    proportion to its epochs. Raises UsageError if not even one run can end in time.
     """
     seconds = [_expected_seconds(record) * max(config.folds, 1) for record in chosen]
 
@@ -139,12 +141,13 @@ def in_time(
             workers[workers.index(min(workers))] += one
         return START_SECONDS + TIME_MARGIN * max(workers) <= seconds_left
 
-    for seeds in range(config.seeds, 0, -1):
-        if fits(len(chosen), seeds):
-            return chosen, seeds
-    for recipes in range(len(chosen) - 1, 0, -1):
-        if fits(recipes, 1):
-            return chosen[:recipes], 1
+    if math.isinf(seconds_left):
+        return chosen, config.seeds
+    choices = itertools.product(range(1, len(chosen) + 1), range(1, config.seeds + 1))
+    possible = [(recipes, seeds) for recipes, seeds in choices if fits(recipes, seeds)]
+    if possible:
+        recipes, seeds = max(possible, key=lambda one: (min(one[1], 2), min(one[0], 2), one[0] * one[1], one[0]))
+        return chosen[:recipes], seeds
     raise UsageError(
         f"there is no time to confirm anything: a run takes about {duration(min(seconds))}, and"
         f" {duration(seconds_left)} are left of the time budget; give a longer --time-budget, or leave it out"

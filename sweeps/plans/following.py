@@ -9,10 +9,13 @@ from sweeps.plans.config import MOST_SEEDS_IN_TIME, ConfirmConfig, ResumeConfig,
 
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
-SEARCH_SHARE = 0.45
+SEARCH_SHARE = 0.4
 """The share of a time budget that the search may use if a confirmation follows (docs/lab-log.md)."""
-RECIPES, SEEDS = 3, 3
-"""How many of the best recipes are confirmed, on how many seeds; with a time budget, as many as there is time for."""
+RECIPES, PER_ARCHITECTURE, SEEDS = 3, 2, 3
+"""How many of the best recipes are confirmed, at most how many of one architecture, and on how many seeds (with a time
+budget: on as many as there is time for)."""
+WIDE_POOL = 10
+"""How many of the search's own trials are combined if none is confirmed: greedy selection gains from a wide pool."""
 
 
 def parse_then(text: str | None) -> tuple[str, ...]:
@@ -48,11 +51,12 @@ class Following:
         )
 
     def confirmation(self, sweep: Run) -> ConfirmConfig:
-        """The best recipe of each of the best architectures, on as many fresh seeds as there is time for."""
+        """The best recipes, not all of one architecture, on as many fresh seeds as there is time for."""
         return ConfirmConfig(
             runs=sweep.folder.parent,
             sweep=sweep.name,
             top=RECIPES,
+            per_architecture=PER_ARCHITECTURE,
             seeds=SEEDS if self.time_budget_seconds is None else MOST_SEEDS_IN_TIME,
             concurrency=self.concurrency,
             time_budget_seconds=self.time_budget_seconds,
@@ -61,4 +65,4 @@ class Following:
 
     def ensemble(self, *, confirmed: bool) -> EnsembleConfig:
         """All runs of the confirmed recipes, or the best of the search's own trials."""
-        return EnsembleConfig(top=RECIPES, pool="confirmed") if confirmed else EnsembleConfig()
+        return EnsembleConfig(top=RECIPES, pool="confirmed") if confirmed else EnsembleConfig(top=WIDE_POOL)

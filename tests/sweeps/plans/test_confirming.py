@@ -1,3 +1,5 @@
+import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +16,14 @@ from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
+from digits_core.records import RunRecord
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
 from sweeps.finishing.finish import finish
 from sweeps.plans.config import ConfirmConfig
-from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
+from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, in_time, plan_confirmation
+from sweeps.plans.ending import Ending
 from sweeps.space.assignments import Given
 from sweeps.view.run_state import RunState, check_removable
 from tests.helpers.executors import run_here
@@ -41,6 +45,11 @@ def config(run: Run, **changes: object) -> ConfirmConfig:
         ({"folds": 400}, "--folds 400 is too many"),
         ({"folds": 2, "refit": True}, "--refit trains final models, --folds cross-validates"),
         ({"sweep": "tinny"}, "did you mean 'tiny'"),
+        ({"per_architecture": 0}, "--per-architecture must be between 1 and"),
+        (
+            {"time_budget_seconds": 5.0},
+            "there is no time to confirm anything: a run takes about .* longer --time-budget",
+        ),
     ],
 )
 def test_bad_input(sweep_store: Run, changes: dict[str, object], message: str) -> None:
@@ -89,6 +98,73 @@ def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: R
     assert planned.plan.line == (
         "confirming the best 2 recipes of tiny on 2 fresh seeds: 4 runs left, 2 at a time on cpu"
     )
+
+
+def timed(run: Run, seconds: list[float]) -> list[RunRecord]:
+    """The sweep's records, best first, as if each had taken so long for all of its epochs."""
+    return [
+        replace(one, curve=tuple(replace(row, seconds=each / one.recipe.training.epochs) for row in one.curve))
+        for one, each in zip(run.ranked, seconds, strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "expected"),
+    [
+        ([10, 10, 10], math.inf, (3, 5)),
+        ([10, 10, 10], 10 + 1.1 * 80, (3, 5)),  # 15 runs of two at a time
+        ([10, 10, 10], 10 + 1.1 * 30, (3, 2)),
+        ([10, 10, 10], 10 + 1.1 * 20, (2, 2)),  # four runs: two recipes on two seeds, not one on four
+        ([10, 10, 10], 10 + 1.1 * 10, (1, 2)),  # two runs: one recipe twice says more than two once
+        ([10, 99, 10], 10 + 1.1 * 30, (1, 5)),  # the second is too slow, and the third is not better than it
+        ([20, 20, 20], 10 + 1.1 * 19, None),
+    ],
+)
+def test_as_many_runs_as_there_is_time_for(
+    sweep_store: Run, seconds: list[float], left: float, expected: tuple[int, int] | None
+) -> None:
+    asked = config(sweep_store, seeds=5)
+    if expected is None:
+        with pytest.raises(UsageError, match="a run takes about 20 s, and 31 s are left"):
+            in_time(timed(sweep_store, seconds), asked, left, 2)
+        return
+    chosen, seeds = in_time(timed(sweep_store, seconds), asked, left + 1e-9, 2)
+    assert (len(chosen), seeds) == expected
+    assert [one.trial for one in chosen] == [one.trial for one in sweep_store.ranked[: len(chosen)]]
+
+
+def test_a_trial_that_was_stopped_is_reckoned_to_take_all_of_its_epochs(sweep_store: Run) -> None:
+    (whole,) = timed(sweep_store, [30.0])[:1]
+    cut = replace(whole, curve=whole.curve[:1])
+    with pytest.raises(UsageError, match="a run takes about 30 s"):
+        in_time([cut], config(sweep_store), 20.0, 2)
+
+
+def test_fewer_seeds_than_asked_for_are_told_in_the_plan(sweep_store: Run) -> None:
+    quick = config(sweep_store, seeds=50, time_budget_seconds=60.0, begun_at=time.monotonic() - 45.0)
+    planned = plan_confirmation(quick)
+    assert planned.plan.ending.deadline is not None
+    assert f"fresh seeds (there is no time for {50})" in planned.plan.line
+
+
+def test_runs_that_do_not_end_in_time_are_left_to_be_resumed(sweep_store: Run) -> None:
+    planned = plan_confirmation(config(sweep_store, time_budget_seconds=600.0))
+    over = replace(planned.plan, ending=Ending(deadline=time.monotonic() - 1.0))
+    run = run_here(over)
+    assert run.records == ()
+    assert run.summary is not None
+    assert (run.summary.limit, run.summary.interrupted) == ("the time budget is used up", False)
+    again = plan_confirmation(config(sweep_store))
+    assert again.left == 4
+    assert len(run_here(again.plan).ranked) == 4
+
+
+def test_at_most_so_many_of_one_architecture(sweep_store: Run) -> None:
+    best = best_recipes(sweep_store, 4)
+    names = [record.recipe.model.name for record in best]
+    once = best_recipes(sweep_store, 4, per_architecture=1)
+    assert [record.recipe.model.name for record in once] == list(dict.fromkeys(names))
+    assert once[0].trial == best[0].trial
 
 
 def test_seeds_that_the_sweep_used_are_not_fresh(sweep_store: Run) -> None:
