@@ -6,6 +6,7 @@ handwriting.py       accuracy and speed of `digits predict` on made-up pictures
 judging.py           time and memory of the leaderboard and of greedy selection
 learning_curves.py   the table of learning curves that search_quality.py replays
 made_up.py           sweeps with made-up predictions
+members.py           ways to choose the members of an ensemble, on stored validation predictions
 memory.py            private memory of a worker
 overhead.py          what a sweep costs besides training, against Ray Tune's tutorial
 papers.py            made-up paper, scans and photographs for the handwriting

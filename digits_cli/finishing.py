@@ -6,6 +6,7 @@ And what follows a search in the same command, if that was asked for: confirmati
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from digits_core.runs.run import Run
 
 if TYPE_CHECKING:
     from digits_cli.printed.following import Followed
+    from digits_cli.printed.leaderboard import ConfirmationOutcome
     from sweeps.plans.following import Following
     from sweeps.plans.planning import RunPlan
 
@@ -50,40 +52,42 @@ def run_following(run: Run, following: "Following", *, as_json: bool) -> None:
     done = _followed(run, following)
     with report_after_result(done.sweep) as report:
         emit(followed_document(done, report), followed_lines(done, report), as_json=as_json)
-    if done.interrupted:
+        if done.confirmation is not None:
+            done.confirmation.raise_if_failed()
+    if done.is_interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
 def _followed(run: Run, following: "Following") -> "Followed":
+    """Confirm and combine. What was not confirmed, for want of time or because all runs failed, is the search's own."""
     from digits_cli.printed.following import Followed
     from digits_core.inference.ensembling import build_ensemble
     from sweeps.finishing.finish import finish
     from sweeps.plans.following import CONFIRM, ENSEMBLE
 
-    confirmed = _confirmed(run, following) if CONFIRM in following.steps else None
-    run = Run(run.folder) if confirmed is not None and confirmed.ranked else finish(run)
-    interrupted = confirmed is not None and _is_interrupted(confirmed)
-    ensemble = None
-    if ENSEMBLE in following.steps and not interrupted:
-        together = following.ensemble(confirmed=confirmed is not None and bool(confirmed.ranked))
-        ensemble = build_ensemble(run, together)
-    return Followed(sweep=Run(run.folder), confirmation=confirmed, ensemble=ensemble, interrupted=interrupted)
+    outcome = _confirmed(run, following) if CONFIRM in following.steps else None
+    is_confirmed = outcome is not None and outcome.counting > 0
+    run = Run(run.folder) if is_confirmed else finish(run)
+    done = Followed(sweep=run, steps=following.steps, confirmation=outcome)
+    if ENSEMBLE not in following.steps or done.is_interrupted:
+        return done
+    ensemble = build_ensemble(run, following.ensemble(confirmed=is_confirmed))
+    return replace(done, sweep=Run(run.folder), ensemble=ensemble)
 
 
-def _confirmed(run: Run, following: "Following") -> Run | None:
+def _confirmed(run: Run, following: "Following") -> "ConfirmationOutcome | None":
     """The confirmation, finished; None if there was no time for it."""
+    from digits_cli.printed.leaderboard import ConfirmationOutcome
     from digits_core.errors import UsageError
     from sweeps.finishing.finish import finish
     from sweeps.plans.confirming import plan_confirmation
 
     try:
-        planned = plan_confirmation(following.confirmation(run))
+        planned = plan_confirmation(following.confirmation(run)).plan
     except UsageError as error:
         say(f"not confirmed: {error}")
         return None
-    say(planned.plan.line)
-    return finish(ran(planned.plan))
-
-
-def _is_interrupted(confirmed: Run) -> bool:
-    return confirmed.summary is None or confirmed.summary.interrupted
+    say(planned.line)
+    # On the cluster that the search ran on.
+    planned = replace(planned, address=following.address, gpus_per_trial=following.gpus_per_trial)
+    return ConfirmationOutcome(run=finish(ran(planned)))

@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.learning_curves import CurveTable, space
 from benchmarks.made_up import SPACE, made_up_sweep
+from benchmarks.members import WAYS, at_most, compared
 from benchmarks.search_quality import goal_of, replay
 from reports.pages.report import render
 from reports.rows.tables import collect
@@ -44,6 +45,21 @@ def test_a_replay_ends_at_the_goal_and_is_repeatable(table: CurveTable) -> None:
     assert all(value > goal for value in lowest[:-1])
     assert lowest[-1] <= goal
     assert np.mean(table.lowest_nlls[:, -1] <= goal) == pytest.approx(0.01, abs=0.004)
+
+
+def test_ways_to_choose_members_are_judged_on_other_images_than_they_choose_by() -> None:
+    stream = np.random.default_rng(0)
+    labels = stream.integers(0, 10, 400)
+    sure = np.eye(10)[labels]
+    said = np.stack([share * sure + (1 - share) / 10 for share in (0.9, 0.5, 0.4, 0.3, 0.2, 0.1)])
+    names = ["cnn", "cnn", "resnet", "cnn", "mlp", "cnn"]
+    found = compared(labels, said, names, splits=3, pool=6, share=0.25)
+    assert set(found) == set(WAYS)
+    best = -np.log(0.91)
+    assert found["best 1"] == pytest.approx(np.array([[best, 0.0]] * 3))
+    assert found["greedy of all"][:, 0].max() < found["best 5"][:, 0].min()  # the best alone is best here
+    alike = at_most(1)(labels, said, names)
+    assert alike.tolist() == pytest.approx([1 / 3, 0, 1 / 3, 0, 1 / 3, 0])
 
 
 def test_a_report_of_a_made_up_sweep_is_written(tmp_path: Path) -> None:

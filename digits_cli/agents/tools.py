@@ -109,7 +109,7 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
 
 SEARCHING = (
     "trials", "dataset", "name", "seed", "max_epochs", "search", "scheduler", "objective", "fix", "start_from",
-    "time_budget", "target",
+    "time_budget", "target", "then",
 )  # fmt: skip
 TOOLS = {
     tool.name: tool
@@ -134,8 +134,8 @@ TOOLS = {
         ),
         Tool(name="sweep", command=("sweep",), function=searching.sweep, takes=SEARCHING, is_job=True),
         Tool(
-            name="resume", command=("resume",), function=searching.resume, takes=("run", "trials", "time_budget"),
-            is_job=True,
+            name="resume", command=("resume",), function=searching.resume,
+            takes=("run", "trials", "time_budget", "then"), is_job=True,
         ),
         Tool(
             name="compare", command=("compare",), function=training.compare,
@@ -143,15 +143,15 @@ TOOLS = {
         ),
         Tool(
             name="train", command=("train",), function=training.train,
-            takes=("recipe", "assignments", "dataset", "epochs", "seed", "folds", "name"), is_job=True,
+            takes=("recipe", "assignments", "dataset", "epochs", "seed", "seeds", "folds", "name"), is_job=True,
         ),
         Tool(
-            name="confirm", command=("confirm",), function=judging.confirm, takes=("sweep", "top", "seeds", "folds"),
-            is_job=True,
+            name="confirm", command=("confirm",), function=judging.confirm,
+            takes=("sweep", "top", "seeds", "folds", "time_budget"), is_job=True,
         ),
         Tool(
             name="ensemble", command=("ensemble",), function=judging.ensemble,
-            takes=("sweep", "top", "method", "pool", "calibrate"), is_job=True,
+            takes=("sweep", "top", "method", "pool", "calibrate", "tta"), is_job=True,
         ),
         Tool(
             name="export", command=("export",), function=delivering.export,

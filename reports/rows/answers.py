@@ -231,7 +231,8 @@ def _leader_view(leader: Candidate) -> View:
 
 def _ensemble_view(run: Run, ensemble: EnsembleRecord) -> View:
     calibrated = ", calibrated" if ensemble.calibrated else ""
-    title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)}{calibrated})"
+    posed = ", with test-time augmentation" if ensemble.in_poses else ""
+    title = f"Ensemble ({ensemble.method} vote of {len(ensemble.chosen.weights)}{calibrated}{posed})"
     said = run.ensemble_test_probabilities
     return view_of("ensemble", title, "sealed test", run.test_labels, said, run.test_indices)
 

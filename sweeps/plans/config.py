@@ -12,7 +12,7 @@ from typing import Literal
 from digits_core.data.datasets import check_dataset, shares_images
 from digits_core.errors import UsageError, check_count, unknown_name
 from digits_core.recipe import LARGEST_SEED, MOST_EPOCHS, Recipe, Scalar
-from digits_core.recipes import RECIPES, NamedRecipe, named_recipe
+from digits_core.recipes import NOT_PUBLISHED, RECIPES, NamedRecipe, named_recipe
 from digits_core.records import DEFAULT_OBJECTIVES
 from digits_core.runs.run import check_name
 from digits_core.stored import MOST_TRIALS
@@ -324,13 +324,13 @@ class ProtocolsConfig:
 
     def __post_init__(self) -> None:
         for name in self.recipe_names:
-            if name.endswith(".json"):
+            if name.endswith(".json") or named_recipe(name).published == NOT_PUBLISHED:
                 raise UsageError(f"{name} was not published; compare it without --published")
         self.comparisons(has_gpu=True)  # building them checks the recipes
 
     def comparisons(self, *, has_gpu: bool) -> tuple[list[ComparisonConfig], tuple[str, ...]]:
         """One comparison per protocol, and the recipes that are left out because they need a GPU."""
-        names = self.recipe_names or tuple(RECIPES)
+        names = self.recipe_names or tuple(name for name in RECIPES if RECIPES[name].published != NOT_PUBLISHED)
         needing = tuple(name for name in RECIPES if RECIPES[name].needs_gpu)
         left_out = needing if not (has_gpu or self.recipe_names) else ()
         protocols: dict[str, tuple[str, ...]] = {}

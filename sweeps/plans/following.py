@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from digits_core.errors import UsageError, unknown_name
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
-from sweeps.plans.config import MOST_SEEDS_IN_TIME, ConfirmConfig, ResumeConfig, SweepConfig
+from sweeps.plans.config import MOST_SEEDS_IN_TIME, ConfirmConfig, GpuShare, ResumeConfig, SweepConfig
 
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
@@ -39,6 +39,8 @@ class Following:
     begun_at: float  # of the whole command, in `time.monotonic` seconds
     time_budget_seconds: float | None
     concurrency: int | None
+    address: str | None = None  # of the Ray cluster that the search ran on
+    gpus_per_trial: GpuShare = None
 
     @staticmethod
     def of(config: SweepConfig | ResumeConfig) -> "Following":
@@ -48,6 +50,8 @@ class Following:
             begun_at=config.begun_at,
             time_budget_seconds=config.time_budget_seconds,
             concurrency=config.concurrency,
+            address=config.address,
+            gpus_per_trial=config.gpus_per_trial,
         )
 
     def confirmation(self, sweep: Run) -> ConfirmConfig:

@@ -64,6 +64,13 @@ def test_the_other_schedulers_spare_good_trials_and_the_default(name: str) -> No
     assert (min(ends) < 9) == (name != "none")
 
 
+def test_recipes_known_to_be_good_are_never_stopped() -> None:
+    asha = scheduler_for("asha", 8, History(), spared=3)
+    assert asha.set_search_properties(METRIC, "min")
+    assert [outcome(asha, number, [0.1] * 8) for number in (4, 5, 6)] == [8] * 3
+    assert [outcome(asha, number, [0.9] * 8) for number in (0, 1, 2, 3)] == [8, 8, 8, 1]
+
+
 def told(*events: tuple[int, int | None, float], failed: tuple[int, ...] = ()) -> History:
     """A history of results in this order: trial, epoch (None when the trial ends), value."""
     history = History()
