@@ -88,9 +88,9 @@ WAYS: dict[str, Choose] = {
     "best 1": first(1),
     BASELINE: first(SIZE),
     "all": first(10**6),
-    "5, at most 1 alike": at_most(1),
-    "5, at most 2 alike": at_most(2),
-    "5, at most 3 alike": at_most(3),
+    "5, at most 1 per architecture": at_most(1),
+    "5, at most 2 per architecture": at_most(2),
+    "5, at most 3 per architecture": at_most(3),
     "5 forward": forward(0.0),
     "5 forward, bonus 0.5": forward(0.5),
     "5 forward, bonus 2": forward(2.0),
@@ -148,7 +148,7 @@ def main() -> None:
     for way, values in found.items():
         apart = values - base
         print(
-            f"{way:22s} NLL {values[:, 0].mean():.5f}, {values[:, 1].mean():.2f} wrong; to the best 5: NLL"
+            f"{way:29s} NLL {values[:, 0].mean():.5f}, {values[:, 1].mean():.2f} wrong; to the best 5: NLL"
             f" {apart[:, 0].mean():+.5f} (better in {(apart[:, 0] < 0).mean():.0%}), wrong {apart[:, 1].mean():+.2f}"
         )
 

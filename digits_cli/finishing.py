@@ -52,14 +52,14 @@ def run_following(run: Run, following: "Following", *, as_json: bool) -> None:
     done = _followed(run, following)
     with report_after_result(done.sweep) as report:
         emit(followed_document(done, report), followed_lines(done, report), as_json=as_json)
-        if done.confirmation is not None:
+        if done.confirmation is not None and not done.confirmation.is_out_of_time:
             done.confirmation.raise_if_failed()
     if done.is_interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
 def _followed(run: Run, following: "Following") -> "Followed":
-    """Confirm and combine. What was not confirmed, for want of time or because all runs failed, is the search's own."""
+    """Confirm and combine. If no run was confirmed (no time, or all failed), combine the search's own trials."""
     from digits_cli.printed.following import Followed
     from digits_core.inference.ensembling import build_ensemble
     from sweeps.finishing.finish import finish
@@ -85,7 +85,7 @@ def _confirmed(run: Run, following: "Following") -> "ConfirmationOutcome | None"
     try:
         planned = plan_confirmation(following.confirmation(run)).plan
     except UsageError as error:
-        say(f"not confirmed: {error}")
+        say(str(error))
         return None
     say(planned.line)
     # On the cluster that the search ran on.

@@ -34,7 +34,7 @@ RunName = Annotated[
     ),
 ]
 PerArchitecture = Annotated[
-    int | None, typer.Option(help="Take at most so many recipes of one architecture.", show_default="any number")
+    int | None, typer.Option(help="Take at most this many recipes of each architecture.", show_default="any number")
 ]
 RunOrPage = Annotated[
     str | None,
@@ -126,7 +126,9 @@ def confirm(
     per_architecture: PerArchitecture = None,
     time_budget: Annotated[
         str | None,
-        typer.Option(help="Finish within this time, e.g. 10m, on as many seeds as it allows.", show_default="none"),
+        typer.Option(
+            help="Finish within this time, e.g. 10m, with fewer seeds or recipes if needed.", show_default="none"
+        ),
     ] = None,
     sweep: SweepName = None,
     concurrency: Concurrency = None,
@@ -178,8 +180,8 @@ def _confirm(config: "ConfirmConfig", push: str | None, *, take_over: bool, as_j
     from sweeps.plans.confirming import plan_confirmation
 
     planned = plan_confirmation(config)
-    if planned.recipe_count < config.top:
-        say(f"asked for {config.top} recipes to confirm, found {planned.recipe_count}")
+    if planned.found_count < config.top:
+        say(f"asked for {config.top} recipes to confirm, found {planned.found_count}")
     say(planned.plan.line)
     with pushed_along(planned.sweep.folder, push, take_over=take_over):
         _run_confirmation(planned, refit=config.refit, folds=config.folds, as_json=as_json)
@@ -221,7 +223,8 @@ def ensemble(
     tta: Annotated[
         bool,
         typer.Option(
-            "--tta", help="Test-time augmentation: ask each network about an image also moved and turned a little."
+            "--tta",
+            help="Test-time augmentation: average each network over slightly shifted and rotated copies of an image.",
         ),
     ] = False,
     per_architecture: PerArchitecture = None,
@@ -236,9 +239,9 @@ def ensemble(
     Uses their stored predictions; nothing is trained. Greedy selection (Caruana et al. 2004) and stacking are used only
     if they beat the uniform vote by more than chance would explain. Their validation figures are cross-fitted. Also
     shows what each member adds, how the members differ, which images the ensemble rescues and breaks, and what it
-    costs. With --tta the networks are asked about every image in up to seven poses, which takes seven times as long;
-    the result says whether that pays on the validation set. Opens the sealed test set to score the members and the
-    ensembles; the sweep's ledger records every opening.
+    costs. With --tta, each network predicts every image again in up to seven poses and its probabilities are averaged;
+    using the ensemble then takes up to seven times as long, and the result says whether that pays on the validation
+    set. Opens the sealed test set to score the members and the ensembles; the sweep's ledger records every opening.
 
     Examples:
 

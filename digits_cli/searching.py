@@ -111,7 +111,7 @@ def sweep(
         int | None,
         typer.Option(
             help="Epochs of a trial that is not stopped early.",
-            show_default="40 for 8x8 images, 10 for 28x28, 20 on a GPU",
+            show_default="40 for 8x8 images; for 28x28, 10, or 20 on a CUDA GPU",
         ),
     ] = None,
     concurrency: Concurrency = None,
@@ -146,9 +146,10 @@ def sweep(
     default. The search covers the architecture and its size, optimizer, learning rate, weight decay, schedule, batch
     size, dropout and augmentation. At the end, the leader on validation is scored once on the sealed test set, and a
     report is written to the run's folder. Missing data is downloaded to DIGITS_DATA_DIR (`digits doctor` shows where
-    that is). With --then confirm,ensemble the best three recipes are trained again on fresh seeds (three, or as many as
-    the time budget allows), and all these networks are combined: one command, one page. Ctrl-C keeps everything that
-    has finished; `digits resume` continues the sweep, even after a crash.
+    that is). With --then confirm,ensemble, the best three recipes (at most two of one architecture) are trained again
+    on three fresh seeds each, or on as many as --time-budget allows; these networks are tested instead of the leader
+    and combined into an ensemble. Ctrl-C keeps everything that has finished; `digits resume` continues the sweep, even
+    after a crash.
 
     Examples:
 

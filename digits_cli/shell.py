@@ -33,8 +33,9 @@ Tta = Annotated[
     bool | None,
     typer.Option(
         "--tta/--no-tta",
-        help="Test-time augmentation: also ask about the image moved and turned a little (up to seven times as long).",
-        show_default="as the ensemble was built",
+        help="Test-time augmentation: average each network over slightly shifted and rotated copies of an image."
+        " Takes up to seven times as long.",
+        show_default="as the ensemble was built or the file exported; off for a single network",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -156,7 +156,7 @@ class Augmentation:
     shift_fraction: float = 0.1  # of the image's side, before zooming
     elastic_fraction: float = 0.0  # largest displacement of a coarse grid's knots, as a share of the image's side
     erasing_probability: float = 0.0  # of blanking a rectangle of 2 to 20 % of the image
-    still_epochs: int = 0  # the last so many epochs train on the images as they are
+    still_epochs: int = 0  # the last N epochs train without augmentation; 0: none
 
     def __post_init__(self) -> None:
         _check_range("augmentation.rotation_degrees", self.rotation_degrees, 0.0, 180.0)
@@ -183,7 +183,7 @@ class Training:
     compile: str = "auto"  # auto: CUDA graph on a GPU, eager elsewhere; on: torch.compile; off: eager
     patience_epochs: int = 0  # early stopping after so many epochs without a lower validation NLL; 0: never
     ema_decay: float = 0.0  # of the weights' exponential moving average, which is then evaluated and kept; 0: none
-    average_epochs: int = 0  # the mean of the weights after each of the last so many epochs is kept; 0: none
+    average_epochs: int = 0  # keep the mean of the weights over the last N epochs; 0: no averaging
     gradient_clip: float = 0.0  # largest norm of the whole gradient; 0: no clipping
     keep: str = "best"  # which epoch's weights: the one with the lowest validation NLL, or the last
 

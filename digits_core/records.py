@@ -197,7 +197,7 @@ class SearchPlan:
     base: Recipe  # the recipe that points of the space modify
     first: tuple[Assignment, ...]  # trials that run before sampling starts; trial 0 is the baseline
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    spared: Count = 1  # so many of the first trials are never stopped early
+    spared: Count = 1  # how many of the first trials are never stopped early
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,13 +132,16 @@ def _poses_lines(record: EnsembleRecord) -> list[tuple[str, str]]:
     posed = record.in_poses
     if posed is None:
         return []
-    verdict = "it gains" if posed.high < 0 else "it loses" if posed.low > 0 else "it makes no difference that shows"
+    verdict = "no significant difference"
+    if posed.low > 0 or posed.high < 0:
+        verdict = f"significantly {'worse' if posed.low > 0 else 'better'}"
+    with_it, without = posed.validation, posed.without
     return [
         (
             "--tta",
-            f"{posed.pose_count} poses of every image; uniform vote on validation, with and without:"
-            f" {posed.validation.error_count} and {posed.without.error_count} wrong, NLL {posed.validation.nll:.4f} and"
-            f" {posed.without.nll:.4f} (difference {posed.low:+.5f} .. {posed.high:+.5f}: {verdict})",
+            f"up to {posed.pose_count} poses per image; uniform vote on validation: {with_it.error_count} wrong, NLL"
+            f" {with_it.nll:.4f} with it, {without.error_count} wrong, NLL {without.nll:.4f} without (95 % interval of"
+            f" the difference {posed.low:+.5f} .. {posed.high:+.5f}: {verdict})",
         )
     ]
 

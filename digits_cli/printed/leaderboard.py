@@ -154,9 +154,18 @@ class ConfirmationOutcome:
 
     @property
     def interrupted(self) -> bool:
-        """Whether some of the runs have not ended yet, unless the time budget was used up."""
-        limit = self.run.summary is not None and self.run.summary.limit
-        return len(self.run.records) < self.run.header.trial_count and not limit
+        """Whether it stopped before all runs had ended, for another reason than its time budget."""
+        return len(self.run.records) < self.run.header.trial_count and not self.limit
+
+    @property
+    def limit(self) -> str:
+        """What ended it before all runs had ended: the time budget; empty if nothing did."""
+        return self.run.summary.limit if self.run.summary is not None else ""
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the time budget was used up before a single run had ended."""
+        return bool(self.limit) and not self.run.records
 
     @property
     def counting(self) -> int:
@@ -168,6 +177,8 @@ class ConfirmationOutcome:
         run = self.run
         if run.summary is not None and run.summary.error:
             raise EnvironmentFailure(f"{run.summary.error}; finished runs are kept in {run.folder}")
+        if self.is_out_of_time:
+            raise EnvironmentFailure("no run ended within the time budget; the same command goes on where they are")
         if not self.counting and not self.interrupted:
             raise EnvironmentFailure(f"all {len(run.records)} runs failed; see {run.folder}")
 
@@ -212,6 +223,9 @@ def confirmation_lines(
         if record.status == "failed"
     ]
     name, runs = outcome.run.outer.header.name, runs_option(outcome.run.outer.folder)
+    if outcome.limit:
+        left = counted(outcome.run.header.trial_count - len(outcome.run.records), "run")
+        lines.append(("ended", f"{outcome.limit}; {left} did not end in time and can be continued by `digits confirm`"))
     if outcome.interrupted:
         lines.append(("resume", "run the same command again"))
     if report:

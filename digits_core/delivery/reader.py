@@ -65,7 +65,7 @@ class Model(Protocol):
 def open_model(runs: Path, selector: str | None, *, tta: bool | None = None) -> Model:
     """What `--model` names: an exported ONNX file, its folder, or a stored model as `open_classifier` takes it.
 
-    Raises UsageError if test-time augmentation is asked for, or refused, otherwise than an ONNX file was exported.
+    Raises UsageError if --tta or --no-tta contradicts how an ONNX file was exported.
     """
     path = onnx_path(selector)
     if path is not None:
@@ -74,7 +74,8 @@ def open_model(runs: Path, selector: str | None, *, tta: bool | None = None) -> 
             was = "with" if opened.pose_count > 1 else "without"
             asked = "--tta" if tta else "--no-tta"
             raise UsageError(
-                f"{path} was exported {was} test-time augmentation: leave out {asked}, or export it again with {asked}"
+                f"{path} was exported {was} test-time augmentation: leave out {asked}, or export the model again"
+                f" with {asked}"
             )
         return opened
     if not is_installed("torch"):

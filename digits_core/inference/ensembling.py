@@ -81,17 +81,19 @@ def choose_pool(sweep: Run, config: EnsembleConfig) -> Pool:
 
 
 def _usable(run: Run, records: Sequence[RunRecord], config: EnsembleConfig) -> list[RunRecord]:
-    """Those that can be scored on the test set. Raises UsageError if there are none."""
+    """Those that can be scored on the test set. Raises UsageError if none can, or none would be changed by --tta."""
     found = [record for record in records if run.can_be_tested(record.trial, in_poses=config.tta)]
     if not records:
         raise UsageError(f"{run.outer.name!r} has no validated trial to combine; run a sweep first")
     if not found:
-        fix = "leave out --tta" if config.tta else "run the sweep again with a larger --keep"
-        raise UsageError(f"none of the trials of {run.outer.name!r} has kept its weights, so none can be tested; {fix}")
+        why = "so none can be tested; run the sweep again with a larger --keep"
+        if config.tta:
+            why = "which --tta needs; leave out --tta"
+        raise UsageError(f"no trial of {run.outer.name!r} has kept its weights, {why}")
     if config.tta and all(pose_count(record.recipe.augmentation) == 1 for record in found):
         raise UsageError(
-            f"no trial of {run.outer.name!r} was trained on shifted or rotated images, so --tta has no poses to ask"
-            " about; leave it out"
+            f"no trial of {run.outer.name!r} was trained on shifted or rotated images, so --tta would change"
+            " nothing; leave it out"
         )
     return found
 

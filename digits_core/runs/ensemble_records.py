@@ -31,7 +31,7 @@ class EnsembleConfig:
     pool: str = "all"
     calibrate: str = "none"
     tta: bool = False  # test-time augmentation: members are asked about an image in several poses
-    per_architecture: int | None = None  # at most so many recipes of one architecture; None: any number
+    per_architecture: int | None = None  # at most this many recipes of each architecture; None: any number
 
     def __post_init__(self) -> None:
         check_count("--top", self.top, MOST_TRIALS)

@@ -24,7 +24,7 @@ GpuShare = float | Literal["auto"] | None
 
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
-MOST_SEEDS_IN_TIME = 100  # stands for as many as there is time for: more than anyone waits for
+MOST_SEEDS_IN_TIME = 100  # the limit where the time budget decides the number of seeds; never reached in practice
 MOST_FAILURES = 100
 DEFAULT_TRIALS = 100
 DEFAULT_MAX_FAILURES = 2
@@ -56,7 +56,7 @@ class SweepConfig:
     dataset: str = "sklearn-digits"
     trials: int | None = None  # None: 100, or as many as the time budget, the grid or the list allows
     seed: int = 0
-    max_epochs: int | None = None  # None: chosen by the size of the images
+    max_epochs: int | None = None  # None: chosen by the device and the size of the images
     concurrency: int | None = None  # None: one trial per GPU, or per processor
     search: str = "tpe"
     scheduler: str | None = None  # None: asha, or none with several objectives
@@ -91,8 +91,8 @@ class SweepConfig:
             raise UsageError("--scheduler pbt makes its own choices: leave out --search and --configs")
         if self.scheduler == "pbt" and "confirm" in self.then:
             raise UsageError(
-                "--then confirm trains recipes again, but a recipe of --scheduler pbt does not reproduce its trial: use"
-                " --then ensemble, or another scheduler"
+                "--then confirm cannot be used with --scheduler pbt, whose recipes do not reproduce their trials: use"
+                " --then ensemble or another scheduler"
             )
         if len(self.objectives) > 1:
             self._check_several_objectives()
@@ -155,7 +155,7 @@ class ConfirmConfig:
     folds: int = 0  # 0: the sweep's own split
     refit: bool = False  # final models: trained on the validation set as well, judged by the test set alone
     concurrency: int | None = None  # None: one trial per GPU, or per processor
-    per_architecture: int | None = None  # at most so many recipes of one architecture; None: any number
+    per_architecture: int | None = None  # at most this many recipes of each architecture; None: any number
     time_budget_seconds: float | None = None  # None: all seeds, however long they take
     begun_at: float = field(default_factory=time.monotonic)  # the time budget counts from here
 

@@ -28,7 +28,7 @@ from sweeps.space.assignments import Given
 from sweeps.words import counted, duration
 
 TIME_MARGIN = 1.1
-"""Runs are reckoned to take this much longer than in the sweep, because one that does not end in time is lost."""
+"""Runs are reckoned to take this much longer than in the sweep: one that does not end in time does not count."""
 START_SECONDS = 10.0
 """Until the first run begins: Ray starts, workers import torch."""
 FIRST_FRESH_SEED = 1_000_000
@@ -42,6 +42,7 @@ class Confirmation:
     sweep: Run
     plan: RunPlan
     recipe_count: int
+    found_count: int  # recipes that there were to choose from, up to the number asked for
     left: int  # runs that have not ended; if 0, nothing needs to start
 
     @property
@@ -72,6 +73,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
         data, chosen = refit_digits(digits), [replace(one, recipe=folded(one.recipe)) for one in chosen]
     concurrency = config.concurrency or default_concurrency()
     ending = Ending.of(config.begun_at, config.time_budget_seconds, None, split.validation.images.size)
+    found_count = len(chosen)
     chosen, seeds = in_time(chosen, config, ending.seconds_left, concurrency)
     wanted = [
         (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
@@ -97,9 +99,10 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             concurrency_asked=config.concurrency,
             is_resumed=earlier is not None,
             ending=ending,
-            line=_line(config, seeds, run, len(chosen), header.name, run.trial_count - over),
+            line=_line(config, run, (found_count, len(chosen), seeds), header.name, run.trial_count - over),
         ),
         recipe_count=len(chosen),
+        found_count=found_count,
         left=run.trial_count - over,
     )
 
@@ -149,8 +152,8 @@ def in_time(
         recipes, seeds = max(possible, key=lambda one: (min(one[1], 2), min(one[0], 2), one[0] * one[1], one[0]))
         return chosen[:recipes], seeds
     raise UsageError(
-        f"there is no time to confirm anything: a run takes about {duration(min(seconds))}, and"
-        f" {duration(seconds_left)} are left of the time budget; give a longer --time-budget, or leave it out"
+        f"no time to confirm: a run takes about {duration(min(seconds))}, and {duration(seconds_left)} of the time"
+        " budget are left; raise --time-budget or leave it out"
     )
 
 
@@ -159,12 +162,15 @@ def _expected_seconds(record: RunRecord) -> float:
     return record.train_seconds / epochs * record.recipe.training.epochs
 
 
-def _line(config: ConfirmConfig, seeds: int, run: RunHeader, recipe_count: int, sweep: str, left: int) -> str:
-    asked = f" (there is no time for {config.seeds})" if seeds < config.seeds < MOST_SEEDS_IN_TIME else ""
+def _line(config: ConfirmConfig, run: RunHeader, counts: tuple[int, int, int], sweep: str, left: int) -> str:
+    """counts: of the recipes that were found, of those that are confirmed, and of their seeds."""
+    found, recipes, seeds = counts
+    cut = [f"{found} recipes"] if recipes < found else []
+    cut += [f"{config.seeds} seeds"] if seeds < config.seeds != MOST_SEEDS_IN_TIME else []
+    asked = f" (no time for {' and '.join(cut)})" if cut else ""
     return (
-        f"confirming the best {counted(recipe_count, 'recipe')} of {sweep} on"
-        f" {counted(seeds, 'fresh seed')}{asked}{_how(config)}: {counted(left, 'run')} left,"
-        f" {run.concurrency} at a time on {run.device}"
+        f"confirming the best {counted(recipes, 'recipe')} of {sweep} on {counted(seeds, 'fresh seed')}{asked}"
+        f"{_how(config)}: {counted(left, 'run')} left, {run.concurrency} at a time on {run.device}"
     )
 
 

@@ -32,8 +32,8 @@ class Ending:
     ) -> "Ending":
         """`begun_at` is when the command started: the budget includes its start and its end.
 
-        `pixel_count` is that of the validation set. share: of the time for training that may be used; other training
-        follows if it is below 1.
+        `pixel_count` is that of the validation set. share: the part of the training time that this run may use; the
+        rest is for a confirmation that follows.
         """
         deadline = None
         if budget_seconds is not None:

@@ -10,7 +10,7 @@ from sweeps.plans.config import MOST_SEEDS_IN_TIME, ConfirmConfig, GpuShare, Res
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
 SEARCH_SHARE = 0.4
-"""The share of a time budget that the search may use if a confirmation follows (docs/lab-log.md)."""
+"""The share of a time budget that the search may use if a confirmation follows (docs/decisions.md)."""
 RECIPES, PER_ARCHITECTURE, SEEDS = 3, 2, 3
 """How many of the best recipes are confirmed, at most how many of one architecture, and on how many seeds (with a time
 budget: on as many as there is time for)."""
@@ -55,7 +55,7 @@ class Following:
         )
 
     def confirmation(self, sweep: Run) -> ConfirmConfig:
-        """The best recipes, not all of one architecture, on as many fresh seeds as there is time for."""
+        """The best recipes, at most two of one architecture, on three fresh seeds or as many as the budget allows."""
         return ConfirmConfig(
             runs=sweep.folder.parent,
             sweep=sweep.name,

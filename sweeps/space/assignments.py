@@ -29,7 +29,7 @@ class Drawn:
     scheduler: str
     first: tuple[Assignment, ...]
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    spared: int = 1  # so many of the first trials are never stopped early
+    spared: int = 1  # how many of the first trials are never stopped early
 
     @property
     def max_epochs(self) -> int:

@@ -1,7 +1,7 @@
-"""Recipes that are known to be good on this device and image size: the first trials of a sweep.
+"""Recipes that are known to be good on a kind of device and image size: the first trials of a sweep.
 
-They are of different kinds, because networks of one kind miss the same images. docs/lab-log.md has what they reach, and
-what was tried beside them. All of it was chosen on validation images.
+They differ in architecture, augmentation or image size, because networks of one kind miss the same images.
+docs/lab-log.md has what they reach, and what was tried beside them. All of it was chosen on validation images.
 """
 
 from digits_core.recipe import Recipe, Scalar
@@ -42,7 +42,7 @@ def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
 
 
 def further_recipes(device_type: str, side: int) -> tuple[Recipe, ...]:
-    """What is trained after the baseline, best first: of other kinds than it, and not all of them in the space."""
+    """What is trained after the baseline, if there are enough trials. Not all of them are in the default space."""
     if side < SMALL_SIDE:
         return tuple(Recipe().with_overrides({**_ENLARGED, "input.side": larger}) for larger in (28, 16))
     if device_type == "cuda":

@@ -123,7 +123,7 @@ def test_tta_cannot_be_added_to_a_file_or_taken_from_it(sweep_store: Run, tmp_pa
     with_it, without = tmp_path / "with", tmp_path / "without"
     exported(sweep_store, with_it, "--model", "tiny/0", "--tta")
     exported(sweep_store, without, "--model", "tiny/0")
-    with pytest.raises(UsageError, match="was exported without test-time augmentation: leave out --tta, or export it"):
+    with pytest.raises(UsageError, match="was exported without test-time augmentation: leave out --tta, or export the"):
         open_model(runs, str(without / "model.onnx"), tta=True)
     with pytest.raises(UsageError, match="was exported with test-time augmentation: leave out --no-tta, or export"):
         open_model(runs, str(with_it / "model.onnx"), tta=False)

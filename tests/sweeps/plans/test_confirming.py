@@ -48,7 +48,7 @@ def config(run: Run, **changes: object) -> ConfirmConfig:
         ({"per_architecture": 0}, "--per-architecture must be between 1 and"),
         (
             {"time_budget_seconds": 5.0},
-            "no time to confirm anything: a run takes about",
+            "no time to confirm: a run takes about",
         ),
     ],
 )
@@ -125,7 +125,7 @@ def test_as_many_runs_as_there_is_time_for(
 ) -> None:
     asked = config(sweep_store, seeds=5)
     if expected is None:
-        with pytest.raises(UsageError, match="a run takes about 20 s, and 31 s are left"):
+        with pytest.raises(UsageError, match="a run takes about 20 s, and 31 s of the time budget are left"):
             in_time(timed(sweep_store, seconds), asked, left, 2)
         return
     chosen, seeds = in_time(timed(sweep_store, seconds), asked, left + 1e-9, 2)
@@ -145,7 +145,7 @@ def test_fewer_seeds_than_asked_for_are_told_in_the_plan(sweep_store: Run) -> No
         RunWriter(sweep_store.folder).trial(record.trial).complete(record, {})
     planned = plan_confirmation(config(Run(sweep_store.folder), seeds=50, time_budget_seconds=100.0))
     assert planned.plan.ending.deadline is not None
-    assert "on 7 fresh seeds (there is no time for 50): 14 runs left" in planned.plan.line
+    assert "the best 2 recipes of tiny on 7 fresh seeds (no time for 50 seeds): 14 runs left" in planned.plan.line
 
 
 def test_runs_that_do_not_end_in_time_are_left_to_be_resumed(sweep_store: Run) -> None:

@@ -40,7 +40,7 @@ def test_bad_steps(text: str, message: str) -> None:
 
 
 def test_a_population_cannot_be_confirmed(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--then confirm trains .* use --then ensemble, or another"):
+    with pytest.raises(UsageError, match=r"--then confirm cannot be used with .* use --then ensemble or another"):
         config(tmp_path, scheduler="pbt", then=("confirm",))
 
 
