@@ -149,7 +149,7 @@ class Driver:
     def record_unfinished(self) -> None:
         """Record trials that are in progress at the end as stopped early, if they have validated at all.
 
-        Not those of a confirmation or a refit: with fewer epochs they say nothing about their recipes. They can be resumed.
+        Not those of a confirmation or a refit: with fewer epochs they say nothing about a recipe. They can be resumed.
         """
         if self.plan.header.kind in (RunKind.CONFIRMATION, RunKind.REFIT):
             return
