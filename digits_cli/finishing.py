@@ -52,6 +52,8 @@ def run_following(run: Run, following: "Following", *, as_json: bool) -> None:
     done = _followed(run, following)
     with report_after_result(done.sweep) as report:
         emit(followed_document(done, report), followed_lines(done, report), as_json=as_json)
+        if done.failure is not None:
+            raise done.failure
         if done.confirmation is not None and not done.confirmation.is_out_of_time:
             done.confirmation.raise_if_failed()
     if done.is_interrupted:
@@ -59,19 +61,32 @@ def run_following(run: Run, following: "Following", *, as_json: bool) -> None:
 
 
 def _followed(run: Run, following: "Following") -> "Followed":
-    """Confirm and combine. If no run was confirmed (no time, or all failed), combine the search's own trials."""
+    """Confirm and combine. If no run was confirmed (no time, or all failed), combine the search's own trials.
+
+    What fails on the way is kept, so that what came before it is still finished and printed.
+    """
     from digits_cli.printed.following import Followed
+    from digits_core.errors import EnvironmentFailure, UsageError
     from digits_core.inference.ensembling import build_ensemble
     from sweeps.finishing.finish import finish
     from sweeps.plans.following import CONFIRM, ENSEMBLE
 
-    outcome = _confirmed(run, following) if CONFIRM in following.steps else None
-    is_confirmed = outcome is not None and outcome.counting > 0
+    done = Followed(sweep=run, steps=following.steps)
+    try:
+        if CONFIRM in following.steps:
+            done = replace(done, confirmation=_confirmed(run, following))
+    except (UsageError, EnvironmentFailure) as error:
+        done = replace(done, failure=error)
+    confirmation = Run(run.folder).confirmation()
+    is_confirmed = confirmation is not None and bool(confirmation.ranked)
     run = Run(run.folder) if is_confirmed else finish(run)
-    done = Followed(sweep=run, steps=following.steps, confirmation=outcome)
-    if ENSEMBLE not in following.steps or done.is_interrupted:
+    done = replace(done, sweep=run)
+    if ENSEMBLE not in following.steps or done.is_interrupted or done.failure is not None:
         return done
-    ensemble = build_ensemble(run, following.ensemble(confirmed=is_confirmed))
+    try:
+        ensemble = build_ensemble(run, following.ensemble(confirmed=is_confirmed))
+    except (UsageError, EnvironmentFailure) as error:
+        return replace(done, failure=error)
     return replace(done, sweep=Run(run.folder), ensemble=ensemble)
 
 

@@ -246,7 +246,7 @@ def run_search(plan: "RunPlan", following: "Following | None" = None, *, as_json
         run_following(run, following, as_json=as_json)
         return
     with finished(run) as (run, report):
-        outcome = SweepOutcome(run=run, report=report)
+        outcome = SweepOutcome(run=run, report=report, then=following.steps if following else ())
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
         outcome.raise_if_failed()  # so that it comes before a failure to write the report
     if outcome.summary.interrupted:
@@ -350,19 +350,24 @@ def resume(
 
 
 def _resume(config: "ResumeConfig", push: str | None, *, take_over: bool, as_json: bool) -> None:
+    from digits_cli.finishing import run_following
     from digits_cli.training import run_comparisons, run_planned_training
-    from digits_core.errors import UsageError
     from digits_core.records import RunKind
     from digits_core.remote.along import pushed_along
     from digits_core.runs.run import Run
-    from sweeps.plans.following import Following
+    from sweeps.finishing.finish import has_ended
+    from sweeps.plans.following import Following, check_can_follow
     from sweeps.plans.planning import plan_resumption
     from sweeps.running.addresses import check_address
 
-    kind = Run.open(config.runs, config.name).header.kind
-    if config.then and kind != RunKind.SWEEP:
-        raise UsageError(f"{config.name!r} is not a sweep, so nothing can follow its search: leave out --then")
-    if kind == RunKind.TRAINING:
+    run = Run.open(config.runs, config.name)
+    if config.then:
+        check_can_follow(run, config.then)
+        if config.goes_on_as_before and has_ended(run):
+            with pushed_along(run.folder, push, take_over=take_over):
+                run_following(run, Following.of(config), as_json=as_json)
+            return
+    if run.header.kind == RunKind.TRAINING:
         from sweeps.running.training_run import plan_resumed_training
 
         plan_again = plan_resumed_training(config.runs, config.name)

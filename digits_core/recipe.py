@@ -183,7 +183,7 @@ class Training:
     compile: str = "auto"  # auto: CUDA graph on a GPU, eager elsewhere; on: torch.compile; off: eager
     patience_epochs: int = 0  # early stopping after so many epochs without a lower validation NLL; 0: never
     ema_decay: float = 0.0  # of the weights' exponential moving average, which is then evaluated and kept; 0: none
-    average_epochs: int = 0  # keep the mean of the weights over the last N epochs; 0: no averaging
+    average_epochs: int = 0  # keep the mean of the weights over the last N epochs, instead of ema_decay; 0: no
     gradient_clip: float = 0.0  # largest norm of the whole gradient; 0: no clipping
     keep: str = "best"  # which epoch's weights: the one with the lowest validation NLL, or the last
 
@@ -197,8 +197,6 @@ class Training:
         _check_range("training.patience_epochs", self.patience_epochs, 0, MOST_EPOCHS)
         _check_range("training.ema_decay", self.ema_decay, 0.0, 0.99999)
         _check_range("training.average_epochs", self.average_epochs, 0, MOST_EPOCHS)
-        if self.average_epochs and self.ema_decay:
-            raise UsageError("training.average_epochs and training.ema_decay are two averages; set one of them to 0")
         _check_range("training.gradient_clip", self.gradient_clip, 0.0, 1e6)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from digits_cli.printed.ensemble import ensemble_document, ensemble_lines
 from digits_cli.printed.leaderboard import ConfirmationOutcome, confirmation_document, confirmation_lines
 from digits_cli.printed.sweep import SweepOutcome, sweep_document, sweep_lines
+from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.judging.leaderboard import Leaderboard, leaderboard
 from digits_core.runs.command_line import digits_command, runs_option
 from digits_core.runs.ensemble_records import EnsembleRecord
@@ -24,6 +25,7 @@ class Followed:
     steps: tuple[str, ...]
     confirmation: ConfirmationOutcome | None = None
     ensemble: EnsembleRecord | None = None
+    failure: UsageError | EnvironmentFailure | None = None  # what ended the steps early
 
     @property
     def is_interrupted(self) -> bool:
@@ -52,7 +54,7 @@ def followed_lines(done: Followed, report: Path | None) -> Lines:
     lines: Lines = []
     for title, own in parts.items():
         lines += [(title, ""), *(line for line in own if line[0] not in ENDS), ("", "")]
-    if done.is_interrupted:
+    if done.is_interrupted or done.failure is not None:
         name, runs = done.sweep.header.name, runs_option(done.sweep.folder)
         return [*lines, ("next", digits_command("resume", name, "--then", ",".join(done.steps), *runs))]
     last = list(parts.values())[-1]

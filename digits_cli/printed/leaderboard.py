@@ -183,6 +183,13 @@ class ConfirmationOutcome:
             raise EnvironmentFailure(f"all {len(run.records)} runs failed; see {run.folder}")
 
 
+def _limit_lines(outcome: ConfirmationOutcome) -> list[tuple[str, str]]:
+    if not outcome.limit:
+        return []
+    left = counted(outcome.run.header.trial_count - len(outcome.run.records), "run")
+    return [("ended", f"{outcome.limit}; {left} did not end in time and can be continued by `digits confirm`")]
+
+
 def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:
     """What `confirm` and `confirm --refit` have in common."""
     return {
@@ -191,6 +198,7 @@ def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str
         "folder": str(outcome.run.folder.absolute()),
         "runs": status_counts(outcome.run.records),
         "interrupted": outcome.interrupted,
+        "limit": outcome.limit,
     }
 
 
@@ -223,9 +231,7 @@ def confirmation_lines(
         if record.status == "failed"
     ]
     name, runs = outcome.run.outer.header.name, runs_option(outcome.run.outer.folder)
-    if outcome.limit:
-        left = counted(outcome.run.header.trial_count - len(outcome.run.records), "run")
-        lines.append(("ended", f"{outcome.limit}; {left} did not end in time and can be continued by `digits confirm`"))
+    lines += _limit_lines(outcome)
     if outcome.interrupted:
         lines.append(("resume", "run the same command again"))
     if report:
@@ -301,6 +307,7 @@ def refit_lines(outcome: ConfirmationOutcome, report: Path | None) -> list[tuple
             lines.append(("  vs confirmed", f"{_difference_text(*differences[label])} (sealed test)"))
     planned = outcome.run.header.trial_count
     lines.append(("runs", f"{counts['finished']} finished, {counts['failed']} failed, of {planned}"))
+    lines += _limit_lines(outcome)
     if outcome.interrupted:
         lines.append(("resume", "run the same command again"))
     lines.append(("test opened", counted(len(outcome.run.outer.ledger), "time")))

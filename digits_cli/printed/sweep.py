@@ -30,6 +30,7 @@ class SweepOutcome:
 
     run: Run
     report: Path | None  # None if no trial has a result
+    then: tuple[str, ...] = ()  # the steps that were to follow
 
     @property
     def summary(self) -> RunSummary:
@@ -58,6 +59,8 @@ class SweepOutcome:
         if self.summary.error:
             kept = f"{len(run.records)} of {counted(run.header.trial_count, 'trial')} are kept"
             raise EnvironmentFailure(f"{self.summary.error}; {kept}")
+        if self.leader is None and self.summary.limit and not run.records:
+            raise EnvironmentFailure(f"{self.summary.limit}, and no trial had ended an epoch; give it more time")
         if self.leader is None and not self.summary.interrupted:
             raise EnvironmentFailure(
                 f"all {counted(len(run.records), 'trial')} failed; the last one: {run.records[-1].failure}"
@@ -152,7 +155,8 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
     lines.append(("folder", str(run.folder.absolute())))
     if summary.interrupted:
-        lines.append(("resume", resume_command(run.folder)))
+        then = f" --then {','.join(outcome.then)}" if outcome.then else ""
+        lines.append(("resume", resume_command(run.folder) + then))
     if outcome.report:
         lines.append(("report", str(outcome.report)))
         runs = runs_option(run.folder)

@@ -90,7 +90,7 @@ def _row(
                 is_own=name == classifier.dataset,
             )
         )
-    return TransferRow(model=classifier.name, trained_on=classifier.dataset, side=classifier.side, cells=tuple(cells))
+    return TransferRow(model=classifier.title, trained_on=classifier.dataset, side=classifier.side, cells=tuple(cells))
 
 
 def _fitting(images: npt.NDArray[np.uint8], classifier: Classifier) -> npt.NDArray[np.uint8]:

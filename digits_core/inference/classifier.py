@@ -67,6 +67,11 @@ class Classifier:
         return self.run.header
 
     @property
+    def title(self) -> str:
+        """Its name to show: with test-time augmentation, that as well."""
+        return f"{self.name}, test-time augmentation" if self.pose_count > 1 else self.name
+
+    @property
     def side(self) -> int:
         """Height and width, in pixels, of the images it takes."""
         return self.header.side
@@ -234,6 +239,11 @@ def _opened(chosen: _Chosen, *, in_poses: bool) -> Classifier:
             f"{name}: the weights of trial {', '.join(map(str, missing))} are missing (a sweep keeps those of its"
             f" best {header.policy.keep}: --keep); choose another --model, or train the recipe again with digits replay"
         )
+    poses = max(pose_count(record.recipe.augmentation) for record in records) if in_poses else 1
+    if in_poses and poses == 1:
+        raise UsageError(
+            f"{name} was not trained on shifted or rotated images, so --tta would change nothing; leave it out"
+        )
     device = default_device()
     return Classifier(
         name=name,
@@ -245,5 +255,5 @@ def _opened(chosen: _Chosen, *, in_poses: bool) -> Classifier:
         device=device,
         combine=chosen.combine,
         ensemble=chosen.ensemble,
-        pose_count=max(pose_count(record.recipe.augmentation) for record in records) if in_poses else 1,
+        pose_count=poses,
     )

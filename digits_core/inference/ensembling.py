@@ -81,7 +81,7 @@ def choose_pool(sweep: Run, config: EnsembleConfig) -> Pool:
 
 
 def _usable(run: Run, records: Sequence[RunRecord], config: EnsembleConfig) -> list[RunRecord]:
-    """Those that can be scored on the test set. Raises UsageError if none can, or none would be changed by --tta."""
+    """Those that can be scored on the test set. Raises UsageError if there are none."""
     found = [record for record in records if run.can_be_tested(record.trial, in_poses=config.tta)]
     if not records:
         raise UsageError(f"{run.outer.name!r} has no validated trial to combine; run a sweep first")
@@ -90,11 +90,6 @@ def _usable(run: Run, records: Sequence[RunRecord], config: EnsembleConfig) -> l
         if config.tta:
             why = "which --tta needs; leave out --tta"
         raise UsageError(f"no trial of {run.outer.name!r} has kept its weights, {why}")
-    if config.tta and all(pose_count(record.recipe.augmentation) == 1 for record in found):
-        raise UsageError(
-            f"no trial of {run.outer.name!r} was trained on shifted or rotated images, so --tta would change"
-            " nothing; leave it out"
-        )
     return found
 
 
@@ -127,6 +122,11 @@ def build_ensemble(sweep: Run, config: EnsembleConfig) -> EnsembleRecord:
     set is opened for all members.
     """
     pool = choose_pool(sweep, config)
+    if config.tta and all(pose_count(record.recipe.augmentation) == 1 for record in pool.records):
+        raise UsageError(
+            "none of these networks was trained on shifted or rotated images, so --tta would change nothing; leave it"
+            " out"
+        )
     labels = sweep.validation_labels
     validation = as_it_is = np.stack([pool.run.validation_probabilities(record.trial) for record in pool.records])
     if config.tta:

@@ -76,7 +76,7 @@ def candidates(run: Run) -> list[Candidate]:
         groups = by_label(run.ranked)
         found = [_candidate(run, runs[0], runs, confirmed=False) for runs in groups.values()]
     else:
-        groups = by_label(confirmed.ranked) if confirmed is not None else {}
+        groups = _on_equal_seeds(confirmed) if confirmed is not None else {}
         found = [_trial(run, record, confirmed, groups.get(trial_label(record.trial))) for record in run.ranked]
     most = max(map(len, groups.values()), default=0)
 
@@ -84,6 +84,19 @@ def candidates(run: Run) -> list[Candidate]:
         return not one.confirmed, len(one.runs) < most, one.mean_nll, one.record.trial
 
     return sorted(found, key=order)
+
+
+def _on_equal_seeds(confirmed: Run) -> dict[str, list[RunRecord]]:
+    """The confirmation's runs by recipe. If its time ran out: only those on seeds that all recipes were trained from.
+
+    Else the recipe whose last run ended in time would come before the others.
+    """
+    groups = by_label(confirmed.ranked)
+    if not groups or confirmed.summary is None or not confirmed.summary.limit:
+        return groups
+    seeds = set.intersection(*({run.recipe.training.seed for run in runs} for runs in groups.values()))
+    equal = {label: [run for run in runs if run.recipe.training.seed in seeds] for label, runs in groups.items()}
+    return equal if seeds else groups
 
 
 def leader(run: Run) -> Candidate | None:

@@ -115,9 +115,9 @@ class Stack:
         if self.recipe.training.compile == "on":
             self.forward = torch.compile(self.model)
         self.optimizers = build_optimizers(list(self.model.parameters()), self.recipe.optimizer, device)
-        self.averages_steps = self.recipe.training.ema_decay > 0
-        averages = self.averages_steps or self.recipe.training.average_epochs > 0
-        self.average = WeightAverage(self.model, self.recipe.training.ema_decay) if averages else None
+        epochs, decay = self.recipe.training.average_epochs, self.recipe.training.ema_decay
+        self.averages_steps = decay > 0 and not epochs
+        self.average = WeightAverage(self.model, decay) if decay or epochs else None
         self.augmentation = self.recipe.augmentation  # of the current epoch
         self.augmentation_streams = [torch.Generator(device) for _ in copies]
         self.loss_sums = torch.zeros(len(copies), device=device)  # over the images of the current epoch so far

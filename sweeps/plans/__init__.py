@@ -9,5 +9,6 @@ first_trials.py   the trials that run before sampling starts
 following.py      what follows a search in the same command: --then
 headers.py        a run's header, and the data of a stored run
 planning.py       plans a new sweep, or the rest of an interrupted run
+timing.py         which runs of a confirmation there is time for
 recovery.py       what is known of an interrupted run, from its journal and its records
 """

@@ -22,9 +22,13 @@ AUTO: Literal["auto"] = "auto"
 GpuShare = float | Literal["auto"] | None
 """GPUs per trial: a number, "auto" (as measured for its architecture), or None (1/n if --concurrency puts n on one)."""
 
+NO_CONFIRMATION = (
+    "--then confirm cannot be used with --scheduler pbt, whose recipes do not reproduce their trials: use --then"
+    " ensemble or another scheduler"
+)
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
-MOST_SEEDS_IN_TIME = 100  # the limit where the time budget decides the number of seeds; never reached in practice
+MOST_SEEDS_IN_TIME = 10  # where the time budget decides the number of seeds; an ensemble gains nothing from more
 MOST_FAILURES = 100
 DEFAULT_TRIALS = 100
 DEFAULT_MAX_FAILURES = 2
@@ -90,10 +94,7 @@ class SweepConfig:
         if self.scheduler == "pbt" and (self.configs is not None or self.search not in ("tpe", "random")):
             raise UsageError("--scheduler pbt makes its own choices: leave out --search and --configs")
         if self.scheduler == "pbt" and "confirm" in self.then:
-            raise UsageError(
-                "--then confirm cannot be used with --scheduler pbt, whose recipes do not reproduce their trials: use"
-                " --then ensemble or another scheduler"
-            )
+            raise UsageError(NO_CONFIRMATION)
         if len(self.objectives) > 1:
             self._check_several_objectives()
         if not 0 <= self.max_failures <= MOST_FAILURES:
@@ -142,6 +143,11 @@ class ResumeConfig:
     def __post_init__(self) -> None:
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
+
+    @property
+    def goes_on_as_before(self) -> bool:
+        """Whether it asks for no more than the run did: no more trials, and no further time or target."""
+        return self.trials is None and self.time_budget_seconds is None and self.target_accuracy is None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """`digits confirm`: trains a sweep's best recipes again on fresh seeds, with the same Ray workers."""
 
 import itertools
-import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +23,10 @@ from sweeps.plans.ending import Ending
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.planning import RunPlan, default_concurrency
 from sweeps.plans.recovery import known_history
+from sweeps.plans.timing import Reckoning, in_time
 from sweeps.space.assignments import Given
-from sweeps.words import counted, duration
+from sweeps.words import counted
 
-TIME_MARGIN = 1.1
-"""Runs are reckoned to take this much longer than in the sweep: one that does not end in time does not count."""
-START_SECONDS = 10.0
-"""Until the first run begins: Ray starts, workers import torch."""
 FIRST_FRESH_SEED = 1_000_000
 """A recipe that was selected by a lucky seed must not be confirmed by it. A sweep's own seeds are usually far lower."""
 
@@ -58,34 +54,28 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     resumed. The first seed of every recipe runs first, so that what Ctrl-C leaves can still be compared; with it run
     those seeds that are trained as one network.
     """
-    sweep = Run.open(config.runs, config.sweep)
+    sweep = _sweep_of(config)
     header = sweep.header
-    if header.kind != RunKind.SWEEP and not (config.refit and header.kind == RunKind.TRAINING):
-        raise UsageError(
-            f"{header.name!r} is not a sweep; `digits compare` trains recipes on several seeds (--refit makes final"
-            " models of a training run as well)"
-        )
     chosen = best_recipes(sweep, config.top, config.per_architecture)
     split = data_of(header, otherwise="was trained on; restore them, or start a new sweep")
     digits = load_digits(header.dataset)
     data: Split | Folds = cut_digits(digits, config.folds) if config.folds else split
     if config.refit:
         data, chosen = refit_digits(digits), [replace(one, recipe=folded(one.recipe)) for one in chosen]
-    concurrency = config.concurrency or default_concurrency()
-    ending = Ending.of(config.begun_at, config.time_budget_seconds, None, split.validation.images.size)
-    found_count = len(chosen)
-    chosen, seeds = in_time(chosen, config, ending.seconds_left, concurrency)
-    wanted = [
-        (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
-        for seed, record in itertools.product(fresh_seeds(sweep, seeds), chosen)
-    ]
     earlier = sweep.refitted() if config.refit else sweep.confirmation(config.folds)
     if earlier is not None:
         check_free(earlier.folder)
     history = known_history(earlier) if earlier is not None else None
     over = len(history.over) if history else 0
+    concurrency, device = config.concurrency or default_concurrency(), default_device().type
+    ending = Ending.of(config.begun_at, config.time_budget_seconds, None, split.validation.images.size)
+    found_count = len(chosen)
+    chosen, seeds = _affordable(chosen, config, sweep, digits, data, ending, concurrency, history)
+    wanted = [
+        (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
+        for seed, record in itertools.product(seeds, chosen)
+    ]
     begun, missing = _begun_and_missing(wanted, history)
-    device = default_device().type
     added = in_companies(missing, side=digits.side, fold_count=config.folds, device=device, concurrency=concurrency)
     recipes = Given(assignments=(*begun, *added))
     run = _header(config, earlier, digits, data, recipes, concurrency)
@@ -99,12 +89,65 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             concurrency_asked=config.concurrency,
             is_resumed=earlier is not None,
             ending=ending,
-            line=_line(config, run, (found_count, len(chosen), seeds), header.name, run.trial_count - over),
+            line=_line(config, run, (found_count, len(chosen), len(seeds)), header.name, run.trial_count - over),
         ),
         recipe_count=len(chosen),
         found_count=found_count,
         left=run.trial_count - over,
     )
+
+
+def _sweep_of(config: ConfirmConfig) -> Run:
+    """The run to confirm. Raises UsageError if it is none that can be."""
+    sweep = Run.open(config.runs, config.sweep)
+    kind = sweep.header.kind
+    if kind != RunKind.SWEEP and not (config.refit and kind == RunKind.TRAINING):
+        raise UsageError(
+            f"{sweep.header.name!r} is not a sweep; `digits compare` trains recipes on several seeds (--refit makes"
+            " final models of a training run as well)"
+        )
+    return sweep
+
+
+def _affordable(
+    chosen: list[RunRecord],
+    config: ConfirmConfig,
+    sweep: Run,
+    digits: Digits,
+    data: Split | Folds,
+    ending: Ending,
+    concurrency: int,
+    history: History | None,
+) -> tuple[list[RunRecord], list[int]]:
+    """The recipes and the fresh seeds that there is time for; without a time budget all that were asked for."""
+    seeds = fresh_seeds(sweep, config.seeds)
+    if ending.deadline is None:
+        return chosen, seeds
+    reckoning = Reckoning(
+        seconds_left=ending.seconds_left,
+        concurrency=concurrency,
+        seeds=seeds,
+        images_share=_images_share(sweep, data),
+        test_n=0 if isinstance(data, Folds) else len(digits.parts[2]),
+        earlier=history,
+    )
+    chosen, count = in_time(chosen, reckoning)
+    return chosen, seeds[:count]
+
+
+def _images_share(sweep: Run, data: Split | Folds) -> float:
+    """The images that a run trains on, folds together, by those that a trial of the sweep was trained on.
+
+    Raises UsageError if the sweep ran on another kind of device: its times say nothing here.
+    """
+    header, device = sweep.header, default_device().type
+    if header.device != device:
+        raise UsageError(
+            f"{header.name!r} was searched on {header.device} and this machine has {device}, so its times say nothing"
+            " here: leave out --time-budget"
+        )
+    splits = data.splits if isinstance(data, Folds) else (data,)
+    return sum(split.train_count for split in splits) / header.train_n
 
 
 def fresh_seeds(sweep: Run, count: int) -> list[int]:
@@ -125,41 +168,6 @@ def _begun_and_missing(
         for trial, (label, recipe) in enumerate(missing, start=max(begun, default=-1) + 1)
     ]
     return list(begun.values()), added
-
-
-def in_time(
-    chosen: list[RunRecord], config: ConfirmConfig, seconds_left: float, concurrency: int
-) -> tuple[list[RunRecord], int]:
-    """The recipes, best first, and the number of seeds that there is time for.
-
-    If that is not all that was asked for: first two seeds, then two recipes, then as many runs as possible, of as many
-    recipes as possible. All recipes get the same seeds. Each run is reckoned to take as long as in the sweep, in
-    proportion to its epochs. Raises UsageError if not even one run can end in time.
-    """
-    seconds = [_expected_seconds(record) * max(config.folds, 1) for record in chosen]
-
-    def fits(recipes: int, seeds: int) -> bool:
-        workers = [0.0] * concurrency
-        for one in seconds[:recipes] * seeds:
-            workers[workers.index(min(workers))] += one
-        return START_SECONDS + TIME_MARGIN * max(workers) <= seconds_left
-
-    if math.isinf(seconds_left):
-        return chosen, config.seeds
-    choices = itertools.product(range(1, len(chosen) + 1), range(1, config.seeds + 1))
-    possible = [(recipes, seeds) for recipes, seeds in choices if fits(recipes, seeds)]
-    if possible:
-        recipes, seeds = max(possible, key=lambda one: (min(one[1], 2), min(one[0], 2), one[0] * one[1], one[0]))
-        return chosen[:recipes], seeds
-    raise UsageError(
-        f"no time to confirm: a run takes about {duration(min(seconds))}, and {duration(seconds_left)} of the time"
-        " budget are left; raise --time-budget or leave it out"
-    )
-
-
-def _expected_seconds(record: RunRecord) -> float:
-    epochs = len(record.curve) - record.inherited_epochs
-    return record.train_seconds / epochs * record.recipe.training.epochs
 
 
 def _line(config: ConfirmConfig, run: RunHeader, counts: tuple[int, int, int], sweep: str, left: int) -> str:

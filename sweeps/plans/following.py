@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from digits_core.errors import UsageError, unknown_name
+from digits_core.records import RunKind
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
-from sweeps.plans.config import MOST_SEEDS_IN_TIME, ConfirmConfig, GpuShare, ResumeConfig, SweepConfig
+from sweeps.plans.config import MOST_SEEDS_IN_TIME, NO_CONFIRMATION, ConfirmConfig, GpuShare, ResumeConfig, SweepConfig
 
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
@@ -29,6 +30,15 @@ def parse_then(text: str | None) -> tuple[str, ...]:
     if steps not in ((CONFIRM,), (ENSEMBLE,), STEPS):
         raise UsageError(f"--then takes confirm, ensemble or confirm,ensemble, got {text!r}")
     return steps
+
+
+def check_can_follow(run: Run, steps: tuple[str, ...]) -> None:
+    """Raise UsageError if these steps cannot follow what the run is."""
+    header = run.header
+    if header.kind != RunKind.SWEEP:
+        raise UsageError(f"{run.name!r} is not a sweep, so nothing can follow its search: leave out --then")
+    if CONFIRM in steps and header.plan is not None and header.plan.scheduler == "pbt":
+        raise UsageError(NO_CONFIRMATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +72,7 @@ class Following:
             top=RECIPES,
             per_architecture=PER_ARCHITECTURE,
             seeds=SEEDS if self.time_budget_seconds is None else MOST_SEEDS_IN_TIME,
-            concurrency=self.concurrency,
+            concurrency=self.concurrency or sweep.header.concurrency,
             time_budget_seconds=self.time_budget_seconds,
             begun_at=self.begun_at,
         )

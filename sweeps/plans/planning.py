@@ -26,7 +26,7 @@ from sweeps.plans.recovery import known_history
 from sweeps.search.study_copy import BESIDE, NONE, check_storage, without_password
 from sweeps.space.assignments import Drawn, Given
 from sweeps.space.generations import Generations, with_one_network
-from sweeps.space.known_good import default_max_epochs, default_recipe, further_recipes
+from sweeps.space.known_good import default_max_epochs, default_recipe, further_recipes, plain_recipe
 from sweeps.space.spaces import check_space, default_space, narrowed, nearest
 from sweeps.space.toml_file import document_of, read_space, space_of
 from sweeps.words import counted
@@ -71,7 +71,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
     check_storage(config.storage, config.name, is_new=True)
     check_gpus(config)
     split, device_type = split_digits(digits), default_device().type
-    base = default_recipe(device_type, digits.side, config.max_epochs or default_max_epochs(device_type, digits.side))
+    base = _base(config, device_type, digits.side)
     asked = (_given if config.configs else _searched)(config, base, device_type, digits, split)
     max_epochs, concurrency = asked.recipes.max_epochs, config.concurrency or default_concurrency(config.gpus_per_trial)
     return RunPlan(
@@ -110,6 +110,15 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
             f" at most {counted(max_epochs, 'epoch')} a trial"
         ),
     )
+
+
+def _base(config: SweepConfig, device_type: str, side: int) -> Recipe:
+    """The recipe that the search varies: the default, but a user's own space or optimizer is not mixed with our SGD."""
+    epochs = config.max_epochs or default_max_epochs(device_type, side)
+    tuned = default_recipe(device_type, side, epochs)
+    is_own = config.space_file is not None or config.configs is not None
+    others_optimizer = config.fixed.get("optimizer.name", tuned.optimizer.name) != tuned.optimizer.name
+    return plain_recipe(device_type, side, epochs) if is_own or others_optimizer else tuned
 
 
 def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digits, split: Split) -> TrialPlan:

@@ -9,6 +9,7 @@ from digits_core.recipes import named_recipe
 
 Overrides = dict[str, Scalar]
 SMALL_SIDE = 16  # pixels; below it, images are cheap, and networks gain from seeing them enlarged
+LARGE_SIDE = 28  # the networks without pooling take no images below 21x21 to 25x25
 
 _SGD: Overrides = {
     "optimizer.name": "sgd",
@@ -27,8 +28,8 @@ def default_max_epochs(device_type: str, side: int) -> int:
     return 20 if device_type == "cuda" else 10
 
 
-def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
-    """Trial 0 of every sweep: the baseline, a known good point of the default space."""
+def plain_recipe(device_type: str, side: int, epochs: int) -> Recipe:
+    """The default network of a device and image size, with the default optimizer of a recipe."""
     small = device_type == "cpu"
     overrides: Overrides = {
         "model.name": "cnn" if side < SMALL_SIDE else "resnet",
@@ -36,16 +37,22 @@ def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
         "model.hidden_units": 128 if small else 256,
         "training.batch_size": (32 if side < SMALL_SIDE else 64) if small else 256,
     }
-    if side >= SMALL_SIDE:
-        overrides |= _RESNET if small else {"training.ema_decay": 0.999}
     return Recipe().with_overrides({**overrides, "training.epochs": epochs})
+
+
+def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
+    """Trial 0 of a sweep over the default space: the baseline, a known good point of it."""
+    plain = plain_recipe(device_type, side, epochs)
+    if side < SMALL_SIDE:
+        return plain
+    return plain.with_overrides(_SGD if device_type == "cpu" else {"training.ema_decay": 0.999})
 
 
 def further_recipes(device_type: str, side: int) -> tuple[Recipe, ...]:
     """What is trained after the baseline, if there are enough trials. Not all of them are in the default space."""
     if side < SMALL_SIDE:
         return tuple(Recipe().with_overrides({**_ENLARGED, "input.side": larger}) for larger in (28, 16))
-    if device_type == "cuda":
+    if device_type == "cuda" and side >= LARGE_SIDE:
         return tuple(named_recipe(name).build() for name in ("cnn-mnist-101-tuned", "simple-cnn-m3", "simple-cnn-m5"))
     wide: Overrides = {
         "model.name": "wide-resnet",

@@ -66,7 +66,7 @@ def test_an_ensemble_alone_combines_the_searchs_own_trials(tmp_path: Path) -> No
 def test_without_time_to_confirm_the_searchs_own_trials_are_combined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.plans.confirming.START_SECONDS", 1e9)
+    monkeypatch.setattr("sweeps.plans.timing.START_SECONDS", 1e9)
     code, out, err = sweep(tmp_path, "--then", "confirm,ensemble", "--time-budget", "30s", "--json")
     assert code == 0, err
     assert "no time to confirm: a run takes about" in err

@@ -1,4 +1,3 @@
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,21 +13,22 @@ from digits_cli.printed.leaderboard import (
 )
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
+from digits_core.judging.candidates import candidates
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
-from digits_core.records import RunRecord
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
 from sweeps.finishing.finish import finish
 from sweeps.plans.config import ConfirmConfig
-from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, in_time, plan_confirmation
+from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
 from sweeps.plans.ending import Ending
 from sweeps.space.assignments import Given
 from sweeps.view.run_state import RunState, check_removable
 from tests.helpers.executors import run_here
 from tests.helpers.runs import make_header, train_into
 from tests.helpers.sweeps import Recorder
+from tests.sweeps.plans.test_timing import timed
 
 
 def config(run: Run, **changes: object) -> ConfirmConfig:
@@ -100,46 +100,6 @@ def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: R
     )
 
 
-def timed(run: Run, seconds: list[float]) -> list[RunRecord]:
-    """The sweep's records, best first, as if each had taken so long for all of its epochs."""
-    return [
-        replace(one, curve=tuple(replace(row, seconds=each / one.recipe.training.epochs) for row in one.curve))
-        for one, each in zip(run.ranked, seconds, strict=False)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "left", "expected"),
-    [
-        ([10, 10, 10], math.inf, (3, 5)),
-        ([10, 10, 10], 10 + 1.1 * 80, (3, 5)),  # 15 runs of two at a time
-        ([10, 10, 10], 10 + 1.1 * 30, (3, 2)),
-        ([10, 10, 10], 10 + 1.1 * 20, (2, 2)),  # four runs: two recipes on two seeds, not one on four
-        ([10, 10, 10], 10 + 1.1 * 10, (1, 2)),  # two runs: one recipe twice says more than two once
-        ([10, 99, 10], 10 + 1.1 * 30, (1, 5)),  # the second is too slow, and the third is not better than it
-        ([20, 20, 20], 10 + 1.1 * 19, None),
-    ],
-)
-def test_as_many_runs_as_there_is_time_for(
-    sweep_store: Run, seconds: list[float], left: float, expected: tuple[int, int] | None
-) -> None:
-    asked = config(sweep_store, seeds=5)
-    if expected is None:
-        with pytest.raises(UsageError, match="a run takes about 20 s, and 31 s of the time budget are left"):
-            in_time(timed(sweep_store, seconds), asked, left, 2)
-        return
-    chosen, seeds = in_time(timed(sweep_store, seconds), asked, left + 1e-9, 2)
-    assert (len(chosen), seeds) == expected
-    assert [one.trial for one in chosen] == [one.trial for one in sweep_store.ranked[: len(chosen)]]
-
-
-def test_a_trial_that_was_stopped_is_reckoned_to_take_all_of_its_epochs(sweep_store: Run) -> None:
-    (whole,) = timed(sweep_store, [30.0])[:1]
-    cut = replace(whole, curve=whole.curve[:1])
-    with pytest.raises(UsageError, match="a run takes about 30 s"):
-        in_time([cut], config(sweep_store), 20.0, 2)
-
-
 def test_fewer_seeds_than_asked_for_are_told_in_the_plan(sweep_store: Run) -> None:
     for record in timed(sweep_store, [10.0, 10.0]):
         RunWriter(sweep_store.folder).trial(record.trial).complete(record, {})
@@ -158,6 +118,42 @@ def test_runs_that_do_not_end_in_time_are_left_to_be_resumed(sweep_store: Run) -
     again = plan_confirmation(config(sweep_store))
     assert again.left == 4
     assert len(run_here(again.plan).ranked) == 4
+
+
+def test_a_cut_confirmation_compares_on_the_seeds_that_all_recipes_have(sweep_store: Run) -> None:
+    planned = plan_confirmation(config(sweep_store, seeds=2))
+    run = run_here(planned.plan)
+    last = max(run.records, key=lambda record: record.trial)  # of the second recipe, on the second seed
+    (RunWriter(run.folder).trial(last.trial).folder / "record.json").unlink()
+    first, second = sweep_store.ranked[:2]
+    assert run.summary is not None
+
+    def confirmed() -> list[tuple[int, int]]:
+        return [(one.trial, len(one.runs)) for one in candidates(Run(sweep_store.folder)) if one.confirmed]
+
+    assert (first.trial, 2) in confirmed()  # interrupted or failed: the one with fewer runs comes later
+    assert (second.trial, 1) in confirmed()
+    RunWriter(run.folder).write_summary(replace(run.summary, limit="the time budget is used up"))
+    assert sorted(confirmed()) == sorted([(first.trial, 1), (second.trial, 1)])
+
+
+def test_times_of_another_kind_of_device_say_nothing(sweep_store: Run) -> None:
+    RunWriter(sweep_store.folder).write_header(replace(sweep_store.header, device="cuda"))
+    with pytest.raises(UsageError, match=r"searched on cuda and this machine has cpu.*leave out --time-budget"):
+        plan_confirmation(config(Run(sweep_store.folder), time_budget_seconds=600.0))
+    assert plan_confirmation(config(Run(sweep_store.folder))).left == 4
+
+
+def test_what_is_there_already_takes_no_time(sweep_store: Run) -> None:
+    for record in timed(sweep_store, [10.0, 10.0]):
+        RunWriter(sweep_store.folder).trial(record.trial).complete(record, {})
+    slow = Run(sweep_store.folder)
+    run_here(plan_confirmation(config(slow)).plan)
+    short = {"time_budget_seconds": 1_000.0, "begun_at": time.monotonic() - 967.0}  # some 25 s are left
+    with_more = plan_confirmation(config(Run(sweep_store.folder), seeds=9, **short))
+    assert with_more.left == 2  # a third seed of both
+    nothing = plan_confirmation(config(Run(sweep_store.folder), time_budget_seconds=1.0))
+    assert nothing.left == 0
 
 
 def test_at_most_so_many_of_one_architecture(sweep_store: Run) -> None:

@@ -65,7 +65,7 @@ def test_what_is_confirmed_and_combined(tmp_path: Path, sweep_store: Run) -> Non
     assert (without_budget.top, without_budget.per_architecture, without_budget.seeds) == (3, 2, 3)
     assert (without_budget.sweep, without_budget.runs) == ("tiny", sweep_store.folder.parent)
     timed = Following.of(config(tmp_path, then=("confirm",), time_budget_seconds=60.0)).confirmation(sweep_store)
-    assert (timed.seeds, timed.time_budget_seconds) == (100, 60.0)
+    assert (timed.seeds, timed.time_budget_seconds) == (10, 60.0)
     confirmed, own = (Following.of(asked).ensemble(confirmed=confirmed) for confirmed in (True, False))
     assert (confirmed.pool, confirmed.top) == ("confirmed", 3)
     assert (own.pool, own.top) == ("all", 10)

@@ -1,0 +1,98 @@
+"""Which runs of a confirmation there is time for, reckoned from the times of the sweep."""
+
+import bisect
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from digits_core.errors import UsageError
+from digits_core.judging.candidates import trial_label
+from digits_core.records import RunRecord
+from digits_core.runs.journal import History, TrialHistory
+from sweeps.words import duration
+
+TIME_MARGIN = 1.1
+"""Runs are reckoned to take this much longer than in the sweep: one that does not end in time does not count."""
+START_SECONDS = 10.0
+"""Until the first run begins: Ray starts, workers import torch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reckoning:
+    """What there is to train, and how long it takes."""
+
+    seconds_left: float
+    concurrency: int
+    seeds: Sequence[int]  # fresh ones, in order
+    images_share: float = 1.0  # images that a run trains on, by those that a trial of the sweep did
+    test_n: int = 0  # images that each run is tested on afterwards
+    earlier: History | None = None  # of the same confirmation
+
+    @cached_property
+    def over(self) -> set[tuple[str, int]]:
+        """Label and seed of the runs that have ended."""
+        return _labels_and_seeds(self.earlier.over) if self.earlier else set()
+
+    @cached_property
+    def unfinished(self) -> set[tuple[str, int]]:
+        """Those that were begun and have not ended: they are trained first."""
+        return _labels_and_seeds(self.earlier.unfinished) if self.earlier else set()
+
+    def training_seconds(self, record: RunRecord) -> float:
+        """Of one run of this trial's recipe: as long as in the sweep, in proportion to its epochs and images."""
+        epochs = len(record.curve) - record.inherited_epochs
+        return record.train_seconds / epochs * record.recipe.training.epochs * self.images_share
+
+    def fits(self, chosen: Sequence[RunRecord], seed_count: int) -> bool:
+        """Whether these recipes can be trained from so many seeds, and tested, in time."""
+        cost = {trial_label(record.trial): self.training_seconds(record) for record in chosen}
+        testing = sum((record.image_seconds or 0.0) * self.test_n for record in chosen) * seed_count
+        at_least = seed_count * sum(cost.values()) - sum(cost.get(label, 0.0) for label, _ in self.over)
+        if TIME_MARGIN * at_least / self.concurrency > self.seconds_left:
+            return False  # without looking at each run
+        usual = sum(cost.values()) / len(cost)
+        runs = [cost.get(label, usual) for label, _ in self.unfinished]
+        runs += [
+            seconds
+            for seed in self.seeds[:seed_count]
+            for label, seconds in cost.items()
+            if (label, seed) not in self.over | self.unfinished
+        ]
+        if not runs:
+            return True
+        workers = [0.0] * self.concurrency
+        for one in runs:
+            workers[workers.index(min(workers))] += one
+        return START_SECONDS + TIME_MARGIN * max(workers) + testing <= self.seconds_left
+
+
+def _labels_and_seeds(runs: Iterable[TrialHistory]) -> set[tuple[str, int]]:
+    return {(one.assignment.label, one.assignment.recipe.training.seed) for one in runs}
+
+
+def in_time(chosen: list[RunRecord], reckoning: Reckoning) -> tuple[list[RunRecord], int]:
+    """The recipes, best first, and the number of seeds that there is time for.
+
+    If that is not all that was asked for: first two seeds, then two recipes, then as many runs as possible, of as many
+    recipes as possible. All recipes get the same seeds. Raises UsageError if not even one run can end in time.
+    """
+    most = len(reckoning.seeds)
+    if math.isinf(reckoning.seconds_left):
+        return chosen, most
+    possible: list[tuple[int, int]] = []
+    for count in range(1, len(chosen) + 1):
+        # The more seeds, the longer: the first number that does not fit ends it.
+        seeds = bisect.bisect_left(
+            range(1, most + 1), True, key=lambda number, n=count: not reckoning.fits(chosen[:n], number)
+        )
+        if seeds:
+            possible.append((count, seeds))
+    if possible:
+        recipes, seeds = max(possible, key=lambda one: (min(one[1], 2), min(one[0], 2), one[0] * one[1], one[0]))
+        return chosen[:recipes], seeds
+    shortest = min(map(reckoning.training_seconds, chosen))
+    raise UsageError(
+        f"no time to confirm: a run takes about {duration(shortest)}, and {duration(reckoning.seconds_left)} of the"
+        " time budget are left; raise --time-budget or leave it out"
+    )
