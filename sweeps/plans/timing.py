@@ -12,7 +12,7 @@ from digits_core.records import RunRecord
 from digits_core.runs.journal import History, TrialHistory
 from sweeps.words import duration
 
-TIME_MARGIN = 1.1
+TIME_MARGIN = 1.05
 """Runs are reckoned to take this much longer than in the sweep: one that does not end in time does not count."""
 START_SECONDS = 10.0
 """Until the first run begins: Ray starts, workers import torch."""

@@ -6,7 +6,7 @@ import pytest
 from digits_core.errors import UsageError
 from digits_core.records import RunRecord
 from digits_core.runs.run import Run
-from sweeps.plans.timing import Reckoning, in_time
+from sweeps.plans.timing import START_SECONDS, TIME_MARGIN, Reckoning, in_time
 
 
 def timed(run: Run, seconds: list[float]) -> list[RunRecord]:
@@ -25,19 +25,27 @@ def reckoning(left: float, **changes: object) -> Reckoning:
     ("seconds", "left", "expected"),
     [
         ([10, 10, 10], math.inf, (3, 5)),
-        ([10, 10, 10], 10 + 1.1 * 80, (3, 5)),  # 15 runs of two at a time
-        ([10, 10, 10], 10 + 1.1 * 30, (3, 2)),
-        ([10, 10, 10], 10 + 1.1 * 20, (2, 2)),  # four runs: two recipes on two seeds, not one on four
-        ([10, 10, 10], 10 + 1.1 * 10, (1, 2)),  # two runs: one recipe twice says more than two once
-        ([10, 99, 10], 10 + 1.1 * 30, (1, 5)),  # the second is too slow, and the third is not better than it
-        ([20, 20, 20], 10 + 1.1 * 19, None),
+        ([10, 10, 10], START_SECONDS + TIME_MARGIN * 80, (3, 5)),  # 15 runs of two at a time
+        ([10, 10, 10], START_SECONDS + TIME_MARGIN * 30, (3, 2)),
+        (
+            [10, 10, 10],
+            START_SECONDS + TIME_MARGIN * 20,
+            (2, 2),
+        ),  # four runs: two recipes on two seeds, not one on four
+        ([10, 10, 10], START_SECONDS + TIME_MARGIN * 10, (1, 2)),  # two runs: one recipe twice says more than two once
+        (
+            [10, 99, 10],
+            START_SECONDS + TIME_MARGIN * 30,
+            (1, 5),
+        ),  # the second is too slow, and the third is not better than it
+        ([20, 20, 20], START_SECONDS + TIME_MARGIN * 19, None),
     ],
 )
 def test_as_many_runs_as_there_is_time_for(
     sweep_store: Run, seconds: list[float], left: float, expected: tuple[int, int] | None
 ) -> None:
     if expected is None:
-        with pytest.raises(UsageError, match="a run takes about 20 s, and 31 s of the time budget are left"):
+        with pytest.raises(UsageError, match="a run takes about 20 s, and 30 s of the time budget are left"):
             in_time(timed(sweep_store, seconds), reckoning(left))
         return
     chosen, seeds = in_time(timed(sweep_store, seconds), reckoning(left + 1e-9))
@@ -54,10 +62,10 @@ def test_a_trial_that_was_stopped_is_reckoned_to_take_all_of_its_epochs(sweep_st
 
 def test_testing_takes_time_too(sweep_store: Run) -> None:
     records = timed(sweep_store, [10.0, 10.0])
-    assert in_time(records, reckoning(10 + 1.1 * 50 + 1e-9)) == (records, 5)
+    assert in_time(records, reckoning(START_SECONDS + TIME_MARGIN * 50 + 1e-9)) == (records, 5)
     slow = [replace(one, curve=tuple(replace(r, validation_busy_seconds=1.0) for r in one.curve)) for one in records]
     image_seconds = 1 / slow[0].curve[0].validation_n
-    tested = reckoning(10 + 1.1 * 50 + 1e-9, test_n=round(1 / image_seconds))  # a second a run
+    tested = reckoning(START_SECONDS + TIME_MARGIN * 50 + 1e-9, test_n=round(1 / image_seconds))  # a second a run
     assert in_time(slow, tested)[1] == 4
 
 
