@@ -79,7 +79,8 @@ def _followed(run: Run, following: "Following") -> "Followed":
         done = replace(done, failure=error)
     confirmation = Run(run.folder).confirmation()
     is_confirmed = confirmation is not None and bool(confirmation.ranked)
-    run = Run(run.folder) if is_confirmed else finish(run)
+    # The search's own leader is tested only if nothing better will be.
+    run = Run(run.folder) if is_confirmed or done.is_interrupted else finish(run)
     done = replace(done, sweep=run)
     if ENSEMBLE not in following.steps or done.is_interrupted or done.failure is not None:
         return done
@@ -98,11 +99,13 @@ def _confirmed(run: Run, following: "Following") -> "ConfirmationOutcome | None"
     from sweeps.plans.confirming import plan_confirmation
 
     try:
-        planned = plan_confirmation(following.confirmation(run)).plan
+        planned = plan_confirmation(following.confirmation(run))
     except UsageError as error:
         say(str(error))
         return None
-    say(planned.line)
+    say(planned.plan.line)
+    if not planned.left:
+        return ConfirmationOutcome(run=finish(Run(planned.folder)))
     # On the cluster that the search ran on.
-    planned = replace(planned, address=following.address, gpus_per_trial=following.gpus_per_trial)
-    return ConfirmationOutcome(run=finish(ran(planned)))
+    plan = replace(planned.plan, address=following.address, gpus_per_trial=following.gpus_per_trial)
+    return ConfirmationOutcome(run=finish(ran(plan)))

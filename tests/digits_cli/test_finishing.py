@@ -92,6 +92,7 @@ def test_an_interrupted_confirmation_is_resumed_with_the_steps_that_are_left(
         patch.setattr(runner, "_run_what_is_left", interrupted)
         code, out, _ = sweep(tmp_path, "--then", "confirm,ensemble")
     assert code == 130
+    assert Run(tmp_path / "small").ledger == ()
     assert out.splitlines()[-1].endswith("resume small --then confirm,ensemble --runs " + str(tmp_path))
     code, out, err = run("resume", "small", "--then", "confirm,ensemble", "--runs", str(tmp_path), "--json")
     assert code == 0, err
