@@ -4,7 +4,7 @@ import bisect
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from digits_core.errors import UsageError
 from digits_core.judging.candidates import trial_label
@@ -71,6 +71,10 @@ def _labels_and_seeds(runs: Iterable[TrialHistory]) -> set[tuple[str, int]]:
     return {(one.assignment.label, one.assignment.recipe.training.seed) for one in runs}
 
 
+def _is_too_many(reckoning: Reckoning, chosen: Sequence[RunRecord], seed_count: int) -> int:
+    return int(not reckoning.fits(chosen, seed_count))
+
+
 def in_time(chosen: list[RunRecord], reckoning: Reckoning) -> tuple[list[RunRecord], int]:
     """The recipes, best first, and the number of seeds that there is time for.
 
@@ -83,9 +87,8 @@ def in_time(chosen: list[RunRecord], reckoning: Reckoning) -> tuple[list[RunReco
     possible: list[tuple[int, int]] = []
     for count in range(1, len(chosen) + 1):
         # The more seeds, the longer: the first number that does not fit ends it.
-        seeds = bisect.bisect_left(
-            range(1, most + 1), True, key=lambda number, n=count: not reckoning.fits(chosen[:n], number)
-        )
+        too_many = partial(_is_too_many, reckoning, chosen[:count])
+        seeds = bisect.bisect_left(range(1, most + 1), 1, key=too_many)
         if seeds:
             possible.append((count, seeds))
     if possible:
