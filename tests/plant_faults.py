@@ -54,7 +54,7 @@ FAULTS = (
     Fault("a network is asked about poses that it was not trained on", "digits_core/inference/poses.py",
           "if shift > 0 else []", "", f"{CORE}/inference"),
     Fault("an ensemble with test-time augmentation predicts without it", "digits_core/inference/classifier.py",
-          "chosen.in_poses if tta is None else tta", "bool(tta)", f"{CORE}/inference"),
+          "as_built if tta is None else tta", "bool(tta)", f"{CORE}/inference"),
     Fault("the mean of the last epochs' weights begins an epoch early", "digits_core/training/engine.py",
           "self._is_among_last(self.recipe.training.average_epochs, epoch)",
           "self._is_among_last(self.recipe.training.average_epochs + 1, epoch)", f"{CORE}/training"),

@@ -1,6 +1,7 @@
 """What `digits sweep --then` prints: the search, and what followed it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ class Followed:
         """Whether the user stopped the confirmation."""
         return self.confirmation is not None and self.confirmation.interrupted
 
+    @cached_property
+    def board(self) -> Leaderboard | None:
+        """The sweep's leaderboard; None if no run of a confirmation has a score."""
+        return leaderboard(self.sweep) if self.confirmation is not None and self.confirmation.counting else None
+
 
 def followed_document(done: Followed, report: Path | None) -> dict[str, Any]:
     """The sweep's document, with those of `digits confirm` and `digits ensemble`; null for a step that was not done."""
@@ -39,7 +45,7 @@ def followed_document(done: Followed, report: Path | None) -> dict[str, Any]:
     return {
         **sweep_document(SweepOutcome(run=done.sweep, report=report)),
         "interrupted": done.is_interrupted,
-        "confirmation": confirmation and confirmation_document(confirmation, _board(done), report),
+        "confirmation": confirmation and confirmation_document(confirmation, done.board, report),
         "ensemble": done.ensemble and ensemble_document(done.sweep, done.ensemble, report),
     }
 
@@ -48,7 +54,7 @@ def followed_lines(done: Followed, report: Path | None) -> Lines:
     """The lines of each part under a title; at the end what to do next."""
     parts: dict[str, Lines] = {"SEARCH": sweep_lines(SweepOutcome(run=done.sweep, report=report))}
     if done.confirmation is not None:
-        parts["FRESH SEEDS"] = confirmation_lines(done.confirmation, _board(done), report)
+        parts["FRESH SEEDS"] = confirmation_lines(done.confirmation, done.board, report)
     if done.ensemble is not None:
         parts["ENSEMBLE"] = ensemble_lines(done.sweep, done.ensemble, report)
     lines: Lines = []
@@ -59,7 +65,3 @@ def followed_lines(done: Followed, report: Path | None) -> Lines:
         return [*lines, ("next", digits_command("resume", name, "--then", ",".join(done.steps), *runs))]
     last = list(parts.values())[-1]
     return [*lines, *(line for line in last if line[0] in ENDS)]
-
-
-def _board(done: Followed) -> Leaderboard | None:
-    return leaderboard(done.sweep) if done.confirmation is not None and done.confirmation.counting else None

@@ -93,7 +93,7 @@ def _subject(classifier: Classifier) -> Subject:
 def _validation(classifier: Classifier) -> Score | None:
     """Its score on the validation set, if it was measured as it is used: with or without test-time augmentation."""
     together = classifier.ensemble
-    if (together is not None and together.in_poses is not None) != (classifier.pose_count > 1):
+    if (together is not None and together.uses_poses) != (classifier.pose_count > 1):
         return None
     return together.chosen.validation if together else classifier.records[0].validation
 

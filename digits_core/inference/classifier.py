@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from digits_core.errors import EnvironmentFailure, UsageError
-from digits_core.inference.poses import pose_count
+from digits_core.inference.poses import most_poses
 from digits_core.inference.stored_model import stored_model, stored_precision
 from digits_core.judging.candidates import leader
 from digits_core.judging.ensemble import Stack, combine, fit_stack, majority, scaled
@@ -128,7 +128,8 @@ def open_classifier(runs: Path, selector: str | None, *, tta: bool | None = None
     UsageError if there is no such model, EnvironmentFailure if weights are missing or damaged.
     """
     chosen = _chosen(runs, selector)
-    return _opened(chosen, in_poses=chosen.in_poses if tta is None else tta)
+    as_built = chosen.ensemble is not None and chosen.ensemble.uses_poses
+    return _opened(chosen, in_poses=as_built if tta is None else tta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +141,6 @@ class _Chosen:
     records: Sequence[RunRecord]
     combine: Combination
     ensemble: EnsembleRecord | None = None
-
-    @property
-    def in_poses(self) -> bool:
-        return self.ensemble is not None and self.ensemble.in_poses is not None
 
 
 def _chosen(runs: Path, selector: str | None) -> _Chosen:
@@ -215,8 +212,7 @@ def _combination(run: Run, record: EnsembleRecord, trials: Sequence[int]) -> tup
     temperature = record.calibrated.temperature if record.calibrated else 1.0
     if record.method == "stack":  # its regression is not stored: fitting the same arrays gives the same one
         used = list(trials)
-        in_poses = record.in_poses is not None
-        stored = np.stack([run.validation_probabilities(trial, in_poses=in_poses) for trial in used])
+        stored = np.stack([run.validation_probabilities(trial, in_poses=record.uses_poses) for trial in used])
         stack = fit_stack(run.validation_labels, stored)
         return used, Combination(weights=stack.weights(len(used)), stack=stack, temperature=temperature)
     weights = record.chosen.weights
@@ -239,11 +235,7 @@ def _opened(chosen: _Chosen, *, in_poses: bool) -> Classifier:
             f"{name}: the weights of trial {', '.join(map(str, missing))} are missing (a sweep keeps those of its"
             f" best {header.policy.keep}: --keep); choose another --model, or train the recipe again with digits replay"
         )
-    poses = max(pose_count(record.recipe.augmentation) for record in records) if in_poses else 1
-    if in_poses and poses == 1:
-        raise UsageError(
-            f"{name} was not trained on shifted or rotated images, so --tta would change nothing; leave it out"
-        )
+    poses = most_poses(records, f"{name} was not") if in_poses else 1
     device = default_device()
     return Classifier(
         name=name,

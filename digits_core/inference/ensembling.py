@@ -1,18 +1,16 @@
 """`digits ensemble`: combines the best models' stored predictions and measures what that gains."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from digits_core.errors import UsageError
-from digits_core.inference.poses import pose_count
+from digits_core.inference.poses import most_poses, pose_count
 from digits_core.inference.sealed import open_test
-from digits_core.judging.candidates import candidates
+from digits_core.judging.candidates import candidates, of_each_architecture
 from digits_core.judging.ensemble import (
     combine,
     contributions,
@@ -31,7 +29,6 @@ from digits_core.judging.ensemble import (
 )
 from digits_core.judging.stats import Interval, mcnemar_p_value, paired_mean_interval
 from digits_core.metrics import image_nll, score
-from digits_core.recipe import Recipe
 from digits_core.records import RunRecord
 from digits_core.runs.ensemble_records import (
     AgainstSingle,
@@ -47,7 +44,6 @@ from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
 
 ROUNDING = 1e-6  # smaller differences in NLL are rounding errors
-T = TypeVar("T")
 Labels = npt.NDArray[np.int64]  # (N,)
 Members = npt.NDArray[np.float32]  # (M, N, 10)
 Combined = npt.NDArray[np.float64]  # (N, 10)
@@ -66,7 +62,7 @@ def choose_pool(sweep: Run, config: EnsembleConfig) -> Pool:
     """The best trials, or all seeds of the best confirmed recipes. Raises UsageError if there are none."""
     if config.pool == "all":
         records = _usable(sweep, sweep.ranked, config)
-        records = _mixed(records, [record.recipe for record in records], config)
+        records = of_each_architecture(records, lambda one: one.recipe, config.per_architecture)[: config.top]
         return Pool(run=sweep, records=tuple(records), names=tuple(f"trial {record.trial}" for record in records))
     confirmed = sweep.confirmation()
     best = [one for one in candidates(sweep) if one.confirmed]
@@ -74,7 +70,7 @@ def choose_pool(sweep: Run, config: EnsembleConfig) -> Pool:
         raise UsageError(
             f"no recipe of {sweep.header.name!r} is confirmed yet; run `digits confirm` first, or leave out --pool"
         )
-    best = _mixed(best, [one.record.recipe for one in best], config)
+    best = of_each_architecture(best, lambda one: one.record.recipe, config.per_architecture)[: config.top]
     records = _usable(confirmed, [run for one in best for run in sorted(one.runs, key=lambda run: run.nll)], config)
     names = tuple(f"{record.label} seed {record.recipe.training.seed}" for record in records)
     return Pool(run=confirmed, records=tuple(records), names=names)
@@ -91,17 +87,6 @@ def _usable(run: Run, records: Sequence[RunRecord], config: EnsembleConfig) -> l
             why = "which --tta needs; leave out --tta"
         raise UsageError(f"no trial of {run.outer.name!r} has kept its weights, {why}")
     return found
-
-
-def _mixed(best: Sequence[T], recipes: Sequence[Recipe], config: EnsembleConfig) -> list[T]:
-    """The first `top`, best first, with at most so many of one architecture as are allowed."""
-    counts: Counter[str] = Counter()
-    chosen = []
-    for one, recipe in zip(best, recipes, strict=True):
-        if config.per_architecture is None or counts[recipe.model.name] < config.per_architecture:
-            counts[recipe.model.name] += 1
-            chosen.append(one)
-    return chosen[: config.top]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +107,7 @@ def build_ensemble(sweep: Run, config: EnsembleConfig) -> EnsembleRecord:
     set is opened for all members.
     """
     pool = choose_pool(sweep, config)
-    if config.tta and all(pose_count(record.recipe.augmentation) == 1 for record in pool.records):
-        raise UsageError(
-            "none of these networks was trained on shifted or rotated images, so --tta would change nothing; leave it"
-            " out"
-        )
+    poses = most_poses(pool.records, "none of these networks was") if config.tta else 1
     labels = sweep.validation_labels
     validation = as_it_is = np.stack([pool.run.validation_probabilities(record.trial) for record in pool.records])
     if config.tta:
@@ -158,7 +139,7 @@ def build_ensemble(sweep: Run, config: EnsembleConfig) -> EnsembleRecord:
         pairs=_pairs(pool, labels, validation),
         against_single=_beside_single(test_labels, used_test, single.test),
         calibrated=calibrated,
-        in_poses=_in_poses(pool, labels, validation, as_it_is) if config.tta else None,
+        in_poses=_in_poses(poses, labels, validation, as_it_is) if config.tta else None,
         parameter_count=sum(one.parameter_count for one in weighing),
         image_seconds=_image_seconds(weighing, in_poses=config.tta),
     )
@@ -263,11 +244,11 @@ def _beside_single(labels: Labels, used: Combined, single: Combined) -> AgainstS
     )
 
 
-def _in_poses(pool: Pool, labels: Labels, posed: Members, as_it_is: Members) -> InPoses:
+def _in_poses(poses: int, labels: Labels, posed: Members, as_it_is: Members) -> InPoses:
     ours, without = (combine(one, uniform_weights(len(one))) for one in (posed, as_it_is))
     difference = paired_mean_interval(nll_difference(labels, ours, without))
     return InPoses(
-        pose_count=max(pose_count(record.recipe.augmentation) for record in pool.records),
+        pose_count=poses,
         validation=score(labels, ours),
         without=score(labels, without),
         low=difference.low,

@@ -6,11 +6,14 @@ side in four directions, turned by five degrees either way. Which ones pay was m
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
+from digits_core.errors import UsageError
 from digits_core.recipe import Augmentation
+from digits_core.records import RunRecord
 
 SHIFT_FRACTION = 1 / 28  # of the image's side: a pixel of MNIST's images
 ROTATION_DEGREES = 5.0
@@ -32,3 +35,14 @@ def poses_of(settings: Augmentation) -> npt.NDArray[np.float32]:
 def pose_count(settings: Augmentation) -> int:
     """How often a network of this augmentation is asked about an image, the image as it is included."""
     return 1 + len(poses_of(settings))
+
+
+def most_poses(records: Iterable[RunRecord], subject: str) -> int:
+    """The most poses in which one of these networks is asked about an image.
+
+    Raises UsageError, which begins with the subject, if that is the image as it is alone.
+    """
+    poses = max(pose_count(record.recipe.augmentation) for record in records)
+    if poses == 1:
+        raise UsageError(f"{subject} trained on shifted or rotated images, so --tta would change nothing; leave it out")
+    return poses

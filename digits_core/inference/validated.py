@@ -27,4 +27,5 @@ def validation_in_poses(run: Run, records: Sequence[RunRecord]) -> npt.NDArray[n
             network = stored_model(run, record, run.header.side, in_poses=True).to(device)
             said = predict(network, images.to(device), stored_precision(record, device))
             writer.write_validation_in_poses(record.trial, said)
-    return np.stack([writer.run.validation_probabilities(record.trial, in_poses=True) for record in records])
+    posed = writer.run
+    return np.stack([posed.validation_probabilities(record.trial, in_poses=True) for record in records])

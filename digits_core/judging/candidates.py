@@ -1,16 +1,21 @@
 """The candidates of a run: its trials or recipes, each with its runs over seeds; and which of them leads."""
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
 from digits_core.errors import UsageError
 from digits_core.judging.answers import Answers
+from digits_core.recipe import Recipe
 from digits_core.records import RunKind, RunRecord, by_label
 from digits_core.runs.durable import unusable
 from digits_core.runs.run import HEADER, Run
 
+T = TypeVar("T")
 TRIAL_LABEL = "trial "
 
 
@@ -84,6 +89,18 @@ def candidates(run: Run) -> list[Candidate]:
         return not one.confirmed, len(one.runs) < most, one.mean_nll, one.record.trial
 
     return sorted(found, key=order)
+
+
+def of_each_architecture(best: Iterable[T], recipe_of: Callable[[T], Recipe], most: int | None) -> list[T]:
+    """Of these, best first, at most so many of each architecture; all of them if `most` is None."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for one in best:
+        name = recipe_of(one).model.name
+        if most is None or counts[name] < most:
+            counts[name] += 1
+            chosen.append(one)
+    return chosen
 
 
 def _on_equal_seeds(confirmed: Run) -> dict[str, list[RunRecord]]:

@@ -144,6 +144,11 @@ class EnsembleRecord:
         if missing or self.pool not in POOLS:
             raise ValueError(f"it has no contender {min(missing)!r}" if missing else f"it knows no pool {self.pool!r}")
 
+    @property
+    def uses_poses(self) -> bool:
+        """Whether its members are asked with test-time augmentation."""
+        return self.in_poses is not None
+
     def contender(self, method: str) -> Contender:
         return next(contender for contender in self.contenders if contender.method == method)
 

@@ -116,8 +116,8 @@ class Stack:
             self.forward = torch.compile(self.model)
         self.optimizers = build_optimizers(list(self.model.parameters()), self.recipe.optimizer, device)
         epochs, decay = self.recipe.training.average_epochs, self.recipe.training.ema_decay
-        self.averages_steps = decay > 0 and not epochs
         self.average = WeightAverage(self.model, decay) if decay or epochs else None
+        self.moving_average = None if epochs else self.average  # over steps; None: there is none, or over epochs
         self.augmentation = self.recipe.augmentation  # of the current epoch
         self.augmentation_streams = [torch.Generator(device) for _ in copies]
         self.loss_sums = torch.zeros(len(copies), device=device)  # over the images of the current epoch so far
@@ -230,8 +230,8 @@ class Stack:
                 factor = learning_rate_factor(self.recipe.schedule, progress)
                 for optimizer in self.optimizers:
                     set_learning_rate(optimizer, self.recipe.optimizer.learning_rate * factor)
-                if self.average is not None and self.averages_steps:
-                    self.average.advance()
+                if self.moving_average is not None:
+                    self.moving_average.advance()
                 if self.captured is None:
                     self._step(indices)
                 else:
@@ -239,11 +239,7 @@ class Stack:
                 # On other devices, reading the losses would wait for the device.
                 if self.device.type == "cpu" and not any(map(math.isfinite, self.loss_sums.tolist())):
                     break
-        if (
-            self.average is not None
-            and not self.averages_steps
-            and self._is_among_last(self.recipe.training.average_epochs, epoch)
-        ):
+        if self.average is not None and self._is_among_last(self.recipe.training.average_epochs, epoch):
             self.average.include(self.model)
         return self.loss_sums.tolist(), self.error_counts.tolist()
 
@@ -295,8 +291,8 @@ class Stack:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.training.gradient_clip)
         for optimizer in self.optimizers:
             optimizer.step()
-        if self.average is not None and self.averages_steps:
-            self.average.update(self.model)
+        if self.moving_average is not None:
+            self.moving_average.update(self.model)
         self.loss_sums += losses.detach() * labels.shape[-1]
         self.error_counts += (logits.detach().argmax(dim=-1) != labels).sum(dim=-1)
 

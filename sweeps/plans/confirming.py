@@ -1,7 +1,6 @@
 """`digits confirm`: trains a sweep's best recipes again on fresh seeds, with the same Ray workers."""
 
 import itertools
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from digits_core.data.datasets import load_digits
 from digits_core.data.digits import Digits, Split, refit_digits
 from digits_core.data.folds import Folds, cut_digits
 from digits_core.errors import UsageError
-from digits_core.judging.candidates import candidates, trial_label
+from digits_core.judging.candidates import candidates, of_each_architecture, trial_label
 from digits_core.recipe import Recipe
 from digits_core.records import Assignment, Policy, RunHeader, RunKind, RunRecord
 from digits_core.runs.journal import History
@@ -191,19 +190,13 @@ def _how(config: ConfirmConfig) -> str:
 def best_recipes(sweep: Run, top: int, per_architecture: int | None = None) -> list[RunRecord]:
     """The best trials of a sweep in the leaderboard's order, each recipe once.
 
-    per_architecture: take at most so many of one architecture.
-
-    Raises UsageError if there are none, or if one cannot be trained again from its recipe.
+    per_architecture: take at most so many of each architecture. Raises UsageError if there are none, or if one cannot
+    be trained again from its recipe.
     """
     by_recipe: dict[str, RunRecord] = {}
-    counts: Counter[str] = Counter()
     for one in candidates(sweep):
-        recipe = one.record.recipe
-        full = per_architecture is not None and counts[recipe.model.name] >= per_architecture
-        if recipe.recipe_id not in by_recipe and not full:
-            by_recipe[recipe.recipe_id] = one.record
-            counts[recipe.model.name] += 1
-    chosen = list(by_recipe.values())[:top]
+        by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
+    chosen = of_each_architecture(by_recipe.values(), lambda record: record.recipe, per_architecture)[:top]
     if not chosen:
         raise UsageError(f"{sweep.header.name!r} has no validated trial to confirm; run a sweep first")
     inherited = [record.trial for record in chosen if record.inherited_epochs]

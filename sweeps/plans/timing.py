@@ -51,13 +51,10 @@ class Reckoning:
         at_least = seed_count * sum(cost.values()) - sum(cost.get(label, 0.0) for label, _ in self.over)
         if TIME_MARGIN * at_least / self.concurrency > self.seconds_left:
             return False  # without looking at each run
-        usual = sum(cost.values()) / len(cost)
+        usual, there = sum(cost.values()) / len(cost), self.over | self.unfinished
         runs = [cost.get(label, usual) for label, _ in self.unfinished]
         runs += [
-            seconds
-            for seed in self.seeds[:seed_count]
-            for label, seconds in cost.items()
-            if (label, seed) not in self.over | self.unfinished
+            seconds for seed in self.seeds[:seed_count] for label, seconds in cost.items() if (label, seed) not in there
         ]
         if not runs:
             return True

@@ -6,10 +6,9 @@ docs/lab-log.md has what they reach, and what was tried beside them. All of it w
 
 from digits_core.recipe import Recipe, Scalar
 from digits_core.recipes import named_recipe
+from sweeps.space.spaces import LARGE_SIDE, SMALL_SIDE
 
 Overrides = dict[str, Scalar]
-SMALL_SIDE = 16  # pixels; below it, images are cheap, and networks gain from seeing them enlarged
-LARGE_SIDE = 28  # the networks without pooling take no images below 21x21 to 25x25
 
 _SGD: Overrides = {
     "optimizer.name": "sgd",

@@ -176,10 +176,12 @@ def dimension(space: Space) -> str:
 
 
 MODELS = ("cnn", "resnet", "lenet", "mlp")
+SMALL_SIDE = 16  # pixels; below it, images are cheap, and networks gain from seeing them enlarged
+LARGE_SIDE = 28  # the networks without pooling take no images below 21x21 to 25x25
 
 
 def _space(widths: tuple[int, ...], hidden_units: tuple[int, ...], batch_sizes: tuple[int, ...], side: int) -> Space:
-    large = side >= 16
+    large = side >= SMALL_SIDE
     return {
         "model.name": Choice(options=MODELS),
         "model.width": Choice(options=widths, when=When(field="model.name", values=("cnn", "resnet"))),
@@ -214,9 +216,9 @@ def default_space(device_type: str, side: int) -> tuple[str, Space]:
         space = _space(
             widths=(32, 64, 96, 128, 192), hidden_units=(128, 256, 512), batch_sizes=(128, 256, 512, 1024), side=side
         )
-    if side >= 16 and not on_cpu:
+    if side >= SMALL_SIDE and not on_cpu:
         space["augmentation.elastic_fraction"] = Float(low=0.0, high=0.06)
-    if side >= 28 and not on_cpu:
+    if side >= LARGE_SIDE and not on_cpu:
         space["model.name"] = Choice(options=(*MODELS, "simple-cnn"))
         space["model.kernel_size"] = Choice(
             options=(3, 5, 7), when=When(field="model.name", values=("cnn", "simple-cnn"))
