@@ -28,7 +28,6 @@ NO_CONFIRMATION = (
 )
 MOST_AT_A_TIME = 1_000
 MOST_SEEDS = 1_000
-MOST_SEEDS_IN_TIME = 10  # where the time budget decides the number of seeds; an ensemble gains nothing from more
 MOST_FAILURES = 100
 DEFAULT_TRIALS = 100
 DEFAULT_MAX_FAILURES = 2
@@ -162,6 +161,7 @@ class ConfirmConfig:
     refit: bool = False  # final models: trained on the validation set as well, judged by the test set alone
     concurrency: int | None = None  # None: one trial per GPU, or per processor
     per_architecture: int | None = None  # at most this many recipes of each architecture; None: any number
+    seeds_as_fit: bool = False  # fewer seeds are as good as asked for: the time budget decides
     time_budget_seconds: float | None = None  # None: all seeds, however long they take
     begun_at: float = field(default_factory=time.monotonic)  # the time budget counts from here
 

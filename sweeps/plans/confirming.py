@@ -17,7 +17,7 @@ from digits_core.runs.run import REFITTED, Run, confirmation_name
 from digits_core.training.cross_validation import fitted, folded
 from digits_core.training.device import default_device
 from sweeps.plans.companies import in_companies
-from sweeps.plans.config import DEFAULT_MAX_FAILURES, MOST_SEEDS_IN_TIME, ConfirmConfig
+from sweeps.plans.config import DEFAULT_MAX_FAILURES, ConfirmConfig
 from sweeps.plans.ending import Ending
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.planning import RunPlan, default_concurrency
@@ -173,7 +173,7 @@ def _line(config: ConfirmConfig, run: RunHeader, counts: tuple[int, int, int], s
     """counts: of the recipes that were found, of those that are confirmed, and of their seeds."""
     found, recipes, seeds = counts
     cut = [f"{found} recipes"] if recipes < found else []
-    cut += [f"{config.seeds} seeds"] if seeds < config.seeds != MOST_SEEDS_IN_TIME else []
+    cut += [f"{config.seeds} seeds"] if seeds < config.seeds and not config.seeds_as_fit else []
     asked = f" (no time for {' and '.join(cut)})" if cut else ""
     return (
         f"confirming the best {counted(recipes, 'recipe')} of {sweep} on {counted(seeds, 'fresh seed')}{asked}"

@@ -6,7 +6,7 @@ from digits_core.errors import UsageError, unknown_name
 from digits_core.records import RunKind
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
-from sweeps.plans.config import MOST_SEEDS_IN_TIME, NO_CONFIRMATION, ConfirmConfig, GpuShare, ResumeConfig, SweepConfig
+from sweeps.plans.config import NO_CONFIRMATION, ConfirmConfig, GpuShare, ResumeConfig, SweepConfig
 
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
@@ -15,6 +15,8 @@ SEARCH_SHARE = 0.4
 RECIPES, PER_ARCHITECTURE, SEEDS = 3, 2, 3
 """How many of the best recipes are confirmed, at most how many of one architecture, and on how many seeds (with a time
 budget: on as many as there is time for)."""
+MOST_SEEDS_IN_TIME = 10
+"""Where the time budget decides the number of seeds; an ensemble gains nothing from more."""
 WIDE_POOL = 10
 """How many of the search's own trials are combined if none is confirmed: greedy selection gains from a wide pool."""
 
@@ -72,6 +74,7 @@ class Following:
             top=RECIPES,
             per_architecture=PER_ARCHITECTURE,
             seeds=SEEDS if self.time_budget_seconds is None else MOST_SEEDS_IN_TIME,
+            seeds_as_fit=True,
             concurrency=self.concurrency or sweep.header.concurrency,
             time_budget_seconds=self.time_budget_seconds,
             begun_at=self.begun_at,

@@ -106,6 +106,10 @@ def test_fewer_seeds_than_asked_for_are_told_in_the_plan(sweep_store: Run) -> No
     planned = plan_confirmation(config(Run(sweep_store.folder), seeds=50, time_budget_seconds=100.0))
     assert planned.plan.ending.deadline is not None
     assert "the best 2 recipes of tiny on 7 fresh seeds (no time for 50 seeds): 14 runs left" in planned.plan.line
+    ten = plan_confirmation(config(Run(sweep_store.folder), seeds=10, time_budget_seconds=100.0))
+    assert "on 7 fresh seeds (no time for 10 seeds)" in ten.plan.line
+    as_fit = config(Run(sweep_store.folder), seeds=10, seeds_as_fit=True, time_budget_seconds=100.0)
+    assert "on 7 fresh seeds: 14 runs left" in plan_confirmation(as_fit).plan.line
 
 
 def test_runs_that_do_not_end_in_time_are_left_to_be_resumed(sweep_store: Run) -> None:
