@@ -224,7 +224,7 @@ def ensemble(
         bool,
         typer.Option(
             "--tta",
-            help="Test-time augmentation: average each network over slightly shifted and rotated copies of an image.",
+            help="Test-time augmentation: average each network over slightly rotated and zoomed copies of an image.",
         ),
     ] = False,
     per_architecture: PerArchitecture = None,
@@ -239,8 +239,8 @@ def ensemble(
     Uses their stored predictions; nothing is trained. Greedy selection (Caruana et al. 2004) and stacking are used only
     if they beat the uniform vote by more than chance would explain. Their validation figures are cross-fitted. Also
     shows what each member adds, how the members differ, which images the ensemble rescues and breaks, and what it
-    costs. With --tta, each network predicts every image again in up to seven poses and its probabilities are averaged;
-    using the ensemble then takes up to seven times as long, and the result says whether that pays on the validation
+    costs. With --tta, each network predicts every image again in up to five poses and its probabilities are averaged;
+    using the ensemble then takes up to five times as long, and the result says whether that pays on the validation
     set. Opens the sealed test set to score the members and the ensembles; the sweep's ledger records every opening.
 
     Examples:

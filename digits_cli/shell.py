@@ -33,8 +33,8 @@ Tta = Annotated[
     bool | None,
     typer.Option(
         "--tta/--no-tta",
-        help="Test-time augmentation: average each network over slightly shifted and rotated copies of an image."
-        " Takes up to seven times as long.",
+        help="Test-time augmentation: average each network over slightly rotated and zoomed copies of an image."
+        " Takes up to five times as long.",
         show_default="as the ensemble was built or the file exported; off for a single network",
     ),
 ]

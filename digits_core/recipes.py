@@ -120,8 +120,8 @@ def cnn_mnist_101_tuned() -> Recipe:
 def resnet_tuned() -> Recipe:
     """A small residual net of our own: the lowest validation NLL that we reached in five minutes on one CPU thread.
 
-    SGD, its weight decay, the average and the length were chosen on validation images (docs/lab-log.md), and fixed
-    before its test figures were seen.
+    The optimizer, the average, the length and the augmentation were chosen on images held out of the training set,
+    partly of writers it does not have (docs/lab-log.md), and fixed before its test figures were seen.
     """
     return Recipe().with_overrides(
         {
@@ -130,6 +130,9 @@ def resnet_tuned() -> Recipe:
             "optimizer.name": "sgd",
             "optimizer.learning_rate": 0.05,
             "optimizer.weight_decay": 0.0005,
+            "augmentation.rotation_degrees": 15.0,
+            "augmentation.shear_degrees": 15.0,
+            "augmentation.elastic_fraction": 0.03,
             "training.ema_decay": 0.9995,
             "training.epochs": 25,
         }

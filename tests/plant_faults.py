@@ -52,7 +52,7 @@ FAULTS = (
     Fault("a confirmation begins runs that there is no time for", "sweeps/plans/timing.py",
           "+ testing <= self.seconds_left", "<= 2 * self.seconds_left", f"{SWEEPS}/plans"),
     Fault("a network is asked about poses that it was not trained on", "digits_core/inference/poses.py",
-          "if shift > 0 else []", "", f"{CORE}/inference"),
+          "if zoom > 0 else []", "", f"{CORE}/inference"),
     Fault("an ensemble with test-time augmentation predicts without it", "digits_core/inference/classifier.py",
           "as_built if tta is None else tta", "bool(tta)", f"{CORE}/inference"),
     Fault("the mean of the last epochs' weights begins an epoch early", "digits_core/training/engine.py",

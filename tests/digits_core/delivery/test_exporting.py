@@ -110,10 +110,10 @@ def test_test_time_augmentation_is_in_the_file(sweep_store: Run, tmp_path: Path,
     runs = sweep_store.folder.parent
     document = exported(sweep_store, tmp_path / "a", "--model", "tiny/0", "--tta", "--format", kind)
     assert document["parity"]["disagreements"] == 0
-    assert "sees the image in up to 7 poses" in (tmp_path / "a" / "README.md").read_text()
+    assert "sees the image in up to 5 poses" in (tmp_path / "a" / "README.md").read_text()
     if kind == "onnx":
         model, images = open_onnx(tmp_path / "a" / "model.onnx"), digits.take(digits.parts[1]).images
-        assert model.pose_count == 7
+        assert model.pose_count == 5
         assert np.abs(model.finite(images) - open_classifier(runs, "tiny/0", tta=True).finite(images)).max() < 5e-3
         assert np.abs(model.finite(images) - open_classifier(runs, "tiny/0").finite(images)).max() > 1e-3
 
@@ -127,7 +127,7 @@ def test_tta_cannot_be_added_to_a_file_or_taken_from_it(sweep_store: Run, tmp_pa
         open_model(runs, str(without / "model.onnx"), tta=True)
     with pytest.raises(UsageError, match="was exported with test-time augmentation: leave out --no-tta, or export"):
         open_model(runs, str(with_it / "model.onnx"), tta=False)
-    assert open_model(runs, str(with_it / "model.onnx"), tta=True).pose_count == 7
+    assert open_model(runs, str(with_it / "model.onnx"), tta=True).pose_count == 5
 
 
 @NEEDS_COMPILER

@@ -18,19 +18,19 @@ from digits_core.runs.run import Run
 from digits_core.training.evaluate import as_tensor, predict, to_model_input
 from tests.helpers.runs import reread
 
-MOVED = Augmentation(rotation_degrees=0.0, shift_fraction=0.1)
+ZOOMED = Augmentation(rotation_degrees=0.0, zoom_fraction=0.05)
 
 
 class Reads(torch.nn.Module):
-    """Says how bright each of the first ten pixels of row 14 is."""
+    """Says how bright each of the ten pixels in the middle of row 14 is."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images[:, 0, 14, :10] * 10
+        return images[:, 0, 14, 9:19] * 10
 
 
 @pytest.mark.parametrize(
     ("settings", "count"),
-    [(Augmentation(), 7), (STILL, 1), (MOVED, 5), (Augmentation(rotation_degrees=2.0, shift_fraction=0.0), 3)],
+    [(Augmentation(), 5), (STILL, 1), (ZOOMED, 3), (Augmentation(rotation_degrees=2.0, zoom_fraction=0.0), 3)],
 )
 def test_poses_are_of_the_kinds_that_the_recipe_trains_on(settings: Augmentation, count: int) -> None:
     assert pose_count(settings) == count
@@ -38,19 +38,19 @@ def test_poses_are_of_the_kinds_that_the_recipe_trains_on(settings: Augmentation
 
 
 def test_a_pose_goes_no_further_than_training_did() -> None:
-    (left, *_) = poses_of(Augmentation(rotation_degrees=0.0, shift_fraction=0.01))
-    assert left[0, 2] == pytest.approx(0.02)
-    (turned, _) = poses_of(Augmentation(rotation_degrees=2.0, shift_fraction=0.0))
+    (smaller, larger) = poses_of(Augmentation(rotation_degrees=0.0, zoom_fraction=0.02))
+    assert smaller[0, 0] == smaller[1, 1] == pytest.approx(1 / 0.98)
+    assert larger[0, 0] == larger[1, 1] == pytest.approx(1 / 1.02)
+    (turned, _) = poses_of(Augmentation(rotation_degrees=2.0, zoom_fraction=0.0))
     assert turned[1, 0] == pytest.approx(np.sin(np.radians(2)))
 
 
 def test_the_answer_is_the_mean_over_the_image_as_it_is_and_its_poses() -> None:
-    image = torch.zeros(1, 1, 28, 28)
-    image[0, 0, 14, 5] = 1.0  # moved by a pixel, it is at 4 or 6, or in another row
-    said = torch.softmax(InPoses(Reads(), MOVED, 28)(image), dim=1)[0]
-    at = {place: torch.softmax(10 * torch.eye(10)[place], dim=0) for place in (4, 5, 6)}
-    nothing = torch.full((10,), 0.1)
-    assert torch.allclose(said, (at[4] + at[5] + at[6] + 2 * nothing) / 5, atol=1e-5)
+    ramp = (np.arange(28, dtype=np.float32) - 13.5) / 28  # dark on the left, bright on the right
+    image = torch.from_numpy(np.tile(ramp, (28, 1)))[None, None]
+    said = torch.softmax(InPoses(Reads(), ZOOMED, 28)(image), dim=1)
+    by_pose = [torch.softmax(Reads()(image / scale), dim=1) for scale in (1.0, 0.95, 1.05)]  # smaller is steeper
+    assert torch.allclose(said, torch.stack(by_pose).mean(dim=0), atol=1e-5)
 
 
 def test_without_poses_the_answer_is_the_networks_own() -> None:
@@ -68,16 +68,16 @@ def test_an_ensemble_with_tta_is_scored_stored_and_used_with_it(sweep_store: Run
     assert np.abs(posed - plain).max() > 1e-3
     assert record.chosen.validation == score(run.validation_labels, combine(posed, np.full(3, 1 / 3)))
     assert record.in_poses is not None
-    assert record.in_poses.pose_count == 7
+    assert record.in_poses.pose_count == 5
     assert record.in_poses.without == score(run.validation_labels, combine(plain, np.full(3, 1 / 3)))
     assert record.in_poses.low < record.in_poses.validation.nll - record.in_poses.without.nll < record.in_poses.high
     seconds = [run.record(trial).image_seconds for trial in trials]
-    assert record.image_seconds == pytest.approx(7 * sum(one for one in seconds if one is not None))
+    assert record.image_seconds == pytest.approx(5 * sum(one for one in seconds if one is not None))
     assert all(run.has_opened_test(trial) for trial in trials)  # without poses too: one opening
     assert [opening.purpose for opening in run.ledger] == ["ensemble of 3"]
     test = digits.take(digits.parts[2])
     used, without = (open_classifier(run.folder.parent, "ensemble", tta=tta) for tta in (None, False))
-    assert (used.pose_count, without.pose_count) == (7, 1)
+    assert (used.pose_count, without.pose_count) == (5, 1)
     assert np.abs(used.probabilities(test.images) - run.ensemble_test_probabilities).max() < 2e-3
     alone = np.mean([run.test_probabilities(trial) for trial in trials], axis=0)
     assert np.abs(without.probabilities(test.images) - alone).max() < 2e-3
