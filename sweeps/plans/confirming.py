@@ -36,7 +36,6 @@ class Confirmation:
 
     sweep: Run
     plan: RunPlan
-    recipe_count: int
     found_count: int  # recipes that there were to choose from, up to the number asked for
     left: int  # runs that have not ended; if 0, nothing needs to start
 
@@ -90,7 +89,6 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             ending=ending,
             line=_line(config, run, (found_count, len(chosen), len(seeds)), header.name, run.trial_count - over),
         ),
-        recipe_count=len(chosen),
         found_count=found_count,
         left=run.trial_count - over,
     )

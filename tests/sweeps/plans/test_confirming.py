@@ -92,7 +92,7 @@ def test_fresh_seeds_for_the_best_and_the_first_seed_of_all_first(sweep_store: R
     found = [(one.trial, one.label, one.recipe.training.seed) for one in planned.plan.recipes.assignments]
     first = FIRST_FRESH_SEED
     assert found == [(0, labels[0], first), (1, labels[1], first), (2, labels[0], first + 1), (3, labels[1], first + 1)]
-    assert (planned.left, planned.recipe_count) == (4, 2)
+    assert planned.left == 4
     assert planned.folder == sweep_store.folder / "confirmed"
     assert not planned.folder.exists()
     assert planned.plan.line == (
