@@ -240,8 +240,9 @@ def ensemble(
     if they beat the uniform vote by more than chance would explain. Their validation figures are cross-fitted. Also
     shows what each member adds, how the members differ, which images the ensemble rescues and breaks, and what it
     costs. With --tta, each network predicts every image again in up to five poses and its probabilities are averaged;
-    using the ensemble then takes up to five times as long, and the result says whether that pays on the validation
-    set. Opens the sealed test set to score the members and the ensembles; the sweep's ledger records every opening.
+    using the ensemble then takes up to five times as long. The result compares both on the validation set; if its
+    images come from the writers of the training set, as MNIST's do, that says little about new writers. Opens the
+    sealed test set to score the members and the ensembles; the sweep's ledger records every opening.
 
     Examples:
 

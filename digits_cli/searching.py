@@ -58,7 +58,9 @@ Objectives = Annotated[
 ]
 TimeBudget = Annotated[
     str | None,
-    typer.Option(help="Finish within this time, e.g. 10m, including ensemble and report.", show_default="none"),
+    typer.Option(
+        help="Finish within this time, e.g. 10m: search, the steps of --then and the report.", show_default="none"
+    ),
 ]
 Target = Annotated[
     str | None,
@@ -142,14 +144,14 @@ def sweep(
 ) -> None:
     """Search for the best recipe.
 
-    Ray Tune runs the trials, Optuna chooses their recipes, and ASHA stops the weak ones early; trial 0 is a known-good
-    default. The search covers the architecture and its size, optimizer, learning rate, weight decay, schedule, batch
-    size, dropout and augmentation. At the end, the leader on validation is scored once on the sealed test set, and a
-    report is written to the run's folder. Missing data is downloaded to DIGITS_DATA_DIR (`digits doctor` shows where
-    that is). With --then confirm,ensemble, the best three recipes (at most two of one architecture) are trained again
-    on three fresh seeds each, or on as many as --time-budget allows; these networks are tested instead of the leader
-    and combined into an ensemble. Ctrl-C keeps everything that has finished; `digits resume` continues the sweep, even
-    after a crash.
+    Ray Tune runs the trials, Optuna chooses their recipes, and ASHA stops weak ones early. The first trials, a default
+    and up to three other known-good recipes, always run to the end. The search covers the architecture and its size,
+    optimizer, learning rate, weight decay, schedule, batch size, dropout and augmentation. At the end, the leader on
+    validation is scored once on the sealed test set, and a report is written to the run's folder. Missing data is
+    downloaded to DIGITS_DATA_DIR (`digits doctor` shows where that is). With --then confirm,ensemble, the best three
+    recipes (at most two of one architecture) are trained again on three fresh seeds each, or on as many as
+    --time-budget allows, up to ten; these networks are tested instead of the leader and combined into an ensemble. Ctrl-C
+    keeps everything that has finished; `digits resume` continues the sweep, even after a crash.
 
     Examples:
 

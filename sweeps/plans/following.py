@@ -11,12 +11,12 @@ from sweeps.plans.config import NO_CONFIRMATION, ConfirmConfig, GpuShare, Resume
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
 SEARCH_SHARE = 0.4
-"""The share of a time budget that the search may use if a confirmation follows (docs/decisions.md)."""
+"""The share of the training time that the search gets if a confirmation follows (docs/decisions.md)."""
 RECIPES, PER_ARCHITECTURE, SEEDS = 3, 2, 3
 """How many of the best recipes are confirmed, at most how many of one architecture, and on how many seeds (with a time
 budget: on as many as there is time for)."""
 MOST_SEEDS_IN_TIME = 10
-"""Where the time budget decides the number of seeds; an ensemble gains nothing from more."""
+"""The most fresh seeds where a time budget decides how many; no measured ensemble gained from more."""
 WIDE_POOL = 10
 """How many of the search's own trials are combined if none is confirmed: greedy selection gains from a wide pool."""
 
@@ -45,7 +45,7 @@ def check_can_follow(run: Run, steps: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Following:
-    """The steps that follow a search, and the time that is left for them."""
+    """The steps that follow a search, and the time budget of the whole command."""
 
     steps: tuple[str, ...]
     begun_at: float  # of the whole command, in `time.monotonic` seconds

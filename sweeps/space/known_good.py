@@ -1,7 +1,7 @@
 """Recipes that are known to be good on a kind of device and image size: the first trials of a sweep.
 
 They differ in architecture, augmentation or image size, because networks of one kind miss the same images.
-docs/lab-log.md has what they reach, and what was tried beside them. All of it was chosen on validation images.
+docs/lab-log.md has what they reach, and what was tried beside them. All of it was chosen on held-out training images.
 """
 
 from digits_core.recipe import Recipe, Scalar
