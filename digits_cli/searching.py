@@ -150,8 +150,8 @@ def sweep(
     validation is scored once on the sealed test set, and a report is written to the run's folder. Missing data is
     downloaded to DIGITS_DATA_DIR (`digits doctor` shows where that is). With --then confirm,ensemble, the best three
     recipes (at most two of one architecture) are trained again on three fresh seeds each, or on as many as
-    --time-budget allows, up to ten; these networks are tested instead of the leader and combined into an ensemble. Ctrl-C
-    keeps everything that has finished; `digits resume` continues the sweep, even after a crash.
+    --time-budget allows, up to ten; these networks are tested instead of the leader and combined into an ensemble.
+    Ctrl-C keeps everything that has finished; `digits resume` continues the sweep, even after a crash.
 
     Examples:
 
