@@ -277,10 +277,19 @@ def _ensemble(config: "EnsembleConfig", run: "Run", *, as_json: bool) -> None:
     run = Run(run.folder)
     found = len(record.members)
     if config.pool == "all" and found < config.top:
-        kept = "a sweep keeps the weights of its best trials only: --keep"
-        say(f"asked for {config.top} trials to combine, found {found} ({kept})")
+        say(f"asked for {config.top} trials to combine, found {found} ({_why_fewer(config, run)})")
     with report_after_result(run) as report:
         emit(ensemble_document(run, record, report), ensemble_lines(run, record, report), as_json=as_json)
+
+
+def _why_fewer(config: "EnsembleConfig", run: "Run") -> str:
+    """Why an ensemble of the sweep's own trials has fewer members than were asked for."""
+    usable = sum(run.can_be_tested(record.trial, in_poses=config.tta) for record in run.ranked)
+    if usable >= config.top:
+        return f"--per-architecture {config.per_architecture} leaves out the others"
+    if usable < len(run.ranked):
+        return "a sweep keeps the weights of its best trials only: --keep"
+    return "the sweep has no others that count"
 
 
 @errors_in_one_line

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from digits_core.metrics import Score
 from digits_core.recipe import Recipe, Scalar
-from digits_core.stored import Checksum, Count, Positive, Seconds, TrialNumber, from_values
+from digits_core.stored import Checksum, Count, Positive, Seconds, TrialNumber, asked_trials, from_values
 
 # What a search optimises unless told otherwise; see digits_core.judging.objectives.
 DEFAULT_OBJECTIVES = ("nll",)
@@ -230,6 +230,11 @@ class RunHeader:
     def objectives(self) -> tuple[str, ...]:
         """What the search optimised."""
         return self.plan.objectives if self.plan else DEFAULT_OBJECTIVES
+
+    @property
+    def asked_trials(self) -> int | None:
+        """How many trials were asked for; None if the time budget alone decides."""
+        return asked_trials(self.trial_count)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,13 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # SHA-256
 
 T = TypeVar("T")
+
+
+def asked_trials(trial_count: int) -> int | None:
+    """How many trials a run with this stored count was asked for; None if its time budget alone decides."""
+    return None if trial_count >= MOST_TRIALS else trial_count
+
+
 NESTED = (dict, list, tuple)
 
 

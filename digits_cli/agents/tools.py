@@ -237,7 +237,7 @@ class Limits:
         folds = max(1, arguments.get("folds") or 1)
         asked = max(arguments.get("trials") or 0, (given.get("seeds") or 0) * recipes * folds, folds)
         if tool.name == "resume" and "trials" not in arguments:
-            asked = Run.open(self.runs, arguments["run"]).header.trial_count
+            asked = Run.open(self.runs, arguments["run"]).header.asked_trials or 0
         if asked > self.most_trials:
             raise UsageError(
                 f"{asked:,} trials are more than the {self.most_trials:,} that this server allows (digits mcp"

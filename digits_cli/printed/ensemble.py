@@ -80,6 +80,8 @@ def ensemble_lines(run: Run, record: EnsembleRecord, report: Path | None) -> lis
     lines: list[tuple[str, str]] = []
     for contender in record.contenders:
         label = "best single" if contender.method == "single" else contender.method
+        if record.in_poses is not None:
+            label += " (--tta)"
         lines.append((label, _shares_text(record, contender)))
         lines.append(("  validation", score_text(contender.validation)))
         lines.append(("  sealed test", score_text(contender.test)))

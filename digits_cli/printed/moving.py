@@ -7,7 +7,7 @@ from digits_core.remote.bucket import Bucket
 from digits_core.remote.copies import Copy, Pulled, Pushed
 from digits_core.remote.manifest import Manifest
 from digits_core.runs.command_line import digits_command, runs_option
-from digits_core.stored import MOST_TRIALS
+from digits_core.stored import asked_trials
 from sweeps.words import counted
 
 
@@ -15,7 +15,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
     return {
         "kind": manifest.kind,
         "dataset": manifest.dataset,
-        "trials_planned": manifest.trial_count,
+        "trials_planned": asked_trials(manifest.trial_count),
         "trials_ended": manifest.ended_count,
         "files": len(manifest.files),
         "bytes": manifest.byte_count,
@@ -77,7 +77,8 @@ def copies_lines(address: str, copies: list[Copy]) -> list[tuple[str, str]]:
 
 
 def _in_words(manifest: Manifest) -> str:
-    of_planned = f" of {manifest.trial_count}" if manifest.trial_count < MOST_TRIALS else ""
+    planned = asked_trials(manifest.trial_count)
+    of_planned = f" of {planned}" if planned else ""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.pushed_at))
     return (
         f"{manifest.kind} on {manifest.dataset}, {manifest.ended_count}{of_planned} trials,"

@@ -130,7 +130,7 @@ def summary_lines(model: "Model", readings: Sequence[Reading]) -> Lines:
     """The model and, if labels are known, its accuracy and confusion matrix."""
     count = model.member_count
     what = f"{model.name}, " + (f"{count} networks" if count > 1 else "one network")
-    what += f", {model.pose_count} poses each" if model.pose_count > 1 else ""
+    what += f", {model.pose_count} poses each," if model.pose_count > 1 else ""
     lines = [("model", f"{what} trained on {model.dataset}")]
     known = _judged(readings)
     if not known:

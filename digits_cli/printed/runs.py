@@ -52,7 +52,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "folder": str(run.folder.absolute()),
         "dataset": header.dataset,
         "created_at": header.created_at,
-        "trials_planned": header.trial_count,
+        "trials_planned": header.asked_trials,
         "trials": status_counts(run.records),
         "running": {str(trial.assignment.trial): max(trial.nlls, default=0) for trial in history.unfinished},
         "retries": sum(trial.retries for trial in history.trials.values()),

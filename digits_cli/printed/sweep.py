@@ -15,7 +15,6 @@ from digits_core.metrics import Score
 from digits_core.records import RunSummary, status_counts
 from digits_core.runs.command_line import digits_command, resume_command, runs_option
 from digits_core.runs.run import Run
-from digits_core.stored import MOST_TRIALS
 from sweeps.view.progress import describe
 from sweeps.words import counted, duration
 
@@ -57,8 +56,7 @@ class SweepOutcome:
         """Raise EnvironmentFailure if an error ended the search or, with the last error, if all trials failed."""
         run = self.run
         if self.summary.error:
-            kept = f"{len(run.records)} of {counted(run.header.trial_count, 'trial')} are kept"
-            raise EnvironmentFailure(f"{self.summary.error}; {kept}")
+            raise EnvironmentFailure(f"{self.summary.error}; {_ended(run)} are kept")
         if self.leader is None and self.summary.limit and not run.records:
             raise EnvironmentFailure(f"{self.summary.limit}, and no trial had ended an epoch; give it more time")
         if self.leader is None and not self.summary.interrupted:
@@ -84,7 +82,7 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
         "folder": str(run.folder.absolute()),
         "report": outcome.report and str(outcome.report),
         "dataset": header.dataset,
-        "trials_planned": header.trial_count,
+        "trials_planned": header.asked_trials,
         "trials": status_counts(run.records),
         "interrupted": summary.interrupted,
         "limit": summary.limit,
@@ -127,6 +125,11 @@ def front_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     return lines
 
 
+def _ended(run: Run) -> str:
+    planned = run.header.asked_trials
+    return f"{len(run.records)} of {counted(planned, 'trial')}" if planned else counted(len(run.records), "trial")
+
+
 def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     run, summary, leader = outcome.run, outcome.summary, outcome.leader
     header = run.header
@@ -135,7 +138,7 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
         lines.append(
             (
                 "interrupted",
-                f"{len(run.records)} of {header.trial_count} trials have ended; resuming continues the rest",
+                f"{_ended(run)} have ended; resuming continues the rest",
             )
         )
     if leader is not None:
@@ -195,7 +198,7 @@ def spread_text(spread: Spread) -> str:
 def estimate_document(plan: "RunPlan", about: "Estimate") -> dict[str, Any]:
     return {
         "sweep": plan.header.name,
-        "trials": plan.header.trial_count,
+        "trials": plan.header.asked_trials,
         "space": plan.header.space,
         "size": about.size,
         "epochs": about.epochs,
@@ -209,7 +212,7 @@ def estimate_lines(plan: "RunPlan", about: "Estimate") -> list[tuple[str, str]]:
     header = plan.header
     lines = [("space", about.size)]
     lines += [(f"  {name}", text) for name, text in header.space.items()]
-    if header.trial_count < MOST_TRIALS:
+    if header.asked_trials:
         lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in total"))
         lines.append(
             ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")

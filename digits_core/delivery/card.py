@@ -121,7 +121,7 @@ def _use(subject: Subject, export: Export) -> str:
     if subject.pose_count > 1:
         text += (
             f" Inside, each network sees the image in up to {subject.pose_count} poses (test-time augmentation: as it"
-            " is, moved a little, turned a little), and their probabilities are averaged."
+            " is, turned or zoomed a little), and their probabilities are averaged."
         )
     return text + (_example(subject, export) if export.config.format == "onnx" else "")
 

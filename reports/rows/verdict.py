@@ -30,7 +30,8 @@ class Check:
 def title_of(header: RunHeader, board: Leaderboard) -> str:
     """What was done and on which data: "30 trials on mnist"."""
     if header.kind == RunKind.SWEEP:
-        what = f"{header.trial_count:,} trial{'' if header.trial_count == 1 else 's'}"
+        count = header.asked_trials or len(board.rows)
+        what = f"{count:,} trial{'' if count == 1 else 's'}"
     elif len(board.rows) > 1:
         what = f"{len(board.rows)} recipes compared"
     else:

@@ -173,10 +173,10 @@ def _line(config: ConfirmConfig, run: RunHeader, counts: tuple[int, int, int], s
     cut = [f"{found} recipes"] if recipes < found else []
     cut += [f"{config.seeds} seeds"] if seeds < config.seeds and not config.seeds_as_fit else []
     asked = f" (no time for {' and '.join(cut)})" if cut else ""
-    return (
-        f"confirming the best {counted(recipes, 'recipe')} of {sweep} on {counted(seeds, 'fresh seed')}{asked}"
-        f"{_how(config)}: {counted(left, 'run')} left, {run.concurrency} at a time on {run.device}"
-    )
+    what = f"the best {counted(recipes, 'recipe')} of {sweep} on {counted(seeds, 'fresh seed')}{asked}{_how(config)}"
+    if not left:
+        return f"already confirmed: {what}; nothing is trained"
+    return f"confirming {what}: {counted(left, 'run')} left, {run.concurrency} at a time on {run.device}"
 
 
 def _how(config: ConfirmConfig) -> str:

@@ -14,6 +14,9 @@ tests five more models. The second figure is for the size of the test set, estim
 MOST_OF_A_BUDGET = 0.25
 """The largest share of a short budget that is reserved for what follows the search."""
 
+START_SECONDS = 10.0
+"""Until the first run begins: Ray starts, workers import torch."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
@@ -32,14 +35,15 @@ class Ending:
     ) -> "Ending":
         """`begun_at` is when the command started: the budget includes its start and its end.
 
-        `pixel_count` is that of the validation set. share: the part of the training time that this run may use; the
-        rest is for a confirmation that follows.
+        `pixel_count` is that of the validation set. share: the part of the training time that this run may use, beside
+        the start of its workers; the rest is for a confirmation that follows.
         """
         deadline = None
         if budget_seconds is not None:
             rest = SECONDS_FOR_THE_REST + SECONDS_A_MILLION_PIXELS * pixel_count / 1e6
             training_seconds = budget_seconds - min(rest, MOST_OF_A_BUDGET * budget_seconds)
-            deadline = begun_at + share * training_seconds
+            start = min(START_SECONDS, training_seconds)
+            deadline = begun_at + start + share * (training_seconds - start)
         return Ending(deadline=deadline, target_error_rate=None if target_accuracy is None else 1 - target_accuracy)
 
     @property

@@ -10,12 +10,11 @@ from digits_core.errors import UsageError
 from digits_core.judging.candidates import trial_label
 from digits_core.records import RunRecord
 from digits_core.runs.journal import History, TrialHistory
+from sweeps.plans.ending import START_SECONDS
 from sweeps.words import duration
 
 TIME_MARGIN = 1.05
 """Runs are reckoned to take this much longer than in the sweep: one that does not end in time does not count."""
-START_SECONDS = 10.0
-"""Until the first run begins: Ray starts, workers import torch."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from digits_core.judging.candidates import Candidate, candidates
 from digits_core.records import RunKind, RunRecord
 from digits_core.runs.ownership import check_free, is_running
 from digits_core.runs.run import Run, check_name, runs_in
-from digits_core.stored import MOST_TRIALS
 from sweeps.view.tally import folder_bytes
 
 
@@ -52,8 +51,8 @@ class RunState:
     @property
     def progress(self) -> str:
         """How many of the run's trials have ended, in words."""
-        planned = self.run.header.trial_count
-        return f"{len(self.run.records)}" + (f" of {planned}" if planned < MOST_TRIALS else "")
+        planned = self.run.header.asked_trials
+        return f"{len(self.run.records)}" + (f" of {planned}" if planned else "")
 
 
 def list_runs(runs: Path) -> list[tuple[str, RunState | None, str]]:

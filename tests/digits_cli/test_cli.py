@@ -114,7 +114,25 @@ def test_ensemble_document(sweep_store: Run) -> None:
             assert low < figures["accuracy"] < high
     assert document["best_single"]["trial"] == sweep_store.ranked[0].trial
     assert document["test_openings"] == 1
-    assert err == "asked for 9 trials to combine, found 4 (a sweep keeps the weights of its best trials only: --keep)\n"
+    assert err == "asked for 9 trials to combine, found 4 (the sweep has no others that count)\n"
+
+
+def test_an_ensemble_says_why_it_is_smaller_than_asked(sweep_store: Run) -> None:
+    def said(*options: str) -> str:
+        code, _, err = run("ensemble", *options, "--json", "--runs", str(sweep_store.folder.parent))
+        assert code == 0
+        return err.strip()
+
+    assert said("--top", "4") == ""
+    names = {record.recipe.model.name for record in sweep_store.ranked}
+    assert len(names) < 4
+    alike = f"asked for 4 trials to combine, found {len(names)} (--per-architecture 1 leaves out the others)"
+    assert said("--top", "4", "--per-architecture", "1") == alike
+    last = sweep_store.trial(sweep_store.ranked[-1].trial).folder
+    for kept in (*last.glob("weights*"), *last.glob("test*.npy")):
+        kept.unlink()
+    gone = "asked for 4 trials to combine, found 3 (a sweep keeps the weights of its best trials only: --keep)"
+    assert said("--top", "4") == gone
 
 
 def test_report_command_writes_where_it_says(sweep_store: Run, tmp_path: Path) -> None:
@@ -206,7 +224,7 @@ def test_a_closed_pipe_gives_no_traceback(sweep_store: Run) -> None:
     os.close(write_end)
     assert (done.returncode, done.stderr) == (
         1,
-        "asked for 5 trials to combine, found 4 (a sweep keeps the weights of its best trials only: --keep)\n",
+        "asked for 5 trials to combine, found 4 (the sweep has no others that count)\n",
     )
     assert (sweep_store.folder / "report.html").is_file()
 

@@ -9,6 +9,7 @@ from digits_core.recipe import Recipe
 from digits_core.records import SearchPlan
 from digits_core.runs.ensemble_records import EnsembleConfig
 from digits_core.runs.run import Run
+from digits_core.stored import MOST_TRIALS
 from reports.pages.report import render
 from reports.rows.tables import ReportData, collect
 from reports.rows.verdict import checks_of, sweep_verdict, title_of
@@ -164,6 +165,8 @@ def test_the_title_is_for_people(sweep_store: Run) -> None:
     for kind, rows, said in (("comparison", 4, "4 recipes compared on"), ("training", 1, "mlp on")):
         board = replace(data.board, rows=data.board.rows[:rows])
         assert title_of(replace(data.header, kind=kind), board) == f"{said} sklearn-digits"
+    timed = replace(data.header, trial_count=MOST_TRIALS)  # a time budget alone: what has run counts
+    assert title_of(timed, data.board) == f"{len(data.board.rows)} trials on sklearn-digits"
     folded = replace(data.header, fold_count=4)
     assert title_of(folded, data.board) == "5 trials on sklearn-digits, 4 folds"
     assert Path(data.folder).name == "tiny"

@@ -6,7 +6,7 @@ import pytest
 from digits_core.errors import UsageError
 from digits_core.runs.run import Run
 from sweeps.plans.config import SweepConfig
-from sweeps.plans.ending import Ending
+from sweeps.plans.ending import START_SECONDS, Ending
 from sweeps.plans.following import SEARCH_SHARE, Following, parse_then
 from sweeps.plans.planning import plan_sweep
 from tests.helpers.sweeps import config
@@ -54,7 +54,8 @@ def test_the_search_leaves_time_for_a_confirmation(tmp_path: Path) -> None:
 
     alone = seconds(())
     assert seconds(("ensemble",)) == pytest.approx(alone)
-    assert seconds(("confirm", "ensemble")) == pytest.approx(SEARCH_SHARE * alone)
+    searching = seconds(("confirm", "ensemble")) - START_SECONDS  # the start of the workers is not part of the share
+    assert searching == pytest.approx(SEARCH_SHARE * (alone - START_SECONDS))
     assert Ending.of(begun, 600.0, None, 0).seconds_left == pytest.approx(592.0, abs=5.0)
     assert Ending.of(begun - 700.0, 600.0, None, 0).seconds_left == 0.0
 
