@@ -158,6 +158,7 @@ def test_what_is_there_already_takes_no_time(sweep_store: Run) -> None:
     assert with_more.left == 2  # a third seed of both
     nothing = plan_confirmation(config(Run(sweep_store.folder), time_budget_seconds=1.0))
     assert nothing.left == 0
+    assert nothing.plan.line.endswith("; nothing is trained")
 
 
 def test_at_most_so_many_of_one_architecture(sweep_store: Run) -> None:
