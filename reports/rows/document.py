@@ -35,7 +35,8 @@ def report_document(data: ReportData) -> dict[str, Any]:
     found: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
-            "sweep": {name: getattr(data.header, name) for name in HEADER_FIELDS},
+            "sweep": {name: getattr(data.header, name) for name in HEADER_FIELDS}
+            | {"trial_count": data.header.asked_trials},
             "summary": data.summary and dataclasses.asdict(data.summary),
             "openings": [dataclasses.asdict(opening) for opening in data.openings],
             "leaderboard": data.board_document,
