@@ -269,7 +269,7 @@ def ensemble(
 
 def _ensemble(config: "EnsembleConfig", run: "Run", *, as_json: bool) -> None:
     from digits_cli.printed.ensemble import ensemble_document, ensemble_lines
-    from digits_core.inference.ensembling import build_ensemble
+    from digits_core.inference.ensembling import build_ensemble, why_fewer
     from digits_core.runs.run import Run
     from reports.pages.report import report_after_result
 
@@ -277,19 +277,9 @@ def _ensemble(config: "EnsembleConfig", run: "Run", *, as_json: bool) -> None:
     run = Run(run.folder)
     found = len(record.members)
     if config.pool == "all" and found < config.top:
-        say(f"asked for {config.top} trials to combine, found {found} ({_why_fewer(config, run)})")
+        say(f"asked for {config.top} trials to combine, found {found} ({why_fewer(run, config)})")
     with report_after_result(run) as report:
         emit(ensemble_document(run, record, report), ensemble_lines(run, record, report), as_json=as_json)
-
-
-def _why_fewer(config: "EnsembleConfig", run: "Run") -> str:
-    """Why an ensemble of the sweep's own trials has fewer members than were asked for."""
-    usable = sum(run.can_be_tested(record.trial, in_poses=config.tta) for record in run.ranked)
-    if usable >= config.top:
-        return f"--per-architecture {config.per_architecture} leaves out the others"
-    if usable < len(run.ranked):
-        return "a sweep keeps the weights of its best trials only: --keep"
-    return "the sweep has no others that count"
 
 
 @errors_in_one_line

@@ -76,9 +76,23 @@ def choose_pool(sweep: Run, config: EnsembleConfig) -> Pool:
     return Pool(run=confirmed, records=tuple(records), names=names)
 
 
+def why_fewer(sweep: Run, config: EnsembleConfig) -> str:
+    """Why there are fewer of the sweep's own trials to combine than were asked for."""
+    found = len(_testable(sweep, sweep.ranked, config))
+    if found >= config.top:
+        return f"--per-architecture {config.per_architecture} leaves out the others"
+    if found < len(sweep.ranked):
+        return "a sweep keeps the weights of its best trials only: --keep"
+    return "the sweep has no others that count"
+
+
+def _testable(run: Run, records: Sequence[RunRecord], config: EnsembleConfig) -> list[RunRecord]:
+    return [record for record in records if run.can_be_tested(record.trial, in_poses=config.tta)]
+
+
 def _usable(run: Run, records: Sequence[RunRecord], config: EnsembleConfig) -> list[RunRecord]:
     """Those that can be scored on the test set. Raises UsageError if there are none."""
-    found = [record for record in records if run.can_be_tested(record.trial, in_poses=config.tta)]
+    found = _testable(run, records, config)
     if not records:
         raise UsageError(f"{run.outer.name!r} has no validated trial to combine; run a sweep first")
     if not found:

@@ -25,7 +25,7 @@ ELEMENT = "digits-data"
 MOST_FIELDS = 8
 FEWEST_TRIALS = 2
 HEADER_FIELDS = (
-    "name", "kind", "dataset", "side", "created_at", "train_n", "validation_n", "fold_count", "trial_count",
+    "name", "kind", "dataset", "side", "created_at", "train_n", "validation_n", "fold_count",
     "max_epochs", "seed", "concurrency", "device", "hardware", "versions", "data_checksum", "split_id", "space",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from digits_core.runs.journal import History
 from digits_core.runs.ownership import check_free
 from digits_core.runs.run import Run
 from digits_core.runs.writer import check_new
-from digits_core.stored import MOST_TRIALS
+from digits_core.stored import MOST_TRIALS, asked_trials
 from digits_core.training.device import accelerator_count, default_device
 from digits_core.training.engine import check_fit
 from sweeps.plans.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
@@ -178,7 +178,8 @@ def _trial_count(config: SweepConfig, first_count: int, base: Recipe) -> int:
 
 def trials_text(trial_count: int) -> str:
     """The number of trials in words, or that only time limits them."""
-    return "as many trials as there is time for" if trial_count == MOST_TRIALS else counted(trial_count, "trial")
+    asked = asked_trials(trial_count)
+    return counted(asked, "trial") if asked else "as many trials as there is time for"
 
 
 def _ending(config: SweepConfig | ResumeConfig, split: Split | Folds) -> Ending:
@@ -239,7 +240,7 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
         recipes=recipes,
         ending=_ending(config, split),
         line=(
-            f"resuming {header.name}: {left if trial_count < MOST_TRIALS else trials_text(trial_count)}"
+            f"resuming {header.name}: {left if asked_trials(trial_count) else trials_text(trial_count)}"
             f" ({len(history.unfinished)} started), {_where(config, concurrency, device)}"
         ),
         is_resumed=True,
@@ -262,7 +263,7 @@ def _resumed_trial_count(config: ResumeConfig, header: RunHeader, history: Histo
         )
     if header.plan is not None and header.plan.search == "grid":
         trial_count = min(trial_count, len(header.plan.first))
-    if trial_count == MOST_TRIALS and config.time_budget_seconds is None and config.target_accuracy is None:
+    if not asked_trials(trial_count) and config.time_budget_seconds is None and config.target_accuracy is None:
         raise UsageError(
             f"{header.name!r} has used up its time budget; give it another one (--time-budget) or a number of --trials"
         )

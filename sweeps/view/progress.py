@@ -20,7 +20,7 @@ from typing_extensions import override
 from digits_core.judging.stats import accuracy_interval
 from digits_core.recipe import Recipe
 from digits_core.records import EpochRow, RunHeader, RunRecord
-from digits_core.stored import MOST_TRIALS
+from digits_core.stored import asked_trials
 from sweeps.view.tally import Tally
 from sweeps.words import counted, duration
 
@@ -165,7 +165,7 @@ def status_line(tally: Tally) -> str:
 
 
 def _counts(tally: Tally) -> str:
-    planned = f"of {counted(tally.trial_count, 'trial')}" if tally.trial_count < MOST_TRIALS else "trials"
+    planned = f"of {counted(tally.trial_count, 'trial')}" if asked_trials(tally.trial_count) else "trials"
     parts = [f"{tally.over_count} {planned}"]
     parts.append(", ".join(f"{count} {status}" for status, count in tally.over.items() if count) or "none finished yet")
     if tally.retry_count:

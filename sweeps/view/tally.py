@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from digits_core.records import RunRecord
-from digits_core.stored import MOST_TRIALS
+from digits_core.stored import asked_trials
 
 TOP_COUNT = 5
 FORECAST_FROM = 5  # the first trials train all epochs, so they say little about the many that are stopped
@@ -68,7 +68,7 @@ class Tally:
     def seconds_left(self) -> float | None:
         """A forecast from the trials that ended in this session; None if they are too few or only time limits them."""
         over_here = self.over_count - self.recalled_count
-        if self.trial_count >= MOST_TRIALS:
+        if not asked_trials(self.trial_count):
             return None
         if self.first_trial_at is None or over_here < FORECAST_FROM:
             return None
