@@ -123,6 +123,9 @@ def confirm(
             "--refit", help="Train final models on the validation set too; only the test set can then judge them."
         ),
     ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(help="Train for this many epochs.", show_default="as many as in the sweep")
+    ] = None,
     per_architecture: PerArchitecture = None,
     time_budget: Annotated[
         str | None,
@@ -153,7 +156,7 @@ def confirm(
 
         digits confirm --top 1 --seeds 3 --refit
 
-        digits confirm --top 3 --per-architecture 1 --time-budget 10m
+        digits confirm --top 3 --per-architecture 1 --epochs 25 --time-budget 10m
 
         digits confirm --sweep first --json
 
@@ -166,6 +169,7 @@ def confirm(
         sweep=sweep,
         top=top,
         seeds=seeds,
+        epochs=epochs,
         folds=folds,
         refit=refit,
         concurrency=concurrency,

@@ -198,6 +198,7 @@ class SearchPlan:
     first: tuple[Assignment, ...]  # trials that run before sampling starts; trial 0 is the baseline
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     spared: Count = 1  # how many of the first trials are never stopped early
+    final_epochs: Positive | None = None  # of a confirmation that follows the search; None: as many as a trial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,7 @@ def _accuracy(accuracy: float, interval: Sequence[float]) -> str:
 def row_lines(row: Values) -> list[tuple[str, str]]:
     """One candidate: its figures, and whether it differs from the leader, on validation and where tested."""
     low, high = row["rank_interval"]
-    size = f"{row['parameters']:,} parameters, {duration(row['train_seconds'])}; rank {low} to {high}"
+    size = f"{row['parameters']:,} parameters, {duration(row['train_seconds'])}{_longer(row)}; rank {low} to {high}"
     lines = [
         (f"{row['rank']}. {_name(row)}", f"{_recipe_text(row)}; {size}"),
         ("   validation", answers_text(row["validation"])),
@@ -104,6 +104,14 @@ def row_lines(row: Values) -> list[tuple[str, str]]:
     if row.get("to_leader_on_test") is not None:
         lines.append(("   on the test", to_leader_text(row["to_leader_on_test"])))
     return lines
+
+
+def _longer(row: Values) -> str:
+    """If the runs on fresh seeds were not trained for as many epochs as the search's own; else empty."""
+    searched = row.get("searched_epochs")  # pages written before 2026-11-29 have no such number
+    return (
+        f" for {counted(row['recipe']['training']['epochs'], 'epoch')} ({searched} in the search)" if searched else ""
+    )
 
 
 def answers_text(answers: Values) -> str:

@@ -63,7 +63,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "best": best
         and {
             "trial": best.trial,
-            "recipe_id": best.record.recipe.recipe_id,
+            "recipe_id": best.recipe.recipe_id,
             "runs": len(best.runs),
             "validation": best.runs[0].validation and score_document(best.runs[0].validation),
         },

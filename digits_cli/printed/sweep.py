@@ -71,8 +71,8 @@ def sweep_document(outcome: SweepOutcome) -> dict[str, Any]:
     header = run.header
     best = leader and {
         "trial": leader.trial,
-        "recipe_id": leader.record.recipe.recipe_id,
-        "recipe": dataclasses.asdict(leader.record.recipe),
+        "recipe_id": leader.recipe.recipe_id,
+        "recipe": dataclasses.asdict(leader.recipe),
         "runs": len(leader.runs),
         "validation": leader.runs[0].validation and score_document(leader.runs[0].validation),
         "test": outcome.test and score_document(outcome.test),

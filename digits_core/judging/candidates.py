@@ -38,6 +38,17 @@ class Candidate:
         return self.record.label or f"trial {self.trial}"
 
     @property
+    def recipe(self) -> Recipe:
+        """What its runs were trained by; its seed is the trial's. `digits confirm` may train for more epochs."""
+        return self.record.recipe.with_overrides({"training.epochs": self.runs[0].recipe.training.epochs})
+
+    @property
+    def searched_epochs(self) -> int | None:
+        """The epochs of the trial, if its runs on fresh seeds had another number of them."""
+        own = self.record.recipe.training.epochs
+        return None if own == self.recipe.training.epochs else own
+
+    @property
     def mean_nll(self) -> float:
         """Mean over the runs, from their records; candidates are ranked by it."""
         return float(np.mean([run.nll for run in self.runs]))
@@ -125,7 +136,8 @@ def _trial(run: Run, record: RunRecord, confirmed: Run | None, again: list[RunRe
     """A sweep's trial, judged by its runs on fresh seeds or, if it has none, by its own run."""
     if confirmed is None or not again:
         return _candidate(run, record, [record], confirmed=False)
-    if any(one.recipe.recipe_id != record.recipe.recipe_id for one in again):
+    as_confirmed = record.recipe.with_overrides({"training.epochs": again[0].recipe.training.epochs})
+    if any(one.recipe.recipe_id != as_confirmed.recipe_id for one in again):
         raise unusable(confirmed.folder / HEADER, f"its trial {record.trial} has a different recipe from the sweep's")
     return _candidate(confirmed, record, again, confirmed=True)
 

@@ -79,10 +79,11 @@ def _row_document(run: Run, row: Row) -> dict[str, Any]:
         "trials": [run.trial for run in candidate.runs],
         "seeds": list(candidate.seeds),
         "confirmed": candidate.confirmed,
+        "searched_epochs": candidate.searched_epochs,
         "parameters": candidate.record.parameter_count,
         "train_seconds": candidate.train_seconds,
         "image_seconds": candidate.record.image_seconds,
-        "recipe": dataclasses.asdict(candidate.record.recipe),
+        "recipe": dataclasses.asdict(candidate.recipe),
         "reproduce": _replay(run, row),
     }
 

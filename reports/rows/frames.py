@@ -49,7 +49,7 @@ def candidates_frame(board: Leaderboard) -> "pd.DataFrame":
                 ),
                 "parameters": row.candidate.record.parameter_count,
                 "train_seconds": row.candidate.train_seconds,
-                **row.candidate.record.recipe.as_overrides(),
+                **row.candidate.recipe.as_overrides(),
             }
             for row in board.rows
         ]

@@ -79,6 +79,8 @@ def _leader(board: Leaderboard) -> str:
     part = "sealed test" if leader.test else board.part
     answers = leader.test or leader.validation
     seeds = f", mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""
+    if leader.searched_epochs:
+        seeds += f" trained for {leader.recipe.training.epochs} epochs instead of {leader.searched_epochs}"
     leads = "leads on validation and gets" if leader.test else "leads with"
     return (
         f"Trial {leader.trial} ({_recipe_text(leader.record)}, {leader.record.parameter_count:,} parameters) {leads}"

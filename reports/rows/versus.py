@@ -86,7 +86,7 @@ class VersusData:
     @property
     def same_recipe(self) -> bool:
         """Whether all leaders have the same recipe, seeds aside."""
-        return len({column.leader.record.recipe.recipe_id for column in self.columns}) == 1
+        return len({column.leader.recipe.recipe_id for column in self.columns}) == 1
 
 
 def collect_versus(stores: Sequence[Run]) -> VersusData:

@@ -161,7 +161,8 @@ class ConfirmConfig:
     refit: bool = False  # final models: trained on the validation set as well, judged by the test set alone
     concurrency: int | None = None  # None: one trial per GPU, or per processor
     per_architecture: int | None = None  # at most this many recipes of each architecture; None: any number
-    seeds_as_fit: bool = False  # fewer seeds are as good as asked for: the time budget decides
+    epochs: int | None = None  # of each run; None: as many as in the sweep, or as in the runs that are there
+    as_fit: bool = False  # fewer seeds and epochs are as good as asked for: the time budget decides
     time_budget_seconds: float | None = None  # None: all seeds, however long they take
     begun_at: float = field(default_factory=time.monotonic)  # the time budget counts from here
 
@@ -169,6 +170,7 @@ class ConfirmConfig:
         check_count("--top", self.top, MOST_TRIALS)
         check_count("--per-architecture", self.per_architecture, MOST_TRIALS)
         check_count("--seeds", self.seeds, MOST_SEEDS)
+        check_count("--epochs", self.epochs, MOST_EPOCHS)
         if self.refit and self.folds:
             raise UsageError("--refit trains final models, --folds cross-validates; choose one")
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)

@@ -22,7 +22,7 @@ from sweeps.plans.ending import Ending
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.planning import RunPlan, default_concurrency
 from sweeps.plans.recovery import known_history
-from sweeps.plans.timing import Reckoning, in_time
+from sweeps.plans.timing import Reckoning, for_epochs, in_time
 from sweeps.space.assignments import Given
 from sweeps.words import counted
 
@@ -68,6 +68,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     concurrency, device = config.concurrency or default_concurrency(), default_device().type
     ending = Ending.of(config.begun_at, config.time_budget_seconds, None, split.validation.images.size)
     found_count = len(chosen)
+    chosen = _for_epochs_asked(chosen, config, sweep, history)
     chosen, seeds = _affordable(chosen, config, sweep, digits, data, ending, concurrency, history)
     wanted = [
         (trial_label(record.trial), fitted(record.recipe.with_overrides({"training.seed": seed}), digits.side, data))
@@ -77,6 +78,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
     added = in_companies(missing, side=digits.side, fold_count=config.folds, device=device, concurrency=concurrency)
     recipes = Given(assignments=(*begun, *added))
     run = _header(config, earlier, digits, data, recipes, concurrency)
+    how = _epochs_instead(sweep, chosen) + _how(config)
     return Confirmation(
         sweep=sweep,
         plan=RunPlan(
@@ -87,7 +89,7 @@ def plan_confirmation(config: ConfirmConfig) -> Confirmation:
             concurrency_asked=config.concurrency,
             is_resumed=earlier is not None,
             ending=ending,
-            line=_line(config, run, (found_count, len(chosen), len(seeds)), header.name, run.trial_count - over),
+            line=_line(config, run, (found_count, len(chosen), len(seeds)), how, header.name, run.trial_count - over),
         ),
         found_count=found_count,
         left=run.trial_count - over,
@@ -104,6 +106,30 @@ def _sweep_of(config: ConfirmConfig) -> Run:
             " final models of a training run as well)"
         )
     return sweep
+
+
+def _for_epochs_asked(
+    chosen: list[RunRecord], config: ConfirmConfig, sweep: Run, history: History | None
+) -> list[RunRecord]:
+    """The recipes, to be trained for as many epochs as asked for, or as the runs that are there already.
+
+    If the time budget decides, that is later. Raises UsageError if runs are there for another number of epochs.
+    """
+    begun = [trial.assignment for trial in history.trials.values()] if history else []
+    is_open = config.as_fit and (begun or config.time_budget_seconds is not None)
+    epochs = None if is_open else config.epochs
+    other = next(
+        (one.recipe.training.epochs for one in begun if epochs not in (None, one.recipe.training.epochs)), None
+    )
+    if other is not None:
+        raise UsageError(
+            f"{sweep.header.name!r} has runs of {counted(other, 'epoch')} already, and all runs must train as long:"
+            " leave out --epochs"
+        )
+    own = {trial_label(record.trial): record.recipe.training.epochs for record in sweep.records}
+    longer = [one.recipe.training.epochs for one in begun if one.recipe.training.epochs != own.get(one.label)]
+    epochs = epochs or max(longer, default=None)
+    return chosen if epochs is None else [for_epochs(record, epochs) for record in chosen]
 
 
 def _affordable(
@@ -128,7 +154,8 @@ def _affordable(
         test_n=0 if isinstance(data, Folds) else len(digits.parts[2]),
         earlier=history,
     )
-    chosen, count = in_time(chosen, reckoning)
+    longest = config.epochs if config.as_fit and not (history and history.trials) else None
+    chosen, count = in_time(chosen, reckoning, longest)
     return chosen, seeds[:count]
 
 
@@ -167,13 +194,21 @@ def _begun_and_missing(
     return list(begun.values()), added
 
 
-def _line(config: ConfirmConfig, run: RunHeader, counts: tuple[int, int, int], sweep: str, left: int) -> str:
+def _epochs_instead(sweep: Run, chosen: list[RunRecord]) -> str:
+    """For how many epochs they are trained, if not for as many as in the sweep."""
+    searched = {record.trial: record.recipe.training.epochs for record in sweep.records}
+    first = chosen[0]
+    epochs, before = first.recipe.training.epochs, searched[first.trial]
+    return "" if epochs == before else f" for {counted(epochs, 'epoch')} instead of {before}"
+
+
+def _line(config: ConfirmConfig, run: RunHeader, counts: tuple[int, int, int], how: str, sweep: str, left: int) -> str:
     """counts: of the recipes that were found, of those that are confirmed, and of their seeds."""
     found, recipes, seeds = counts
     cut = [f"{found} recipes"] if recipes < found else []
-    cut += [f"{config.seeds} seeds"] if seeds < config.seeds and not config.seeds_as_fit else []
+    cut += [f"{config.seeds} seeds"] if seeds < config.seeds and not config.as_fit else []
     asked = f" (no time for {' and '.join(cut)})" if cut else ""
-    what = f"the best {counted(recipes, 'recipe')} of {sweep} on {counted(seeds, 'fresh seed')}{asked}{_how(config)}"
+    what = f"the best {counted(recipes, 'recipe')} of {sweep} on {counted(seeds, 'fresh seed')}{asked}{how}"
     if not left:
         return f"already confirmed: {what}; nothing is trained"
     return f"confirming {what}: {counted(left, 'run')} left, {run.concurrency} at a time on {run.device}"
@@ -186,14 +221,14 @@ def _how(config: ConfirmConfig) -> str:
 
 
 def best_recipes(sweep: Run, top: int, per_architecture: int | None = None) -> list[RunRecord]:
-    """The best trials of a sweep in the leaderboard's order, each recipe once.
+    """The best trials of a sweep in the leaderboard's order, each recipe once, for as many epochs as it was confirmed.
 
     per_architecture: take at most so many of each architecture. Raises UsageError if there are none, or if one cannot
     be trained again from its recipe.
     """
     by_recipe: dict[str, RunRecord] = {}
     for one in candidates(sweep):
-        by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
+        by_recipe.setdefault(one.record.recipe.recipe_id, replace(one.record, recipe=one.recipe))
     chosen = of_each_architecture(by_recipe.values(), lambda record: record.recipe, per_architecture)[:top]
     if not chosen:
         raise UsageError(f"{sweep.header.name!r} has no validated trial to confirm; run a sweep first")

@@ -10,7 +10,7 @@ from sweeps.plans.config import NO_CONFIRMATION, ConfirmConfig, GpuShare, Resume
 
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
-SEARCH_SHARE = 0.4
+SEARCH_SHARE = 0.2
 """The share of the training time that the search gets if a confirmation follows (docs/decisions.md)."""
 RECIPES, PER_ARCHITECTURE, SEEDS = 3, 2, 3
 """How many of the best recipes are confirmed, at most how many of one architecture, and on how many seeds (with a time
@@ -67,14 +67,19 @@ class Following:
         )
 
     def confirmation(self, sweep: Run) -> ConfirmConfig:
-        """The best recipes, at most two of one architecture, on three fresh seeds or as many as the budget allows."""
+        """The best recipes, at most two of one architecture, on three fresh seeds or as many as the budget allows.
+
+        They are trained for longer than in the search, if the sweep was planned so and the budget allows it.
+        """
+        plan = sweep.header.plan
         return ConfirmConfig(
             runs=sweep.folder.parent,
             sweep=sweep.name,
             top=RECIPES,
             per_architecture=PER_ARCHITECTURE,
             seeds=SEEDS if self.time_budget_seconds is None else MOST_SEEDS_IN_TIME,
-            seeds_as_fit=True,
+            epochs=plan.final_epochs if plan else None,
+            as_fit=True,
             concurrency=self.concurrency or sweep.header.concurrency,
             time_budget_seconds=self.time_budget_seconds,
             begun_at=self.begun_at,

@@ -26,7 +26,7 @@ from sweeps.plans.recovery import known_history
 from sweeps.search.study_copy import BESIDE, NONE, check_storage, without_password
 from sweeps.space.assignments import Drawn, Given
 from sweeps.space.generations import Generations, with_one_network
-from sweeps.space.known_good import default_max_epochs, default_recipe, further_recipes, plain_recipe
+from sweeps.space.known_good import default_max_epochs, default_recipe, final_epochs, further_recipes, plain_recipe
 from sweeps.space.spaces import check_space, default_space, narrowed, nearest
 from sweeps.space.toml_file import document_of, read_space, space_of
 from sweeps.words import counted
@@ -114,7 +114,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
 
 def _base(config: SweepConfig, device_type: str, side: int) -> Recipe:
     """The recipe that the search varies: the default, but a user's own space or optimizer is not mixed with our SGD."""
-    epochs = config.max_epochs or default_max_epochs(device_type, side)
+    epochs = config.max_epochs or default_max_epochs(device_type, side, is_confirmed=CONFIRM in config.then)
     tuned = default_recipe(device_type, side, epochs)
     is_own = config.space_file is not None or config.configs is not None
     others_optimizer = config.fixed.get("optimizer.name", tuned.optimizer.name) != tuned.optimizer.name
@@ -144,6 +144,7 @@ def _searched(config: SweepConfig, base: Recipe, device_type: str, digits: Digit
         first=first,
         objectives=config.objectives,
         spared=1 + len(known),
+        final_epochs=None if config.max_epochs else final_epochs(device_type, digits.side),
     )
     return TrialPlan(
         plan=plan,

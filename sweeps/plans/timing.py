@@ -1,9 +1,10 @@
-"""Which runs of a confirmation there is time for, reckoned from the times of the sweep."""
+"""Which runs of a confirmation there is time for, and how long they train, reckoned from the times of the sweep."""
 
 import bisect
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from digits_core.errors import UsageError
@@ -67,29 +68,47 @@ def _labels_and_seeds(runs: Iterable[TrialHistory]) -> set[tuple[str, int]]:
     return {(one.assignment.label, one.assignment.recipe.training.seed) for one in runs}
 
 
+def _worth(possible: tuple[int, int, int]) -> tuple[int, int, int, int, int]:
+    """To compare lengths of training, numbers of recipes and of seeds by."""
+    length, recipes, seeds = possible
+    return min(seeds, 2), min(recipes, 2), length, recipes * seeds, recipes
+
+
 def _is_too_many(reckoning: Reckoning, chosen: Sequence[RunRecord], seed_count: int) -> int:
     return int(not reckoning.fits(chosen, seed_count))
 
 
-def in_time(chosen: list[RunRecord], reckoning: Reckoning) -> tuple[list[RunRecord], int]:
+def for_epochs(record: RunRecord, epochs: int) -> RunRecord:
+    """The trial, with its recipe trained for this many epochs instead."""
+    return replace(record, recipe=record.recipe.with_overrides({"training.epochs": epochs}))
+
+
+def in_time(
+    chosen: list[RunRecord], reckoning: Reckoning, most_epochs: int | None = None
+) -> tuple[list[RunRecord], int]:
     """The recipes, best first, and the number of seeds that there is time for.
 
-    If that is not all that was asked for: first two seeds, then two recipes, then as many runs as possible, of as many
-    recipes as possible. All recipes get the same seeds. Raises UsageError if not even one run can end in time.
+    most_epochs: train the recipes for up to so many epochs, if that is longer than their own; None: for their own.
+
+    If that is not all that was asked for: first two seeds, then two recipes, then as many epochs as possible, then as
+    many runs, of as many recipes as possible. All recipes get the same seeds. Raises UsageError if not even one run can
+    end in time.
     """
     most = len(reckoning.seeds)
+    longer = range(max(record.recipe.training.epochs for record in chosen) + 1, (most_epochs or 0) + 1)
+    lengths = [chosen, *([for_epochs(record, epochs) for record in chosen] for epochs in longer)]
     if math.isinf(reckoning.seconds_left):
-        return chosen, most
-    possible: list[tuple[int, int]] = []
-    for count in range(1, len(chosen) + 1):
+        return lengths[-1], most
+    possible: list[tuple[int, int, int]] = []
+    for length, count in itertools.product(range(len(lengths)), range(1, len(chosen) + 1)):
         # The more seeds, the longer: the first number that does not fit ends it.
-        too_many = partial(_is_too_many, reckoning, chosen[:count])
+        too_many = partial(_is_too_many, reckoning, lengths[length][:count])
         seeds = bisect.bisect_left(range(1, most + 1), 1, key=too_many)
         if seeds:
-            possible.append((count, seeds))
+            possible.append((length, count, seeds))
     if possible:
-        recipes, seeds = max(possible, key=lambda one: (min(one[1], 2), min(one[0], 2), one[0] * one[1], one[0]))
-        return chosen[:recipes], seeds
+        length, recipes, seeds = max(possible, key=_worth)
+        return lengths[length][:recipes], seeds
     shortest = min(map(reckoning.training_seconds, chosen))
     raise UsageError(
         f"no time to confirm: a run takes about {duration(shortest)}, and {duration(reckoning.seconds_left)} of the"

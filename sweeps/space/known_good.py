@@ -1,6 +1,6 @@
 """Recipes that are known to be good on a kind of device and image size: the first trials of a sweep.
 
-They differ in architecture, augmentation or image size, because networks of one kind miss the same images.
+They differ in optimizer, augmentation, architecture or image size, because networks of one kind miss the same images.
 docs/lab-log.md has what they reach, and what was tried beside them. All of it was chosen on held-out training images.
 """
 
@@ -16,15 +16,29 @@ _SGD: Overrides = {
     "optimizer.weight_decay": 0.0005,
     "training.ema_decay": 0.999,
 }
+_SLANTED: Overrides = {"augmentation.rotation_degrees": 15.0, "augmentation.shear_degrees": 15.0}
 _RESNET: Overrides = {"model.name": "resnet", "model.width": 32, "training.batch_size": 64, **_SGD}
 _ENLARGED: Overrides = {**_RESNET, "training.batch_size": 32, "training.ema_decay": 0.995}
 
 
-def default_max_epochs(device_type: str, side: int) -> int:
-    """Epochs of a full trial. Small images are cheap, and so are epochs on a GPU."""
+def default_max_epochs(device_type: str, side: int, *, is_confirmed: bool = False) -> int:
+    """Epochs of a full trial. Small images are cheap, and so are epochs on a GPU.
+
+    is_confirmed: the best recipes will be trained again, for `final_epochs`, so that the trials of the search only have
+    to tell which they are.
+    """
     if side < SMALL_SIDE:
         return 40
-    return 20 if device_type == "cuda" else 10
+    if device_type == "cuda":
+        return 20
+    return 5 if is_confirmed else 10
+
+
+def final_epochs(device_type: str, side: int) -> int | None:
+    """Epochs for which a search's best recipes are trained at last; None: as many as in the search."""
+    if side < SMALL_SIDE:
+        return None
+    return 50 if device_type == "cuda" else 25
 
 
 def plain_recipe(device_type: str, side: int, epochs: int) -> Recipe:
@@ -44,7 +58,7 @@ def default_recipe(device_type: str, side: int, epochs: int) -> Recipe:
     plain = plain_recipe(device_type, side, epochs)
     if side < SMALL_SIDE:
         return plain
-    return plain.with_overrides(_SGD if device_type == "cpu" else {"training.ema_decay": 0.999})
+    return plain.with_overrides({**_SGD, **_SLANTED} if device_type == "cpu" else {"training.ema_decay": 0.999})
 
 
 def further_recipes(device_type: str, side: int) -> tuple[Recipe, ...]:
@@ -53,15 +67,7 @@ def further_recipes(device_type: str, side: int) -> tuple[Recipe, ...]:
         return tuple(Recipe().with_overrides({**_ENLARGED, "input.side": larger}) for larger in (28, 16))
     if device_type == "cuda" and side >= LARGE_SIDE:
         return tuple(named_recipe(name).build() for name in ("cnn-mnist-101-tuned", "simple-cnn-m3", "simple-cnn-m5"))
-    wide: Overrides = {
-        "model.name": "wide-resnet",
-        "model.width": 16,
-        "model.dropout": 0.0,
-        "training.ema_decay": 0.999,
-    }
-    bent: Overrides = {
-        "augmentation.shift_fraction": 0.06,
-        "augmentation.zoom_fraction": 0.15,
-        "augmentation.shear_degrees": 10.0,
-    }
-    return tuple(Recipe().with_overrides(one) for one in (wide, {**_RESNET, **bent}))
+    slanted: Overrides = {**_RESNET, **_SLANTED}
+    decayed: Overrides = {"optimizer.name": "adamw", "optimizer.learning_rate": 0.005, "optimizer.weight_decay": 0.05}
+    bent: Overrides = {"augmentation.elastic_fraction": 0.03}
+    return tuple(Recipe().with_overrides({**slanted, **further}) for further in (bent, decayed))

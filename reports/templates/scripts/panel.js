@@ -119,6 +119,7 @@ const trialPanel = (order) => {
       }
       const several = candidate.seeds.length > 1;
       told.push(`${several ? "Seeds" : "Seed"} ${candidate.seeds.join(", ")}${candidate.confirmed ? `, fresh ${several ? "ones" : "one"}` : ""}.`);
+      if (candidate.searched_epochs) told.push(`Trained for ${candidate.recipe.training.epochs} epochs on fresh seeds, for ${candidate.searched_epochs} in the search.`);
     } else {
       told.push(`${capitalised(report.leaderboard.part)}: ${columns.validation_error_count[row].toLocaleString("en")} of ${columns.validation_n[row].toLocaleString("en")} wrong, NLL ${columns.validation_nll[row].toFixed(4)}. Seed ${columns["training.seed"][row]}.`);
     }

@@ -10,18 +10,20 @@ from digits_cli.printed.leaderboard import (
     confirmation_lines,
     refit_document,
     refit_lines,
+    row_lines,
 )
 from digits_core.data.digits import Digits, Split
 from digits_core.errors import EnvironmentFailure, UsageError
 from digits_core.judging.candidates import candidates
 from digits_core.judging.leaderboard import leaderboard
 from digits_core.judging.leaderboard_document import leaderboard_document
+from digits_core.records import Assignment
 from digits_core.runs.ownership import sole_driver
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
 from sweeps.finishing.finish import finish
 from sweeps.plans.config import ConfirmConfig
-from sweeps.plans.confirming import FIRST_FRESH_SEED, best_recipes, fresh_seeds, plan_confirmation
+from sweeps.plans.confirming import FIRST_FRESH_SEED, Confirmation, best_recipes, fresh_seeds, plan_confirmation
 from sweeps.plans.ending import Ending
 from sweeps.space.assignments import Given
 from sweeps.view.run_state import RunState, check_removable
@@ -29,6 +31,8 @@ from tests.helpers.executors import run_here
 from tests.helpers.runs import make_header, train_into
 from tests.helpers.sweeps import Recorder
 from tests.sweeps.plans.test_timing import timed
+
+TINY_EPOCHS = 3  # of a trial of the sweep
 
 
 def config(run: Run, **changes: object) -> ConfirmConfig:
@@ -41,6 +45,7 @@ def config(run: Run, **changes: object) -> ConfirmConfig:
     [
         ({"top": 0}, "--top must be between 1 and"),
         ({"seeds": 0}, "--seeds must be between 1 and"),
+        ({"epochs": 0}, "--epochs must be between 1 and"),
         ({"folds": 1}, "--folds must be at least 2, or 0"),
         ({"folds": 400}, "--folds 400 is too many"),
         ({"folds": 2, "refit": True}, "--refit trains final models, --folds cross-validates"),
@@ -108,8 +113,62 @@ def test_fewer_seeds_than_asked_for_are_told_in_the_plan(sweep_store: Run) -> No
     assert "the best 2 recipes of tiny on 7 fresh seeds (no time for 50 seeds): 14 runs left" in planned.plan.line
     ten = plan_confirmation(config(Run(sweep_store.folder), seeds=10, time_budget_seconds=100.0))
     assert "on 7 fresh seeds (no time for 10 seeds)" in ten.plan.line
-    as_fit = config(Run(sweep_store.folder), seeds=10, seeds_as_fit=True, time_budget_seconds=100.0)
+    as_fit = config(Run(sweep_store.folder), seeds=10, as_fit=True, time_budget_seconds=100.0)
     assert "on 7 fresh seeds: 14 runs left" in plan_confirmation(as_fit).plan.line
+
+
+def test_recipes_are_trained_for_as_many_epochs_as_asked_for_also_when_runs_are_added(sweep_store: Run) -> None:
+    first = sweep_store.ranked[0]
+    planned = plan_confirmation(config(sweep_store, top=1, epochs=4))
+    assert planned.plan.line == (
+        f"confirming the best 1 recipe of tiny on 2 fresh seeds for 4 epochs instead of {TINY_EPOCHS}:"
+        " 2 runs left, 2 at a time on cpu"
+    )
+    run = run_here(planned.plan)
+    assert [len(record.curve) for record in run.ranked] == [4, 4]
+    sweep = Run(sweep_store.folder)
+    board = leaderboard(sweep, draws=50)
+    leader = board.rows[0].candidate
+    assert (leader.trial, leader.confirmed, leader.record.recipe.training.epochs) == (first.trial, True, TINY_EPOCHS)
+    assert leader.recipe == first.recipe.with_overrides({"training.epochs": 4})
+    row = leaderboard_document(sweep, board)["rows"][0]
+    assert (row["recipe"]["training"]["epochs"], row["searched_epochs"]) == (4, TINY_EPOCHS)
+    assert f" for 4 epochs ({TINY_EPOCHS} in the search); rank" in row_lines(row)[0][1]
+    assert board.rows[1].candidate.searched_epochs is None
+
+    for more in (plan_confirmation(config(sweep, seeds=3)), plan_confirmation(config(sweep, seeds=3, epochs=4))):
+        assert (more.left, {one.recipe.training.epochs for one in assignments(more)}) == (4, {4})
+    for others in ({"folds": 2}, {"refit": True}):  # what was confirmed is what is judged and delivered
+        (epochs,) = {
+            one.recipe.training.epochs for one in assignments(plan_confirmation(config(sweep, top=1, **others)))
+        }
+        assert epochs == 4
+    with pytest.raises(UsageError, match="has runs of 4 epochs already, and all runs must train as long: leave out"):
+        plan_confirmation(config(sweep, epochs=5))
+
+
+def test_with_time_left_the_best_recipes_train_longer(sweep_store: Run) -> None:
+    for record in timed(sweep_store, [10.0, 10.0]):
+        RunWriter(sweep_store.folder).trial(record.trial).complete(record, {})
+    slow, budget = Run(sweep_store.folder), {"as_fit": True, "epochs": 6, "time_budget_seconds": 65.0}
+    planned = plan_confirmation(config(slow, **budget))
+    assert [one.recipe.training.epochs for one in assignments(planned)] == [
+        6
+    ] * 4  # 42 s, 10 s to begin, 8 s for the end
+    assert " on 2 fresh seeds for 6 epochs instead of 3: 4 runs left" in planned.plan.line
+    shorter = plan_confirmation(config(slow, **{**budget, "time_budget_seconds": 55.0}))
+    (epochs,) = {one.recipe.training.epochs for one in assignments(shorter)}
+    assert TINY_EPOCHS < epochs < 6
+    begun = replace(shorter.plan, ending=Ending(deadline=time.monotonic() - 1.0))
+    run_here(begun)
+    again = plan_confirmation(config(slow, **budget))
+    assert [one.recipe.training.epochs for one in assignments(again)] == [epochs] * 4  # all runs train as long
+
+
+def assignments(planned: Confirmation) -> tuple[Assignment, ...]:
+    """What it trains."""
+    assert isinstance(planned.plan.recipes, Given)
+    return planned.plan.recipes.assignments
 
 
 def test_runs_that_do_not_end_in_time_are_left_to_be_resumed(sweep_store: Run) -> None:

@@ -1,14 +1,20 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from digits_core.errors import UsageError
+from digits_core.recipe import Recipe
+from digits_core.records import SearchPlan
 from digits_core.runs.run import Run
+from digits_core.runs.writer import RunWriter
+from digits_core.training.device import default_device
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.ending import START_SECONDS, Ending
 from sweeps.plans.following import SEARCH_SHARE, Following, parse_then
 from sweeps.plans.planning import plan_sweep
+from sweeps.space.known_good import default_max_epochs, final_epochs
 from tests.helpers.sweeps import config
 
 
@@ -60,6 +66,20 @@ def test_the_search_leaves_time_for_a_confirmation(tmp_path: Path) -> None:
     assert Ending.of(begun - 700.0, 600.0, None, 0).seconds_left == 0.0
 
 
+@pytest.mark.mnist
+def test_the_search_is_short_and_what_follows_it_is_long(tmp_path: Path) -> None:
+    def epochs(**changes: object) -> tuple[int, int | None]:
+        planned = plan_sweep(config(tmp_path, dataset="mnist", trials=30, **changes)).header
+        assert planned.plan is not None
+        return planned.max_epochs, planned.plan.final_epochs
+
+    device = default_device().type
+    last = final_epochs(device, 28)
+    assert epochs(max_epochs=None) == (default_max_epochs(device, 28), last)
+    assert epochs(max_epochs=None, then=("confirm",)) == (default_max_epochs(device, 28, is_confirmed=True), last)
+    assert epochs(max_epochs=4, then=("confirm",)) == (4, None)  # who sets it means all networks
+
+
 def test_what_is_confirmed_and_combined(tmp_path: Path, sweep_store: Run) -> None:
     asked: SweepConfig = config(tmp_path, then=("confirm", "ensemble"), concurrency=2)
     without_budget = Following.of(asked).confirmation(sweep_store)
@@ -67,6 +87,11 @@ def test_what_is_confirmed_and_combined(tmp_path: Path, sweep_store: Run) -> Non
     assert (without_budget.sweep, without_budget.runs) == ("tiny", sweep_store.folder.parent)
     timed = Following.of(config(tmp_path, then=("confirm",), time_budget_seconds=60.0)).confirmation(sweep_store)
     assert (timed.seeds, timed.time_budget_seconds) == (10, 60.0)
+    assert (timed.epochs, without_budget.epochs) == (None, None)  # no such thing was planned
+    plan = SearchPlan(search="random", scheduler="none", space={}, base=Recipe(), first=(), final_epochs=9)
+    RunWriter(sweep_store.folder).write_header(replace(sweep_store.header, plan=plan))
+    planned_so = Following.of(asked).confirmation(Run(sweep_store.folder))
+    assert (planned_so.epochs, planned_so.as_fit) == (9, True)
     confirmed, own = (Following.of(asked).ensemble(confirmed=confirmed) for confirmed in (True, False))
     assert (confirmed.pool, confirmed.top) == ("confirmed", 3)
     assert (own.pool, own.top) == ("all", 10)

@@ -53,6 +53,32 @@ def test_as_many_runs_as_there_is_time_for(
     assert [one.trial for one in chosen] == [one.trial for one in sweep_store.ranked[: len(chosen)]]
 
 
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (10, (1, 2, 3)),  # two runs of the recipe as it is
+        (20, (2, 2, 3)),  # before they train longer, there are two recipes
+        (39, (2, 2, 5)),
+        (40, (2, 2, 6)),
+        (41, (2, 2, 6)),
+        (60, (3, 2, 6)),  # and only then more runs
+        (math.inf, (3, 5, 6)),
+    ],
+)
+def test_two_recipes_on_two_seeds_train_for_as_long_as_there_is_time_for(
+    sweep_store: Run, left: float, expected: tuple[int, int, int]
+) -> None:
+    records = timed(sweep_store, [10.0] * 3)  # for three epochs
+    chosen, seeds = in_time(records, reckoning(START_SECONDS + TIME_MARGIN * left + 1e-9), most_epochs=6)
+    assert {one.recipe.training.epochs for one in chosen} == {expected[2]}
+    assert (len(chosen), seeds) == expected[:2]
+
+
+def test_a_recipe_is_not_trained_for_less_than_in_the_search(sweep_store: Run) -> None:
+    records = timed(sweep_store, [10.0])
+    assert in_time(records, reckoning(600.0), most_epochs=2) == (records, 5)
+
+
 def test_a_trial_that_was_stopped_is_reckoned_to_take_all_of_its_epochs(sweep_store: Run) -> None:
     (whole,) = timed(sweep_store, [30.0])[:1]
     cut = replace(whole, curve=whole.curve[:1])

@@ -1,7 +1,7 @@
 import pytest
 
 from digits_core.training.engine import check_fit
-from sweeps.space.known_good import default_max_epochs, default_recipe, further_recipes, plain_recipe
+from sweeps.space.known_good import default_max_epochs, default_recipe, final_epochs, further_recipes, plain_recipe
 
 
 @pytest.mark.parametrize("device_type", ["cpu", "cuda", "mps"])
@@ -23,3 +23,14 @@ def test_what_is_not_in_the_search_space_keeps_the_default_of_a_recipe() -> None
 def test_a_gpu_has_time_for_more_epochs() -> None:
     epochs = [default_max_epochs(device, side) for device, side in (("cpu", 8), ("cpu", 28), ("cuda", 8), ("cuda", 28))]
     assert epochs == [40, 10, 40, 20]
+
+
+@pytest.mark.parametrize("device_type", ["cpu", "cuda"])
+@pytest.mark.parametrize("side", [8, 28])
+def test_a_search_before_a_confirmation_is_no_longer_than_one_alone_nor_than_what_follows(
+    device_type: str, side: int
+) -> None:
+    before = default_max_epochs(device_type, side, is_confirmed=True)
+    assert before <= default_max_epochs(device_type, side)
+    last = final_epochs(device_type, side)
+    assert last is None or last > before
