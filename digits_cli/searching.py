@@ -113,7 +113,7 @@ def sweep(
         int | None,
         typer.Option(
             help="Epochs of a trial that is not stopped early.",
-            show_default="40 for 8x8 images; for 28x28, 10, or 20 on a CUDA GPU",
+            show_default="40 for 8x8 images; for 28x28, 10 (5 with --then confirm), or 20 on a CUDA GPU",
         ),
     ] = None,
     concurrency: Concurrency = None,
@@ -148,10 +148,13 @@ def sweep(
     and up to three other known-good recipes, always run to the end. The search covers the architecture and its size,
     optimizer, learning rate, weight decay, schedule, batch size, dropout and augmentation. At the end, the leader on
     validation is scored once on the sealed test set, and a report is written to the run's folder. Missing data is
-    downloaded to DIGITS_DATA_DIR (`digits doctor` shows where that is). With --then confirm,ensemble, the best three
-    recipes (at most two of one architecture) are trained again on three fresh seeds each, or on as many as
-    --time-budget allows, up to ten; these networks are tested instead of the leader and combined into an ensemble.
-    Ctrl-C keeps everything that has finished; `digits resume` continues the sweep, even after a crash.
+    downloaded to DIGITS_DATA_DIR (`digits doctor` shows where that is). Ctrl-C keeps everything that has finished;
+    `digits resume` continues the sweep, even after a crash.
+
+    With --then confirm,ensemble, the best three recipes (at most two of one architecture) are trained again on three
+    fresh seeds each, on 28x28 images for longer than in the search (unless --max-epochs is given). A --time-budget
+    decides how many networks that are, and for how many epochs. They are tested instead of the leader and combined into
+    an ensemble.
 
     Examples:
 

@@ -147,7 +147,7 @@ TOOLS = {
         ),
         Tool(
             name="confirm", command=("confirm",), function=judging.confirm,
-            takes=("sweep", "top", "seeds", "folds", "time_budget"), is_job=True,
+            takes=("sweep", "top", "seeds", "epochs", "folds", "time_budget"), is_job=True,
         ),
         Tool(
             name="ensemble", command=("ensemble",), function=judging.ensemble,

@@ -18,7 +18,7 @@ from digits_core.runs.run import Run, runs_in
 def published_as(candidate: Candidate) -> NamedRecipe | None:
     """The named recipe of this candidate if it was trained exactly as published, else None."""
     label, header = candidate.record.label, candidate.home.header
-    return RECIPES[label] if is_as_published(label, candidate.record.recipe, header) else None
+    return RECIPES[label] if is_as_published(label, candidate.recipe, header) else None
 
 
 def is_as_published(label: str, recipe: Recipe, header: RunHeader) -> bool:

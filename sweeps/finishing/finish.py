@@ -80,7 +80,7 @@ def keep_best_parameters(run: Run) -> None:
         return
     validation = leads.runs[0].validation
     best = best_parameters(
-        leads.record.recipe,
+        leads.recipe,
         name=f"{run.name}, trial {leads.trial}",
         dataset=run.header.dataset,
         validation=dataclasses.asdict(validation) if validation else {},

@@ -38,7 +38,7 @@ def final_epochs(device_type: str, side: int) -> int | None:
     """Epochs for which a search's best recipes are trained at last; None: as many as in the search."""
     if side < SMALL_SIDE:
         return None
-    return 50 if device_type == "cuda" else 25
+    return 50 if device_type == "cuda" else 40
 
 
 def plain_recipe(device_type: str, side: int, epochs: int) -> Recipe:
@@ -69,5 +69,5 @@ def further_recipes(device_type: str, side: int) -> tuple[Recipe, ...]:
         return tuple(named_recipe(name).build() for name in ("cnn-mnist-101-tuned", "simple-cnn-m3", "simple-cnn-m5"))
     slanted: Overrides = {**_RESNET, **_SLANTED}
     decayed: Overrides = {"optimizer.name": "adamw", "optimizer.learning_rate": 0.005, "optimizer.weight_decay": 0.05}
-    bent: Overrides = {"augmentation.elastic_fraction": 0.03}
-    return tuple(Recipe().with_overrides({**slanted, **further}) for further in (bent, decayed))
+    deep: Overrides = {"model.width": 24, "model.depth": 2, "augmentation.elastic_fraction": 0.03}
+    return tuple(Recipe().with_overrides({**slanted, **further}) for further in (deep, decayed))

@@ -212,7 +212,11 @@ def test_help_names_the_choices() -> None:
     words = " ".join(result.stdout.split())
     assert all(name in words for name in DATASETS)
     epochs = [default_max_epochs(device, side) for device, side in (("cpu", 8), ("cpu", 28), ("cuda", 28))]
-    assert "{} for 8x8 images; for 28x28, {}, or {} on a CUDA GPU".format(*epochs) in words
+    short = default_max_epochs("cpu", 28, is_confirmed=True)
+    small, large, on_gpu = epochs
+    assert (
+        f"{small} for 8x8 images; for 28x28, {large} ({short} with --then confirm), or {on_gpu} on a CUDA GPU" in words
+    )
 
 
 def test_a_closed_pipe_gives_no_traceback(sweep_store: Run) -> None:

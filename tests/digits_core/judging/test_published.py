@@ -83,7 +83,8 @@ def test_published_figures_are_only_for_recipes_trained_as_published(store: Run)
         home = Run(store.folder)
         home.__dict__["header"] = replace(store.header, **{"dataset": "mnist", **header})  # type: ignore[arg-type]
         candidate = candidates(store)[0]
-        return published_as(replace(candidate, home=home, record=replace(candidate.record, label=label, recipe=recipe)))
+        record = replace(candidate.record, label=label, recipe=recipe)
+        return published_as(replace(candidate, home=home, record=record, runs=(record,)))
 
     lenet = named_recipe("lenet").build().with_overrides({"training.seed": 7})
     assert as_published("lenet", lenet) is RECIPES["lenet"]

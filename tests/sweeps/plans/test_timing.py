@@ -57,17 +57,14 @@ def test_as_many_runs_as_there_is_time_for(
     ("left", "expected"),
     [
         (10, (1, 2, 3)),  # two runs of the recipe as it is
-        (20, (2, 2, 3)),  # before they train longer, there are two recipes
-        (39, (2, 2, 5)),
-        (40, (2, 2, 6)),
-        (41, (2, 2, 6)),
-        (60, (3, 2, 6)),  # and only then more runs
+        (19, (1, 2, 5)),
+        (20, (1, 2, 6)),
+        (40, (2, 2, 6)),  # two recipes before more seeds
+        (60, (3, 2, 6)),
         (math.inf, (3, 5, 6)),
     ],
 )
-def test_two_recipes_on_two_seeds_train_for_as_long_as_there_is_time_for(
-    sweep_store: Run, left: float, expected: tuple[int, int, int]
-) -> None:
+def test_longer_training_comes_before_more_runs(sweep_store: Run, left: float, expected: tuple[int, int, int]) -> None:
     records = timed(sweep_store, [10.0] * 3)  # for three epochs
     chosen, seeds = in_time(records, reckoning(START_SECONDS + TIME_MARGIN * left + 1e-9), most_epochs=6)
     assert {one.recipe.training.epochs for one in chosen} == {expected[2]}
