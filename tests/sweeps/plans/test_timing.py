@@ -45,7 +45,7 @@ def test_as_many_runs_as_there_is_time_for(
     sweep_store: Run, seconds: list[float], left: float, expected: tuple[int, int] | None
 ) -> None:
     if expected is None:
-        with pytest.raises(UsageError, match="a run takes about 20 s, and 30 s of the time budget are left"):
+        with pytest.raises(UsageError, match="a run takes about 20 s, and 31 s of the time budget are left"):
             in_time(timed(sweep_store, seconds), reckoning(left))
         return
     chosen, seeds = in_time(timed(sweep_store, seconds), reckoning(left + 1e-9))
