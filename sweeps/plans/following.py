@@ -10,8 +10,6 @@ from sweeps.plans.config import NO_CONFIRMATION, ConfirmConfig, GpuShare, Resume
 
 CONFIRM, ENSEMBLE = "confirm", "ensemble"
 STEPS = (CONFIRM, ENSEMBLE)
-SEARCH_SHARE = 0.2
-"""The share of the training time that the search gets if a confirmation follows (docs/decisions.md)."""
 RECIPES, PER_ARCHITECTURE, SEEDS = 3, 2, 3
 """How many of the best recipes are confirmed, at most how many of one architecture, and on how many seeds (with a time
 budget: on as many as there is time for)."""

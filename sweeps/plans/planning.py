@@ -20,7 +20,7 @@ from digits_core.training.engine import check_fit
 from sweeps.plans.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
 from sweeps.plans.ending import Ending
 from sweeps.plans.first_trials import check_models, first_trials, fitting, given_recipes
-from sweeps.plans.following import CONFIRM, SEARCH_SHARE
+from sweeps.plans.following import CONFIRM
 from sweeps.plans.headers import data_of, header_of
 from sweeps.plans.recovery import known_history
 from sweeps.search.study_copy import BESIDE, NONE, check_storage, without_password
@@ -184,9 +184,10 @@ def trials_text(trial_count: int) -> str:
 
 
 def _ending(config: SweepConfig | ResumeConfig, split: Split | Folds) -> Ending:
-    share = SEARCH_SHARE if CONFIRM in config.then else 1.0
-    pixel_count = split.validation.images.size
-    return Ending.of(config.begun_at, config.time_budget_seconds, config.target_accuracy, pixel_count, share)
+    pixel_count, is_followed = split.validation.images.size, CONFIRM in config.then
+    return Ending.of(
+        config.begun_at, config.time_budget_seconds, config.target_accuracy, pixel_count, is_followed=is_followed
+    )
 
 
 def drawn_from(plan: SearchPlan, seed: int) -> Drawn:

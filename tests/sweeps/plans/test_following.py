@@ -12,7 +12,7 @@ from digits_core.runs.writer import RunWriter
 from digits_core.training.device import default_device
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.ending import START_SECONDS, Ending
-from sweeps.plans.following import SEARCH_SHARE, Following, parse_then
+from sweeps.plans.following import Following, parse_then
 from sweeps.plans.planning import plan_sweep
 from sweeps.space.known_good import default_max_epochs, final_epochs
 from tests.helpers.sweeps import config
@@ -53,15 +53,15 @@ def test_a_population_cannot_be_confirmed(tmp_path: Path) -> None:
 def test_the_search_leaves_time_for_a_confirmation(tmp_path: Path) -> None:
     begun = time.monotonic()
 
-    def seconds(then: tuple[str, ...]) -> float:
-        plan = plan_sweep(config(tmp_path, time_budget_seconds=600.0, then=then, begun_at=begun))
+    def seconds(budget: float, *then: str) -> float:
+        plan = plan_sweep(config(tmp_path, time_budget_seconds=budget, then=then, begun_at=begun))
         assert plan.ending.deadline is not None
-        return plan.ending.deadline - begun
+        return plan.ending.deadline - begun - START_SECONDS  # the start of the workers is not part of the share
 
-    alone = seconds(())
-    assert seconds(("ensemble",)) == pytest.approx(alone)
-    searching = seconds(("confirm", "ensemble")) - START_SECONDS  # the start of the workers is not part of the share
-    assert searching == pytest.approx(SEARCH_SHARE * (alone - START_SECONDS))
+    assert seconds(600.0, "ensemble") == pytest.approx(seconds(600.0))
+    for budget, share in ((1_200.0, 0.2), (100.0, 0.4)):
+        assert seconds(budget, "confirm", "ensemble") == pytest.approx(share * seconds(budget))
+    assert seconds(400.0, "confirm") == pytest.approx(120.0)
     assert Ending.of(begun, 600.0, None, 0).seconds_left == pytest.approx(592.0, abs=5.0)
     assert Ending.of(begun - 700.0, 600.0, None, 0).seconds_left == 0.0
 
