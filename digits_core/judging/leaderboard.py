@@ -56,6 +56,18 @@ class Leaderboard:
         """The tie group: the leader and all rows tied with it."""
         return tuple(row for row in self.rows if row.tied_with_leader)
 
+    @property
+    def shorter(self) -> tuple[Row, ...]:
+        """The rows that were trained for fewer epochs, because the leader was trained again for longer.
+
+        That they make more mistakes does not say that their recipes are worse.
+        """
+        leads = self.rows[0].candidate
+        if leads.searched_epochs is None:
+            return ()
+        most = leads.recipe.training.epochs
+        return tuple(row for row in self.rows if row.candidate.recipe.training.epochs < most)
+
 
 def leaderboard(run: Run, draws: int = DRAWS) -> Leaderboard:
     """Rank and test a run's candidates. Raises UsageError if none of its trials counts."""

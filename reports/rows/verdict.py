@@ -50,7 +50,7 @@ def sweep_verdict(board: Leaderboard, answered: Answered, ensemble: EnsembleReco
 
     p: McNemar's p-value of the ensemble against its best member.
     """
-    said = f"{_leader(board)}{_tie(board)}."
+    said = f"{_leader(board)}{_tie(board)}.{_shorter(board)}"
     if ensemble is not None and len(answered.featured) > 1:
         said += f" {_gain(answered.featured[1], ensemble, p)}"
     return said
@@ -130,6 +130,15 @@ def _tie(board: Leaderboard) -> str:
     if tied == others:
         return f", but {_all(others)} {'is' if others == 1 else 'are'} statistically tied with it"
     return f", statistically tied with {tied} of the {others} others"
+
+
+def _shorter(board: Leaderboard) -> str:
+    """That rows are no fair comparison of recipes; empty if they are."""
+    if not board.shorter:
+        return ""
+    others = len(board.rows) - 1
+    who = _all(others) if len(board.shorter) == others else f"{len(board.shorter)} of the others"
+    return f" But {who} trained for fewer epochs, so this does not say which recipe is better."
 
 
 def _all(others: int) -> str:
@@ -217,6 +226,8 @@ def _against_runner_up(board: Leaderboard) -> Check:
     sure = "A tie" if row.to_leader.tied else "Significant"
     p = _equals(row.to_leader.corrected_p_value)
     said = f"{sure}: {who} gets {count} of {board.n:,} on {board.part} (corrected {p})."
+    if row in board.shorter:
+        said += f" It was trained for {row.candidate.recipe.training.epochs} epochs, the leader for longer."
     fewer = fewer_mistakes(board)
     if fewer:
         said += f" {len(fewer)} of the others make{'s' if len(fewer) == 1 else ''} significantly fewer mistakes."

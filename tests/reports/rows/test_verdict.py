@@ -123,6 +123,23 @@ def test_a_search_that_beat_nothing_says_so(sweep_store: Run) -> None:
     assert "no sampled recipe" not in checks(replace(data, board=board))["Against luck"]
 
 
+def test_a_leader_that_was_trained_for_longer_does_not_make_the_other_recipes_worse(sweep_store: Run) -> None:
+    data = collect(sweep_store)
+    leads = data.board.rows[0].candidate
+    own = leads.runs[0]
+    longer = replace(own, recipe=own.recipe.with_overrides({"training.epochs": 9}))
+    again = replace(leads, runs=(longer, longer), confirmed=True)
+    board = replace(data.board, rows=(replace(data.board.rows[0], candidate=again), *data.board.rows[1:]))
+    assert board.shorter == board.rows[1:]
+    said = verdict(replace(data, board=board))
+    assert "mean of 2 fresh seeds trained for 9 epochs instead of 3)" in said
+    assert "But all 3 others trained for fewer epochs, so this does not say which recipe is better." in said
+    runner_up = checks(replace(data, board=board))["Against the runner-up"]
+    assert runner_up.endswith("It was trained for 3 epochs, the leader for longer.")
+    assert data.board.shorter == ()
+    assert "epochs" not in verdict(data)
+
+
 def test_is_it_real_has_three_short_rows_each_with_what_would_answer_it(sweep_store: Run) -> None:
     data = collect(sweep_store)
     found = checks_of(data.header, data.folder, data.board, None, None)

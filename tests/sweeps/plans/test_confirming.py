@@ -137,6 +137,8 @@ def test_recipes_are_trained_for_as_many_epochs_as_asked_for_also_when_runs_are_
     assert (row["recipe"]["training"]["epochs"], row["searched_epochs"]) == (4, TINY_EPOCHS)
     assert f" for 4 epochs ({TINY_EPOCHS} in the search); rank" in row_lines(row)[0][1]
     assert board.rows[1].candidate.searched_epochs is None
+    lines = dict(confirmation_lines(ConfirmationOutcome(run=run), board, None))
+    assert lines["fewer epochs"] == "3 of 3 others, so their recipes may be as good"
 
     for more in (plan_confirmation(config(sweep, seeds=3)), plan_confirmation(config(sweep, seeds=3, epochs=4))):
         assert (more.left, {one.recipe.training.epochs for one in assignments(more)}) == (4, {4})
