@@ -124,7 +124,8 @@ def confirm(
         ),
     ] = False,
     epochs: Annotated[
-        int | None, typer.Option(help="Train for this many epochs.", show_default="as many as in the sweep")
+        int | None,
+        typer.Option(help="Train for this many epochs.", show_default="as in the sweep, or in runs that are there"),
     ] = None,
     per_architecture: PerArchitecture = None,
     time_budget: Annotated[

@@ -237,7 +237,7 @@ def _estimate(config: "SweepConfig", *, as_json: bool) -> None:
     plan = plan_sweep(config)
     check_address(plan.address)
     about = estimate(plan)
-    emit(estimate_document(plan, about), estimate_lines(plan, about), as_json=as_json)
+    emit(estimate_document(plan, about), estimate_lines(plan, about, config.then), as_json=as_json)
 
 
 def run_search(plan: "RunPlan", following: "Following | None" = None, *, as_json: bool) -> None:

@@ -44,10 +44,10 @@ def _verdict_lines(document: Values) -> list[tuple[str, str]]:
         lines.append(("tied with it", f"{len(tied)} of {counted(len(others), 'other')}: {names}"))
     elif others:
         lines.append(("tied with it", "none: the error rates of all others differ significantly"))
-    epochs = [row["recipe"]["training"]["epochs"] for row in document["rows"]]
-    shorter = sum(one < epochs[0] for one in epochs) if first.get("searched_epochs") else 0
-    if shorter:
-        lines.append(("fewer epochs", f"{shorter} of {counted(len(others), 'other')}, so their recipes may be as good"))
+    unequal = document.get("unequal_epochs", 0)  # pages written before 2026-11-29 have no such number
+    if unequal:
+        who = f"{unequal} of {counted(len(others), 'other')} were trained for another number of epochs than the leader"
+        lines.append(("unequal", f"{who}: this does not say which recipe is better"))
     fewer = [_name(row) for row in others if row["verdict"] == "fewer mistakes"]
     if fewer:
         lines.append(

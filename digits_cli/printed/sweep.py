@@ -208,14 +208,15 @@ def estimate_document(plan: "RunPlan", about: "Estimate") -> dict[str, Any]:
     }
 
 
-def estimate_lines(plan: "RunPlan", about: "Estimate") -> list[tuple[str, str]]:
-    header = plan.header
+def estimate_lines(plan: "RunPlan", about: "Estimate", then: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """then: the steps that follow the search, which are not in the estimate."""
+    header, alone = plan.header, " for the search alone" if then else ""
     lines = [("space", about.size)]
     lines += [(f"  {name}", text) for name, text in header.space.items()]
     if header.asked_trials:
         lines.append(("trials", f"{header.trial_count:,}, about {math.ceil(about.epochs):,} epochs in total"))
         lines.append(
-            ("time", f"about {duration(about.seconds)}, {header.concurrency} at a time, within a factor of two")
+            ("time", f"about {duration(about.seconds)}{alone}, {header.concurrency} at a time, within a factor of two")
         )
         lines.append(("disk", f"about {about.byte_count / 1e6:.0f} MB in {plan.folder}"))
     lines.append(("epoch", f"{about.epoch_seconds:.2f} s with the default recipe, measured just now on one thread"))

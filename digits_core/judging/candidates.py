@@ -46,7 +46,7 @@ class Candidate:
     def searched_epochs(self) -> int | None:
         """The epochs of the trial, if its runs on fresh seeds had another number of them."""
         own = self.record.recipe.training.epochs
-        return None if own == self.recipe.training.epochs else own
+        return None if own == self.runs[0].recipe.training.epochs else own
 
     @property
     def mean_nll(self) -> float:

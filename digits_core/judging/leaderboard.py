@@ -57,16 +57,16 @@ class Leaderboard:
         return tuple(row for row in self.rows if row.tied_with_leader)
 
     @property
-    def shorter(self) -> tuple[Row, ...]:
-        """The rows that were trained for fewer epochs, because the leader was trained again for longer.
+    def unequal(self) -> tuple[Row, ...]:
+        """The rows that were trained for another number of epochs, because the leader's was changed after the search.
 
-        That they make more mistakes does not say that their recipes are worse.
+        How many mistakes they make does not say which recipe is better.
         """
         leads = self.rows[0].candidate
         if leads.searched_epochs is None:
             return ()
-        most = leads.recipe.training.epochs
-        return tuple(row for row in self.rows if row.candidate.recipe.training.epochs < most)
+        epochs = leads.runs[0].recipe.training.epochs
+        return tuple(row for row in self.rows if row.candidate.runs[0].recipe.training.epochs != epochs)
 
 
 def leaderboard(run: Run, draws: int = DRAWS) -> Leaderboard:

@@ -21,6 +21,7 @@ def leaderboard_document(run: Run, board: Leaderboard) -> dict[str, Any]:
         "test_openings": board.test_openings,
         "selection_corrected": leader_selected_document(board),
         "detectable_difference": board.detectable,
+        "unequal_epochs": len(board.unequal),
         "rows": [_row_document(run, row) for row in board.rows],
     }
 

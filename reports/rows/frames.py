@@ -141,6 +141,7 @@ def _standing(row: Row) -> dict[str, float | int | bool | None]:
         "tied_with_leader": row.tied_with_leader,
         "corrected_p_value": row.to_leader.corrected_p_value if row.to_leader else None,
         "confirmed_seeds": len(row.candidate.runs) if row.candidate.confirmed else 0,
+        "confirmed_epochs": row.candidate.recipe.training.epochs if row.candidate.confirmed else 0,
         "mean_nll": row.candidate.validation.mean_nll,
         "mean_accuracy": row.candidate.validation.accuracy.mean,
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digits_core.judging.answers import Answers
+from digits_core.judging.candidates import Candidate
 from digits_core.judging.leaderboard import Leaderboard, Row
 from digits_core.judging.stats import p_value_text, percent_text
 from digits_core.records import RunHeader, RunKind, RunRecord
@@ -50,7 +51,7 @@ def sweep_verdict(board: Leaderboard, answered: Answered, ensemble: EnsembleReco
 
     p: McNemar's p-value of the ensemble against its best member.
     """
-    said = f"{_leader(board)}{_tie(board)}.{_shorter(board)}"
+    said = f"{_leader(board)}{_tie(board)}.{_unequal(board)}"
     if ensemble is not None and len(answered.featured) > 1:
         said += f" {_gain(answered.featured[1], ensemble, p)}"
     return said
@@ -78,9 +79,7 @@ def _leader(board: Leaderboard) -> str:
     leader = board.rows[0].candidate
     part = "sealed test" if leader.test else board.part
     answers = leader.test or leader.validation
-    seeds = f", mean of {len(leader.runs)} fresh seeds" if leader.confirmed else ""
-    if leader.searched_epochs:
-        seeds += f" trained for {leader.recipe.training.epochs} epochs instead of {leader.searched_epochs}"
+    seeds = f", mean of {len(leader.runs)} fresh seeds{_length(leader)}" if leader.confirmed else ""
     leads = "leads on validation and gets" if leader.test else "leads with"
     return (
         f"Trial {leader.trial} ({_recipe_text(leader.record)}, {leader.record.parameter_count:,} parameters) {leads}"
@@ -132,13 +131,20 @@ def _tie(board: Leaderboard) -> str:
     return f", statistically tied with {tied} of the {others} others"
 
 
-def _shorter(board: Leaderboard) -> str:
+def _length(candidate: Candidate) -> str:
+    """For how many epochs it was trained, if not for as many as in the search; else empty."""
+    if candidate.searched_epochs is None:
+        return ""
+    return f" for {candidate.recipe.training.epochs} epochs, {candidate.searched_epochs} in the search"
+
+
+def _unequal(board: Leaderboard) -> str:
     """That rows are no fair comparison of recipes; empty if they are."""
-    if not board.shorter:
+    if not board.unequal:
         return ""
     others = len(board.rows) - 1
-    who = _all(others) if len(board.shorter) == others else f"{len(board.shorter)} of the others"
-    return f" But {who} trained for fewer epochs, so this does not say which recipe is better."
+    who = _all(others) if len(board.unequal) == others else f"{len(board.unequal)} of the others"
+    return f" But {who} trained for another number of epochs, so this does not say which recipe is better."
 
 
 def _all(others: int) -> str:
@@ -186,7 +192,7 @@ def _against_luck(header: RunHeader, folder: Path, board: Leaderboard) -> Check:
     began = len(board.rows) > 1 and leader.trial == 0 and header.plan is not None
     unbeaten = " It is the recipe that the search started from: no sampled recipe beat it." if began else ""
     if leader.confirmed:
-        said = f"Trained again: {_over_seeds(leader.validation, board.part, 'fresh seeds')}"
+        said = f"Trained again{_length(leader)}: {_over_seeds(leader.validation, board.part, 'fresh seeds')}"
         return Check(against=name, said=said + unbeaten)
     command = digits_command("confirm", "--sweep", folder.name, *runs_option(folder))
     advice = "To train it again on fresh seeds:"
@@ -226,8 +232,9 @@ def _against_runner_up(board: Leaderboard) -> Check:
     sure = "A tie" if row.to_leader.tied else "Significant"
     p = _equals(row.to_leader.corrected_p_value)
     said = f"{sure}: {who} gets {count} of {board.n:,} on {board.part} (corrected {p})."
-    if row in board.shorter:
-        said += f" It was trained for {row.candidate.recipe.training.epochs} epochs, the leader for longer."
+    if row in board.unequal:
+        epochs = [one.recipe.training.epochs for one in (row.candidate, board.rows[0].candidate)]
+        said += f" It was trained for {epochs[0]} epochs, the leader for {epochs[1]}."
     fewer = fewer_mistakes(board)
     if fewer:
         said += f" {len(fewer)} of the others make{'s' if len(fewer) == 1 else ''} significantly fewer mistakes."

@@ -113,23 +113,27 @@ def _for_epochs_asked(
 ) -> list[RunRecord]:
     """The recipes, to be trained for as many epochs as asked for, or as the runs that are there already.
 
-    If the time budget decides, that is later. Raises UsageError if runs are there for another number of epochs.
+    Folds and final models (--refit) train for as long as the confirmation did, which they are compared with. If the
+    time budget decides, that is later. Raises UsageError if runs are there for another number of epochs.
     """
-    begun = [trial.assignment for trial in history.trials.values()] if history else []
-    is_open = config.as_fit and (begun or config.time_budget_seconds is not None)
-    epochs = None if is_open else config.epochs
-    other = next(
-        (one.recipe.training.epochs for one in begun if epochs not in (None, one.recipe.training.epochs)), None
-    )
-    if other is not None:
+    confirmed = sweep.confirmation()
+    there: list[Assignment] | tuple[RunRecord, ...] = _begun(history) or (confirmed.records if confirmed else ())
+    asked = None if config.as_fit and (there or config.time_budget_seconds is not None) else config.epochs
+    lengths = {one.recipe.training.epochs for one in there}
+    if asked is not None and not lengths <= {asked}:
         raise UsageError(
-            f"{sweep.header.name!r} has runs of {counted(other, 'epoch')} already, and all runs must train as long:"
-            " leave out --epochs"
+            f"{sweep.header.name!r} has been confirmed with runs of {counted(max(lengths - {asked}), 'epoch')}, which"
+            " runs of another length cannot be compared with: leave out --epochs, or delete"
+            f" {sweep.folder / confirmation_name(0)}"
         )
     own = {trial_label(record.trial): record.recipe.training.epochs for record in sweep.records}
-    longer = [one.recipe.training.epochs for one in begun if one.recipe.training.epochs != own.get(one.label)]
-    epochs = epochs or max(longer, default=None)
+    longer = [one.recipe.training.epochs for one in there if one.recipe.training.epochs != own.get(one.label)]
+    epochs = asked or max(longer, default=None)
     return chosen if epochs is None else [for_epochs(record, epochs) for record in chosen]
+
+
+def _begun(history: History | None) -> list[Assignment]:
+    return [trial.assignment for trial in history.trials.values()] if history else []
 
 
 def _affordable(
@@ -154,7 +158,7 @@ def _affordable(
         test_n=0 if isinstance(data, Folds) else len(digits.parts[2]),
         earlier=history,
     )
-    longest = config.epochs if config.as_fit and not (history and history.trials) else None
+    longest = config.epochs if config.as_fit and not _begun(history) else None
     chosen, count = in_time(chosen, reckoning, longest)
     return chosen, seeds[:count]
 
@@ -184,7 +188,7 @@ def _begun_and_missing(
     wanted: list[tuple[str, Recipe]], history: History | None
 ) -> tuple[list[Assignment], list[Assignment]]:
     """Runs that have started keep their numbers; missing (label, recipe) pairs follow."""
-    begun = {trial.assignment.trial: trial.assignment for trial in history.trials.values()} if history else {}
+    begun = {assignment.trial: assignment for assignment in _begun(history)}
     there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
     missing = [(label, recipe) for label, recipe in wanted if (label, recipe.training.seed) not in there]
     added = [
@@ -205,8 +209,8 @@ def _epochs_instead(sweep: Run, chosen: list[RunRecord]) -> str:
 def _line(config: ConfirmConfig, run: RunHeader, counts: tuple[int, int, int], how: str, sweep: str, left: int) -> str:
     """counts: of the recipes that were found, of those that are confirmed, and of their seeds."""
     found, recipes, seeds = counts
-    cut = [f"{found} recipes"] if recipes < found else []
-    cut += [f"{config.seeds} seeds"] if seeds < config.seeds and not config.as_fit else []
+    cut = [] if config.as_fit or recipes == found else [f"{found} recipes"]
+    cut += [] if config.as_fit or seeds == config.seeds else [f"{config.seeds} seeds"]
     asked = f" (no time for {' and '.join(cut)})" if cut else ""
     what = f"the best {counted(recipes, 'recipe')} of {sweep} on {counted(seeds, 'fresh seed')}{asked}{how}"
     if not left:
@@ -221,14 +225,14 @@ def _how(config: ConfirmConfig) -> str:
 
 
 def best_recipes(sweep: Run, top: int, per_architecture: int | None = None) -> list[RunRecord]:
-    """The best trials of a sweep in the leaderboard's order, each recipe once, for as many epochs as it was confirmed.
+    """The best trials of a sweep in the leaderboard's order, each recipe once.
 
     per_architecture: take at most so many of each architecture. Raises UsageError if there are none, or if one cannot
     be trained again from its recipe.
     """
     by_recipe: dict[str, RunRecord] = {}
     for one in candidates(sweep):
-        by_recipe.setdefault(one.record.recipe.recipe_id, replace(one.record, recipe=one.recipe))
+        by_recipe.setdefault(one.record.recipe.recipe_id, one.record)
     chosen = of_each_architecture(by_recipe.values(), lambda record: record.recipe, per_architecture)[:top]
     if not chosen:
         raise UsageError(f"{sweep.header.name!r} has no validated trial to confirm; run a sweep first")

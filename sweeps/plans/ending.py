@@ -14,9 +14,11 @@ tests five more models. The second figure is for the size of the test set, estim
 MOST_OF_A_BUDGET = 0.25
 """The largest share of a short budget that is reserved for what follows the search."""
 
-SEARCH_SHARE, LARGEST_SEARCH_SHARE, SHORT_SEARCH_SECONDS = 0.2, 0.4, 120.0
-"""The share of the training time that the search gets if a confirmation follows; if that is shorter than two minutes,
-up to two fifths of the time (docs/decisions.md)."""
+WHOLE_TIME, AS_LONG_AFTERWARDS, LONGER_AFTERWARDS = (1.0, 1.0), (0.4, 0.4), (0.2, 0.4)
+SHORT_SEARCH_SECONDS = 120.0
+"""The share of the training time that the search gets: alone, if a confirmation follows that trains as long, and if it
+trains for longer. The first figure is the share, but a search shorter than two minutes gets up to the second
+(docs/decisions.md)."""
 
 START_SECONDS = 10.0
 """Until the first run begins: Ray starts, workers import torch."""
@@ -35,22 +37,20 @@ class Ending:
         budget_seconds: float | None,
         target_accuracy: float | None,
         pixel_count: int,
-        *,
-        is_followed: bool = False,
+        shares: tuple[float, float] = WHOLE_TIME,
     ) -> "Ending":
         """`begun_at` is when the command started: the budget includes its start and its end.
 
-        `pixel_count` is that of the validation set. is_followed: a confirmation follows and gets most of the time.
+        `pixel_count` is that of the validation set. shares: what part of the training time, beside the start of
+        its workers, this run may use, at least and at most; the rest is for a confirmation that follows.
         """
         deadline = None
         if budget_seconds is not None:
             rest = SECONDS_FOR_THE_REST + SECONDS_A_MILLION_PIXELS * pixel_count / 1e6
             training_seconds = budget_seconds - min(rest, MOST_OF_A_BUDGET * budget_seconds)
             start = min(START_SECONDS, training_seconds)
-            own = training_seconds - start
-            if is_followed:
-                own = max(SEARCH_SHARE * own, min(LARGEST_SEARCH_SHARE * own, SHORT_SEARCH_SECONDS))
-            deadline = begun_at + start + own
+            least, most = (share * (training_seconds - start) for share in shares)
+            deadline = begun_at + start + max(least, min(most, SHORT_SEARCH_SECONDS))
         return Ending(deadline=deadline, target_error_rate=None if target_accuracy is None else 1 - target_accuracy)
 
     @property

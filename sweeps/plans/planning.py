@@ -18,7 +18,7 @@ from digits_core.stored import MOST_TRIALS, asked_trials
 from digits_core.training.device import accelerator_count, default_device
 from digits_core.training.engine import check_fit
 from sweeps.plans.config import AUTO, DEFAULT_TRIALS, GpuShare, ResumeConfig, SweepConfig
-from sweeps.plans.ending import Ending
+from sweeps.plans.ending import AS_LONG_AFTERWARDS, LONGER_AFTERWARDS, WHOLE_TIME, Ending
 from sweeps.plans.first_trials import check_models, first_trials, fitting, given_recipes
 from sweeps.plans.following import CONFIRM
 from sweeps.plans.headers import data_of, header_of
@@ -103,7 +103,7 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
         gpus_per_trial=config.gpus_per_trial,
         split=split,
         recipes=asked.recipes,
-        ending=_ending(config, split),
+        ending=_ending(config, split, asked.plan),
         line=(
             f"sweep {config.name}: {trials_text(asked.trial_count)} on {config.dataset},"
             f" {_where(config, concurrency, device_type)}; {asked.words},"
@@ -114,7 +114,9 @@ def plan_sweep(config: SweepConfig) -> RunPlan:
 
 def _base(config: SweepConfig, device_type: str, side: int) -> Recipe:
     """The recipe that the search varies: the default, but a user's own space or optimizer is not mixed with our SGD."""
-    epochs = config.max_epochs or default_max_epochs(device_type, side, is_confirmed=CONFIRM in config.then)
+    epochs = config.max_epochs or default_max_epochs(
+        device_type, side, is_confirmed=CONFIRM in config.then and config.configs is None
+    )
     tuned = default_recipe(device_type, side, epochs)
     is_own = config.space_file is not None or config.configs is not None
     others_optimizer = config.fixed.get("optimizer.name", tuned.optimizer.name) != tuned.optimizer.name
@@ -183,11 +185,12 @@ def trials_text(trial_count: int) -> str:
     return counted(asked, "trial") if asked else "as many trials as there is time for"
 
 
-def _ending(config: SweepConfig | ResumeConfig, split: Split | Folds) -> Ending:
-    pixel_count, is_followed = split.validation.images.size, CONFIRM in config.then
-    return Ending.of(
-        config.begun_at, config.time_budget_seconds, config.target_accuracy, pixel_count, is_followed=is_followed
-    )
+def _ending(config: SweepConfig | ResumeConfig, split: Split | Folds, plan: SearchPlan | None) -> Ending:
+    shares = WHOLE_TIME
+    if CONFIRM in config.then:
+        shares = LONGER_AFTERWARDS if plan is not None and plan.final_epochs else AS_LONG_AFTERWARDS
+    pixel_count = split.validation.images.size
+    return Ending.of(config.begun_at, config.time_budget_seconds, config.target_accuracy, pixel_count, shares)
 
 
 def drawn_from(plan: SearchPlan, seed: int) -> Drawn:
@@ -240,7 +243,7 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
         gpus_per_trial=config.gpus_per_trial,
         split=split,
         recipes=recipes,
-        ending=_ending(config, split),
+        ending=_ending(config, split, header.plan),
         line=(
             f"resuming {header.name}: {left if asked_trials(trial_count) else trials_text(trial_count)}"
             f" ({len(history.unfinished)} started), {_where(config, concurrency, device)}"

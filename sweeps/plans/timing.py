@@ -2,7 +2,6 @@
 
 import bisect
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -98,8 +97,6 @@ def in_time(
     most = len(reckoning.seeds)
     longer = range(max(record.recipe.training.epochs for record in chosen) + 1, (most_epochs or 0) + 1)
     lengths = [chosen, *([for_epochs(record, epochs) for record in chosen] for epochs in longer)]
-    if math.isinf(reckoning.seconds_left):
-        return lengths[-1], most
     possible: list[tuple[int, int, int]] = []
     for length, count in itertools.product(range(len(lengths)), range(1, len(chosen) + 1)):
         # The more seeds, the longer: the first number that does not fit ends it.

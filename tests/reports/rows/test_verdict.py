@@ -130,13 +130,14 @@ def test_a_leader_that_was_trained_for_longer_does_not_make_the_other_recipes_wo
     longer = replace(own, recipe=own.recipe.with_overrides({"training.epochs": 9}))
     again = replace(leads, runs=(longer, longer), confirmed=True)
     board = replace(data.board, rows=(replace(data.board.rows[0], candidate=again), *data.board.rows[1:]))
-    assert board.shorter == board.rows[1:]
+    assert board.unequal == board.rows[1:]
     said = verdict(replace(data, board=board))
-    assert "mean of 2 fresh seeds trained for 9 epochs instead of 3)" in said
-    assert "But all 3 others trained for fewer epochs, so this does not say which recipe is better." in said
-    runner_up = checks(replace(data, board=board))["Against the runner-up"]
-    assert runner_up.endswith("It was trained for 3 epochs, the leader for longer.")
-    assert data.board.shorter == ()
+    assert "mean of 2 fresh seeds for 9 epochs, 3 in the search)" in said
+    assert "But all 3 others trained for another number of epochs, so this does not say which recipe is better." in said
+    found = checks(replace(data, board=board))
+    assert found["Against luck"].startswith("Trained again for 9 epochs, 3 in the search: ")
+    assert found["Against the runner-up"].endswith("It was trained for 3 epochs, the leader for 9.")
+    assert data.board.unequal == ()
     assert "epochs" not in verdict(data)
 
 

@@ -138,7 +138,7 @@ def test_recipes_are_trained_for_as_many_epochs_as_asked_for_also_when_runs_are_
     assert f" for 4 epochs ({TINY_EPOCHS} in the search); rank" in row_lines(row)[0][1]
     assert board.rows[1].candidate.searched_epochs is None
     lines = dict(confirmation_lines(ConfirmationOutcome(run=run), board, None))
-    assert lines["fewer epochs"] == "3 of 3 others, so their recipes may be as good"
+    assert lines["unequal"].startswith("3 of 3 others were trained for another number of epochs than the leader: ")
 
     for more in (plan_confirmation(config(sweep, seeds=3)), plan_confirmation(config(sweep, seeds=3, epochs=4))):
         assert (more.left, {one.recipe.training.epochs for one in assignments(more)}) == (4, {4})
@@ -147,8 +147,20 @@ def test_recipes_are_trained_for_as_many_epochs_as_asked_for_also_when_runs_are_
             one.recipe.training.epochs for one in assignments(plan_confirmation(config(sweep, top=1, **others)))
         }
         assert epochs == 4
-    with pytest.raises(UsageError, match="has runs of 4 epochs already, and all runs must train as long: leave out"):
+    with pytest.raises(
+        UsageError, match=r"has been confirmed with runs of 4 epochs, .*: leave out --epochs, or delete .*confirmed"
+    ):
         plan_confirmation(config(sweep, epochs=5))
+
+
+def test_folds_keep_the_epochs_that_they_began_with(sweep_store: Run) -> None:
+    run_here(plan_confirmation(config(sweep_store, top=1, seeds=1, folds=2)).plan)
+    run_here(plan_confirmation(config(Run(sweep_store.folder), top=1, epochs=4)).plan)
+    sweep = Run(sweep_store.folder)
+    more = plan_confirmation(config(sweep, top=2, folds=2))
+    assert [one.recipe.training.epochs for one in assignments(more)] == [TINY_EPOCHS] * 4  # not 4 epochs for some
+    all_longer = plan_confirmation(config(sweep, top=3, refit=True))
+    assert [one.recipe.training.epochs for one in assignments(all_longer)] == [4] * 6  # also those not confirmed yet
 
 
 def test_with_time_left_the_best_recipes_train_longer(sweep_store: Run) -> None:

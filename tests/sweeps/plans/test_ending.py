@@ -3,7 +3,16 @@ import time
 import pytest
 
 from digits_core.errors import UsageError
-from sweeps.plans.ending import Ending, parse_target
+from sweeps.plans.ending import (
+    AS_LONG_AFTERWARDS,
+    LONGER_AFTERWARDS,
+    SECONDS_FOR_THE_REST,
+    SHORT_SEARCH_SECONDS,
+    START_SECONDS,
+    WHOLE_TIME,
+    Ending,
+    parse_target,
+)
 
 
 def test_the_budget_covers_the_whole_command_with_what_follows_the_search() -> None:
@@ -12,6 +21,22 @@ def test_the_budget_covers_the_whole_command_with_what_follows_the_search() -> N
     assert Ending.of(now, 600.0, None, 5000 * 784).deadline == pytest.approx(now + 568.48)
     assert Ending.of(now, 8.0, None, 5000 * 784).deadline == now + 6.0
     assert Ending.of(now, None, None, 0).deadline is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shares", "own"),
+    [
+        (1_200.0, LONGER_AFTERWARDS, 240.0),
+        (400.0, LONGER_AFTERWARDS, SHORT_SEARCH_SECONDS),
+        (100.0, LONGER_AFTERWARDS, 40.0),
+        (1_200.0, AS_LONG_AFTERWARDS, 480.0),
+        (100.0, AS_LONG_AFTERWARDS, 40.0),
+        (100.0, WHOLE_TIME, 100.0),
+    ],
+)
+def test_a_search_leaves_time_for_what_follows(seconds: float, shares: tuple[float, float], own: float) -> None:
+    budget = seconds + START_SECONDS + SECONDS_FOR_THE_REST
+    assert Ending.of(-START_SECONDS, budget, None, 0, shares).deadline == pytest.approx(own)
 
 
 def test_the_deadline() -> None:

@@ -13,7 +13,7 @@ from digits_core.training.device import default_device
 from sweeps.plans.config import SweepConfig
 from sweeps.plans.ending import START_SECONDS, Ending
 from sweeps.plans.following import Following, parse_then
-from sweeps.plans.planning import plan_sweep
+from sweeps.plans.planning import RunPlan, plan_sweep
 from sweeps.space.known_good import default_max_epochs, final_epochs
 from tests.helpers.sweeps import config
 
@@ -59,25 +59,36 @@ def test_the_search_leaves_time_for_a_confirmation(tmp_path: Path) -> None:
         return plan.ending.deadline - begun - START_SECONDS  # the start of the workers is not part of the share
 
     assert seconds(600.0, "ensemble") == pytest.approx(seconds(600.0))
-    for budget, share in ((1_200.0, 0.2), (100.0, 0.4)):
-        assert seconds(budget, "confirm", "ensemble") == pytest.approx(share * seconds(budget))
-    assert seconds(400.0, "confirm") == pytest.approx(120.0)
+    assert seconds(600.0, "confirm", "ensemble") == pytest.approx(0.4 * seconds(600.0))
     assert Ending.of(begun, 600.0, None, 0).seconds_left == pytest.approx(592.0, abs=5.0)
     assert Ending.of(begun - 700.0, 600.0, None, 0).seconds_left == 0.0
 
 
 @pytest.mark.mnist
 def test_the_search_is_short_and_what_follows_it_is_long(tmp_path: Path) -> None:
-    def epochs(**changes: object) -> tuple[int, int | None]:
-        planned = plan_sweep(config(tmp_path, dataset="mnist", trials=30, **changes)).header
-        assert planned.plan is not None
-        return planned.max_epochs, planned.plan.final_epochs
+    def planned(**changes: object) -> RunPlan:
+        return plan_sweep(config(tmp_path, dataset="mnist", **changes))
 
+    def epochs(**changes: object) -> tuple[int, int | None]:
+        header = planned(**changes).header
+        return header.max_epochs, header.plan.final_epochs if header.plan else None
+
+    def deadline(*then: str) -> float:
+        found = planned(
+            max_epochs=None, time_budget_seconds=2_000.0, begun_at=-START_SECONDS, then=then
+        ).ending.deadline
+        assert found is not None
+        return found
+
+    assert deadline("confirm") == pytest.approx(0.2 * deadline())
     device = default_device().type
     last = final_epochs(device, 28)
     assert epochs(max_epochs=None) == (default_max_epochs(device, 28), last)
     assert epochs(max_epochs=None, then=("confirm",)) == (default_max_epochs(device, 28, is_confirmed=True), last)
     assert epochs(max_epochs=4, then=("confirm",)) == (4, None)  # who sets it means all networks
+    listed = tmp_path / "recipes.jsonl"
+    listed.write_text('{"model.name": "mlp"}\n')
+    assert epochs(max_epochs=None, configs=listed, then=("confirm",)) == (default_max_epochs(device, 28), None)
 
 
 def test_what_is_confirmed_and_combined(tmp_path: Path, sweep_store: Run) -> None:
