@@ -71,7 +71,7 @@ def _followed(run: Run, following: "Following") -> "Followed":
     from sweeps.finishing.finish import finish
     from sweeps.plans.following import CONFIRM, ENSEMBLE
 
-    done = Followed(sweep=run, steps=following.steps)
+    done = Followed(sweep=run, steps=following.steps, tta=following.tta)
     try:
         if CONFIRM in following.steps:
             done = replace(done, confirmation=_confirmed(run, following))

@@ -10,6 +10,7 @@ from digits_cli.shell import (
     INTERRUPTED,
     AsJson,
     Concurrency,
+    InPoses,
     Push,
     Runs,
     SweepName,
@@ -225,13 +226,7 @@ def ensemble(
         str, typer.Option(help="all (the sweep's trials) or confirmed (the runs of `digits confirm`).")
     ] = "all",
     calibrate: Annotated[str, typer.Option(help="Calibrate the probabilities: none or temperature.")] = "none",
-    tta: Annotated[
-        bool,
-        typer.Option(
-            "--tta",
-            help="Test-time augmentation: average each network over slightly rotated and zoomed copies of an image.",
-        ),
-    ] = False,
+    tta: InPoses = False,
     per_architecture: PerArchitecture = None,
     sweep: SweepName = None,
     push: Push = None,

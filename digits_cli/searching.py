@@ -11,6 +11,7 @@ from digits_cli.shell import (
     INTERRUPTED,
     AsJson,
     Concurrency,
+    InPoses,
     Push,
     Runs,
     TakeOver,
@@ -127,6 +128,7 @@ def sweep(
     time_budget: TimeBudget = None,
     target: Target = None,
     then: Then = None,
+    tta: InPoses = False,
     max_failures: MaxFailures = 2,
     trial_timeout: TrialTimeout = None,
     keep: Keep = 10,
@@ -162,7 +164,7 @@ def sweep(
 
         digits sweep --dataset mnist --time-budget 10m --name first
 
-        digits sweep --dataset mnist --time-budget 15m --then confirm,ensemble
+        digits sweep --dataset mnist --time-budget 15m --then confirm,ensemble --tta
 
         digits sweep --fix model.name=lenet --search random --scheduler none --dry-run
 
@@ -201,6 +203,7 @@ def sweep(
         time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
         target_accuracy=None if target is None else parse_target(target),
         then=parse_then(then),
+        tta=tta,
         max_failures=max_failures,
         trial_timeout_seconds=optional_seconds_of("--trial-timeout", trial_timeout),
         keep=keep,
@@ -302,6 +305,7 @@ def resume(
     time_budget: TimeBudget = None,
     target: Target = None,
     then: Then = None,
+    tta: InPoses = False,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -345,6 +349,7 @@ def resume(
         time_budget_seconds=optional_seconds_of("--time-budget", time_budget),
         target_accuracy=None if target is None else parse_target(target),
         then=parse_then(then),
+        tta=tta,
         storage=storage,
         address=address,
         gpus_per_trial=parse_gpus_per_trial(gpus_per_trial),

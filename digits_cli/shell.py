@@ -38,6 +38,14 @@ Tta = Annotated[
         show_default="as the ensemble was built or the file exported; off for a single network",
     ),
 ]
+InPoses = Annotated[
+    bool,
+    typer.Option(
+        "--tta",
+        help="Test-time augmentation: average each network of an ensemble over slightly rotated and zoomed copies of an"
+        " image.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folds = Annotated[
     int | None, typer.Option(help="Cross-validation folds; 0 for a single split.", show_default="as published")

@@ -109,7 +109,7 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
 
 SEARCHING = (
     "trials", "dataset", "name", "seed", "max_epochs", "search", "scheduler", "objective", "fix", "start_from",
-    "time_budget", "target", "then",
+    "time_budget", "target", "then", "tta",
 )  # fmt: skip
 TOOLS = {
     tool.name: tool
@@ -135,7 +135,7 @@ TOOLS = {
         Tool(name="sweep", command=("sweep",), function=searching.sweep, takes=SEARCHING, is_job=True),
         Tool(
             name="resume", command=("resume",), function=searching.resume,
-            takes=("run", "trials", "time_budget", "then"), is_job=True,
+            takes=("run", "trials", "time_budget", "then", "tta"), is_job=True,
         ),
         Tool(
             name="compare", command=("compare",), function=training.compare,

@@ -24,6 +24,7 @@ class Followed:
 
     sweep: Run
     steps: tuple[str, ...]
+    tta: bool = False
     confirmation: ConfirmationOutcome | None = None
     ensemble: EnsembleRecord | None = None
     failure: UsageError | EnvironmentFailure | None = None  # what ended the steps early
@@ -62,6 +63,7 @@ def followed_lines(done: Followed, report: Path | None) -> Lines:
         lines += [(title, ""), *(line for line in own if line[0] not in ENDS), ("", "")]
     if done.is_interrupted or done.failure is not None:
         name, runs = done.sweep.header.name, runs_option(done.sweep.folder)
-        return [*lines, ("next", digits_command("resume", name, "--then", ",".join(done.steps), *runs))]
+        again = ("--then", ",".join(done.steps), *(["--tta"] if done.tta else []))
+        return [*lines, ("next", digits_command("resume", name, *again, *runs))]
     last = list(parts.values())[-1]
     return [*lines, *(line for line in last if line[0] in ENDS)]

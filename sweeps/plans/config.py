@@ -78,6 +78,7 @@ class SweepConfig:
     target_accuracy: float | None = None
     begun_at: float = field(default_factory=time.monotonic)  # the time budget counts from here
     then: tuple[str, ...] = ()  # the steps that follow: see sweeps.plans.following
+    tta: bool = False  # whether the ensemble that follows uses test-time augmentation
 
     def __post_init__(self) -> None:
         check_dataset(self.dataset)
@@ -94,6 +95,7 @@ class SweepConfig:
             raise UsageError("--scheduler pbt makes its own choices: leave out --search and --configs")
         if self.scheduler == "pbt" and "confirm" in self.then:
             raise UsageError(NO_CONFIRMATION)
+        check_tta(self.then, tta=self.tta)
         if len(self.objectives) > 1:
             self._check_several_objectives()
         if not 0 <= self.max_failures <= MOST_FAILURES:
@@ -138,10 +140,12 @@ class ResumeConfig:
     gpus_per_trial: GpuShare = None
     begun_at: float = field(default_factory=time.monotonic)
     then: tuple[str, ...] = ()  # the steps that follow: see sweeps.plans.following
+    tta: bool = False  # whether the ensemble that follows uses test-time augmentation
 
     def __post_init__(self) -> None:
         check_count("--trials", self.trials, MOST_TRIALS)
         check_count("--concurrency", self.concurrency, MOST_AT_A_TIME)
+        check_tta(self.then, tta=self.tta)
 
     @property
     def goes_on_as_before(self) -> bool:
@@ -381,6 +385,12 @@ def parse_gpus_per_trial(text: str | None) -> GpuShare:
     if not (0 < share <= 1 or share in range(2, 17)):
         raise UsageError(f"--gpus-per-trial must be a fraction such as 0.25, a whole number, or auto, got {text}")
     return share
+
+
+def check_tta(then: tuple[str, ...], *, tta: bool) -> None:
+    """Raise UsageError if test-time augmentation is asked for, but no ensemble."""
+    if tta and "ensemble" not in then:
+        raise UsageError("--tta is for the ensemble that follows a search: add --then ensemble or confirm,ensemble")
 
 
 def check_folds_option(folds: int | None) -> None:

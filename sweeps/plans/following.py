@@ -51,6 +51,7 @@ class Following:
     concurrency: int | None
     address: str | None = None  # of the Ray cluster that the search ran on
     gpus_per_trial: GpuShare = None
+    tta: bool = False  # of the ensemble
 
     @staticmethod
     def of(config: SweepConfig | ResumeConfig) -> "Following":
@@ -62,6 +63,7 @@ class Following:
             concurrency=config.concurrency,
             address=config.address,
             gpus_per_trial=config.gpus_per_trial,
+            tta=config.tta,
         )
 
     def confirmation(self, sweep: Run) -> ConfirmConfig:
@@ -85,4 +87,6 @@ class Following:
 
     def ensemble(self, *, confirmed: bool) -> EnsembleConfig:
         """All runs of the confirmed recipes, or the best of the search's own trials."""
-        return EnsembleConfig(top=RECIPES, pool="confirmed") if confirmed else EnsembleConfig(top=WIDE_POOL)
+        if confirmed:
+            return EnsembleConfig(top=RECIPES, pool="confirmed", tta=self.tta)
+        return EnsembleConfig(top=WIDE_POOL, tta=self.tta)

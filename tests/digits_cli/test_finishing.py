@@ -17,7 +17,7 @@ def sweep(folder: Path, *options: str) -> tuple[int, str, str]:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_search_fresh_seeds_and_ensemble_in_one_command(tmp_path: Path) -> None:
-    code, out, err = sweep(tmp_path, "--then", "confirm,ensemble", "--json")
+    code, out, err = sweep(tmp_path, "--then", "confirm,ensemble", "--tta", "--json")
     assert code == 0, err
     document = json.loads(out)
     stored = Run(tmp_path / "small")
@@ -33,6 +33,7 @@ def test_search_fresh_seeds_and_ensemble_in_one_command(tmp_path: Path) -> None:
     assert document["best"]["runs"] == 3
     ensemble = document["ensemble"]
     assert (ensemble["pool"], len(ensemble["members"])) == ("confirmed", 9)
+    assert ensemble["ensemble"]["test_time_augmentation"]["poses"] == 5
     assert stored.ensemble is not None
     assert stored.ensemble.chosen.test.error_count == ensemble["ensemble"]["test"]["error_count"]
     # The leader of the search is not tested: nothing but the confirmed runs is reported.
@@ -90,10 +91,10 @@ def test_an_interrupted_confirmation_is_resumed_with_the_steps_that_are_left(
 
     with monkeypatch.context() as patch:
         patch.setattr(runner, "_run_what_is_left", interrupted)
-        code, out, _ = sweep(tmp_path, "--then", "confirm,ensemble")
+        code, out, _ = sweep(tmp_path, "--then", "confirm,ensemble", "--tta")
     assert code == 130
     assert Run(tmp_path / "small").ledger == ()
-    assert out.splitlines()[-1].endswith("resume small --then confirm,ensemble --runs " + str(tmp_path))
+    assert out.splitlines()[-1].endswith("resume small --then confirm,ensemble --tta --runs " + str(tmp_path))
     code, out, err = run("resume", "small", "--then", "confirm,ensemble", "--runs", str(tmp_path), "--json")
     assert code == 0, err
     document = json.loads(out)

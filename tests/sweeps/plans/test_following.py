@@ -10,7 +10,7 @@ from digits_core.records import SearchPlan
 from digits_core.runs.run import Run
 from digits_core.runs.writer import RunWriter
 from digits_core.training.device import default_device
-from sweeps.plans.config import SweepConfig
+from sweeps.plans.config import ResumeConfig, SweepConfig
 from sweeps.plans.ending import START_SECONDS, Ending
 from sweeps.plans.following import Following, parse_then
 from sweeps.plans.planning import RunPlan, plan_sweep
@@ -106,3 +106,16 @@ def test_what_is_confirmed_and_combined(tmp_path: Path, sweep_store: Run) -> Non
     confirmed, own = (Following.of(asked).ensemble(confirmed=confirmed) for confirmed in (True, False))
     assert (confirmed.pool, confirmed.top) == ("confirmed", 3)
     assert (own.pool, own.top) == ("all", 10)
+    assert (confirmed.tta, own.tta) == (False, False)
+    in_poses = Following.of(config(tmp_path, then=("ensemble",), tta=True))
+    assert in_poses.ensemble(confirmed=True).tta
+    assert in_poses.ensemble(confirmed=False).tta
+
+
+@pytest.mark.parametrize("then", [(), ("confirm",)])
+def test_poses_are_for_an_ensemble(tmp_path: Path, then: tuple[str, ...]) -> None:
+    message = "--tta is for the ensemble that follows a search: add --then ensemble or confirm,ensemble"
+    with pytest.raises(UsageError, match=message):
+        config(tmp_path, then=then, tta=True)
+    with pytest.raises(UsageError, match=message):
+        ResumeConfig(runs=tmp_path, name="first", then=then, tta=True)
