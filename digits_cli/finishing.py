@@ -17,7 +17,6 @@ from digits_core.runs.run import Run
 
 if TYPE_CHECKING:
     from digits_cli.printed.following import Followed
-    from digits_cli.printed.leaderboard import ConfirmationOutcome
     from sweeps.plans.following import Following
     from sweeps.plans.planning import RunPlan
 
@@ -74,7 +73,7 @@ def _followed(run: Run, following: "Following") -> "Followed":
     done = Followed(sweep=run, steps=following.steps, tta=following.tta)
     try:
         if CONFIRM in following.steps:
-            done = replace(done, confirmation=_confirmed(run, following))
+            done = _confirmed(done, run, following)
     except (UsageError, EnvironmentFailure) as error:
         done = replace(done, failure=error)
     confirmation = Run(run.folder).confirmation()
@@ -91,8 +90,8 @@ def _followed(run: Run, following: "Following") -> "Followed":
     return replace(done, sweep=Run(run.folder), ensemble=ensemble)
 
 
-def _confirmed(run: Run, following: "Following") -> "ConfirmationOutcome | None":
-    """The confirmation, finished; None if there was no time for it."""
+def _confirmed(done: "Followed", run: Run, following: "Following") -> "Followed":
+    """With the confirmation, finished, or with the reason why there is none: no time for it."""
     from digits_cli.printed.leaderboard import ConfirmationOutcome
     from digits_core.errors import UsageError
     from sweeps.finishing.finish import finish
@@ -102,10 +101,10 @@ def _confirmed(run: Run, following: "Following") -> "ConfirmationOutcome | None"
         planned = plan_confirmation(following.confirmation(run))
     except UsageError as error:
         say(str(error))
-        return None
+        return replace(done, skipped=str(error))
     say(planned.plan.line)
     if not planned.left:
-        return ConfirmationOutcome(run=finish(Run(planned.folder)))
+        return replace(done, confirmation=ConfirmationOutcome(run=finish(Run(planned.folder))))
     # On the cluster that the search ran on.
     plan = replace(planned.plan, address=following.address, gpus_per_trial=following.gpus_per_trial)
-    return ConfirmationOutcome(run=finish(ran(plan)))
+    return replace(done, confirmation=ConfirmationOutcome(run=finish(ran(plan))))

@@ -126,7 +126,10 @@ def confirm(
     ] = False,
     epochs: Annotated[
         int | None,
-        typer.Option(help="Train for this many epochs.", show_default="as in the sweep, or in runs that are there"),
+        typer.Option(
+            help="Train for this many epochs; the first confirmation of a sweep decides.",
+            show_default="as in the sweep",
+        ),
     ] = None,
     per_architecture: PerArchitecture = None,
     time_budget: Annotated[

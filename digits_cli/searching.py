@@ -254,7 +254,12 @@ def run_search(plan: "RunPlan", following: "Following | None" = None, *, as_json
         run_following(run, following, as_json=as_json)
         return
     with finished(run) as (run, report):
-        outcome = SweepOutcome(run=run, report=report, then=following.steps if following else ())
+        outcome = SweepOutcome(
+            run=run,
+            report=report,
+            then=following.steps if following else (),
+            tta=following is not None and following.tta,
+        )
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
         outcome.raise_if_failed()  # so that it comes before a failure to write the report
     if outcome.summary.interrupted:

@@ -15,6 +15,7 @@ from digits_core.runs.ensemble_records import EnsembleRecord
 from digits_core.runs.run import Run
 
 Lines = list[tuple[str, str]]
+LEADS = ("leader", "  validation", "  sealed test")
 ENDS = ("resume", "report", "next")  # said once, at the end
 
 
@@ -25,6 +26,7 @@ class Followed:
     sweep: Run
     steps: tuple[str, ...]
     tta: bool = False
+    skipped: str = ""  # why nothing was confirmed
     confirmation: ConfirmationOutcome | None = None
     ensemble: EnsembleRecord | None = None
     failure: UsageError | EnvironmentFailure | None = None  # what ended the steps early
@@ -46,6 +48,7 @@ def followed_document(done: Followed, report: Path | None) -> dict[str, Any]:
     return {
         **sweep_document(SweepOutcome(run=done.sweep, report=report)),
         "interrupted": done.is_interrupted,
+        "skipped": done.skipped,
         "confirmation": confirmation and confirmation_document(confirmation, done.board, report),
         "ensemble": done.ensemble and ensemble_document(done.sweep, done.ensemble, report),
     }
@@ -54,6 +57,10 @@ def followed_document(done: Followed, report: Path | None) -> dict[str, Any]:
 def followed_lines(done: Followed, report: Path | None) -> Lines:
     """The lines of each part under a title; at the end what to do next."""
     parts: dict[str, Lines] = {"SEARCH": sweep_lines(SweepOutcome(run=done.sweep, report=report))}
+    if done.board is not None:  # whose leader is in the next part, and not as the search trained it
+        parts["SEARCH"] = [line for line in parts["SEARCH"] if line[0] not in LEADS]
+    if done.skipped:
+        parts["FRESH SEEDS"] = [("skipped", done.skipped)]
     if done.confirmation is not None:
         parts["FRESH SEEDS"] = confirmation_lines(done.confirmation, done.board, report)
     if done.ensemble is not None:

@@ -17,6 +17,7 @@ from digits_core.judging.stats import CONFIDENCE, MeanDifference, holm, p_value_
 from digits_core.recipe import Recipe
 from digits_core.records import RunKind, status_counts
 from digits_core.runs.command_line import digits_command, open_command, runs_option
+from digits_core.runs.journal import read_journal
 from digits_core.runs.run import Run
 from sweeps.view.progress import describe_recipe
 from sweeps.words import counted, duration
@@ -46,8 +47,8 @@ def _verdict_lines(document: Values) -> list[tuple[str, str]]:
         lines.append(("tied with it", "none: the error rates of all others differ significantly"))
     unequal = document.get("unequal_epochs", 0)  # pages written before 2026-11-29 have no such number
     if unequal:
-        who = f"{unequal} of {counted(len(others), 'other')} were trained for another number of epochs than the leader"
-        lines.append(("unequal", f"{who}: this does not say which recipe is better"))
+        who = f"{unequal} of {counted(len(others), 'other')}, trained for another number of epochs than the leader"
+        lines.append(("unequal", f"{who}: their tests do not say which recipe is better"))
     fewer = [_name(row) for row in others if row["verdict"] == "fewer mistakes"]
     if fewer:
         lines.append(
@@ -198,8 +199,15 @@ class ConfirmationOutcome:
 def _limit_lines(outcome: ConfirmationOutcome) -> list[tuple[str, str]]:
     if not outcome.limit:
         return []
-    left = counted(outcome.run.header.trial_count - len(outcome.run.records), "run")
-    return [("ended", f"{outcome.limit}; {left} did not end in time and can be continued by `digits confirm`")]
+    run = outcome.run
+    left = counted(run.header.trial_count - len(run.records), "run")
+    begun = [trial.assignment for trial in read_journal(run.folder).trials.values()]
+    recipes, seeds = {one.label for one in begun}, {one.recipe.training.seed for one in begun}
+    sweep = run.outer.folder
+    again = digits_command(
+        "confirm", "--sweep", sweep.name, "--top", len(recipes), "--seeds", len(seeds), *runs_option(sweep)
+    )
+    return [("ended", f"{outcome.limit}; {left} did not end in time, and are continued by: {again}")]
 
 
 def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class SweepOutcome:
     run: Run
     report: Path | None  # None if no trial has a result
     then: tuple[str, ...] = ()  # the steps that were to follow
+    tta: bool = False  # of the ensemble among them
 
     @property
     def summary(self) -> RunSummary:
@@ -158,7 +159,7 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
     lines.append(("folder", str(run.folder.absolute())))
     if summary.interrupted:
-        then = f" --then {','.join(outcome.then)}" if outcome.then else ""
+        then = f" --then {','.join(outcome.then)}{' --tta' if outcome.tta else ''}" if outcome.then else ""
         lines.append(("resume", resume_command(run.folder) + then))
     if outcome.report:
         lines.append(("report", str(outcome.report)))

@@ -233,8 +233,8 @@ def _against_runner_up(board: Leaderboard) -> Check:
     p = _equals(row.to_leader.corrected_p_value)
     said = f"{sure}: {who} gets {count} of {board.n:,} on {board.part} (corrected {p})."
     if row in board.unequal:
-        epochs = [one.recipe.training.epochs for one in (row.candidate, board.rows[0].candidate)]
-        said += f" It was trained for {epochs[0]} epochs, the leader for {epochs[1]}."
+        epochs = [len(one.runs[0].curve) for one in (row.candidate, board.rows[0].candidate)]
+        said += f" It was trained for {epochs[0]} epoch{'' if epochs[0] == 1 else 's'}, the leader for {epochs[1]}."
     fewer = fewer_mistakes(board)
     if fewer:
         said += f" {len(fewer)} of the others make{'s' if len(fewer) == 1 else ''} significantly fewer mistakes."

@@ -49,6 +49,7 @@ def test_lines_of_all_parts_and_one_next_command(tmp_path: Path) -> None:
     lines = out.splitlines()
     titles = [line.strip() for line in lines if line.strip().isupper()]
     assert titles == ["SEARCH", "FRESH SEEDS", "ENSEMBLE"]
+    assert [line.split()[0] for line in lines if line.startswith("leader")] == ["leader"]  # of the fresh seeds
     assert [line.split()[0] for line in lines if line.startswith(("report", "next"))] == ["report", "next"]
     assert lines[-1].split()[0] == "next"
 
@@ -73,6 +74,7 @@ def test_without_time_to_confirm_the_searchs_own_trials_are_combined(
     assert "no time to confirm: a run takes about" in err
     document = json.loads(out)
     assert document["confirmation"] is None
+    assert document["skipped"].startswith("no time to confirm: a run takes about")
     assert document["ensemble"]["pool"] == "all"
 
 

@@ -127,7 +127,7 @@ def test_a_leader_that_was_trained_for_longer_does_not_make_the_other_recipes_wo
     data = collect(sweep_store)
     leads = data.board.rows[0].candidate
     own = leads.runs[0]
-    longer = replace(own, recipe=own.recipe.with_overrides({"training.epochs": 9}))
+    longer = replace(own, recipe=own.recipe.with_overrides({"training.epochs": 9}), curve=own.curve * 3)
     again = replace(leads, runs=(longer, longer), confirmed=True)
     board = replace(data.board, rows=(replace(data.board.rows[0], candidate=again), *data.board.rows[1:]))
     assert board.unequal == board.rows[1:]

@@ -138,7 +138,7 @@ def test_recipes_are_trained_for_as_many_epochs_as_asked_for_also_when_runs_are_
     assert f" for 4 epochs ({TINY_EPOCHS} in the search); rank" in row_lines(row)[0][1]
     assert board.rows[1].candidate.searched_epochs is None
     lines = dict(confirmation_lines(ConfirmationOutcome(run=run), board, None))
-    assert lines["unequal"].startswith("3 of 3 others were trained for another number of epochs than the leader: ")
+    assert lines["unequal"].startswith("3 of 3 others, trained for another number of epochs than the leader: ")
 
     for more in (plan_confirmation(config(sweep, seeds=3)), plan_confirmation(config(sweep, seeds=3, epochs=4))):
         assert (more.left, {one.recipe.training.epochs for one in assignments(more)}) == (4, {4})
@@ -193,6 +193,9 @@ def test_runs_that_do_not_end_in_time_are_left_to_be_resumed(sweep_store: Run) -
     assert run.records == ()
     assert run.summary is not None
     assert (run.summary.limit, run.summary.interrupted) == ("the time budget is used up", False)
+    ended = dict(confirmation_lines(ConfirmationOutcome(run=run), None, None))["ended"]
+    assert "4 runs did not end in time, and are continued by: digits confirm" in ended
+    assert " --sweep tiny --top 2 --seeds 2" in ended
     again = plan_confirmation(config(sweep_store))
     assert again.left == 4
     assert len(run_here(again.plan).ranked) == 4
