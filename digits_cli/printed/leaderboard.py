@@ -203,11 +203,12 @@ def _limit_lines(outcome: ConfirmationOutcome) -> list[tuple[str, str]]:
     left = counted(run.header.trial_count - len(run.records), "run")
     begun = [trial.assignment for trial in read_journal(run.folder).trials.values()]
     recipes, seeds = {one.label for one in begun}, {one.recipe.training.seed for one in begun}
-    sweep = run.outer.folder
+    sweep, folds = run.outer.folder, run.header.fold_count
+    how = ["--folds", folds] if folds else ["--refit"] if run.header.kind == RunKind.REFIT else []
     again = digits_command(
-        "confirm", "--sweep", sweep.name, "--top", len(recipes), "--seeds", len(seeds), *runs_option(sweep)
+        "confirm", "--sweep", sweep.name, "--top", len(recipes), "--seeds", len(seeds), *how, *runs_option(sweep)
     )
-    return [("ended", f"{outcome.limit}; {left} did not end in time, and are continued by: {again}")]
+    return [("ended", f"{outcome.limit}; {left} did not end in time; to go on: {again}")]
 
 
 def runs_document(outcome: ConfirmationOutcome, report: Path | None) -> dict[str, Any]:

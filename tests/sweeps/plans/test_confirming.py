@@ -194,8 +194,10 @@ def test_runs_that_do_not_end_in_time_are_left_to_be_resumed(sweep_store: Run) -
     assert run.summary is not None
     assert (run.summary.limit, run.summary.interrupted) == ("the time budget is used up", False)
     ended = dict(confirmation_lines(ConfirmationOutcome(run=run), None, None))["ended"]
-    assert "4 runs did not end in time, and are continued by: digits confirm" in ended
-    assert " --sweep tiny --top 2 --seeds 2" in ended
+    assert "4 runs did not end in time; to go on: digits confirm --sweep tiny --top 2 --seeds 2 --runs" in ended
+    in_folds = run_here(replace(plan_confirmation(config(sweep_store, folds=2)).plan, ending=over.ending))
+    ended = dict(confirmation_lines(ConfirmationOutcome(run=in_folds), None, None))["ended"]
+    assert "digits confirm --sweep tiny --top 2 --seeds 2 --folds 2 --runs" in ended
     again = plan_confirmation(config(sweep_store))
     assert again.left == 4
     assert len(run_here(again.plan).ranked) == 4
