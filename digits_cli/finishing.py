@@ -70,7 +70,7 @@ def _followed(run: Run, following: "Following") -> "Followed":
     from sweeps.finishing.finish import finish
     from sweeps.plans.following import CONFIRM, ENSEMBLE
 
-    done = Followed(sweep=run, steps=following.steps, tta=following.tta)
+    done = Followed(sweep=run, options=following.options)
     try:
         if CONFIRM in following.steps:
             done = _confirmed(done, run, following)

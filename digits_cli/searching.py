@@ -257,8 +257,7 @@ def run_search(plan: "RunPlan", following: "Following | None" = None, *, as_json
         outcome = SweepOutcome(
             run=run,
             report=report,
-            then=following.steps if following else (),
-            tta=following is not None and following.tta,
+            then=following.options if following else (),
         )
         emit(sweep_document(outcome), sweep_lines(outcome), as_json=as_json)
         outcome.raise_if_failed()  # so that it comes before a failure to write the report

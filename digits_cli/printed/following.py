@@ -24,8 +24,7 @@ class Followed:
     """A finished sweep, and what came of the steps after its search; None for one that was not done."""
 
     sweep: Run
-    steps: tuple[str, ...]
-    tta: bool = False
+    options: tuple[str, ...]  # of `digits resume`, for the same steps
     skipped: str = ""  # why nothing was confirmed
     confirmation: ConfirmationOutcome | None = None
     ensemble: EnsembleRecord | None = None
@@ -70,7 +69,6 @@ def followed_lines(done: Followed, report: Path | None) -> Lines:
         lines += [(title, ""), *(line for line in own if line[0] not in ENDS), ("", "")]
     if done.is_interrupted or done.failure is not None:
         name, runs = done.sweep.header.name, runs_option(done.sweep.folder)
-        again = ("--then", ",".join(done.steps), *(["--tta"] if done.tta else []))
-        return [*lines, ("next", digits_command("resume", name, *again, *runs))]
+        return [*lines, ("next", digits_command("resume", name, *done.options, *runs))]
     last = list(parts.values())[-1]
     return [*lines, *(line for line in last if line[0] in ENDS)]

@@ -201,7 +201,7 @@ def _limit_lines(outcome: ConfirmationOutcome) -> list[tuple[str, str]]:
         return []
     run = outcome.run
     left = counted(run.header.trial_count - len(run.records), "run")
-    begun = [trial.assignment for trial in read_journal(run.folder).trials.values()]
+    begun = read_journal(run.folder).assignments
     recipes, seeds = {one.label for one in begun}, {one.recipe.training.seed for one in begun}
     sweep, folds = run.outer.folder, run.header.fold_count
     how = ["--folds", folds] if folds else ["--refit"] if run.header.kind == RunKind.REFIT else []

@@ -29,8 +29,7 @@ class SweepOutcome:
 
     run: Run
     report: Path | None  # None if no trial has a result
-    then: tuple[str, ...] = ()  # the steps that were to follow
-    tta: bool = False  # of the ensemble among them
+    then: tuple[str, ...] = ()  # options of `digits resume`, for the steps that were to follow
 
     @property
     def summary(self) -> RunSummary:
@@ -159,8 +158,7 @@ def sweep_lines(outcome: SweepOutcome) -> list[tuple[str, str]]:
     lines.append(("trials", f"{ended} in {duration(summary.seconds)}; {shares}"))
     lines.append(("folder", str(run.folder.absolute())))
     if summary.interrupted:
-        then = f" --then {','.join(outcome.then)}{' --tta' if outcome.tta else ''}" if outcome.then else ""
-        lines.append(("resume", resume_command(run.folder) + then))
+        lines.append(("resume", " ".join([resume_command(run.folder), *outcome.then])))
     if outcome.report:
         lines.append(("report", str(outcome.report)))
         runs = runs_option(run.folder)

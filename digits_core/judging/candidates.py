@@ -136,10 +136,10 @@ def _trial(run: Run, record: RunRecord, confirmed: Run | None, again: list[RunRe
     """A sweep's trial, judged by its runs on fresh seeds or, if it has none, by its own run."""
     if confirmed is None or not again:
         return _candidate(run, record, [record], confirmed=False)
-    as_confirmed = record.recipe.with_overrides({"training.epochs": again[0].recipe.training.epochs})
-    if any(one.recipe.recipe_id != as_confirmed.recipe_id for one in again):
+    found = _candidate(confirmed, record, again, confirmed=True)
+    if {one.recipe.recipe_id for one in again} != {found.recipe.recipe_id}:
         raise unusable(confirmed.folder / HEADER, f"its trial {record.trial} has a different recipe from the sweep's")
-    return _candidate(confirmed, record, again, confirmed=True)
+    return found
 
 
 def trial_label(trial: int) -> str:

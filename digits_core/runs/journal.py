@@ -119,6 +119,11 @@ class History:
     sessions: list[tuple[float, float]] = field(default_factory=list)  # times of each driver's first and last event
 
     @property
+    def assignments(self) -> list[Assignment]:
+        """What all trials are to train."""
+        return [trial.assignment for trial in self.trials.values()]
+
+    @property
     def unfinished(self) -> list[TrialHistory]:
         """Trials that were drawn and have not ended."""
         return [trial for trial in self.trials.values() if trial.status is None]

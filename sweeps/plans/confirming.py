@@ -117,7 +117,8 @@ def _for_epochs_asked(
     time budget decides, that is later. Raises UsageError if runs are there for another number of epochs.
     """
     confirmed = sweep.confirmation()
-    there: list[Assignment] | tuple[RunRecord, ...] = _begun(history) or (confirmed.records if confirmed else ())
+    there: list[Assignment] | tuple[RunRecord, ...] = history.assignments if history else []
+    there = there or (confirmed.records if confirmed else ())
     asked = None if config.as_fit and (there or config.time_budget_seconds is not None) else config.epochs
     lengths = {one.recipe.training.epochs for one in there}
     if asked is not None and not lengths <= {asked}:
@@ -126,14 +127,10 @@ def _for_epochs_asked(
             " runs of another length cannot be compared with: leave out --epochs, or delete"
             f" {sweep.folder / confirmation_name(0)}"
         )
-    own = {trial_label(record.trial): record.recipe.training.epochs for record in sweep.records}
+    own = _searched_epochs(sweep)
     longer = [one.recipe.training.epochs for one in there if one.recipe.training.epochs != own.get(one.label)]
     epochs = asked or max(longer, default=None)
     return chosen if epochs is None else [for_epochs(record, epochs) for record in chosen]
-
-
-def _begun(history: History | None) -> list[Assignment]:
-    return [trial.assignment for trial in history.trials.values()] if history else []
 
 
 def _affordable(
@@ -158,7 +155,7 @@ def _affordable(
         test_n=0 if isinstance(data, Folds) else len(digits.parts[2]),
         earlier=history,
     )
-    longest = config.epochs if config.as_fit and not _begun(history) else None
+    longest = config.epochs if config.as_fit and not (history and history.trials) else None
     chosen, count = in_time(chosen, reckoning, longest)
     return chosen, seeds[:count]
 
@@ -188,21 +185,25 @@ def _begun_and_missing(
     wanted: list[tuple[str, Recipe]], history: History | None
 ) -> tuple[list[Assignment], list[Assignment]]:
     """Runs that have started keep their numbers; missing (label, recipe) pairs follow."""
-    begun = {assignment.trial: assignment for assignment in _begun(history)}
-    there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun.values()}
+    begun = history.assignments if history else []
+    there = {(assignment.label, assignment.recipe.training.seed) for assignment in begun}
     missing = [(label, recipe) for label, recipe in wanted if (label, recipe.training.seed) not in there]
     added = [
         Assignment(trial=trial, recipe=recipe, label=label)
-        for trial, (label, recipe) in enumerate(missing, start=max(begun, default=-1) + 1)
+        for trial, (label, recipe) in enumerate(missing, start=max((one.trial for one in begun), default=-1) + 1)
     ]
-    return list(begun.values()), added
+    return begun, added
+
+
+def _searched_epochs(sweep: Run) -> dict[str, int]:
+    """For how many epochs the trials were to be trained, by the label that their runs on fresh seeds have."""
+    return {trial_label(record.trial): record.recipe.training.epochs for record in sweep.records}
 
 
 def _epochs_instead(sweep: Run, chosen: list[RunRecord]) -> str:
     """For how many epochs they are trained, if not for as many as in the sweep."""
-    searched = {record.trial: record.recipe.training.epochs for record in sweep.records}
     first = chosen[0]
-    epochs, before = first.recipe.training.epochs, searched[first.trial]
+    epochs, before = first.recipe.training.epochs, _searched_epochs(sweep)[trial_label(first.trial)]
     return "" if epochs == before else f" for {counted(epochs, 'epoch')} instead of {before}"
 
 

@@ -66,6 +66,11 @@ class Following:
             tta=config.tta,
         )
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What `digits resume` is to be given for the same steps."""
+        return ("--then", ",".join(self.steps), *(["--tta"] if self.tta else []))
+
     def confirmation(self, sweep: Run) -> ConfirmConfig:
         """The best recipes, at most two of one architecture, on three fresh seeds or as many as the budget allows.
 

@@ -215,7 +215,7 @@ def plan_resumption(config: ResumeConfig) -> RunPlan:
     history = known_history(run)
     split = data_of(header, otherwise="started with; restore them, or start a new sweep")
     trial_count = _resumed_trial_count(config, header, history)
-    recipes: Drawn | Given = Given(assignments=tuple(trial.assignment for trial in history.trials.values()))
+    recipes: Drawn | Given = Given(assignments=tuple(history.assignments))
     if header.plan is not None:
         recipes = drawn_from(header.plan, header.seed)
     storage = config.storage or header.policy.storage

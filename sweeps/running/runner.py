@@ -99,7 +99,7 @@ def _run_what_is_left(plan: RunPlan, writer: RunWriter, view: SweepView, executo
 def _summary(plan: RunPlan, run: Run, outcome: Outcome) -> RunSummary:
     records, history = run.records, known_history(run)
     worked = history.working_seconds(record.started_at for record in records)
-    together = len(companies(trial.assignment for trial in history.trials.values()))
+    together = len(companies(history.assignments))
     at_a_time = min(plan.header.concurrency, max(together, 1))
     return RunSummary(
         seconds=history.seconds,
